@@ -1,0 +1,37 @@
+# The vocabulary of this project; continuous integration and the README use the same names.
+PYTHON ?= .venv/bin/python
+SEED ?= 0
+RUN := $(PYTHON) -m lightning_c3l
+
+.DEFAULT_GOAL := help
+.PHONY: help install test test-slow check demo demo-images scenes-base clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install:  ## make .venv and install the project with its tested dependencies
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+
+test:  ## run the quick tests
+	$(PYTHON) -m pytest
+
+test-slow:  ## run the tests that take minutes
+	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
+
+check:  ## style, types, and which package may import which
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(dir $(PYTHON))lint-imports
+
+demo:  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
+	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
+
+scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
+	$(RUN) scenes-base
+
+clean:  ## remove caches and builds, keep runs and .venv
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,128 @@
+"""The written data set: kept pairs as LLaVA JSON and Parquet, from fresh images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from callbacks.protocols import is_round_run
+from data_modules.formats import write_llava_json, write_parquet
+from data_modules.images import ImageSource
+from lightning_c3l.atomic import atomic_path
+from lightning_c3l.i2c import READINGS
+from lightning_c3l.metrics.rounds import judged, truth_rate
+from lightning_c3l.records import ScoredCandidate, VLITRecord
+from lightning_c3l.selection import drop_near_duplicates, keep_random_like, keep_top
+from lightning_c3l.store import RunStore
+
+_CHUNK = 256
+
+
+class DatasetExport(Callback):
+    """Writes `vlit.json` and `vlit.parquet` after training, and for `predict`.
+
+    Args:
+        target_size: pairs to keep.
+        reading: reading of S(I2C) that decides.
+        near_duplicate: pairs of one image whose words overlap so far (Jaccard) count as the same.
+    """
+
+    def __init__(self, target_size: int = 5000, reading: str = "answer", near_duplicate: float = 0.8) -> None:
+        if target_size < 1 or not 0 < near_duplicate <= 1 or reading not in READINGS:
+            raise ValueError("export: target_size at least 1, near_duplicate in (0, 1], reading one of i2c's")
+        self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
+        self._written: list[ScoredCandidate] = []
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write on fresh images with the tuned model; the starting model scores."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not is_round_run(pl_module, data):
+            return
+        module: Any = pl_module
+        source, keys = data.source("fresh")
+        scored = list[ScoredCandidate]()
+        for start in range(0, len(keys), _CHUNK):
+            seed, part = module.seed * 1009 + 1_299_709 + start, keys[start : start + _CHUNK]
+            written = module.write(part, source.read, seed, "data set: write")
+            scored += module.score(written, source.read, "reference", seed, "data set: score")
+        self._export(trainer, module, source, scored)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
+    ) -> None:
+        """Collect what `predict` wrote."""
+        self._written.extend(outputs)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same data set from the images of `predict`."""
+        source, _ = trainer.datamodule.source("images")  # type: ignore[attr-defined]
+        self._export(trainer, pl_module, source, self._written)
+        self._written = []
+
+    def _export(self, trainer: Trainer, module: Any, source: ImageSource, scored: Sequence[ScoredCandidate]) -> None:
+        truth = trainer.datamodule.truth  # type: ignore[attr-defined]
+        scored = judged(scored, truth.judge if truth else None)
+        kept, alike = drop_near_duplicates([one for one in scored if one.scores], self.reading, self.near_duplicate)
+        chosen = keep_top(kept, self.target_size, self.reading)
+        folder = Path(trainer.default_root_dir)
+        root = self._images(folder, source, chosen)
+        records = [self._record(number, one, module) for number, one in enumerate(chosen)]
+        write_llava_json(folder / "vlit.json", records, root)
+        write_parquet(folder / "vlit.parquet", records)
+        store = RunStore(folder)
+        store.write_candidates("vlit-candidates", self._fates(scored, alike, chosen))
+        figures: dict[str, Any] = {
+            "pairs": len(records),
+            "candidates": len(scored),
+            "near_duplicates": len(alike),
+            "image_root": root,
+            "kinds": {k: sum(r.kind == k for r in records) for k in sorted({r.kind for r in records})},
+        }
+        if truth:
+            # like against like: random pairs of the same kinds and answer lengths
+            random = keep_random_like(kept, chosen, module.seed)
+            figures |= {
+                "truth_rate": truth_rate(chosen),
+                "random_truth_rate": truth_rate(random),
+                "written_truth_rate": truth_rate(scored),
+            }
+        store.update_summary(dataset=figures)
+        rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
+
+    def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
+        """Root of the image paths; pictures that exist only in memory are written below the run folder."""
+        if source.root is not None:
+            return str(source.root)
+        for key in sorted({one.candidate.image for one in chosen}):
+            with atomic_path(folder / "images" / key) as path:
+                source.read(key).save(path)
+        return str(folder / "images")
+
+    def _record(self, number: int, one: ScoredCandidate, module: Any) -> VLITRecord:
+        candidate = one.candidate
+        assert one.scores is not None  # only scored pairs are kept
+        provenance = {
+            "round": "final",
+            "prompt": candidate.instruction.text,
+            "sample": candidate.sample,
+            "seed": module.seed,
+            "model": module.lvlm.fingerprint,
+        }
+        return VLITRecord(
+            id=f"{number:06d}",
+            image=candidate.image,
+            question=candidate.question,
+            answer=candidate.answer,
+            kind=candidate.instruction.kind,
+            scores=one.scores,
+            provenance=provenance,
+        )
+
+    def _fates(
+        self, scored: Sequence[ScoredCandidate], alike: Sequence[ScoredCandidate], chosen: Sequence[ScoredCandidate]
+    ) -> list[ScoredCandidate]:
+        kept, twice = {id(one) for one in chosen}, {id(one) for one in alike}
+        named = ((one, "kept" if id(one) in kept else "duplicate" if id(one) in twice else "") for one in scored)
+        return [one.with_fate(fate or ("rejected" if one.scores is None else "left out")) for one, fate in named]

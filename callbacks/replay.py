@@ -1,0 +1,33 @@
+"""Train on the rounds of a finished run: the same pseudo-labels, so that only what the experiment changes differs."""
+
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+
+from lightning_c3l.store import RunStore
+
+
+class ReplayRounds(Callback):
+    """Hands the datamodule stored rounds where `I2CReweighting` would make new ones.
+
+    Args:
+        folder: run folder with the rounds.
+        epochs_per_round: epochs of training on a round's groups.
+    """
+
+    def __init__(self, folder: str | Path, epochs_per_round: int = 1) -> None:
+        self.store, self.epochs_per_round = RunStore(folder), epochs_per_round
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The first round."""
+        self._hand_over(trainer, 0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The next one, where there is one."""
+        done = trainer.current_epoch + 1
+        if done % self.epochs_per_round == 0 and done // self.epochs_per_round in self.store.rounds():
+            self._hand_over(trainer, done // self.epochs_per_round)
+
+    def _hand_over(self, trainer: Trainer, number: int) -> None:
+        stored = self.store.read_round(number)
+        trainer.datamodule.set_round(number, stored.groups, stored.descriptions)  # type: ignore[attr-defined]

@@ -1,0 +1,64 @@
+"""Round figures to every logger; the only file that imports wandb."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from lightning_c3l.store import RunStore
+
+
+def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:
+    """A W&B logger that never asks and never waits: offline unless the user is logged in.
+
+    Args:
+        project: project on the server.
+        name: name of the run there.
+        folder: run folder; W&B's own files go below it.
+    """
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _stored_key()
+    mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    settings = wandb.Settings(init_timeout=20, silent=True, console="off")
+    return WandbLogger(project=project, name=name, save_dir=folder, mode=mode, settings=settings)
+
+
+def _stored_key() -> bool:
+    """Whether `wandb login` left a key; only its presence is looked at."""
+    netrc = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    try:
+        return "api.wandb.ai" in netrc.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+class RoundLogger(Callback):
+    """Logs each finished round once, as `round/<figure>`."""
+
+    def __init__(self) -> None:
+        self._logged = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Last round that was logged."""
+        return {"logged": self._logged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run does not log a round twice."""
+        self._logged = state_dict["logged"]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The rounds are made in hooks in which a module cannot log; this is the next one in which loggers work."""
+        if not trainer.is_global_zero or not trainer.loggers:
+            return
+        store = RunStore(trainer.default_root_dir)
+        for number in [n for n in store.rounds() if n > self._logged]:
+            figures = store.read_figures(number)
+            scalars = {f"round/{k}": v for k, v in figures.items() if isinstance(v, int | float)}
+            scalars |= {f"round/kind_{k}": v for k, v in figures.get("kind_shares", {}).items()}
+            scalars |= {f"round/seconds_{k}": v for k, v in figures.get("seconds", {}).items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(scalars, step=trainer.global_step)
+            self._logged = number

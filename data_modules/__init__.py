@@ -1,0 +1,1 @@
+"""Where images, instruction-tuning pairs and benchmarks come from."""

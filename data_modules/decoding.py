@@ -1,0 +1,168 @@
+"""Any image file into RGB, or one reason why not."""
+
+import math
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+# What sets of pictures are made of. Left out on purpose: formats that start other programs or need a handler
+# (EPS, WMF, GRIB, HDF5, BUFR), that decode while they are being opened, before any size can be checked (ICO,
+# CUR, ICNS), that have no signature, so that any bytes pass for them (TGA, SPIDER), and game textures and
+# curiosities with slow decoders (BLP, DDS, FTEX and so on).
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "PCX",
+    "PNG",
+    "PPM",
+    "PSD",
+    "QOI",
+    "SGI",
+    "TIFF",
+    "WEBP",
+)
+
+MAX_PIXELS = 64_000_000
+
+# EXIF tag 274: how the stored picture has to be turned to be seen upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 274
+
+
+class UnreadableImage(ValueError):
+    """The image cannot be used.
+
+    Attributes:
+        reason: one line that says why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = " ".join(reason.split())[:300] or "unknown reason"
+        super().__init__(self.reason)
+
+
+def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes an image as it is meant to be seen: upright, on white, 8 bits a channel, first frame.
+
+    Args:
+        source: the file's bytes, or its path.
+        max_pixels: larger images are refused by their header, before anything is decoded. Pillow's own limit
+            (twice `PIL.Image.MAX_IMAGE_PIXELS`) holds besides.
+
+    Returns:
+        An RGB image that is loaded and independent of the source.
+
+    Raises:
+        UnreadableImage: whatever is wrong with the source; nothing else is raised for any bytes.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of every odd tag, and a user's `-W error` would turn its size warning into a
+            # failure.
+            warnings.simplefilter("ignore")
+            return _decode(source, max_pixels)
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImage("not an image, or of no supported format") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"too many pixels: {error}") from error
+    except Exception as error:  # decoders of damaged files raise nearly every type there is
+        raise UnreadableImage(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def _decode(source: bytes | Path, max_pixels: int) -> Image.Image:
+    Image.init()
+    # Pillow fails on the name of a format that it was built without
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    with Image.open(_opened(source), formats=formats) as image:
+        width, height = image.size
+        if width < 1 or height < 1:
+            raise UnreadableImage(f"has no pixels ({width}x{height})")
+        if width * height > max_pixels:
+            raise UnreadableImage(f"too many pixels: {width}x{height}, the limit is {max_pixels}")
+        image.load()
+        # TIFF is turned by Pillow while it loads, which also removes the tag.
+        turn = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image)
+        return rgb.transpose(turn) if turn is not None else rgb
+
+
+def _opened(source: bytes | Path) -> BytesIO | Path:
+    """The source, if it can be opened without waiting (a named pipe would hang) and holds anything at all."""
+    if isinstance(source, bytes):
+        if not source:
+            raise UnreadableImage("is empty")
+        return BytesIO(source)
+    if not source.exists():
+        raise UnreadableImage("no such file")
+    if not source.is_file():
+        raise UnreadableImage("is not a file")
+    if source.stat().st_size == 0:
+        raise UnreadableImage("is empty")
+    return source
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where the EXIF block cannot be read: its picture still can."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _deep_to_rgb(image)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        # a copy, because the opened file is closed under the original
+        return image.copy() if image.mode == "RGB" else image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _deep_to_rgb(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float grey levels, scaled (never clipped) to 8 bits."""
+    values = np.asarray(image).astype(np.float64)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = _range(values, is_float=image.mode == "F")
+    grey = np.rint((values - low) / (high - low) * 255.0).astype(np.uint8)
+    transparent: Any = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _range(values: "np.ndarray[Any, np.dtype[np.float64]]", is_float: bool) -> tuple[float, float]:
+    """The values that become black and white.
+
+    Integers: the smallest depth of usual sensors that holds the brightest value, since 10- and 12-bit
+    pictures are stored in 16 bits without saying so and would come out black. Floats: 0 to 1 or 0 to 255
+    where that holds them. Else: their own least and greatest value.
+    """
+    least, most = float(values.min()), float(values.max())
+    scales = (1.0, 255.0) if is_float else tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))
+    if least >= 0:
+        for scale in scales:
+            if most <= scale:
+                return 0.0, scale
+    return least, most if most > least else math.inf  # one level alone becomes black

@@ -1,0 +1,135 @@
+"""Images and training records of the embedded world."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from PIL.Image import Image
+
+from data_modules.truth import Asked
+from lightning_c3l.conversations import Conversation
+from lightning_c3l.records import Verdict
+from lightning_c3l.scenes.curriculum import Curriculum, record
+from lightning_c3l.scenes.drawing import draw
+from lightning_c3l.scenes.language import KINDS, Query, ask, queries, true_answer, truth, understand
+from lightning_c3l.scenes.world import COLORS, NUMBERS, PLACES, PRIOR, Scene, Thing, sample_scene
+
+
+def _next(choices: tuple[str, ...], usual: str) -> str:
+    return choices[(choices.index(usual) + 1) % len(choices)]
+
+
+# of each shape one color, place and number that no training image shows, where a source is asked to hide them: none
+# of them usual, so that they tell what was learnt from what was known
+HIDDEN = {
+    shape: Thing(_next(COLORS, habit.thing.color), _next(PLACES, habit.thing.place), _next(NUMBERS, habit.thing.number))
+    for shape, habit in PRIOR.items()
+}
+
+
+def shows_hidden(scene: Scene) -> bool:
+    """Whether a scene has one of the `HIDDEN` attributes."""
+    return any(
+        thing.color == HIDDEN[shape].color or thing.place == HIDDEN[shape].place or thing.number == HIDDEN[shape].number
+        for shape, thing in scene.things.items()
+    )
+
+
+def scene_of(key: str) -> Scene:
+    """The scene behind an image key of this world.
+
+    Raises:
+        ValueError: if the key is none of this world's.
+    """
+    try:
+        name, seed, follow = Path(key).stem.split("_")
+        if name != "scene":
+            raise ValueError(name)
+        return sample_scene(int(seed), int(follow) / 1000)
+    except ValueError as error:
+        raise ValueError(f"{key} is no picture of the embedded world") from error
+
+
+class SceneImages:
+    """An image source of drawn scenes, which knows the truth about each.
+
+    Args:
+        count: number of scenes.
+        follow: probability with which each attribute obeys the prior.
+        seed: scenes of different seeds have nothing in common.
+        hide: leave out scenes that show one of the `HIDDEN` attributes.
+    """
+
+    root: Path | None = None
+
+    def __init__(self, count: int, follow: float = 0.2, seed: int = 0, hide: bool = False) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        thousandths = round(1000 * follow)
+        self._keys = list[str]()
+        random = Random(f"scenes {seed}")
+        while len(self._keys) < count:
+            key = f"scene_{random.getrandbits(40)}_{thousandths}.png"
+            if not (hide and shows_hidden(scene_of(key))):
+                self._keys.append(key)
+
+    def keys(self) -> Sequence[str]:
+        """Names of the scenes, in drawing order."""
+        return self._keys
+
+    def read(self, key: str) -> Image:
+        """Draw a scene."""
+        return draw(scene_of(key))
+
+
+class SceneTruth:
+    """The truth about every picture of this world; see `data_modules.truth.Truth`."""
+
+    def judge(self, image: str, question: str, answer: str) -> Verdict:
+        """Judge a written pair."""
+        return truth(scene_of(image), question, answer)
+
+    def questions(self, images: Sequence[str]) -> list[Asked]:
+        """One question of each kind for each image."""
+        out = list[Asked]()
+        for image in images:
+            scene, random = scene_of(image), Random(f"questions {image}")
+            for kind in KINDS:
+                query = random.choice(queries(scene, kind))
+                out.append(_asked(image, scene, query, ask(query, random)))
+        return out
+
+    def resolve(self, image: str, question: str) -> Asked | None:
+        """A written question with the answer that its scene gives."""
+        query, scene = understand(question), scene_of(image)
+        if query is None or true_answer(scene, query) is None:
+            return None
+        return _asked(image, scene, query, question)
+
+
+def _asked(image: str, scene: Scene, query: Query, question: str) -> Asked:
+    """The question with its answer; attributes count as unseen where they are one of the `HIDDEN`."""
+    answer = str(true_answer(scene, query))
+    seen = query.kind == "presence" or answer != getattr(HIDDEN[query.shape], query.kind)
+    return Asked(image, query.kind, question, answer, seen)
+
+
+class SceneRecords:
+    """The records that the base LVLM is trained on, made as they are asked for.
+
+    Args:
+        count: number of records; their order is the curriculum, so they are not shuffled.
+        seed: seed of all of them.
+        curriculum: the mix.
+    """
+
+    def __init__(self, count: int, seed: int = 0, curriculum: Curriculum = Curriculum()) -> None:  # noqa: B008
+        self.count, self.seed, self.curriculum = count, seed, curriculum
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[Conversation, Image | None]:
+        if not 0 <= number < self.count:
+            raise IndexError(number)
+        return record(number, self.count, self.curriculum, self.seed)

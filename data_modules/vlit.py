@@ -1,0 +1,157 @@
+"""The datamodule of the rounds: images in, and batches of the current round's groups, reweighted by S(I2C)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from PIL.Image import Image
+from torch.utils.data import DataLoader, Dataset
+
+from data_modules.images import ImageSource, Rejected, open_images, scan, write_rejected
+from data_modules.samplers import RoundSampler
+from data_modules.truth import Truth
+from lightning_c3l.records import Group
+from lightning_c3l.samples import GroupSample
+
+
+class RoundDataModule(LightningDataModule):
+    """Images for the rounds, and batches of groups for training.
+
+    Args:
+        images: unlabelled images of the rounds: a folder, a glob, WebDataset shards, or an object that makes them.
+        fresh: images of the final data set; those of the rounds unless given.
+        held_out: images on which the writers are compared; null leaves the comparison out.
+        truth: judge of the pairs, where the world is known.
+        limit: at most so many images of each source.
+        batch_size: groups a batch.
+        passes: how often an epoch goes over the round's groups.
+        num_workers: processes that prepare batches.
+    """
+
+    def __init__(
+        self,
+        images: str | ImageSource,
+        fresh: str | ImageSource | None = None,
+        held_out: str | ImageSource | None = None,
+        truth: Truth | None = None,
+        limit: int | None = None,
+        batch_size: int = 8,
+        passes: float = 1.0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self._specs = {"images": images, "fresh": images if fresh is None else fresh, "held_out": held_out}
+        self.truth, self.limit = truth, limit
+        self.batch_size, self.passes, self.num_workers = batch_size, passes, num_workers
+        self.rejected: list[Rejected] = []
+        self._sources: dict[str, tuple[ImageSource, list[str]]] = {}
+        self._groups: list[Group] = []
+        self._descriptions: dict[str, str] = {}
+        self._round = -1
+
+    def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
+        """A source (`images`, `fresh`, `held_out`) and its readable keys; None where it was not given.
+
+        Raises:
+            ValueError: if no image of the source can be read.
+        """
+        spec = self._specs[name]
+        if spec is None:
+            return None
+        if name not in self._sources:
+            same = next((n for n, s in self._specs.items() if s is spec and n in self._sources), None)
+            self._sources[name] = self._sources[same] if same else self._open(name, spec)
+        return self._sources[name]
+
+    def _open(self, name: str, spec: str | ImageSource) -> tuple[ImageSource, list[str]]:
+        source = open_images(spec, self._folder() / "unpacked" / name, self.limit) if isinstance(spec, str) else spec
+        keys, rejected = scan(source, list(source.keys())[: self.limit])
+        if rejected:
+            self.rejected = [*self.rejected, *rejected]
+            path = self._folder() / "rejected.jsonl"
+            write_rejected(path, self.rejected)
+            rank_zero_info(f"{len(rejected)} of {len(rejected) + len(keys)} images left out, listed in {path}")
+        if not keys:
+            raise ValueError(f"{spec}: none of its {len(rejected)} images can be read")
+        return source, keys
+
+    def _folder(self) -> Path:
+        return Path(self.trainer.default_root_dir if self.trainer is not None else ".")
+
+    def set_round(self, number: int, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
+        """Take over a round's pseudo-labels; the next epoch draws from them by their sampling weights.
+
+        Raises:
+            ValueError: if the round has no group to train on.
+        """
+        if not groups:
+            raise ValueError(
+                f"round {number} has no group to train on: no written text could be parsed; look at its rejected texts"
+            )
+        self._round, self._groups, self._descriptions = number, list(groups), descriptions
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the current round's groups, encoded by the module."""
+        trainer = self.trainer
+        if trainer is None or not self._groups:
+            raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
+        found = self.source("images")
+        assert found is not None  # images has no default
+        # rounds and epochs of one seed must not draw alike
+        seed = hash((self._seed(), self._round, trainer.current_epoch)) % 2**31
+        return DataLoader(
+            GroupDataset(found[0], self._groups, self._descriptions),
+            batch_size=self.batch_size,
+            sampler=RoundSampler(
+                [group.sampling_weight for group in self._groups],
+                seed,
+                trainer.global_rank,
+                trainer.world_size,
+                self.passes,
+            ),
+            num_workers=self.num_workers,
+            collate_fn=cast(Any, trainer.lightning_module).encode,
+        )
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of image keys, for `predict`; the module writes about them."""
+        found = self.source("images")
+        assert found is not None  # images has no default
+        return DataLoader(
+            found[1],  # type: ignore[arg-type]  # a list is a dataset
+            batch_size=max(1, 4 * self.batch_size),
+            collate_fn=list,
+        )
+
+    def _seed(self) -> int:
+        return int(getattr(self.trainer.lightning_module, "seed", 0)) if self.trainer is not None else 0
+
+
+class GroupDataset(Dataset[GroupSample]):
+    """The groups of a round as training samples, pictures read when asked for."""
+
+    def __init__(self, source: ImageSource, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
+        self.source, self.groups, self.descriptions = source, groups, descriptions
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, number: int) -> GroupSample:
+        group = self.groups[number]
+        best = group.positive.candidate
+        return GroupSample(
+            image=self._picture(group.image),
+            instruction=best.instruction.text,
+            texts=(best.text, *(one.candidate.text for one in group.negatives)),
+            question=best.question,
+            answer=best.answer,
+            description=self.descriptions.get(group.image, ""),
+            weight=group.weight,
+        )
+
+    def _picture(self, key: str) -> Image:
+        return self.source.read(key)

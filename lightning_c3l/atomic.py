@@ -1,0 +1,85 @@
+"""Files that are either whole or absent: written beside their place, then renamed onto it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path to write, which becomes `path` when the block ends well.
+
+    The temporary file lies in the same folder (a rename over file systems is not atomic), has a hidden name
+    of its own (two processes may write the same file; the last one wins) and keeps the extension, which some
+    writers look at. The rename guards against an interrupted process; it does not wait for the disk, so a
+    power cut may still lose it.
+
+    Args:
+        path: the file to write; missing parent folders are created.
+
+    Yields:
+        The temporary path. It does not exist yet.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".tmp-{uuid4().hex}{target.suffix[:20]}"
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text with its line ends as they are, whole or not at all.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json_atomic(path: str | Path, obj: Any) -> None:
+    """Writes one indented JSON document, whole or not at all.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+        TypeError: `obj` holds something that JSON has no form for.
+        ValueError: `obj` holds a number that is not finite, which is no JSON.
+    """
+    write_text_atomic(path, json.dumps(obj, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary folder to fill, which becomes `path` when the block ends well; an old one is replaced.
+
+    Args:
+        path: the folder to write; missing parent folders are created.
+
+    Yields:
+        The temporary folder, empty.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".tmp-{uuid4().hex}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,27 @@
+"""`merge`: a base checkpoint with a trained adapter folded into its weights."""
+
+import argparse
+from pathlib import Path
+
+from lightning_c3l.atomic import atomic_folder
+from lightning_c3l.lvlm.huggingface import merged
+
+
+def main(arguments: list[str]) -> int:
+    """Write a checkpoint folder that needs no peft."""
+    parser = argparse.ArgumentParser(prog="python -m lightning_c3l merge", description=main.__doc__)
+    parser.add_argument("base", help="checkpoint folder or Hub name that the adapter was trained on")
+    parser.add_argument("adapter", type=Path, help="adapter folder of a run")
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    options = parser.parse_args(arguments)
+    if not (options.adapter / "adapter_config.json").is_file():
+        raise ValueError(f"{options.adapter}: no adapter_config.json in this folder; give the adapter/ of a run")
+    if options.out.exists():
+        raise ValueError(f"{options.out}: already exists; give a new folder")
+    model, processor = merged(options.base, options.adapter, options.dtype)
+    with atomic_folder(options.out) as folder:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+    print(f"merged weights in {options.out}")
+    return 0

@@ -1,0 +1,205 @@
+"""S(I2C): how much a written answer owes to the image, in four readings.
+
+Our reading of C3L (arXiv 2405.12752). With p_t the probability of the answer's token t given the image, the
+question and the tokens before it, q_t the same without the image, and t = 1..T over the answer's tokens:
+
+* answer: (1/T) sum p_t (log p_t - log q_t). The vocabulary divergence's term for the token that was written:
+  signed, specific to the answer, meaningful for one-token answers.
+* positions: sum P_t (log P_t - log Q_t), where P and Q are p and q divided by their sums over t. The literal
+  divergence between two distributions over the answer's tokens; always 0 at T = 1.
+* vocabulary: (1/T) sum KL(P(. | a_<t, image) || P(. | a_<t)). How far the image moves the prediction,
+  whatever the answer says.
+* gap: (1/T) sum (log p_t - log q_t). Pointwise mutual information.
+
+All in nats. Pure tensor functions; reductions run in float32 (float64 stays float64), whatever the input's
+dtype.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+READINGS = ("answer", "positions", "vocabulary", "gap")
+
+
+class Readings(NamedTuple):
+    """All readings of a batch of answers, each `[B]`; see the module's text for the formulas.
+
+    Attributes:
+        answer: nats a token, signed.
+        positions: nats, not below 0 but for rounding.
+        vocabulary: nats a token, not below 0.
+        gap: nats a token, signed.
+        mean_logp: mean log-probability of an answer token with the image.
+        mean_logq: the same without the image.
+        tokens: T, the number of answer tokens, int64.
+    """
+
+    answer: Tensor
+    positions: Tensor
+    vocabulary: Tensor
+    gap: Tensor
+    mean_logp: Tensor
+    mean_logq: Tensor
+    tokens: Tensor
+
+
+def answer_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+    """Mean over answer tokens of p_t (log p_t - log q_t).
+
+    Args:
+        logp: log-probability of each answer token with the image, `[B, T]`.
+        logq: the same without the image, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+
+    Returns:
+        The reading of each row, `[B]`, nats a token.
+
+    Raises:
+        ValueError: shapes differ, or a row has no answer token.
+    """
+    logp, logq, mask = _checked(logp, logq, mask)
+    return _masked_mean(_weighted_log_ratio(logp, logq), mask)
+
+
+def positions_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+    """Divergence between p and q, each normalised over the answer's positions; exactly 0 at T = 1.
+
+    Args:
+        logp: log-probability of each answer token with the image, `[B, T]`.
+        logq: the same without the image, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+
+    Returns:
+        The reading of each row, `[B]`, nats.
+
+    Raises:
+        ValueError: shapes differ, or a row has no answer token.
+    """
+    logp, logq, mask = _checked(logp, logq, mask)
+    # p_t / sum_t p_t is the softmax of log p_t over the positions.
+    outside = ~mask
+    share_p = logp.masked_fill(outside, -torch.inf).log_softmax(dim=1)
+    share_q = logq.masked_fill(outside, -torch.inf).log_softmax(dim=1)
+    # Shares outside the answer are 0, so their terms are 0 as well.
+    return _weighted_log_ratio(share_p, share_q).sum(dim=1)
+
+
+def gap_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+    """Mean over answer tokens of log p_t - log q_t.
+
+    Args:
+        logp: log-probability of each answer token with the image, `[B, T]`.
+        logq: the same without the image, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+
+    Returns:
+        The reading of each row, `[B]`, nats a token.
+
+    Raises:
+        ValueError: shapes differ, or a row has no answer token.
+    """
+    logp, logq, mask = _checked(logp, logq, mask)
+    return _masked_mean(logp - logq, mask)
+
+
+def token_kl(logits_image: Tensor, logits_blind: Tensor) -> Tensor:
+    """KL(P || Q) between the predictions with and without the image, one value a position.
+
+    Args:
+        logits_image: raw logits with the image, `[..., V]`.
+        logits_blind: raw logits without the image, `[..., V]`.
+
+    Returns:
+        The divergence over the vocabulary, `[...]`, nats, float32 (float64 for float64 logits).
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape("logits_image", logits_image, "logits_blind", logits_blind)
+    logp, logq = _wide(logits_image).log_softmax(dim=-1), _wide(logits_blind).log_softmax(dim=-1)
+    # A divergence is never negative; the float sum of near-equal distributions may be, by a rounding error.
+    return _weighted_log_ratio(logp, logq).sum(dim=-1).clamp_min(0.0)
+
+
+def vocabulary_reading(kl: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the vocabulary divergence over answer tokens.
+
+    Args:
+        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+
+    Returns:
+        The reading of each row, `[B]`, nats a token.
+
+    Raises:
+        ValueError: shapes differ, or a row has no answer token.
+    """
+    kl, _, mask = _checked(kl, kl, mask, "kl", "kl")
+    return _masked_mean(kl, mask)
+
+
+def all_readings(logp: Tensor, logq: Tensor, kl: Tensor, mask: Tensor) -> Readings:
+    """All four readings of a batch, with the means and the length they are compared with.
+
+    Args:
+        logp: log-probability of each answer token with the image, `[B, T]`.
+        logq: the same without the image, `[B, T]`.
+        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+
+    Returns:
+        One tensor `[B]` a reading.
+
+    Raises:
+        ValueError: shapes differ, or a row has no answer token.
+    """
+    logp, logq, mask = _checked(logp, logq, mask)
+    return Readings(
+        answer=answer_reading(logp, logq, mask),
+        positions=positions_reading(logp, logq, mask),
+        vocabulary=vocabulary_reading(kl, mask),
+        gap=gap_reading(logp, logq, mask),
+        mean_logp=_masked_mean(logp, mask),
+        mean_logq=_masked_mean(logq, mask),
+        tokens=mask.sum(dim=1),
+    )
+
+
+def _weighted_log_ratio(logp: Tensor, logq: Tensor) -> Tensor:
+    """Elementwise p (log p - log q), with 0 log 0 = 0."""
+    p = logp.exp()
+    # `p == 0` rather than `p > 0` below keeps a nan visible: it must show in the score, not turn into 0.
+    return torch.where(p == 0, torch.zeros_like(p), p * (logp - logq))
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of each row `[B, T]` over its masked positions, `[B]`."""
+    # Filling, not multiplying: nan * 0 is nan.
+    return values.masked_fill(~mask, 0.0).sum(dim=1) / mask.sum(dim=1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32, so that sums over long answers and wide vocabularies keep their digits."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _same_shape(left_name: str, left: Tensor, right_name: str, right: Tensor) -> None:
+    if left.shape != right.shape:
+        raise ValueError(f"{left_name} {tuple(left.shape)} and {right_name} {tuple(right.shape)} differ in shape")
+
+
+def _checked(
+    logp: Tensor, logq: Tensor, mask: Tensor, p_name: str = "logp", q_name: str = "logq"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs, widened, after the checks that every reading shares."""
+    if mask.dim() != 2:
+        raise ValueError(f"mask must be [B, T], not {tuple(mask.shape)}")
+    _same_shape(p_name, logp, "mask", mask)
+    _same_shape(q_name, logq, "mask", mask)
+    mask = mask.bool()
+    empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(f"rows {empty} have no answer token")
+    return _wide(logp), _wide(logq), mask

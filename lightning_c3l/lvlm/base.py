@@ -1,0 +1,190 @@
+"""What the method asks of an LVLM: nothing here knows a library that provides one."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from lightning_c3l.samples import GroupSample
+
+Anchor = Literal["prompt", "instruction", "description"]
+Context = Literal["image", "text"]
+
+
+class LVLMError(ValueError):
+    """An LVLM that cannot be used as asked; the message says what to do in one line."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How texts are drawn.
+
+    Attributes:
+        samples: texts for each prompt.
+        max_new_tokens: longest text, in tokens.
+        temperature: 0 picks the likeliest token (then `samples` must be 1).
+        top_p: share of the probability mass that is drawn from.
+    """
+
+    samples: int = 4
+    max_new_tokens: int = 64
+    temperature: float = 0.7
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.samples < 1 or self.max_new_tokens < 1:
+            raise ValueError("samples and max_new_tokens must be at least 1")
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError("temperature must not be negative and top_p must lie in (0, 1]")
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError("temperature 0 writes the same text each time: set samples to 1 or raise temperature")
+
+
+@dataclass(frozen=True)
+class AnswerTokens:
+    """Teacher-forced statistics of the tokens of R answers, end-of-turn excluded.
+
+    Attributes:
+        logp: log-probability of each token with the image, [R, T].
+        logq: the same without the image, [R, T].
+        kl: divergence of the two next-token distributions over the vocabulary, [R, T].
+        mask: True where there is a token, [R, T].
+        logp_shuffled: with another sample's image, [R, T], where asked for.
+    """
+
+    logp: Tensor
+    logq: Tensor
+    kl: Tensor
+    mask: Tensor
+    logp_shuffled: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Branches:
+    """R right-padded token rows.
+
+    Attributes:
+        ids: tokens, [R, L].
+        mask: True at tokens, [R, L].
+        owner: number of the trunk that a row continues, [R].
+        target: True at the tokens that are predicted for the likelihood, [R, L].
+        text: True at the tokens whose hidden states stand for the row's text, [R, L].
+        role: k for the text of candidate k (0 the positive), or one of the `ROLE_` constants, [R].
+    """
+
+    ids: Tensor
+    mask: Tensor
+    owner: Tensor
+    target: Tensor
+    text: Tensor
+    role: Tensor
+
+    def to(self, device: torch.device) -> "Branches":
+        """The same rows on another device."""
+        return Branches(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class GroupBatch:
+    """G encoded groups: one trunk (the image) each, R branches (texts in their prompts), maybe some without image.
+
+    Attributes:
+        trunk: model inputs of the trunks, `input_ids` and `attention_mask` [G, P] among them.
+        branches: branches that continue a trunk.
+        blind: branches in the same form that stand alone, without image; None where no option needs them.
+        weights: w_i, [G].
+    """
+
+    trunk: dict[str, Tensor]
+    branches: Branches
+    blind: Branches | None
+    weights: Tensor
+
+    def to(self, device: torch.device) -> "GroupBatch":
+        """The same batch on another device."""
+        trunk = {name: value.to(device) for name, value in self.trunk.items()}
+        blind = None if self.blind is None else self.blind.to(device)
+        return GroupBatch(trunk, self.branches.to(device), blind, self.weights.to(device))
+
+
+# what `anchor: description` asks of the model, while a round is made and while it is trained
+DESCRIBE = "Describe the picture."
+ROLE_ANSWER = -1
+ROLE_ANCHOR = -2
+
+
+@dataclass(frozen=True)
+class GroupStates:
+    """What the losses need from one forward over a batch of groups.
+
+    Attributes:
+        write_logp: log-probabilities of the positive's tokens, [G, L], with `write_mask` [G, L].
+        answer_logp: the same of its answer to its question, with `answer_mask`.
+        anchor: hidden states that the anchor is pooled from, [G, La, H], with `anchor_mask` [G, La].
+        candidates: hidden states of the texts, [R, Lc, H], with `candidate_mask` [R, Lc].
+        owner: group of each candidate row, [R]; `role` its number in the group, [R].
+    """
+
+    write_logp: Tensor
+    write_mask: Tensor
+    answer_logp: Tensor
+    answer_mask: Tensor
+    anchor: Tensor
+    anchor_mask: Tensor
+    candidates: Tensor
+    candidate_mask: Tensor
+    owner: Tensor
+    role: Tensor
+
+
+class LVLM(Protocol):
+    """A large vision-language model, as the method sees it."""
+
+    fingerprint: str
+
+    @property
+    def network(self) -> nn.Module:
+        """The module that is trained, saved and moved."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the decoder's hidden states."""
+
+    def generate(
+        self,
+        images: Sequence[Image],
+        prompts: Sequence[str],
+        sampling: Sampling,
+        seed: int,
+        begun: Sequence[str] | None = None,
+    ) -> list[list[str]]:
+        """`sampling.samples` texts for each (image, prompt); the same seed and batch give the same texts.
+
+        Texts that are `begun` are continued, and only what is new comes back.
+        """
+
+    def score(
+        self,
+        images: Sequence[Image],
+        pairs: Sequence[Sequence[tuple[str, str]]],
+        shuffled: Sequence[Image] | None = None,
+    ) -> AnswerTokens:
+        """Token statistics of all (question, answer) pairs of all images, image by image."""
+
+    def reference(self) -> AbstractContextManager[None]:
+        """Inside, the network is the starting model; outside, the one being trained."""
+
+    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+        """Tokens and pixels of a batch of groups."""
+
+    def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+        """One forward over a batch of groups, with gradients."""
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter (or the whole network under full fine-tuning) as a checkpoint folder."""

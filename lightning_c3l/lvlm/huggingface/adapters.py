@@ -1,0 +1,91 @@
+"""LoRA on the decoder, and the reference: the starting model beside the one being trained."""
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+
+from lightning_c3l.lvlm.base import LVLMError
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank adapters on the linear layers of the decoder.
+
+    Attributes:
+        rank: rank of each update.
+        alpha: the update counts alpha / rank times.
+        dropout: on the adapters' input.
+        vision: adapt the vision tower and the projector too.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    vision: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse ranks that peft would only trip over later."""
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError("lora: rank and alpha must be positive and dropout must lie in [0, 1)")
+
+
+def attach_lora(model: Any, lora: LoRA) -> PeftModel:
+    """Wrap a model so that only adapters are trained; the fresh adapters change nothing."""
+    pattern = target_pattern(model, lora.vision)
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pattern, bias="none"
+    )
+    # from the run's seed alone: the same adapter whatever else has used random numbers before
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch.initial_seed())
+        return get_peft_model(model, config)
+
+
+def target_pattern(model: Any, vision: bool) -> str:
+    """Regular expression of the linear layers to adapt: the decoder's, or all but the head.
+
+    Raises:
+        LVLMError: if the decoder has no linear layer.
+    """
+    head = model.get_output_embeddings()
+    root = "" if vision else next(name for name, module in model.named_modules() if module is model.get_decoder())
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and name.startswith(root)
+    }
+    if not names:
+        raise LVLMError(f"{type(model).__name__}: no linear layer to adapt was found in the decoder")
+    return rf"{re.escape(root)}.*\.({'|'.join(sorted(names))})"
+
+
+class Reference:
+    """The starting model: the same network with its adapters off, or a frozen copy under full fine-tuning."""
+
+    def __init__(self, network: Any, keep_copy: bool) -> None:
+        self.network = network
+        self._copy = None
+        if keep_copy and not isinstance(network, PeftModel):
+            self._copy = copy.deepcopy(network).requires_grad_(False).eval()
+
+    @contextmanager
+    def active(self) -> Iterator[Any]:
+        """The transformers model to use for the reference's figures.
+
+        Raises:
+            LVLMError: under full fine-tuning without a kept copy.
+        """
+        if isinstance(self.network, PeftModel):
+            with self.network.disable_adapter():
+                yield self.network.get_base_model()
+        elif self._copy is not None:
+            yield self._copy.to(self.network.device)
+        else:
+            raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference or scorer: current")

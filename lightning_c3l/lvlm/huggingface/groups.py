@@ -1,0 +1,156 @@
+"""Groups of candidates as one shared forward: encode them, run them, hand the losses what they need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_c3l.conversations import Turn
+from lightning_c3l.lvlm.base import (
+    DESCRIBE,
+    ROLE_ANCHOR,
+    ROLE_ANSWER,
+    Anchor,
+    Branches,
+    Context,
+    GroupBatch,
+    GroupStates,
+    LVLMError,
+)
+from lightning_c3l.lvlm.huggingface.batching import common_prefix, encode_images, pad, pad_mask, splice
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.lvlm.huggingface.forward import plain_hidden, shared_hidden, token_logp
+from lightning_c3l.samples import GroupSample
+
+
+@dataclass
+class BranchList:
+    """Rows being collected for one `Branches`."""
+
+    chats: list[EncodedChat] = field(default_factory=list)
+    owner: list[int] = field(default_factory=list)
+    target: list[bool] = field(default_factory=list)
+    role: list[int] = field(default_factory=list)
+
+    def add(self, chat: EncodedChat, owner: int, role: int, target: bool = False) -> None:
+        """Add a row; `target` rows count for the likelihood."""
+        self.chats.append(chat)
+        self.owner.append(owner)
+        self.role.append(role)
+        self.target.append(target)
+
+    def tensors(self, skip: Sequence[int]) -> Branches:
+        """As padded rows, each without its first `skip` tokens (those of its trunk)."""
+        rows = [chat.ids[n:] for chat, n in zip(self.chats, skip, strict=True)]
+        off = [(False,) * len(row) for row in rows]
+        target = [c.target[n:] if t else o for c, n, t, o in zip(self.chats, skip, self.target, off, strict=True)]
+        return Branches(
+            ids=pad(rows),
+            mask=pad_mask([len(row) for row in rows]),
+            owner=torch.tensor(self.owner),
+            target=pad(target),
+            text=pad([chat.answer[n:] for chat, n in zip(self.chats, skip, strict=True)]),
+            role=torch.tensor(self.role),
+        )
+
+
+def encode_trunks(
+    encoder: ChatEncoder, rows: BranchList, images: Sequence[Any], placeholder: int
+) -> tuple[dict[str, Tensor], Branches]:
+    """Split rows into trunks (what all rows of an image begin with, its pixels among it) and branches.
+
+    Raises:
+        LVLMError: if a chat template puts differing text before the image.
+    """
+    pixels = encode_images(encoder.processor, images)
+    # before splicing: an image's tokens may hold ordinary ones, such as line ends, that come again in the texts
+    starts = [chat.ids.index(placeholder) if placeholder in chat.ids else 0 for chat in rows.chats]
+    rows.chats = [
+        splice(chat, pixels.tokens[owner], placeholder) for chat, owner in zip(rows.chats, rows.owner, strict=True)
+    ]
+    lengths, trunks = list[int](), list[tuple[int, ...]]()
+    for number, tokens in enumerate(pixels.tokens):
+        own = [chat for chat, owner in zip(rows.chats, rows.owner, strict=True) if owner == number]
+        # one token of the prompt stays with the branch: it predicts the first token of the text
+        limit = min(chat.answer.index(True) if True in chat.answer else len(chat.ids) for chat in own) - 1
+        length = common_prefix([chat.ids for chat in own], limit)
+        image_end = max(s for s, owner in zip(starts, rows.owner, strict=True) if owner == number) + len(tokens)
+        if length < image_end:
+            raise LVLMError(f"{encoder.name}: the chat template writes differing text before the image")
+        lengths.append(length)
+        trunks.append(own[0].ids[:length])
+    trunk = {
+        "input_ids": pad(trunks, side="left"),
+        "attention_mask": pad_mask(lengths, side="left").long(),
+        **pixels.tensors,
+    }
+    return trunk, rows.tensors([lengths[owner] for owner in rows.owner])
+
+
+def encode_groups(
+    encoder: ChatEncoder, placeholder: int, samples: Sequence[GroupSample], anchor: Anchor, context: Context
+) -> GroupBatch:
+    """Every row that the losses need, the image's part of each shared."""
+    seen, blind = BranchList(), BranchList()
+    for number, sample in enumerate(samples):
+        for k, text in enumerate(sample.texts):
+            turns = (Turn("user", sample.instruction), Turn("assistant", text))
+            if k == 0 or context == "image":
+                seen.add(encoder.encode(turns, image=True), number, k, target=k == 0)
+            if context == "text":
+                blind.add(encoder.encode(turns, image=False), number, k)
+        answering = (Turn("user", sample.question), Turn("assistant", sample.answer))
+        seen.add(encoder.encode(answering, image=True), number, ROLE_ANSWER, target=True)
+        if anchor == "description":
+            describing = (Turn("user", DESCRIBE), Turn("assistant", sample.description or sample.answer))
+            seen.add(encoder.encode(describing, image=True), number, ROLE_ANCHOR)
+        if anchor == "instruction":
+            blind.add(encoder.encode((Turn("user", sample.instruction),), image=False), number, ROLE_ANCHOR)
+    trunk, branches = encode_trunks(encoder, seen, [sample.image for sample in samples], placeholder)
+    _require_targets(branches)
+    alone = blind.tensors([0] * len(blind.chats)) if blind.chats else None
+    return GroupBatch(trunk, branches, alone, torch.tensor([sample.weight for sample in samples]))
+
+
+def _require_targets(branches: Branches) -> None:
+    """The usual silent failure, made loud: a row that should be learnt but has nothing to learn from."""
+    wanted = (branches.role == 0) | (branches.role == ROLE_ANSWER)
+    if not bool(branches.target.any(dim=1)[wanted].all()):
+        raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
+
+
+def group_states(model: Any, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+    """One forward over a batch of groups."""
+    branches, blind = batch.branches, batch.blind
+    trunk_hidden, hidden = shared_hidden(model, batch.trunk, branches)
+    logp = token_logp(model.get_output_embeddings(), hidden, branches.ids, branches.target)
+    blind_hidden = None if blind is None else plain_hidden(model, blind.ids, blind.mask, {})
+    write, answer = branches.role == 0, branches.role == ROLE_ANSWER
+    if anchor == "prompt":
+        before = (branches.mask & (branches.text.long().cumsum(1) == 0))[write]
+        anchor_hidden = torch.cat([trunk_hidden, hidden[write]], dim=1)
+        anchor_mask = torch.cat([batch.trunk["attention_mask"].bool(), before], dim=1)
+    elif anchor == "description":
+        rows = branches.role == ROLE_ANCHOR
+        anchor_hidden, anchor_mask = hidden[rows], branches.text[rows]
+    else:
+        if blind is None or blind_hidden is None:
+            raise LVLMError("the batch was encoded for another anchor option")
+        rows = blind.role == ROLE_ANCHOR
+        anchor_hidden, anchor_mask = blind_hidden[rows], blind.mask[rows]
+    source, states = (branches, hidden) if context == "image" or blind is None else (blind, blind_hidden)
+    rows = source.role >= 0
+    return GroupStates(
+        write_logp=logp[write],
+        write_mask=branches.target[write],
+        answer_logp=logp[answer],
+        answer_mask=branches.target[answer],
+        anchor=anchor_hidden,
+        anchor_mask=anchor_mask,
+        candidates=states[rows] if states is not None else hidden[rows],
+        candidate_mask=source.text[rows],
+        owner=source.owner[rows],
+        role=source.role[rows],
+    )

@@ -1,0 +1,62 @@
+"""VLIT records as training batches: loss on the assistant's turns only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from lightning_c3l.conversations import Conversation
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.huggingface.batching import encode_images, pad, pad_mask, splice
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+
+
+@dataclass(frozen=True)
+class TuningBatch:
+    """B right-padded conversations.
+
+    Attributes:
+        ids: tokens, [B, L].
+        mask: True at tokens, [B, L].
+        target: True at the assistant's tokens and its ends of turn, [B, L].
+        pixels: pixel tensors of the rows that have an image, in their order; empty where none has.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    target: Tensor
+    pixels: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> "TuningBatch":
+        """The same batch on another device."""
+        pixels = {name: value.to(device) for name, value in self.pixels.items()}
+        return TuningBatch(self.ids.to(device), self.mask.to(device), self.target.to(device), pixels)
+
+
+def encode_conversations(
+    encoder: ChatEncoder, placeholder: int, samples: Sequence[tuple[Conversation, Image | None]]
+) -> TuningBatch:
+    """Encode a batch of records; rows with and without image may be mixed.
+
+    Raises:
+        LVLMError: if a record has no supervised token; the message names it.
+    """
+    images = [image for _, image in samples if image is not None]
+    pixels = encode_images(encoder.processor, images) if images else None
+    waiting = iter(pixels.tokens if pixels else ())
+    chats = []
+    for conversation, image in samples:
+        chat = encoder.encode(conversation.turns, image is not None)
+        if image is not None:
+            chat = splice(chat, next(waiting), placeholder)
+        if not any(chat.target):
+            raise LVLMError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
+        chats.append(chat)
+    return TuningBatch(
+        ids=pad([chat.ids for chat in chats]),
+        mask=pad_mask([len(chat.ids) for chat in chats]),
+        target=pad([chat.target for chat in chats]),
+        pixels=pixels.tensors if pixels else {},
+    )

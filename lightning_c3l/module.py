@@ -1,0 +1,171 @@
+"""`C3LModule`: contrastive pseudo-label training of an LVLM on groups of its own candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.generation import Read, Writing, write_candidates
+from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
+from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.optimization import Optimization
+from lightning_c3l.records import Candidate, ScoredCandidate
+from lightning_c3l.samples import GroupSample
+from lightning_c3l.scoring import score_candidates
+
+Scorer = Literal["reference", "current"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L = w (1/2 NLL(write the pair) + 1/2 NLL(answer its question)) * nll_weight + contrastive_weight * L_con.
+
+    Attributes:
+        contrastive_weight: lambda; 0 leaves the contrastive term and its candidates out.
+        nll_weight: of the likelihood terms; 0 is possible but destroys the writer.
+        temperature: tau of the contrastive term.
+        projection_size: width of z = mean ReLU(W h + b).
+        anchor: what the anchor is read from: the prompt with its image, the instruction alone, or the model's own
+            description of the image.
+        context: whether candidates are read after image and instruction, or after the instruction alone.
+        cross_group: use the texts of other images of the batch (of all ranks) as negatives too.
+    """
+
+    contrastive_weight: float = 0.3
+    nll_weight: float = 1.0
+    temperature: float = 0.2
+    projection_size: int = 128
+    anchor: Anchor = "prompt"
+    context: Context = "image"
+    cross_group: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse losses that cannot train, and warn of the one that is known to destroy."""
+        if self.contrastive_weight < 0 or self.nll_weight < 0:
+            raise ValueError("loss: weights must not be negative")
+        if self.contrastive_weight == 0 and self.nll_weight == 0:
+            raise ValueError("loss: contrastive_weight and nll_weight are both 0, nothing would be trained")
+        if self.anchor not in ("prompt", "instruction", "description") or self.context not in ("image", "text"):
+            raise ValueError(f"loss: unknown anchor {self.anchor!r} or context {self.context!r}")
+        if self.nll_weight == 0:
+            rank_zero_warn("loss: nll_weight is 0: the contrastive term alone is known to destroy the writer")
+
+
+class C3LModule(TrainedWeightsModule):
+    """Trains an LVLM on pseudo-labels and writes candidates with it.
+
+    Args:
+        lvlm: the model.
+        writing: how it is asked to write.
+        loss: the objective.
+        optimization: learning rate and schedule.
+    """
+
+    # every draw of a run goes back to it; the CLI sets it to `seed_everything`
+    seed = 0
+
+    def __init__(
+        self,
+        lvlm: HuggingFaceLVLM,
+        writing: Writing = Writing(),  # noqa: B008  # frozen
+        loss: Loss = Loss(),
+        optimization: Optimization = Optimization(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        self.lvlm = lvlm
+        # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
+        self.network = lvlm.network.train()
+        self.writing = writing
+        self.loss = loss
+        self.optimization = optimization
+        self.contrastive = ContrastivePseudoLabelLoss(
+            lvlm.hidden_size, loss.projection_size, loss.temperature, loss.cross_group
+        )
+        # a head that no loss reaches would stop DDP, which waits for every gradient
+        self.contrastive.requires_grad_(loss.contrastive_weight > 0)
+
+    def write(self, keys: Sequence[str], read: Read, seed: int, progress: str = "write") -> list[Candidate]:
+        """Candidates of the model as it is now, in eval mode."""
+        with evaluating(self):
+            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress)
+
+    def score(
+        self, candidates: Sequence[Candidate], read: Read, scorer: Scorer, seed: int, progress: str = "score"
+    ) -> list[ScoredCandidate]:
+        """Scores by the starting model or by the model as it is now, in eval mode."""
+        size = self.writing.score_batch_size
+        with evaluating(self):
+            if scorer == "current":
+                return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
+            with self.lvlm.reference():
+                return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
+
+    def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
+        """One answer to each question about the image of its key, in eval mode."""
+        with evaluating(self):
+            texts = self.lvlm.generate([read(key) for key in keys], questions, sampling, self.seed)
+        return [written[0] for written in texts]
+
+    def predict_step(self, batch: Sequence[str], batch_idx: int) -> list[ScoredCandidate]:
+        """Candidates for the images of these keys, scored by the starting model."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        source, _ = data.source("images")
+        seed = self.seed * 1009 + 15_485_863 + batch_idx
+        return self.score(self.write(batch, source.read, seed), source.read, "reference", seed)
+
+    def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
+        """Collate function that the datamodule is handed."""
+        if self.loss.contrastive_weight == 0:
+            samples = [GroupSample(**{**sample.__dict__, "texts": sample.texts[:1]}) for sample in samples]
+        return self.lvlm.encode_groups(samples, self.loss.anchor, self.loss.context)
+
+    def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch of groups."""
+        states = self.lvlm.group_states(batch, self.loss.anchor, self.loss.context)
+        write = sequence_nll(states.write_logp, states.write_mask)
+        answer = sequence_nll(states.answer_logp, states.answer_mask)
+        contrastive = torch.zeros_like(write)
+        if self.loss.contrastive_weight > 0:
+            contrastive = self._contrast(states)
+        weights = self.loss.nll_weight, self.loss.contrastive_weight
+        loss = c3l_loss(write, answer, contrastive, batch.weights, *weights)
+        figures = {"loss": loss, "write_nll": write.mean(), "answer_nll": answer.mean(), "con": contrastive.mean()}
+        size = len(batch.weights)
+        self.log_dict({f"train/{k}": v for k, v in figures.items()}, prog_bar=True, batch_size=size)
+        return loss
+
+    def _contrast(self, states: GroupStates) -> Tensor:
+        """L_con of each group, [G]: rows of candidates put into a table [G, K, D] by group and number."""
+        anchor = self.contrastive.project(states.anchor, states.anchor_mask)
+        rows = self.contrastive.project(states.candidates, states.candidate_mask)
+        groups, most = len(anchor), int(states.role.max()) + 1
+        table = rows.new_zeros(groups, most, rows.shape[-1])
+        table = table.index_put((states.owner, states.role), rows)
+        real = torch.zeros(groups, most, dtype=torch.bool, device=rows.device)
+        real[states.owner, states.role] = True
+        return self.contrastive(anchor, table, real)  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW over what is trained."""
+        return self.optimization.configure(self.parameters(), int(self.trainer.estimated_stepping_batches))
+
+
+class evaluating:  # reads as a statement
+    """Context in which a module is in eval mode; its mode comes back afterwards."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.modules = {part: part.training for part in module.modules()}
+        self.module = module
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        for part, training in self.modules.items():
+            part.training = training

@@ -1,0 +1,59 @@
+"""AdamW with warm-up: one place for how both modules are optimised."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """AdamW and its learning rate.
+
+    Attributes:
+        learning_rate: peak.
+        weight_decay: on matrices only; gains and biases are left alone.
+        warmup_steps: steps of linear rise.
+        schedule: what follows: constant, or a cosine down to `final_share` of the peak.
+        final_share: see schedule.
+        beta2: decay of the second moment.
+    """
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    final_share: float = 0.02
+    beta2: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuse rates that cannot train."""
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_steps < 0:
+            raise ValueError("learning_rate must be positive; weight_decay and warmup_steps must not be negative")
+
+    def share(self, step: int, total: int) -> float:
+        """Learning rate of a step as a share of the peak; `total` steps make the run."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.schedule == "constant":
+            return rise
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
+        return rise * (self.final_share + (1 - self.final_share) * fall)
+
+    def configure(self, parameters: Iterable[nn.Parameter], total: int) -> OptimizerLRSchedulerConfig:
+        """Optimizer and schedule in the form that Lightning asks for."""
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.learning_rate,
+            betas=(0.9, self.beta2),
+        )
+        scheduler = LambdaLR(optimizer, lambda step: self.share(step, total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,121 @@
+"""The records that flow through a round, from an image to a pair of the written data set.
+
+Plain frozen dataclasses: no tensor, no framework. `dataclasses.asdict` turns each into JSON.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """The prompt that asks the LVLM to write one question with its answer about an image."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One written text for one (image, instruction).
+
+    Attributes:
+        image: key of the image in its source.
+        instruction: what the LVLM was asked to write.
+        sample: number of the text within its group, from 0.
+        text: what the LVLM wrote, untouched.
+        question: parsed question, empty where `rejected` says why it could not be parsed.
+        answer: parsed answer, likewise.
+        rejected: reason why the text holds no usable pair, empty for a parsed candidate.
+    """
+
+    image: str
+    instruction: Instruction
+    sample: int
+    text: str
+    question: str = ""
+    answer: str = ""
+    rejected: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The readings of S(I2C) of one answer (see `lightning_c3l.i2c`), in nats a token."""
+
+    answer: float
+    positions: float
+    vocabulary: float
+    gap: float
+    mean_logp: float
+    mean_logq: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class ScoredCandidate:
+    """A candidate, its scores and what became of it.
+
+    Attributes:
+        candidate: the written text.
+        scores: None where the text was rejected.
+        shuffled: the `answer` reading against another sample's image, the control of the score.
+        verdict: the world's truth about the pair, where the world is known.
+        fate: positive, negative, duplicate, margin, rejected or kept.
+    """
+
+    candidate: Candidate
+    scores: Scores | None = None
+    shuffled: float | None = None
+    verdict: Verdict | None = None
+    fate: str = ""
+
+    def with_fate(self, fate: str) -> "ScoredCandidate":
+        """The same record with another fate."""
+        return replace(self, fate=fate)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The pseudo-labels of one (image, instruction), what the LVLM is trained on.
+
+    Attributes:
+        positive: the candidate with the best score.
+        negatives: the others that were kept, maybe none.
+        weight: w_i of the loss, mean 1 over the round.
+        sampling_weight: how often the sampler draws the group, mean 1 over the round.
+    """
+
+    positive: ScoredCandidate
+    negatives: tuple[ScoredCandidate, ...]
+    weight: float = 1.0
+    sampling_weight: float = 1.0
+
+    @property
+    def image(self) -> str:
+        """Key of the image that the whole group is about."""
+        return self.positive.candidate.image
+
+
+@dataclass(frozen=True)
+class VLITRecord:
+    """One kept pair of the written data set, with where it came from.
+
+    Attributes:
+        id: unique in the data set.
+        image: path relative to the data set's stated root.
+        question: what is asked about the image.
+        answer: the written answer.
+        kind: kind of the instruction that asked for the pair.
+        scores: all readings.
+        provenance: round, prompt, seed and model hash.
+    """
+
+    id: str
+    image: str
+    question: str
+    answer: str
+    kind: str
+    scores: Scores
+    provenance: dict[str, Any]

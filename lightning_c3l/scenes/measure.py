@@ -1,0 +1,87 @@
+"""What a trained base can do: question answering by kind, and what is wrong in the pairs that it writes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from lightning_c3l.generation import Writing, write_candidates
+from lightning_c3l.lvlm.base import LVLM, Sampling
+from lightning_c3l.records import Candidate
+from lightning_c3l.scenes.drawing import draw
+from lightning_c3l.scenes.language import (
+    KINDS,
+    ask,
+    normalise,
+    queries,
+    true_answer,
+    truth,
+    understand,
+    usual_answer,
+)
+from lightning_c3l.scenes.world import Scene, sample_scene
+
+_BATCH = 128
+
+
+def measure_base(lvlm: LVLM, scenes: int = 250, seed: int = 1 << 41) -> dict[str, Any]:
+    """Accuracies on scenes that no training record shows: training draws its scenes' seeds below 2^40.
+
+    Args:
+        lvlm: a base of the embedded world.
+        scenes: scenes for each figure.
+        seed: seed of the first of them.
+
+    Returns:
+        `qa_unusual` and `qa_usual` with the accuracy over all and by kind, and `writing` on unusual scenes: truth
+        rate, verdicts, and `invented`: the share of the wrong answers that are what the prior says.
+    """
+    unusual = [sample_scene(seed + i, 0.0) for i in range(scenes)]
+    usual = [sample_scene(seed + i, 1.0) for i in range(scenes)]
+    return {
+        "scenes": scenes,
+        "qa_unusual": answer_accuracy(lvlm, unusual),
+        "qa_usual": answer_accuracy(lvlm, usual),
+        "writing": writing_figures(lvlm, unusual),
+    }
+
+
+def answer_accuracy(lvlm: LVLM, scenes: Sequence[Scene]) -> dict[str, float]:
+    """Share of right greedy answers, one question of each kind for each scene."""
+    random = Random(0)
+    asked = [(scene, random.choice(queries(scene, kind))) for scene in scenes for kind in KINDS]
+    right = Counter[str]()
+    for start in range(0, len(asked), _BATCH):
+        batch = asked[start : start + _BATCH]
+        questions = [ask(query, random) for _, query in batch]
+        texts = lvlm.generate([draw(scene) for scene, _ in batch], questions, Sampling(1, 8, 0.0), seed=0)
+        for (scene, query), text in zip(batch, texts, strict=True):
+            right[query.kind] += normalise(text[0]) == true_answer(scene, query)
+    return {"all": right.total() / len(asked), **{kind: right[kind] / len(scenes) for kind in KINDS}}
+
+
+def writing_figures(lvlm: LVLM, scenes: Sequence[Scene]) -> dict[str, Any]:
+    """Verdicts on pairs written at temperature 0.7, two for each scene and kind."""
+    by_key = {str(number): scene for number, scene in enumerate(scenes)}
+    writing = Writing("scenes", sampling=Sampling(2, 32, 0.7), batch_size=_BATCH)
+    written = write_candidates(lvlm, list(by_key), lambda key: draw(by_key[key]), writing, seed=0)
+    verdicts = Counter(
+        "unparsable" if one.rejected else truth(by_key[one.image], one.question, one.answer) for one in written
+    )
+    wrong = [one for one in written if not one.rejected and _is_wrong(by_key[one.image], one)]
+    invented = sum(_is_usual(one) for one in wrong)
+    return {
+        "pairs": len(written),
+        "truth_rate": verdicts["right"] / len(written),
+        "verdicts": dict(verdicts),
+        "invented": invented / len(wrong) if wrong else 0.0,
+    }
+
+
+def _is_wrong(scene: Scene, one: Candidate) -> bool:
+    return truth(scene, one.question, one.answer) in ("wrong", "unanswerable")
+
+
+def _is_usual(one: Candidate) -> bool:
+    query = understand(one.question)
+    return query is not None and normalise(one.answer) == usual_answer(query)

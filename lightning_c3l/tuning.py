@@ -1,0 +1,43 @@
+"""Ordinary instruction tuning of an LVLM on a VLIT set."""
+
+from collections.abc import Sequence
+
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from PIL.Image import Image
+from torch import Tensor
+
+from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.conversations import Conversation
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
+from lightning_c3l.optimization import Optimization
+
+
+class InstructionTuningModule(TrainedWeightsModule):
+    """Negative log-likelihood of the assistant's turns, each token alike.
+
+    Args:
+        lvlm: the model to tune.
+        optimization: learning rate and schedule.
+    """
+
+    def __init__(self, lvlm: HuggingFaceLVLM, optimization: Optimization = Optimization()) -> None:  # noqa: B008
+        super().__init__()
+        self.lvlm = lvlm
+        # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
+        self.network = lvlm.network.train()
+        self.optimization = optimization
+
+    def encode(self, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
+        """Collate function that the datamodule is handed."""
+        return self.lvlm.encode_conversations(samples)
+
+    def training_step(self, batch: TuningBatch, batch_idx: int) -> Tensor:
+        """Mean NLL of the batch's target tokens."""
+        logp = self.lvlm.conversation_logp(batch)
+        loss = -logp.sum() / batch.target.sum()
+        self.log("train/nll", loss, prog_bar=True, batch_size=len(batch.ids))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW over what is trained."""
+        return self.optimization.configure(self.parameters(), int(self.trainer.estimated_stepping_batches))

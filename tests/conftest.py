@@ -1,0 +1,27 @@
+"""Fixtures for every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data files that are not part of the project; see its README."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("C3L_SHARED_DATA") or default)
+    if folder.is_dir():
+        return folder
+    message = f"the shared test data is not at {folder}; set C3L_SHARED_DATA"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random tiny LLaVA whose logits depend on image and text; do not write into it."""
+    from tests.tiny import build_tiny  # here, so that tests without a model need not wait for transformers
+
+    return build_tiny(tmp_path_factory.mktemp("tiny") / "checkpoint")

@@ -1,0 +1,117 @@
+"""Folders, globs, the look of a source's name, and the list of what was rejected."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data_modules.folder_images import FolderImages
+from data_modules.images import ImageSource, Rejected, open_images, scan, write_rejected
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (3, 2), "red").save(root / name)
+
+
+def test_folder_is_recursive_sorted_and_filtered(tmp_path: Path) -> None:
+    make(tmp_path, "b.png", "a/ü ber.JPG", "a/x [1].png", "Z.jpeg", ".hidden/c.png", "._b.png")
+    (tmp_path / "notes.txt").write_text("x")
+    source: ImageSource = FolderImages(tmp_path)
+    assert list(source.keys()) == ["Z.jpeg", "a/x [1].png", "a/ü ber.JPG", "b.png"]
+    assert source.root == tmp_path
+    assert source.read("a/ü ber.JPG").size == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("**/*.png", ["a/b/deep.png", "a/mid.png", "top.png"]),
+        ("*.png", ["top.png"]),
+        ("a/*.png", ["a/mid.png"]),
+        ("*/mid.*", ["a/mid.jpg", "a/mid.png"]),
+        ("**/[!t]*.png", ["a/b/deep.png", "a/mid.png"]),
+        ("a/m?d.[jp]*g", ["a/mid.jpg", "a/mid.png"]),
+        ("a/**", ["a/b/deep.png", "a/mid.jpg", "a/mid.png"]),
+    ],
+)
+def test_glob(tmp_path: Path, pattern: str, expected: list[str]) -> None:
+    make(tmp_path, "top.png", "a/mid.png", "a/mid.jpg", "a/b/deep.png")
+    source = FolderImages(f"{tmp_path}/{pattern}")
+    fixed = "a" if pattern.startswith("a/") else "."
+    assert source.root == tmp_path / fixed
+    assert [(Path(fixed) / key).as_posix() for key in list(source.keys())] == expected
+
+
+def test_a_folder_with_wildcards_in_its_name(tmp_path: Path) -> None:
+    make(tmp_path / "photos [2020]*", "x.png")
+    assert list(FolderImages(tmp_path / "photos [2020]*").keys()) == ["x.png"]
+
+
+def test_link_loops_end_and_linked_folders_are_read_once(tmp_path: Path) -> None:
+    make(tmp_path / "root", "a/x.png")
+    make(tmp_path / "other", "y.png")
+    (tmp_path / "root/a/up").symlink_to(tmp_path / "root")
+    (tmp_path / "root/linked").symlink_to(tmp_path / "other")
+    (tmp_path / "root/again").symlink_to(tmp_path / "other")
+    (tmp_path / "root/nowhere.png").symlink_to(tmp_path / "absent.png")
+    source = FolderImages(tmp_path / "root")
+    assert list(source.keys()) == ["a/x.png", "again/y.png", "nowhere.png"]
+    assert scan(source, source.keys())[1] == [Rejected("nowhere.png", "no such file")]
+
+
+def test_limit(tmp_path: Path) -> None:
+    make(tmp_path, "c.png", "a.png", "b.png")
+    assert list(FolderImages(tmp_path, limit=2).keys()) == ["a.png", "b.png"]
+    with pytest.raises(ValueError, match="limit must be at least 1"):
+        FolderImages(tmp_path, limit=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [("absent", "no such folder"), ("empty", "no image"), ("empty/*.png", "nothing matches")],
+)
+def test_nothing_there_is_one_clear_line(tmp_path: Path, spec: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=says) as caught:
+        open_images(str(tmp_path / spec), tmp_path / "spool")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_single_file_is_no_source(tmp_path: Path) -> None:
+    make(tmp_path, "x.png")
+    with pytest.raises(ValueError, match=r"x\.png: is a single file"):
+        open_images(str(tmp_path / "x.png"), tmp_path / "spool")
+    with pytest.raises(ValueError, match="no folder"):
+        open_images("", tmp_path / "spool")
+
+
+def test_a_folder_named_like_a_shard_is_a_folder(tmp_path: Path) -> None:
+    make(tmp_path / "x.tar", "a.png")
+    assert list(open_images(str(tmp_path / "x.tar"), tmp_path / "spool").keys()) == ["a.png"]
+
+
+def test_names_that_are_no_text_are_rejected_and_can_still_be_listed(tmp_path: Path) -> None:
+    make(tmp_path, "good.png")
+    os.rename(os.fsencode(tmp_path / "good.png"), os.fsencode(tmp_path) + b"/\xff.png")
+    source = FolderImages(tmp_path)
+    readable, rejected = scan(source, source.keys())
+    assert readable == []
+    write_rejected(tmp_path / "rejected.jsonl", rejected)
+    line = json.loads((tmp_path / "rejected.jsonl").read_text())
+    assert line == {"key": "\udcff.png", "reason": "the file's name is no valid UTF-8"}
+
+
+def test_scan_and_rejected_file(tmp_path: Path, shared_data: Path) -> None:
+    source = FolderImages(shared_data / "bad-images" / "*.*")
+    readable, rejected = scan(source, source.keys())
+    # as in test_decoding, but one refused image has no dot in its name, and SOURCE.txt has one
+    assert (len(readable), len(rejected)) == (60, 27)
+    write_rejected(tmp_path / "out" / "rejected.jsonl", rejected)
+    lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    assert [Rejected(**json.loads(line)) for line in lines] == rejected
+    assert os.listdir(tmp_path / "out") == ["rejected.jsonl"]

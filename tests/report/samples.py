@@ -1,0 +1,78 @@
+"""Made-up rounds for the report tests."""
+
+from typing import Any
+
+from PIL import Image
+
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores, Verdict
+
+NAN = float("nan")
+
+
+def scored(
+    answer: float,
+    image: str = "a.png",
+    question: str = "What is it?",
+    reply: str = "A cube.",
+    kind: str = "detail",
+    verdict: Verdict | None = None,
+    fate: str = "",
+    sample: int = 0,
+) -> ScoredCandidate:
+    """A parsed candidate with this `answer` reading."""
+    candidate = Candidate(image, Instruction(kind, f"Write a {kind} question."), sample, "raw", question, reply)
+    return ScoredCandidate(candidate, Scores(answer, 0.1, 0.2, 0.3, -0.4, -0.5, 6), 0.01, verdict, fate)
+
+
+def refused(text: str, reason: str) -> ScoredCandidate:
+    """A candidate that could not be parsed."""
+    candidate = Candidate("a.png", Instruction("detail", "Write."), 0, text, rejected=reason)
+    return ScoredCandidate(candidate, verdict="unparsable", fate="rejected")
+
+
+def summary() -> dict[str, Any]:
+    """A complete summary of two rounds."""
+    first = {
+        "round": 0,
+        "candidates": 1200,
+        "parsed_rate": 0.9375,
+        "i2c_mean": 0.25,
+        "i2c_positive_mean": 0.5,
+        "i2c_shuffled_mean": -0.125,
+        "kind_shares": {"detail": 0.75, "yes/no": 0.25},
+        "seconds": {"generate": 31.25, "train": 60.5},
+        "truth_rate": 0.75,
+        "positive_truth_rate": 0.875,
+        "random_truth_rate": 0.7421875,
+        "rejected": {"no answer": 7},
+    }
+    return {
+        "name": "Two rounds",
+        "command": "fit --config x.yaml",
+        "model": "small",
+        "seed": 3,
+        "rounds": [first, {**first, "round": 1, "truth_rate": 0.8125, "kind_shares": {"detail": 1.0}}],
+        "writers": {"base": {"truth_rate": 0.625}, "tuned": {"truth_rate": 0.90625}},
+        "i2c_auroc": {
+            "answer": 0.88,
+            "positions": 0.53,
+            "vocabulary": NAN,
+            "gap": 0.86,
+            "mean_logp": 0.9,
+            "n": 40,
+        },
+        "exposure_bias": {"plain": {"seen": {"nll_own": 0.5}, "unseen": {"nll_own": None, "note": "few"}}},
+        "dataset": {"pairs": 5000, "truth_rate": 0.9, "random_truth_rate": 0.8, "kinds": {"detail": 5000}},
+        "rejected_images": 4,
+        "notes": ["A note."],
+    }
+
+
+def no_picture(key: str) -> Image.Image | None:
+    """A source without pictures."""
+    return None
+
+
+def grey(key: str) -> Image.Image | None:
+    """A tiny picture for every key."""
+    return Image.new("RGB", (20, 10), (120, 130, 140))

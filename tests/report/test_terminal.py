@@ -1,0 +1,44 @@
+"""The rounds in the terminal."""
+
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from lightning_c3l.report import rounds_table
+
+
+def printed(summary: dict[str, Any]) -> str:
+    console = Console(file=StringIO(), width=140, color_system=None)
+    console.print(rounds_table(summary))
+    output = console.file
+    assert isinstance(output, StringIO)
+    return output.getvalue()
+
+
+def test_rounds_and_figures() -> None:
+    rounds = [{"round": 0, "candidates": 1200, "truth_rate": 0.75}, {"round": 1, "truth_rate": 0.8125}]
+    lines = [line.split() for line in printed({"name": "run", "rounds": rounds}).splitlines()]
+    assert ["│", "0", "│", "1,200", "│", "0.750", "│"] in lines
+    assert ["│", "1", "│", "\u2013", "│", "0.812", "│"] in lines
+
+
+def test_only_known_columns_are_shown() -> None:
+    text = printed({"rounds": [{"i2c_mean": 0.5, "truth_rate": None}]})
+    assert "S(I²C)" in text
+    assert "truth" not in text
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    text = printed(
+        {
+            "name": "[red]x[/nope]\x1b[2J",
+            "rounds": [{"round": 0, **dict.fromkeys(("i2c_mean", "truth_rate"), 0.5)}],
+        }
+    )
+    assert "[red]x[/nope][U+001B][2J" in "".join(line.rstrip() for line in text.splitlines())
+    assert "\x1b" not in text
+
+
+def test_no_rounds() -> None:
+    assert "round" in printed({})

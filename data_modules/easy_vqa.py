@@ -82,7 +82,9 @@ def _data_folder(archive: Path | None, out: Path) -> Iterator[Path]:
     if archive is None:
         package = find_spec("easy_vqa")
         if package is None or package.origin is None:
-            raise ValueError("the easy-VQA data is not installed: pip install easy-vqa, or give its tar file with --archive")
+            raise ValueError(
+                "the easy-VQA data is not installed: pip install easy-vqa, or give its tar file with --archive"
+            )
         yield Path(package.origin).parent / "data"
         return
     with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as folder:
@@ -152,9 +154,7 @@ def _turns(rows: Sequence[_Row], instructions: Mapping[str, str], rng: random.Ra
     """One of the questions is written with its answer, the others are answered, in any order."""
     rows = rng.sample(rows, len(rows))
     written = rng.randrange(len(rows))
-    return [
-        _written(row, instructions) if number == written else (row[0], row[1]) for number, row in enumerate(rows)
-    ]
+    return [_written(row, instructions) if number == written else (row[0], row[1]) for number, row in enumerate(rows)]
 
 
 def _written(row: _Row, instructions: Mapping[str, str]) -> _Pair:

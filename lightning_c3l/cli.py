@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
@@ -89,12 +89,16 @@ class C3LCLI(LightningCLI):
                 if config.run.wandb is None
                 else [*loggers, wandb_logger(config.run.wandb, config.run.name, folder)]
             )
-        trainer = super().instantiate_trainer(**kwargs)
         given = [RoundLogger(), AdapterExport(), Interruption(command_line())]
         if config.trainer.enable_checkpointing is not False:
             given.append(ModelCheckpoint(folder / "checkpoints", save_last=True, save_top_k=0))
+        own = config.trainer.callbacks or []
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in own):
+            # tqdm as in generation and scoring: rich's live display cannot be nested
+            given.append(TQDMProgressBar())
+        trainer = super().instantiate_trainer(**kwargs, callbacks=[*own, *given])
         # the exporters and the report come last, in this order, but for the checkpoint that holds everybody's state
-        trainer.callbacks = sorted([*trainer.callbacks, *given], key=_place)  # type: ignore[attr-defined]
+        trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
         return trainer
 
     def instantiate_classes(self) -> None:

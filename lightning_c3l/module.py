@@ -153,7 +153,7 @@ class C3LModule(TrainedWeightsModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
-        return self.optimization.configure(self.parameters(), int(self.trainer.estimated_stepping_batches))
+        return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
 
 
 class evaluating:  # reads as a statement

@@ -1,7 +1,7 @@
 """AdamW with warm-up: one place for how both modules are optimised."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,15 +36,16 @@ class Optimization:
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_steps < 0:
             raise ValueError("learning_rate must be positive; weight_decay and warmup_steps must not be negative")
 
-    def share(self, step: int, total: int) -> float:
-        """Learning rate of a step as a share of the peak; `total` steps make the run."""
+    def share(self, step: int, total: Callable[[], int]) -> float:
+        """Learning rate of a step as a share of the peak; `total()` steps make the run."""
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        if self.schedule == "constant":
+        # the length is asked for only when it counts: before the first round there is no loader to count
+        if self.schedule == "constant" or step == 0:
             return rise
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total()))))
         return rise * (self.final_share + (1 - self.final_share) * fall)
 
-    def configure(self, parameters: Iterable[nn.Parameter], total: int) -> OptimizerLRSchedulerConfig:
+    def configure(self, parameters: Iterable[nn.Parameter], total: Callable[[], int]) -> OptimizerLRSchedulerConfig:
         """Optimizer and schedule in the form that Lightning asks for."""
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         optimizer = torch.optim.AdamW(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 
 from tqdm import tqdm
@@ -64,23 +65,30 @@ def _score_batch(
     own: Sequence[Sequence[Candidate]],
     read: Read,
     partners: dict[str, str] | None,
-) -> Iterator[tuple[Scores, float | None]]:
+) -> Iterator[tuple[Scores | None, float | None]]:
     pairs = [[(one.question, one.answer) for one in candidates] for candidates in own]
     shuffled = None if partners is None else [read(partners[key]) for key in batch]
     tokens = lvlm.score([read(key) for key in batch], pairs, shuffled)
-    table = all_readings(tokens.logp, tokens.logq, tokens.kl, tokens.mask)
-    columns = [column.tolist() for column in table]
-    control: list[float | None] = [None] * len(tokens.mask)
+    # an answer of control tokens alone has no token left, and no reading
+    some = tokens.mask.any(dim=1)
+    logq, mask = tokens.logq[some], tokens.mask[some]
+    table = all_readings(tokens.logp[some], logq, tokens.kl[some], mask)
+    control: list[float | None] = [None] * len(mask)
     if tokens.logp_shuffled is not None:
-        control = answer_reading(tokens.logp_shuffled, tokens.logq, tokens.mask).tolist()
-    for row, other in zip(zip(*columns, strict=True), control, strict=True):
-        answer, positions, vocabulary, gap, mean_logp, mean_logq, count = row
+        control = answer_reading(tokens.logp_shuffled[some], logq, mask).tolist()
+    rows = zip(*(column.tolist() for column in table), control, strict=True)
+    for scored in some.tolist():
+        if not scored:
+            yield None, None
+            continue
+        answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other = next(rows)
         yield Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count)), other
 
 
-def _usable(candidate: Candidate, scores: Scores, control: float | None) -> ScoredCandidate:
+def _usable(candidate: Candidate, scores: Scores | None, control: float | None) -> ScoredCandidate:
     """Drop a pair whose scores are no numbers instead of letting it win or spoil a mean."""
+    if scores is None:
+        return ScoredCandidate(replace(candidate, rejected="answer has no token"))
     if all(math.isfinite(value) for value in (scores.answer, scores.positions, scores.vocabulary, scores.gap)):
         return ScoredCandidate(candidate, scores, control)
-    named = Candidate(**{**candidate.__dict__, "rejected": "score is not a finite number"})
-    return ScoredCandidate(named)
+    return ScoredCandidate(replace(candidate, rejected="score is not a finite number"))

@@ -40,4 +40,4 @@ class InstructionTuningModule(TrainedWeightsModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
-        return self.optimization.configure(self.parameters(), int(self.trainer.estimated_stepping_batches))
+        return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))

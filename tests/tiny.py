@@ -101,12 +101,12 @@ class Plain:
 
 def plain(lvlm: HuggingFaceLVLM, question: str, answer: str, image: Image | None) -> Plain:
     """`model(**inputs)` on one unpadded sequence, the loss of its answer and end of turn by transformers itself."""
-    asked = model_inputs(lvlm.processor, [("user", question)], image)["input_ids"]
     inputs = model_inputs(lvlm.processor, [("user", question), ("assistant", answer)], image)
     ids = inputs["input_ids"][0]
-    start, end = asked.shape[1], len(ids) - 1
-    assert ids[:start].tolist() == asked[0].tolist()
-    assert int(ids[end]) == lvlm.processor.tokenizer.eos_token_id
+    tokenizer, end = lvlm.processor.tokenizer, len(ids) - 1
+    assert int(ids[end]) == tokenizer.eos_token_id
+    # the last token from which on the text is the answer: a blank that the template wrote before it stays outside
+    start = max(n for n in range(end) if tokenizer.decode(ids[n:end]).strip() == answer)
     labels = ids.clone()
     labels[:start] = -100
     out = lvlm.model(**inputs, labels=labels[None], output_hidden_states=True)

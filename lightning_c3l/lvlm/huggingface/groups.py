@@ -92,7 +92,11 @@ def encode_trunks(
 def encode_groups(
     encoder: ChatEncoder, placeholder: int, samples: Sequence[GroupSample], anchor: Anchor, context: Context
 ) -> GroupBatch:
-    """Every row that the losses need, the image's part of each shared."""
+    """Every row that the losses need, the image's part of each shared.
+
+    Raises:
+        LVLMError: if a text has no token.
+    """
     seen, blind = BranchList(), BranchList()
     for number, sample in enumerate(samples):
         for k, text in enumerate(sample.texts):
@@ -109,15 +113,16 @@ def encode_groups(
         if anchor == "instruction":
             blind.add(encoder.encode((Turn("user", sample.instruction),), image=False), number, ROLE_ANCHOR)
     trunk, branches = encode_trunks(encoder, seen, [sample.image for sample in samples], placeholder)
-    _require_targets(branches)
     alone = blind.tensors([0] * len(blind.chats)) if blind.chats else None
+    _require_texts(branches.text)
+    if alone is not None:
+        _require_texts(alone.text[alone.role != ROLE_ANCHOR])
     return GroupBatch(trunk, branches, alone, torch.tensor([sample.weight for sample in samples]))
 
 
-def _require_targets(branches: Branches) -> None:
-    """The usual silent failure, made loud: a row that should be learnt but has nothing to learn from."""
-    wanted = (branches.role == 0) | (branches.role == ROLE_ANSWER)
-    if not bool(branches.target.any(dim=1)[wanted].all()):
+def _require_texts(text: Tensor) -> None:
+    """The usual silent failure, made loud: a row with nothing to learn from but its end of turn."""
+    if not bool(text.any(dim=1).all()):
         raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
 
 

@@ -11,6 +11,13 @@ from lightning_c3l.lvlm.base import LVLMError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 _EDGE = 1 << 20
+# checkpoints that come with this package, by the name that experiment files give them
+_SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[2] / "scenes" / "base"}
+
+
+def resolve(path: str) -> str:
+    """Folder or Hub name behind the name of a checkpoint."""
+    return str(_SHIPPED.get(path, path))
 
 
 def load_checkpoint(path: str, dtype: Precision, trust_remote_code: bool) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import plain_hidden, token_logp
 from lightning_c3l.lvlm.huggingface.generation import encode_prompts, generate
-from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint
+from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import score_answers
 from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, encode_conversations
 from lightning_c3l.samples import GroupSample
@@ -27,7 +27,7 @@ class HuggingFaceLVLM:
     """An LVLM of transformers.
 
     Args:
-        path: checkpoint folder or Hub name.
+        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world.
         lora: adapters to train; null trains every weight.
         dtype: precision of the weights in memory.
         keep_reference: under full fine-tuning, keep a frozen copy of the starting model for `scorer: reference`.
@@ -45,7 +45,7 @@ class HuggingFaceLVLM:
         keep_reference: bool = True,
         trust_remote_code: bool = False,
     ) -> None:
-        self.path = path
+        self.path = path = resolve(path)
         model, processor = load_checkpoint(path, dtype, trust_remote_code)
         self.processor = processor
         self.encoder = ChatEncoder(processor, path)

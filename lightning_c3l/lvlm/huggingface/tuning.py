@@ -51,7 +51,7 @@ def encode_conversations(
         chat = encoder.encode(conversation.turns, image is not None)
         if image is not None:
             chat = splice(chat, next(waiting), placeholder)
-        if not any(chat.target):
+        if not any(chat.answer):  # the target alone would count the end of an empty turn
             raise LVLMError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
         chats.append(chat)
     return TuningBatch(

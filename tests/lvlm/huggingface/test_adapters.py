@@ -1,0 +1,172 @@
+"""Which layers are trained, and the starting model beside the trained one."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration
+
+from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from tests.tiny import awaken_adapter, load_tiny, model_inputs, pictures
+
+PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
+
+
+def logits(lvlm: HuggingFaceLVLM) -> Tensor:
+    inputs = model_inputs(lvlm.processor, [("user", "Where?"), ("assistant", "top left")], pictures(1)[0])
+    with torch.no_grad():
+        return lvlm.model(**inputs).logits  # type: ignore[no-any-return]
+
+
+def starting_logits(folder: Path) -> Tensor:
+    """Of the checkpoint alone, as transformers loads it."""
+    lvlm = HuggingFaceLVLM(str(folder), lora=None, keep_reference=False)
+    inputs = model_inputs(lvlm.processor, [("user", "Where?"), ("assistant", "top left")], pictures(1)[0])
+    model = LlavaForConditionalGeneration.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return model(**inputs).logits  # type: ignore[no-any-return]
+
+
+def disturb(lvlm: HuggingFaceLVLM) -> None:
+    """What training would do to a model without adapters."""
+    with torch.no_grad():
+        for parameter in lvlm.network.parameters():
+            parameter.mul_(1.1)
+
+
+def test_adapted_layers_are_the_decoders_linears(tiny_checkpoint: Path) -> None:
+    trained = [n for n, p in load_tiny(tiny_checkpoint).network.named_parameters() if p.requires_grad]
+    layers = {name.split(".lora_")[0] for name in trained}
+    wanted = {
+        f"base_model.model.model.language_model.layers.{n}.{part}"
+        for n in range(2)
+        for part in (
+            *(f"self_attn.{x}_proj" for x in "qkvo"),
+            *(f"mlp.{x}_proj" for x in ("gate", "up", "down")),
+        )
+    }
+    assert layers == wanted
+    assert len(trained) == 2 * len(wanted)
+
+
+def test_vision_takes_the_tower_and_the_projector_too_but_not_the_head(tiny_checkpoint: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint, LoRA(rank=2, vision=True))
+    adapted = {n.split(".lora_")[0] for n, p in lvlm.network.named_parameters() if p.requires_grad}
+    model = LlavaForConditionalGeneration.from_pretrained(tiny_checkpoint)
+    linears = {f"base_model.model.{n}" for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    assert adapted == linears - {"base_model.model.lm_head"}
+    assert any("vision_tower" in name for name in adapted)
+    assert any("multi_modal_projector" in name for name in adapted)
+
+
+def test_fresh_adapters_change_nothing_and_awake_ones_do(tiny_checkpoint: Path) -> None:
+    start = starting_logits(tiny_checkpoint)
+    lvlm = load_tiny(tiny_checkpoint, awake=False)
+    torch.testing.assert_close(logits(lvlm), start, atol=1e-6, rtol=1e-6)
+    awaken_adapter(lvlm)
+    assert float((logits(lvlm) - start).abs().max()) > 0.1
+
+
+def test_adapters_depend_on_the_seed_alone(tiny_checkpoint: Path) -> None:
+    def adapter(draws: int, seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        torch.rand(draws)
+        state = load_tiny(tiny_checkpoint, awake=False).network.state_dict()
+        return next(value for name, value in state.items() if "lora_A" in name)
+
+    assert torch.equal(adapter(0, 1), adapter(7, 1))
+    assert not torch.equal(adapter(0, 1), adapter(0, 2))
+
+
+@pytest.mark.parametrize("lora", [LoRA(rank=2), None], ids=["lora", "full"])
+def test_reference_is_the_starting_model(tiny_checkpoint: Path, lora: LoRA | None) -> None:
+    start = starting_logits(tiny_checkpoint)
+    lvlm = load_tiny(tiny_checkpoint, lora)
+    if lora is None:
+        disturb(lvlm)
+    trained = logits(lvlm)
+    assert float((trained - start).abs().max()) > 0.1
+    with lvlm.reference():
+        torch.testing.assert_close(logits(lvlm), start, atol=1e-6, rtol=1e-6)
+        with lvlm.reference():
+            pass
+        torch.testing.assert_close(logits(lvlm), start, atol=1e-6, rtol=1e-6)
+        written = lvlm.generate(pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0)
+    assert torch.equal(logits(lvlm), trained)
+    assert lvlm.generate(pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0) != written
+
+
+@pytest.mark.parametrize("lora", [LoRA(rank=2), None], ids=["lora", "full"])
+def test_an_error_inside_the_reference_does_not_keep_it_on(tiny_checkpoint: Path, lora: LoRA | None) -> None:
+    lvlm = load_tiny(tiny_checkpoint, lora)
+    if lora is None:
+        disturb(lvlm)
+    trained = logits(lvlm)
+    with pytest.raises(KeyboardInterrupt), lvlm.reference():
+        raise KeyboardInterrupt
+    assert torch.equal(logits(lvlm), trained)
+
+
+def test_reference_leaves_what_is_trained_trainable(tiny_checkpoint: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint)
+    before = {n for n, p in lvlm.network.named_parameters() if p.requires_grad}
+    with lvlm.reference():
+        pass
+    assert {n for n, p in lvlm.network.named_parameters() if p.requires_grad} == before != set()
+
+
+def test_full_fine_tuning_trains_all_and_its_copy_nothing(tiny_checkpoint: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint, None)
+    assert all(p.requires_grad for p in lvlm.network.parameters())
+    with lvlm.reference():
+        assert not any(p.requires_grad for p in lvlm.model.parameters())
+        assert not lvlm.model.training
+
+
+def test_full_fine_tuning_without_a_copy_has_no_reference(tiny_checkpoint: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint, None, keep_reference=False)
+    with pytest.raises(LVLMError, match="keep_reference") as caught, lvlm.reference():
+        pytest.fail("there is no reference to use")
+    assert "\n" not in str(caught.value)
+
+
+def test_saved_adapter_loads_with_peft_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint)
+    lvlm.save(tmp_path)
+    assert lvlm.saved_as == "adapter"
+    base = LlavaForConditionalGeneration.from_pretrained(tiny_checkpoint)
+    other = load_tiny(tiny_checkpoint, None)
+    other._network = PeftModel.from_pretrained(base, str(tmp_path)).eval()
+    mine, theirs = (one.score(pictures(1), PAIRS) for one in (lvlm, other))
+    torch.testing.assert_close(theirs.logp, mine.logp, atol=1e-5, rtol=1e-5)
+    plain = load_tiny(tiny_checkpoint, None).score(pictures(1), PAIRS)
+    assert float((plain.logp - mine.logp).abs().max()) > 0.1
+    assert sum(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 200_000
+
+
+def test_saved_full_model_is_a_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint, None)
+    disturb(lvlm)
+    lvlm.save(tmp_path)
+    assert lvlm.saved_as == "model"
+    again = HuggingFaceLVLM(str(tmp_path), lora=None)
+    torch.testing.assert_close(logits(again), logits(lvlm), atol=1e-6, rtol=1e-6)
+    assert again.fingerprint != lvlm.fingerprint
+
+
+def test_fresh_is_the_lvlm_before_training(tiny_checkpoint: Path) -> None:
+    lvlm = load_tiny(tiny_checkpoint, LoRA(rank=3, alpha=5))
+    fresh = lvlm.fresh()
+    torch.testing.assert_close(logits(fresh), starting_logits(tiny_checkpoint), atol=1e-6, rtol=1e-6)
+    shapes = [{n: p.shape for n, p in one.network.named_parameters()} for one in (fresh, lvlm)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"alpha": 0}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_impossible_adapters_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=re.escape("lora:")):
+        LoRA(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""Batched sampling: what it must not depend on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from tests.tiny import load_tiny, model_inputs, pictures
+
+PROMPTS = ["Describe the picture.", "Write a color question with its answer.", "Where?"]
+GREEDY = Sampling(samples=1, max_new_tokens=12, temperature=0.0)
+
+
+@pytest.fixture(scope="module")
+def lvlm(tiny_checkpoint: Path) -> HuggingFaceLVLM:
+    return load_tiny(tiny_checkpoint)
+
+
+def by_hand(lvlm: HuggingFaceLVLM, prompt: str, image: Any, steps: int) -> list[int]:
+    """Likeliest token after likeliest token, each from a whole forward."""
+    inputs = model_inputs(lvlm.processor, [("user", prompt)], image)
+    ids, written = inputs["input_ids"], list[int]()
+    for _ in range(steps):
+        with torch.no_grad():
+            logits = lvlm.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits
+        written.append(int(logits[0, -1].argmax()))
+        ids = torch.cat([ids, torch.tensor([[written[-1]]])], dim=1)
+    return written
+
+
+def test_batched_greedy_is_the_hand_written_loop(lvlm: HuggingFaceLVLM) -> None:
+    images = pictures(3)
+    batched = lvlm.generate(images, PROMPTS, GREEDY, seed=0)
+    assert len({text for (text,) in batched}) == 3
+    for prompt, image, written in zip(PROMPTS, images, batched, strict=True):
+        expected = lvlm.processor.tokenizer.decode(by_hand(lvlm, prompt, image, 12), skip_special_tokens=True)
+        assert written == [expected.strip()]
+
+
+def test_the_image_is_looked_at(lvlm: HuggingFaceLVLM) -> None:
+    texts = lvlm.generate(pictures(4), [PROMPTS[0]] * 4, GREEDY, seed=0)
+    assert len({text for (text,) in texts}) > 1
+
+
+def test_same_seed_same_texts(lvlm: HuggingFaceLVLM) -> None:
+    drawn = Sampling(samples=3, max_new_tokens=8, temperature=1.0)
+    first = lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=3)
+    torch.rand(5)
+    assert lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=3) == first
+    assert lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=4) != first
+    assert [len(texts) for texts in first] == [3, 3]
+    assert all(len(set(texts)) > 1 for texts in first)
+
+
+def test_global_random_state_stays(lvlm: HuggingFaceLVLM) -> None:
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    lvlm.generate(pictures(1), PROMPTS[:1], Sampling(2, 4), seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_top_p_so_small_is_greedy(lvlm: HuggingFaceLVLM) -> None:
+    narrow = Sampling(samples=2, max_new_tokens=12, temperature=1.0, top_p=1e-6)
+    (greedy,) = lvlm.generate(pictures(1), PROMPTS[:1], GREEDY, seed=0)
+    assert lvlm.generate(pictures(1), PROMPTS[:1], narrow, seed=0) == [greedy * 2]
+
+
+def test_begun_texts_are_continued(lvlm: HuggingFaceLVLM) -> None:
+    """What greedy writes after its own beginning is the rest of what it writes in one go."""
+    image, prompt = pictures(1), PROMPTS[:1]
+    processor = lvlm.processor
+    begun = "two red rings"
+    (new,) = lvlm.generate(image, prompt, GREEDY, 0, begun=[begun])
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt[0]}]}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    inputs = processor(text=[f"{text} {begun}"], images=image, return_tensors="pt")
+    ids = inputs["input_ids"]
+    for _ in range(12):
+        with torch.no_grad():
+            logits = lvlm.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits
+        ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+    expected = processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert new == [expected.strip()]
+    assert new != lvlm.generate(image, prompt, GREEDY, 0)[0]
+
+
+def test_some_begun_and_some_not(lvlm: HuggingFaceLVLM) -> None:
+    images = pictures(2)
+    mixed = lvlm.generate(images, PROMPTS[:2], GREEDY, 0, begun=["", "Question: Where"])
+    assert mixed[:1] == lvlm.generate(images[:1], PROMPTS[:1], GREEDY, 0)
+    assert mixed[1:] == lvlm.generate(images[1:], PROMPTS[1:2], GREEDY, 0, begun=["Question: Where"])
+
+
+def test_stops_at_the_end_of_turn(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own third token declared an end of turn, each text ends before it (and keeps its neighbours)."""
+    images = pictures(2)
+    loops = [by_hand(lvlm, prompt, image, 12) for prompt, image in zip(PROMPTS, images, strict=False)]
+    end = loops[0][2]
+    assert end not in loops[0][:2]
+    monkeypatch.setattr(lvlm.encoder, "end_of_turn_ids", lambda: [end])
+    decode = lvlm.processor.tokenizer.decode
+    expected = [loop[: loop.index(end)] if end in loop else loop for loop in loops]
+    # the end itself is an ordinary word here, so it is decoded where a control token would be left out
+    written = lvlm.generate(images, PROMPTS[:2], GREEDY, seed=0)
+    assert written[0][0].removesuffix(decode(end).strip()).strip() == decode(expected[0]).strip()
+    assert len(written[0][0]) < len(decode(loops[0]).strip())
+
+
+def test_real_end_token_ends_and_is_not_part_of_the_text(lvlm: HuggingFaceLVLM) -> None:
+    """Sampled hot for long, some texts meet </s>; none shows it, and those that met it are shorter."""
+    hot = Sampling(samples=16, max_new_tokens=60, temperature=20.0)
+    (texts,) = lvlm.generate(pictures(1), PROMPTS[:1], hot, seed=0)
+    lengths = [len(lvlm.processor.tokenizer(text)["input_ids"]) for text in texts]
+    assert min(lengths) < 40 < max(lengths)
+    assert not any("</s>" in text or "<pad>" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"samples": 0},
+        {"max_new_tokens": 0},
+        {"temperature": -0.1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"temperature": 0.0, "samples": 2},
+    ],
+)
+def test_sampling_that_cannot_be_drawn_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Sampling(**wrong)

@@ -1,0 +1,137 @@
+"""Prefix-shared scores against a plain forward of each sequence alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL.Image import Image
+
+from lightning_c3l.lvlm.base import AnswerTokens
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from tests.tiny import load_tiny, pictures, plain
+
+PAIRS = [
+    [("What color are the rings?", "red"), ("How many circles are there?", "there are three of them, I think")],
+    [("Where are the crosses?", "top left")],
+    [("Are there any squares?", "no"), ("Are there any squares?", "yes"), ("Q", "A long answer, word by word. 🙂")],
+]
+FLAT = [(number, question, answer) for number, own in enumerate(PAIRS) for question, answer in own]
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def lvlm(tiny_checkpoint: Path) -> HuggingFaceLVLM:
+    return load_tiny(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    return pictures(3)
+
+
+@pytest.fixture(scope="module")
+def scored(lvlm: HuggingFaceLVLM, images: list[Image]) -> AnswerTokens:
+    return lvlm.score(images, PAIRS, shuffled=images[1:] + images[:1])
+
+
+def rows(tokens: AnswerTokens, name: str) -> Iterator[torch.Tensor]:
+    """Each row's values, in order, its padding cut off."""
+    for values, mask in zip(getattr(tokens, name), tokens.mask, strict=True):
+        yield values[mask]
+
+
+@torch.no_grad()
+def test_log_probabilities_are_those_of_plain_forwards(
+    lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens
+) -> None:
+    for row, (number, question, answer) in enumerate(FLAT):
+        seen, blind = plain(lvlm, question, answer, images[number]), plain(lvlm, question, answer, None)
+        torch.testing.assert_close(list(rows(scored, "logp"))[row], seen.logp(), **TOLERANCE)
+        torch.testing.assert_close(list(rows(scored, "logq"))[row], blind.logp(), **TOLERANCE)
+
+
+@torch.no_grad()
+def test_divergence_by_its_definition(lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens) -> None:
+    for row, (number, question, answer) in enumerate(FLAT):
+        seen, blind = plain(lvlm, question, answer, images[number]), plain(lvlm, question, answer, None)
+        p = seen.logits[seen.start - 1 : seen.end - 1].double().softmax(-1)
+        q = blind.logits[blind.start - 1 : blind.end - 1].double().softmax(-1)
+        expected = (p * (p / q).log()).sum(-1).float()
+        assert float(expected.max()) > 0.01
+        torch.testing.assert_close(list(rows(scored, "kl"))[row], expected, **TOLERANCE)
+
+
+@torch.no_grad()
+def test_shuffled_is_the_same_answer_after_the_other_image(
+    lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens
+) -> None:
+    partners = [images[1], images[2], images[0]]
+    for row, (number, question, answer) in enumerate(FLAT):
+        other = plain(lvlm, question, answer, partners[number]).logp()
+        torch.testing.assert_close(list(rows(scored, "logp_shuffled"))[row], other, **TOLERANCE)
+        assert not torch.allclose(other, list(rows(scored, "logp"))[row], atol=1e-3)
+
+
+def test_mask_counts_answer_tokens_without_the_end_of_turn(lvlm: HuggingFaceLVLM, scored: AnswerTokens) -> None:
+    # "red" with the blank before it is one token of the corpus; "no" without it falls into letters, as does "yes"
+    tokenizer = lvlm.processor.tokenizer
+    assert tokenizer.tokenize("ASSISTANT: red")[-1] == "\u0120red"
+    assert tokenizer.tokenize("ASSISTANT: no")[-3:] == ["\u0120", "n", "o"]
+    counts = scored.mask.sum(1).tolist()
+    assert counts[0] == 1
+    assert counts[3] == 2
+    assert scored.mask.dtype == torch.bool
+    for values in (scored.logp, scored.logq, scored.kl):
+        assert bool((values[~scored.mask] == 0).all())
+
+
+def test_neighbours_and_padding_change_nothing(
+    lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens
+) -> None:
+    partners = images[1:] + images[:1]
+    row = 0
+    for number, own in enumerate(PAIRS):
+        for pair in own:
+            alone = lvlm.score([images[number]], [[pair]], [partners[number]])
+            assert alone.logp.shape[0] == 1
+            for name in ("logp", "logq", "kl", "logp_shuffled"):
+                torch.testing.assert_close(list(rows(alone, name))[0], list(rows(scored, name))[row], **TOLERANCE)
+            row += 1
+
+
+def test_order_of_images_is_kept(lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens) -> None:
+    turned = lvlm.score(images[::-1], PAIRS[::-1])
+    order = [number for wanted in (2, 1, 0) for number, (image, _, _) in enumerate(FLAT) if image == wanted]
+    expected = [list(rows(scored, "logp"))[number] for number in order]
+    for one, other in zip(rows(turned, "logp"), expected, strict=True):
+        torch.testing.assert_close(one, other, **TOLERANCE)
+    assert turned.logp_shuffled is None
+
+
+def test_blocks_of_positions_are_put_together(
+    lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._POSITIONS", 3)
+    again = lvlm.score(images, PAIRS, images[1:] + images[:1])
+    for name in ("logp", "logq", "kl", "logp_shuffled"):
+        torch.testing.assert_close(getattr(again, name), getattr(scored, name))
+
+
+def test_one_question_with_many_answers_shares_its_prompt(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
+    question = "What color are the rings?"
+    answers = ["red", "red and blue", "green"]
+    tokens = lvlm.score(images[:1], [[(question, answer) for answer in answers]])
+    for values, answer in zip(rows(tokens, "logp"), answers, strict=True):
+        torch.testing.assert_close(values, plain(lvlm, question, answer, images[0]).logp().detach(), **TOLERANCE)
+
+
+def test_an_answer_without_tokens_has_an_empty_mask(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
+    tokens = lvlm.score(images[:1], [[("What?", "</s>"), ("What?", "red")]])
+    assert tokens.mask.dtype == torch.bool
+    assert tokens.mask.sum(1).tolist() == [0, 1]
+
+
+def test_scoring_leaves_no_graph(scored: AnswerTokens) -> None:
+    assert not scored.logp.requires_grad
+    assert not scored.kl.requires_grad

@@ -1,0 +1,80 @@
+"""Instruction-tuning batches against transformers' own loss on each conversation alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL.Image import Image
+
+from lightning_c3l.conversations import Conversation, Role, Turn
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.tuning import InstructionTuningModule
+from tests.tiny import load_tiny, model_inputs, pictures
+
+CHATS: list[list[tuple[Role, str]]] = [
+    [("user", "What color are the rings?"), ("assistant", "red")],
+    [("user", "Where?"), ("assistant", "top left"), ("user", "How many?"), ("assistant", "there are three of them")],
+    [("user", "Describe the picture."), ("assistant", "two red rings top left.")],
+]
+
+
+@pytest.fixture(scope="module")
+def lvlm(tiny_checkpoint: Path) -> HuggingFaceLVLM:
+    return load_tiny(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[tuple[Conversation, Image | None]]:
+    one, two = pictures(2)
+    images = [one, None, two]
+    return [
+        (Conversation(str(n), None, tuple(Turn(role, text) for role, text in chat)), image)
+        for n, (chat, image) in enumerate(zip(CHATS, images, strict=True))
+    ]
+
+
+def labels_by_hand(lvlm: HuggingFaceLVLM, chat: list[tuple[Role, str]], ids: torch.Tensor) -> torch.Tensor:
+    """-100 but on each answer and its </s>: an answer runs from after "ASSISTANT:" (and its blank) to </s>."""
+    tokenizer = lvlm.processor.tokenizer
+    labels, stop = torch.full_like(ids, -100), 0
+    for answer in (text for role, text in chat if role == "assistant"):
+        stop = ids.tolist().index(tokenizer.eos_token_id, stop) + 1
+        start = max(n for n in range(stop - 1) if tokenizer.decode(ids[n : stop - 1]).strip() == answer)
+        labels[start:stop] = ids[start:stop]
+    return labels
+
+
+def test_loss_is_that_of_transformers(lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]) -> None:
+    total, count = 0.0, 0
+    for chat, (_, image) in zip(CHATS, samples, strict=True):
+        inputs = model_inputs(lvlm.processor, chat, image)
+        labels = labels_by_hand(lvlm, chat, inputs["input_ids"][0])
+        number = int((labels >= 0).sum())
+        total += float(lvlm.model(**inputs, labels=labels[None]).loss) * number
+        count += number
+    module = InstructionTuningModule(lvlm)
+    lvlm.network.eval()
+    assert float(module.training_step(module.encode(samples), 0)) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_rows_do_not_feel_each_other(lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]) -> None:
+    lvlm.network.eval()
+    whole = lvlm.encode_conversations(samples)
+    logp = lvlm.conversation_logp(whole)
+    for number, sample in enumerate(samples):
+        alone = lvlm.encode_conversations([sample])
+        found = lvlm.conversation_logp(alone)[0][alone.target[0]]
+        torch.testing.assert_close(found, logp[number][whole.target[number]], atol=1e-4, rtol=1e-4)
+
+
+def test_text_alone_needs_no_pixels(lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]) -> None:
+    assert lvlm.encode_conversations(samples[1:2]).pixels == {}
+    assert lvlm.encode_conversations(samples).pixels["pixel_values"].shape[0] == 2
+
+
+@pytest.mark.parametrize("answer", ["", " ", "</s>"])
+def test_a_record_with_nothing_to_learn_is_named(lvlm: HuggingFaceLVLM, answer: str) -> None:
+    empty = Conversation("record-7", None, (Turn("user", "What?"), Turn("assistant", answer)))
+    with pytest.raises(LVLMError, match="record record-7: no supervised token"):
+        lvlm.encode_conversations([(empty, None)])

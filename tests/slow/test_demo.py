@@ -1,0 +1,60 @@
+"""The truth bars of the demonstration, for one seed, through the command that a newcomer types."""
+
+import json
+import resource
+import time
+
+import pytest
+
+from tests.commandline import ROOT, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    began = time.monotonic()
+    status, printed = run("fit", "--run.root", str(folder), "--config", "experiments/demo.yaml", cwd=ROOT, timeout=900)
+    seconds = time.monotonic() - began
+    assert status == 0, printed[-3000:]
+    summary = json.loads((folder / "demo" / "version_0" / "summary.json").read_text())
+    return summary, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+
+
+def test_time_and_memory(demo):
+    _, seconds, gigabytes = demo
+    assert seconds <= 240
+    assert gigabytes < 3
+
+
+def test_the_answer_reading_tells_true_from_invented(demo):
+    found = demo[0]["i2c_auroc"]
+    assert found["n"] > 1000
+    assert found["answer"] >= 0.80
+    assert found["answer"] > max(found[name] for name in ("positions", "vocabulary", "gap"))
+    assert 0 < found["mean_logp"] < 1
+
+
+def test_the_written_pairs_got_better(demo):
+    base, tuned = demo[0]["writers"]["base"], demo[0]["writers"]["tuned"]
+    assert tuned["truth_rate"] - base["truth_rate"] >= 0.10
+    assert tuned["qa_accuracy"] >= base["qa_accuracy"] - 0.02
+    assert tuned["kind_entropy"] >= 0.9 * base["kind_entropy"]
+    assert tuned["parsed_rate"] >= 0.95
+
+
+def test_the_data_set_is_truer_than_its_writer(demo):
+    dataset = demo[0]["dataset"]
+    assert dataset["pairs"] > 0
+    assert dataset["truth_rate"] >= demo[0]["writers"]["tuned"]["truth_rate"]
+
+
+def test_rounds_and_controls_are_told(demo):
+    rounds = demo[0]["rounds"]
+    assert len(rounds) >= 2
+    for one in rounds:
+        # the right image must say more than somebody else's, and selection must beat chance
+        assert one["i2c_mean"] > one["i2c_shuffled_mean"]
+        assert one["positive_truth_rate"] > one["random_truth_rate"]
+    assert {"starting model", "tuned, lambda 0.3", "tuned, lambda 0"} <= set(demo[0]["exposure_bias"])

@@ -1,0 +1,203 @@
+import json
+import re
+import signal
+import shlex
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText
+
+from tests.commandline import run, start, tiny_config, write_images
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_checkpoint) -> tuple[Path, Path, str]:
+    """A whole run on a folder with one broken picture: (work folder, run folder, what was printed)."""
+    work = tmp_path_factory.mktemp("fit")
+    write_images(work / "images", 4)
+    (work / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    status, printed = run("fit", "--config", str(tiny_config(work, tiny_checkpoint)), cwd=work)
+    assert status == 0, printed
+    return work, work / "runs" / "tiny" / "version_0", printed
+
+
+def test_a_run_leaves_what_the_readme_says(finished):
+    _, folder, printed = finished
+    for name in ("config.yaml", "vlit.json", "vlit.meta.json", "vlit.parquet", "summary.json", "report.html"):
+        assert (folder / name).is_file(), (name, printed)
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1"}
+    assert not list(folder.rglob(".tmp-*"))
+
+
+def test_broken_pictures_are_listed_and_the_run_goes_on(finished):
+    _, folder, printed = finished
+    rows = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
+    assert [row["key"] for row in rows] == ["broken.png"]
+    assert rows[0]["reason"]
+    assert "1 of 5 images left out" in printed
+
+
+def test_records_of_the_data_set(finished):
+    work, folder, _ = finished
+    records = json.loads((folder / "vlit.json").read_text())
+    root = Path(json.loads((folder / "vlit.meta.json").read_text())["image_root"])
+    assert records
+    for record in records:
+        assert (root / record["image"]).is_file()
+        human, model = record["conversations"]
+        assert human["from"] == "human"
+        assert human["value"].startswith("<image>\n")
+        assert model["from"] == "gpt"
+        assert model["value"]
+    table = pq.read_table(folder / "vlit.parquet")
+    assert table.num_rows == len(records)
+    assert {"score_answer", "score_positions", "score_vocabulary", "score_gap"} <= set(table.column_names)
+    # no picture and question twice
+    asked = [(record["image"], record["conversations"][0]["value"].casefold()) for record in records]
+    assert len(set(asked)) == len(asked)
+
+
+def test_candidates_add_up(finished):
+    _, folder, _ = finished
+    for number in (0, 1):
+        rows = [json.loads(line) for line in (folder / f"rounds/{number}/candidates-00000.jsonl").open()]
+        figures = json.loads((folder / f"rounds/{number}/round.json").read_text())
+        # 4 readable pictures, 4 kinds, 3 samples
+        assert len(rows) == figures["candidates"] == 4 * 4 * 3
+        assert {row["fate"] for row in rows} <= {"positive", "negative", "duplicate", "rejected"}
+        assert sum(row["fate"] == "positive" for row in rows) == figures["groups"]
+        assert all((row["scores"] is None) == (row["fate"] == "rejected") for row in rows)
+        assert {"generate", "score", "select", "train"} <= set(figures["seconds"])
+
+
+def test_the_adapter_loads_with_peft_and_was_trained(finished, tiny_checkpoint):
+    _, folder, _ = finished
+    model = PeftModel.from_pretrained(
+        AutoModelForImageTextToText.from_pretrained(tiny_checkpoint), folder / "adapter"
+    )
+    updates = [p for name, p in model.named_parameters() if "lora_B" in name]
+    assert updates
+    assert any(bool((p != 0).any()) for p in updates)
+
+
+def test_checkpoints_hold_no_frozen_weight_and_no_pickled_code(finished):
+    _, folder, _ = finished
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    names = set(state["state_dict"])
+    assert all("lora_" in name or name.startswith("contrastive.") for name in names)
+    assert any("lora_" in name for name in names)
+
+
+def test_predict_writes_a_data_set_with_a_trained_checkpoint(finished, tiny_checkpoint):
+    work, folder, _ = finished
+    write_images(work / "other", 3)
+    status, printed = run(
+        "predict",
+        *("--config", str(work / "tiny.yaml"), "--data.images", str(work / "other")),
+        *("--ckpt_path", str(folder / "checkpoints" / "last.ckpt"), "--export.target_size", "5"),
+        cwd=work,
+    )
+    assert status == 0, printed
+    records = json.loads((work / "runs" / "tiny" / "version_1" / "vlit.json").read_text())
+    assert 0 < len(records) <= 5
+    assert {record["image"] for record in records} <= {f"picture {n}.png" for n in range(3)}
+    # the run that was read from stays as it was
+    assert json.loads((folder / "vlit.json").read_text()) != records
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda config, work: config["trainer"].update(max_epoks=3), "max_epoks"),
+        (lambda config, work: config["data"]["init_args"].update(images=str(work / "nothing")), "nothing"),
+        (lambda config, work: config["data"]["init_args"].update(images=str(work / "empty")), "empty"),
+        (lambda config, work: config["i2c"].update(reading="no such"), "no such"),
+        (lambda config, work: config["run"].update(root=str(work / "file" / "runs")), "file"),
+        (lambda config, work: config["model"]["init_args"]["writing"].update(templates="lost.yaml"), "lost.yaml"),
+    ],
+    ids=["unknown key", "missing folder", "empty folder", "bad option", "unwritable output", "missing templates"],
+)
+def test_a_users_mistake_is_one_line(tmp_path, tiny_checkpoint, change, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("not a folder")
+    write_images(tmp_path / "images", 2)
+    path = tiny_config(tmp_path, tiny_checkpoint, i2c={})
+    config = yaml.safe_load(path.read_text())
+    change(config, tmp_path)
+    path.write_text(yaml.safe_dump(config))
+    status, printed = run("fit", "--config", str(path), cwd=tmp_path)
+    errors = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert status != 0
+    assert len(errors) == 1, printed
+    assert said in errors[0]
+    assert "Traceback" not in printed
+    assert not list(tmp_path.rglob("vlit.json"))
+
+
+def test_a_checkpoint_without_processor_is_one_line(tmp_path, tiny_checkpoint):
+    bare = tmp_path / "bare"
+    AutoModelForImageTextToText.from_pretrained(tiny_checkpoint).save_pretrained(bare)
+    write_images(tmp_path / "images", 2)
+    status, printed = run("fit", "--config", str(tiny_config(tmp_path, bare)), cwd=tmp_path)
+    errors = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert status != 0
+    assert len(errors) == 1, printed
+    assert "processor" in errors[0]
+    assert str(bare) in errors[0]
+    assert "Traceback" not in printed
+
+
+def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_checkpoint):
+    write_images(tmp_path / "images", 2)
+    path = tiny_config(tmp_path, tiny_checkpoint)
+    status, printed = run("fit", "--config", str(path), "--model.writing.begin", "", cwd=tmp_path)
+    assert status != 0
+    assert re.search(r"^error: round 0 has no group", printed, re.MULTILINE), printed
+    # what was written is kept, so that one can see why
+    rows = (tmp_path / "runs/tiny/version_0/rounds/0/candidates-00000.jsonl").read_text().splitlines()
+    assert all(json.loads(row)["candidate"]["rejected"] for row in rows)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_checkpoint):
+    write_images(tmp_path / "images", 3)
+    path = tiny_config(tmp_path, tiny_checkpoint)
+    process = start("fit", "--config", str(path), "--trainer.max_epochs", "400", cwd=tmp_path)
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("round 2"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest, _ = process.communicate(timeout=120)
+    printed += rest
+    assert process.returncode != 0
+    assert "Traceback" not in printed
+    command = next(line.strip() for line in printed.splitlines() if "--ckpt_path" in line)
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "lightning_c3l"]
+    assert Path(words[-1]).is_file()
+    status, resumed = run(*words[3:], "--trainer.max_epochs", "4", cwd=tmp_path)
+    assert status == 0, resumed
+    folder = tmp_path / "runs" / "tiny" / "version_0"
+    assert {path.name for path in (folder / "rounds").iterdir()} >= {"0", "1", "2", "3"}
+    assert json.loads((folder / "summary.json").read_text())["rounds"][3]["candidates"] == 3 * 4 * 3
+    assert not (tmp_path / "runs" / "tiny" / "version_1").exists()
+
+
+def test_fit_alone_runs_the_demo_and_a_config_keeps_it_out(monkeypatch):
+    import lightning_c3l.__main__ as entry
+    import lightning_c3l.cli as cli
+
+    seen = []
+    monkeypatch.setattr(cli, "run_trainer", lambda: seen.append(list(__import__("sys").argv[1:])))
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", "fit"])
+    assert entry.main() == 0
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", "fit", "--config", "mine.yaml"])
+    assert entry.main() == 0
+    assert seen == [["fit", "--config", str(entry.DEMO)], ["fit", "--config", "mine.yaml"]]
+    assert entry.DEMO.is_file()

@@ -53,7 +53,7 @@ class DatasetExport(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
     ) -> None:
         """Collect what `predict` wrote."""
-        self._written.extend(outputs)
+        self._written.extend(outputs.candidates)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same data set from the images of `predict`."""

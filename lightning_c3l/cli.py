@@ -1,8 +1,10 @@
 """The LightningCLI: `fit` and `predict` from experiment files."""
 
+import logging
 import os
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,7 +77,8 @@ class C3LCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run folder, before anything asks the trainer for it."""
         config = self.config[self.subcommand]
-        folder = run_folder(config.run, config.get("ckpt_path"))
+        # a fit goes on where its checkpoint lies; predict only reads one
+        folder = run_folder(config.run, config.get("ckpt_path") if self.subcommand == "fit" else None)
         config.trainer.default_root_dir = str(folder)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -115,7 +118,7 @@ def _place(callback: Any) -> int:
 
 
 def run_folder(run: Any, checkpoint: str | None) -> Path:
-    """Folder of this run: the checkpoint's own where one is resumed, else the first free version.
+    """Folder of this run: the checkpoint's own where a fit is resumed, else the first free version.
 
     Child processes of a multi-process run get their parent's choice through the environment.
     """
@@ -138,8 +141,20 @@ def command_line() -> list[str]:
     return ["python", "-m", "lightning_c3l", *sys.argv[1:]]
 
 
+def quieten() -> None:
+    """Leave out what users can do nothing about."""
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft asks transformers the old way
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")  # lightning and torch 2.13
+    # few batches a round, no workers needed for small pictures, and a run folder that already holds config.yaml
+    for words in ("does not have many workers", "Experiment logs directory", "smaller than the logging interval"):
+        warnings.filterwarnings("ignore", message=f".*{words}.*")
+    # advertisements for other packages
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
+
+
 def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
     """Parse, build and run."""
+    quieten()
     return C3LCLI(
         LightningModule,
         LightningDataModule,

@@ -112,12 +112,12 @@ class C3LModule(TrainedWeightsModule):
             texts = self.lvlm.generate([read(key) for key in keys], questions, sampling, self.seed)
         return [written[0] for written in texts]
 
-    def predict_step(self, batch: Sequence[str], batch_idx: int) -> list[ScoredCandidate]:
+    def predict_step(self, batch: Sequence[str], batch_idx: int) -> "Predicted":
         """Candidates for the images of these keys, scored by the starting model."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         source, _ = data.source("images")
         seed = self.seed * 1009 + 15_485_863 + batch_idx
-        return self.score(self.write(batch, source.read, seed), source.read, "reference", seed)
+        return Predicted(self.score(self.write(batch, source.read, seed), source.read, "reference", seed))
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule is handed."""
@@ -154,6 +154,13 @@ class C3LModule(TrainedWeightsModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
         return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
+
+
+class Predicted:
+    """What `predict_step` gives: a plain object, since Lightning walks into lists and refuses frozen dataclasses."""
+
+    def __init__(self, candidates: Sequence[ScoredCandidate]) -> None:
+        self.candidates = list(candidates)
 
 
 class evaluating:  # reads as a statement

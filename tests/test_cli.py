@@ -1,7 +1,7 @@
 import json
 import re
-import signal
 import shlex
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -77,9 +77,7 @@ def test_candidates_add_up(finished):
 
 def test_the_adapter_loads_with_peft_and_was_trained(finished, tiny_checkpoint):
     _, folder, _ = finished
-    model = PeftModel.from_pretrained(
-        AutoModelForImageTextToText.from_pretrained(tiny_checkpoint), folder / "adapter"
-    )
+    model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(tiny_checkpoint), folder / "adapter")
     updates = [p for name, p in model.named_parameters() if "lora_B" in name]
     assert updates
     assert any(bool((p != 0).any()) for p in updates)

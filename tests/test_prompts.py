@@ -41,7 +41,10 @@ GOOD = {
     '```\n{"question": "What color are the rings?", "answer": "red"}\n```': RINGS,
     '{"question": "What color are the rings?", "answer": "red"} and so on': RINGS,
     "Question: What color\nare the rings?\nAnswer: red": RINGS,
-    "Question: Why?\nAnswer: First this.\nThen that.\n\nAt last: those.": ("Why?", "First this. Then that. At last: those."),
+    "Question: Why?\nAnswer: First this.\nThen that.\n\nAt last: those.": (
+        "Why?",
+        "First this. Then that. At last: those.",
+    ),
     "Question: Is it plan A: yes or no?\nAnswer: yes": ("Is it plan A: yes or no?", "yes"),
     "Question: What does the sign Q: mean?\nAnswer: quiet": ("What does the sign Q: mean?", "quiet"),
     "Question: Why?\nAnswer: the label says A: b": ("Why?", "the label says A: b"),
@@ -87,7 +90,9 @@ def test_longest_texts_that_are_kept() -> None:
     assert parse("Question: " + "why " * 80 + "\nAnswer: " + "so " * 400).rejected == ""
 
 
-PIECES = st.sampled_from(["Question:", "Answer:", "Q:", "A:", "\n", " ", "**", "1.", "```json", "```", '{"question"', ":"])
+PIECES = st.sampled_from(
+    ["Question:", "Answer:", "Q:", "A:", "\n", " ", "**", "1.", "```json", "```", '{"question"', ":"]
+)
 
 
 @given(st.one_of(st.text(), st.lists(st.one_of(PIECES, st.text(max_size=5))).map("".join)))

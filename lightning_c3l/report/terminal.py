@@ -9,30 +9,36 @@ from rich.text import Text
 from lightning_c3l.report.figures import figure, rounds_of
 from lightning_c3l.report.markup import finite, number, visible
 
-_COLUMNS = {
-    "candidates": "texts",
+_ROWS = {
+    "candidates": "texts written",
     "parsed_rate": "parsed",
-    "i2c_mean": "S(I²C)",
-    "i2c_positive_mean": "positives",
-    "i2c_shuffled_mean": "other image",
-    "kind_entropy": "entropy",
-    "distinct_rate": "distinct",
-    "truth_rate": "truth",
-    "positive_truth_rate": "chosen",
-    "random_truth_rate": "random",
+    "i2c_mean": "S(I²C), all",
+    "i2c_positive_mean": "S(I²C), positives",
+    "i2c_shuffled_mean": "S(I²C), other image",
+    "kind_entropy": "entropy of kinds",
+    "distinct_rate": "distinct questions",
+    "truth_rate": "truth, all",
+    "positive_truth_rate": "truth, positives",
+    "random_truth_rate": "truth, random choice",
 }
 
 
+# columns that fit 80 characters
+_MOST = 5
+
+
 def rounds_table(summary: Mapping[str, Any]) -> Table:
-    """One line a round, with the figures that at least one round has."""
+    """A line for each figure that at least one round has, and a column for each round: the first and the last four."""
     rounds = rounds_of(summary)
-    shown = {key: head for key, head in _COLUMNS.items() if any(finite(one.get(key)) is not None for one in rounds)}
+    if len(rounds) > _MOST:
+        # the first round is what the others are compared with
+        rounds = [rounds[0], *rounds[1 - _MOST :]]
+    shown = {key: head for key, head in _ROWS.items() if any(finite(one.get(key)) is not None for one in rounds)}
     # Text objects, because plain strings would be read as rich markup.
     table = Table(title=Text(visible(summary.get("name") or "rounds", 80)))
-    table.add_column("round", justify="right")
-    for head in shown.values():
-        table.add_column(head, justify="right")
+    table.add_column("round")
     for one in rounds:
-        cells = [number(one.get(key), figure(key).digits) for key in shown]
-        table.add_row(*(Text(text) for text in (visible(one["round"], 20), *cells)))
+        table.add_column(Text(visible(one["round"], 20)), justify="right", no_wrap=True)
+    for key, head in shown.items():
+        table.add_row(Text(head), *(Text(number(one.get(key), figure(key).digits)) for one in rounds))
     return table

@@ -19,8 +19,18 @@ def printed(summary: dict[str, Any]) -> str:
 def test_rounds_and_figures() -> None:
     rounds = [{"round": 0, "candidates": 1200, "truth_rate": 0.75}, {"round": 1, "truth_rate": 0.8125}]
     lines = [line.split() for line in printed({"name": "run", "rounds": rounds}).splitlines()]
-    assert ["│", "0", "│", "1,200", "│", "0.750", "│"] in lines
-    assert ["│", "1", "│", "\u2013", "│", "0.812", "│"] in lines
+    assert ["│", "texts", "written", "│", "1,200", "│", "\u2013", "│"] in lines
+    assert ["│", "truth,", "all", "│", "0.750", "│", "0.812", "│"] in lines
+
+
+def test_many_rounds_keep_the_first_and_the_last_within_80_columns() -> None:
+    rounds = [{"round": k, "candidates": 10**6, "i2c_mean": -0.123} for k in range(30)]
+    lines = printed({"rounds": rounds}).splitlines()
+    assert [word for word in lines[1 + 1].replace("┃", " ").split() if word != "round"] == [
+        "0",
+        *map(str, range(26, 30)),
+    ]
+    assert max(map(len, lines)) <= 80
 
 
 def test_only_known_columns_are_shown() -> None:
@@ -36,7 +46,8 @@ def test_names_cannot_steer_the_terminal() -> None:
             "rounds": [{"round": 0, **dict.fromkeys(("i2c_mean", "truth_rate"), 0.5)}],
         }
     )
-    assert "[red]x[/nope][U+001B][2J" in "".join(line.rstrip() for line in text.splitlines())
+    # the title may be broken over lines
+    assert "[red]x[/nope][U+001B][2J" in "".join(text.split("┏")[0].split())
     assert "\x1b" not in text
 
 

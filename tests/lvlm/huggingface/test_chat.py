@@ -15,14 +15,18 @@ from lightning_c3l.lvlm.huggingface.batching import encode_images, splice
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from tests.tiny import messages, model_inputs, pictures
 
-PARTS = "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image>{% else %}{{ p['text'] }}{% endif %}{% endfor %}"
+PARTS = (
+    "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image>{% else %}{{ p['text'] }}{% endif %}{% endfor %}"
+)
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n" + PARTS + "<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 # ends an answer with a blank and no token at all, as the template of llava-1.5-hf does
 LLAVA15 = (
-    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'] | upper }}: {% endif %}" + PARTS + " {% endfor %}"
+    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'] | upper }}: {% endif %}"
+    + PARTS
+    + " {% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 GEMMA = (
@@ -171,7 +175,9 @@ def test_tokens_that_only_the_tokenizer_file_calls_special(tiny_checkpoint: Path
 
 def test_private_use_characters_are_text(tiny_checkpoint: Path) -> None:
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
-    chat = ChatEncoder(processor, "tiny").encode((Turn("user", "\ue0000\ue001"), Turn("assistant", "\ue0001\ue001")), False)
+    chat = ChatEncoder(processor, "tiny").encode(
+        (Turn("user", "\ue0000\ue001"), Turn("assistant", "\ue0001\ue001")), False
+    )
     assert [processor.decode(run).strip() for run in runs(chat, chat.answer)] == ["\ue0001\ue001"]
 
 

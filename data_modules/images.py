@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
+from tqdm import tqdm
 
 from data_modules.decoding import UnreadableImage, decode_rgb
 from data_modules.folder_images import FolderImages
@@ -82,7 +83,7 @@ def scan(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Reje
     """
     readable: list[str] = []
     rejected: list[Rejected] = []
-    for key in keys:
+    for key in tqdm(keys, desc="check images", unit="image", leave=False):
         try:
             source.read(key)
             readable.append(key)

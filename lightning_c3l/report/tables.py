@@ -90,12 +90,11 @@ def conditions(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str,
 
 
 def conditions_html(caption: str, tree: Mapping[str, Any]) -> str:
-    """A nested mapping as a table: rows are conditions, columns are figures."""
-    rows = conditions(tree)
-    keys = list(dict.fromkeys(key for plain in rows.values() for key in plain))
-    heads = ["condition", *(figure(key).label for key in keys)]
-    body = [(esc(name), [cell(plain.get(key)) for key in keys]) for name, plain in rows.items()]
-    return table(caption, heads, body)
+    """A nested mapping as a table: a line for each figure, a column for each condition."""
+    columns = conditions(tree)
+    keys = list(dict.fromkeys(key for plain in columns.values() for key in plain))
+    body = [(esc(figure(key).label), [cell(plain.get(key)) for plain in columns.values()]) for key in keys]
+    return table(caption, ["figure", *columns], body)
 
 
 def shares_html(summary: Mapping[str, Any]) -> str:

@@ -140,6 +140,6 @@ class HuggingFaceLVLM:
 
 def merged(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
     """Base checkpoint with an adapter's update folded into its weights: (model, processor)."""
-    model, processor = load_checkpoint(path, dtype, trust_remote_code=False)
+    model, processor = load_checkpoint(resolve(path), dtype, trust_remote_code=False)
     with torch.no_grad():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(), processor

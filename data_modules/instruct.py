@@ -48,7 +48,8 @@ class InstructionDataModule(LightningDataModule):
     """Batches of VLIT records for `InstructionTuningModule`.
 
     Args:
-        records: where they come from: a LLaVA JSON file, or an object that makes them.
+        path: a LLaVA JSON file with the records; either this or `records`.
+        records: an object that makes them.
         images: folder that the file's image paths are relative to; the file's own folder unless given.
         batch_size: records a batch.
         shuffle: draw them in a new order each epoch.
@@ -57,8 +58,9 @@ class InstructionDataModule(LightningDataModule):
 
     def __init__(
         self,
-        records: str | Records,
+        path: str | None = None,
         images: str | None = None,
+        records: Records | None = None,
         batch_size: int = 16,
         shuffle: bool = True,
         num_workers: int = 0,
@@ -66,7 +68,9 @@ class InstructionDataModule(LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        self.records: Records = FileRecords(records, images) if isinstance(records, str) else records
+        if (path is None) == (records is None):
+            raise ValueError("give either path (a LLaVA JSON file) or records (an object that makes them)")
+        self.records: Any = records if path is None else FileRecords(path, images)
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -74,7 +78,7 @@ class InstructionDataModule(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
         return DataLoader(
-            self.records,  # type: ignore[arg-type]  # the protocol is what a DataLoader needs of a dataset
+            self.records,
             batch_size=self.batch_size,
             shuffle=self.shuffle,
             num_workers=self.num_workers,

@@ -1,8 +1,9 @@
 """Images and training records of the embedded world."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL.Image import Image
 
@@ -80,6 +81,37 @@ class SceneImages:
     def read(self, key: str) -> Image:
         """Draw a scene."""
         return draw(scene_of(key))
+
+
+def is_scenes(spec: str) -> bool:
+    """Whether a source's name means scenes of this world."""
+    return spec.startswith("scenes:")
+
+
+def parse_scenes(spec: str) -> SceneImages:
+    """Scenes by their description, `scenes:count=400,follow=0.2,seed=1,hide=true`; all but `count` may be left out.
+
+    Raises:
+        ValueError: naming the part that is no option of `SceneImages`.
+    """
+    readers: dict[str, Callable[[str], Any]] = {
+        "count": int,
+        "follow": float,
+        "seed": int,
+        "hide": {"true": True, "false": False}.__getitem__,
+    }
+    options = dict[str, Any]()
+    for part in spec.removeprefix("scenes:").split(","):
+        name, _, value = part.partition("=")
+        try:
+            options[name] = readers[name](value)
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"{spec}: {part!r} is no option; known are count=N, follow=0..1, seed=N and hide=true|false"
+            ) from error
+    if "count" not in options:
+        raise ValueError(f"{spec}: count is missing, as in scenes:count=100")
+    return SceneImages(**options)
 
 
 class SceneTruth:

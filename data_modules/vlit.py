@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data_modules.images import ImageSource, Rejected, open_images, scan, write_rejected
 from data_modules.samplers import RoundSampler
+from data_modules.scenes import is_scenes, parse_scenes
 from data_modules.truth import Truth
 from lightning_c3l.records import Group
 from lightning_c3l.samples import GroupSample
@@ -20,7 +21,8 @@ class RoundDataModule(LightningDataModule):
     """Images for the rounds, and batches of groups for training.
 
     Args:
-        images: unlabelled images of the rounds: a folder, a glob, WebDataset shards, or an object that makes them.
+        images: unlabelled images of the rounds: a folder, a glob, WebDataset shards, or scenes of the embedded world
+            (`scenes:count=400,follow=0.2,seed=1,hide=true`).
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
         truth: judge of the pairs, where the world is known.
@@ -32,9 +34,9 @@ class RoundDataModule(LightningDataModule):
 
     def __init__(
         self,
-        images: str | ImageSource,
-        fresh: str | ImageSource | None = None,
-        held_out: str | ImageSource | None = None,
+        images: str,
+        fresh: str | None = None,
+        held_out: str | None = None,
         truth: Truth | None = None,
         limit: int | None = None,
         batch_size: int = 8,
@@ -63,12 +65,15 @@ class RoundDataModule(LightningDataModule):
         if spec is None:
             return None
         if name not in self._sources:
-            same = next((n for n, s in self._specs.items() if s is spec and n in self._sources), None)
+            same = next((n for n, s in self._specs.items() if s == spec and n in self._sources), None)
             self._sources[name] = self._sources[same] if same else self._open(name, spec)
         return self._sources[name]
 
-    def _open(self, name: str, spec: str | ImageSource) -> tuple[ImageSource, list[str]]:
-        source = open_images(spec, self._folder() / "unpacked" / name, self.limit) if isinstance(spec, str) else spec
+    def _open(self, name: str, spec: str) -> tuple[ImageSource, list[str]]:
+        if is_scenes(spec):
+            source: ImageSource = parse_scenes(spec)
+        else:
+            source = open_images(spec, self._folder() / "unpacked" / name, self.limit)
         keys, rejected = scan(source, list(source.keys())[: self.limit])
         if rejected:
             self.rejected = [*self.rejected, *rejected]

@@ -148,7 +148,8 @@ def quieten() -> None:
     # few batches a round, no workers needed for small pictures, and a run folder that already holds config.yaml
     for words in ("does not have many workers", "Experiment logs directory", "smaller than the logging interval"):
         warnings.filterwarnings("ignore", message=f".*{words}.*")
-    # advertisements for other packages
+    # bars for loading and saving that flash by, and advertisements for other packages
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
 
 

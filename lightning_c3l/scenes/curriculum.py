@@ -56,8 +56,8 @@ def record(number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[
     name = f"{seed}-{number}"
     aligned = number < curriculum.captions * total
     if aligned or random.random() < curriculum.later_captions:
-        turns = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene)))
-        return Conversation(name, name, turns), draw(scene)
+        described = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene)))
+        return Conversation(name, name, described), draw(scene)
     turns = tuple(_questions(scene, random, curriculum))
     if random.random() < curriculum.blind:
         return Conversation(name, None, turns), None

@@ -1,0 +1,99 @@
+"""Checkpoints of a real Trainer: what is in them, and that it comes back or is refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+
+from data_modules.scenes import SceneImages
+from data_modules.vlit import RoundDataModule
+from lightning_c3l.lvlm.huggingface import LoRA
+from lightning_c3l.module import C3LModule, Loss
+from lightning_c3l.optimization import Optimization
+from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
+from tests.tiny import SMALL_LORA, load_tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+
+
+def trainer_of(folder: Path) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def data() -> RoundDataModule:
+    images = SceneImages(2, seed=1)
+    module = RoundDataModule(images, batch_size=2)
+    module.set_round(
+        0,
+        [
+            Group(
+                ScoredCandidate(Candidate(key, Instruction("color", "Write."), 0, "Q: What?\nA: red", "What?", "red")),
+                (ScoredCandidate(Candidate(key, Instruction("color", "Write."), 1, "Q: Who?\nA: me", "Who?", "me")),),
+            )
+            for key in images.keys()
+        ],
+        {},
+    )
+    return module
+
+
+def module_of(tiny: Path, lora: LoRA | None = SMALL_LORA, **loss: Any) -> C3LModule:
+    lvlm = load_tiny(tiny, lora, awake=False, keep_reference=False)
+    return C3LModule(lvlm, loss=Loss(**loss), optimization=Optimization(learning_rate=1e-2))
+
+
+def trained_checkpoint(tiny: Path, folder: Path, lora: LoRA | None = SMALL_LORA) -> tuple[C3LModule, Path]:
+    module, trainer = module_of(tiny, lora), trainer_of(folder)
+    trainer.fit(module, datamodule=data())
+    trainer.save_checkpoint(folder / "some.ckpt")
+    return module, folder / "some.ckpt"
+
+
+@pytest.mark.parametrize("lora", [SMALL_LORA, None], ids=["lora", "full"])
+def test_all_that_was_trained_comes_back_exactly(tiny_checkpoint: Path, tmp_path: Path, lora: LoRA | None) -> None:
+    trained, path = trained_checkpoint(tiny_checkpoint, tmp_path, lora)
+    fresh = module_of(tiny_checkpoint, lora)
+    before, wanted = ({n: p.clone() for n, p in m.named_parameters()} for m in (fresh, trained))
+    assert any(not torch.equal(before[n], wanted[n]) for n in wanted)
+    trainer_of(tmp_path).fit(fresh, datamodule=data(), ckpt_path=path)  # its one epoch is done: it only loads
+    found = dict(fresh.named_parameters())
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_frozen_weights_stay_out_of_the_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    module, path = trained_checkpoint(tiny_checkpoint, tmp_path)
+    stored = set(torch.load(path, weights_only=False)["state_dict"])
+    head = {"contrastive.projection.weight", "contrastive.projection.bias"}
+    assert stored == {name for name in module.state_dict() if ".lora_" in name} | head
+    assert len(stored) == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "lora", "words"),
+    [
+        ({"contrastive_weight": 0.0}, SMALL_LORA, "holds the unknown weight contrastive.projection.bias"),
+        ({"projection_size": 7}, SMALL_LORA, "has another shape of weight contrastive.projection.bias"),
+        ({}, LoRA(rank=3), "has another shape of weight network.*lora_A"),
+        ({}, LoRA(rank=2, vision=True), "lacks weight network.*lora_A"),
+    ],
+)
+def test_another_modules_file_is_refused_by_name(
+    tiny_checkpoint: Path, tmp_path: Path, options: dict[str, Any], lora: LoRA, words: str
+) -> None:
+    _, path = trained_checkpoint(tiny_checkpoint, tmp_path)
+    other = module_of(tiny_checkpoint, lora, **options)
+    with pytest.raises(ValueError, match=words) as caught:
+        trainer_of(tmp_path).fit(other, datamodule=data(), ckpt_path=path)
+    assert "\n" not in str(caught.value)

@@ -29,6 +29,14 @@ check:  ## style, types, and which package may import which
 demo:  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
 
+EASY_VQA_BASE := runs/easy-vqa-base/version_0/model
+
+# the starting model is trained once; remove its run folder to train it again
+demo-images:  ## the same on real pictures in a plain folder (easy-VQA), about 12 minutes with its base's training
+	$(RUN) easy-vqa runs/easy-vqa
+	test -f $(EASY_VQA_BASE)/config.json || $(RUN) fit --config experiments/easy_vqa_base.yaml
+	$(RUN) fit --config experiments/demo_images.yaml --seed_everything $(SEED)
+
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
 

@@ -1,0 +1,94 @@
+import pytest
+
+from callbacks.i2c_reweighting import I2CReweighting
+from data_modules.scenes import SceneImages, SceneTruth
+from lightning_c3l.generation import Writing
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.module import C3LModule, Loss
+from lightning_c3l.store import RunStore
+from tests.tiny import load_tiny
+
+
+class Data:
+    """A datamodule's side of the protocol."""
+
+    def __init__(self, count: int) -> None:
+        self.truth, self.rejected, self.handed = SceneTruth(), [], []
+        self._source = SceneImages(count, seed=2)
+
+    def source(self, name: str):
+        return self._source, list(self._source.keys())
+
+    def set_round(self, number, groups, descriptions) -> None:
+        self.handed.append((number, groups, descriptions))
+
+
+class Run:
+    should_stop, max_epochs, current_epoch = False, 4, 0
+
+    def __init__(self, folder, data) -> None:
+        self.default_root_dir, self.datamodule = str(folder), data
+
+
+@pytest.fixture(scope="module")
+def module(tiny_checkpoint) -> C3LModule:
+    writing = Writing("scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    return C3LModule(load_tiny(tiny_checkpoint), writing, Loss(anchor="description"))
+
+
+def test_a_round_is_kept_and_handed_over(module, tmp_path):
+    data, callback = Data(4), I2CReweighting()
+    callback.on_fit_start(Run(tmp_path, data), module)
+    [(number, groups, descriptions)] = data.handed
+    stored = RunStore(tmp_path).read_round(0)
+    assert number == 0
+    assert len(stored.candidates) == 4 * 4 * 3
+    assert {one.verdict for one in stored.candidates} <= {"right", "wrong", "unanswerable", "unparsable"}
+    assert len(groups) == len(stored.groups) == 16
+    assert set(descriptions) == set(data.source("images")[1])
+    for group in groups:
+        others = [one.scores.answer for one in group.negatives]
+        assert all(group.positive.scores.answer >= score for score in others)
+
+
+def test_a_restored_round_is_read_back_instead_of_made_again(module, tmp_path):
+    first = I2CReweighting()
+    first.on_fit_start(Run(tmp_path, Data(3)), module)
+    before = (tmp_path / "rounds/0/candidates-00000.jsonl").stat().st_mtime_ns
+    data, resumed = Data(3), I2CReweighting()
+    resumed.load_state_dict(first.state_dict())
+    resumed.on_fit_start(Run(tmp_path, data), module)
+    assert (tmp_path / "rounds/0/candidates-00000.jsonl").stat().st_mtime_ns == before
+    assert data.handed[0][0] == 0
+    assert len(data.handed[0][1]) == 12
+
+
+def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):
+    data, run, callback = Data(2), None, I2CReweighting(epochs_per_round=2)
+    run = Run(tmp_path, data)
+    callback.on_fit_start(run, module)
+    for epoch in range(4):
+        run.current_epoch = epoch
+        callback.on_train_epoch_start(run, module)
+        callback.on_train_epoch_end(run, module)
+    assert [number for number, _, _ in data.handed] == [0, 1]
+    assert RunStore(tmp_path).read_figures(1)["seconds"]["train"] >= 0
+
+
+def test_images_of_a_round_depend_on_seed_and_number_alone():
+    keys = [str(number) for number in range(50)]
+    callback = I2CReweighting(images_per_round=10)
+    drawn = [callback._choose(keys, seed, number) for seed, number in ((0, 0), (0, 1), (1, 0))]
+    assert callback._choose(keys, 0, 0) == drawn[0]
+    assert len({tuple(one) for one in drawn}) == 3
+    assert all(len(set(one)) == 10 for one in drawn)
+    assert I2CReweighting()._choose(keys, 0, 0) == keys
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"reading": "mean_logp"}, {"margin": -1.0}, {"cap": 0.5}, {"epochs_per_round": 0}, {"images_per_round": 0}],
+)
+def test_options_are_checked(options):
+    with pytest.raises(ValueError, match="i2c"):
+        I2CReweighting(**options)

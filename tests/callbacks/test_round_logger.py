@@ -1,0 +1,63 @@
+import json
+
+from lightning import LightningModule, Trainer
+
+from callbacks.round_logger import RoundLogger, wandb_logger
+from lightning_c3l.store import Round, RunStore
+
+
+class Recorder:
+    """Stands where a trainer's logger stands."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[dict, int]] = []
+
+    def log_metrics(self, metrics: dict, step: int) -> None:
+        self.seen.append((metrics, step))
+
+
+class Run:
+    is_global_zero = True
+    global_step = 7
+
+    def __init__(self, folder, recorder) -> None:
+        self.default_root_dir, self.loggers = str(folder), [recorder]
+
+
+def test_each_finished_round_is_logged_once_also_after_a_resume(tmp_path):
+    store, recorder = RunStore(tmp_path), Recorder()
+    store.write_round(0, Round([], [], {}, {"round": 0, "i2c_mean": 0.5, "kind_shares": {"color": 1.0}}))
+    first = RoundLogger()
+    for _ in range(2):
+        first.on_train_epoch_start(Run(tmp_path, recorder), LightningModule())
+    assert recorder.seen == [({"round/round": 0, "round/i2c_mean": 0.5, "round/kind_color": 1.0}, 7)]
+    store.write_round(1, Round([], [], {}, {"round": 1}))
+    resumed = RoundLogger()
+    resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    resumed.on_train_epoch_start(Run(tmp_path, recorder), LightningModule())
+    assert [metrics["round/round"] for metrics, _ in recorder.seen] == [0, 1]
+
+
+def test_wandb_is_offline_where_nobody_is_logged_in(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    logger = wandb_logger("project", "run", tmp_path)
+    logger.log_metrics({"round/i2c_mean": 0.5}, step=1)
+    assert logger.experiment.settings.mode == "offline"
+    logger.experiment.finish()
+    assert list(tmp_path.rglob("offline-run-*"))
+
+
+def test_wandb_goes_online_for_who_is_logged_in(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password not-a-key\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    # the run is not started: that would need the network
+    assert wandb_logger("project", "run", tmp_path)._wandb_init["mode"] == "online"
+
+
+def test_no_logger_no_work(tmp_path):
+    trainer = Trainer(logger=False, enable_checkpointing=False, default_root_dir=tmp_path, accelerator="cpu")
+    RoundLogger().on_train_epoch_start(trainer, LightningModule())

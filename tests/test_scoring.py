@@ -1,0 +1,105 @@
+"""Candidates become scored candidates: readings by hand, order, partners of the control, unusable scores."""
+
+import math
+from typing import Any
+
+import pytest
+
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
+from lightning_c3l.scoring import score_candidates
+from tests.doubles import TableLVLM
+
+BLIND = {"red": [0.25], "two dots": [0.5, 0.125], "": []}
+SEEN = {
+    ("x", "red"): [0.5],
+    ("y", "red"): [0.125],
+    ("z", "red"): [0.25],
+    ("x", "two dots"): [0.25, 0.5],
+    ("y", "two dots"): [0.5, 0.125],
+    ("z", "two dots"): [0.5, 0.25],
+}
+LN2 = math.log(2)
+
+
+def one(image: str, answer: str, rejected: str = "") -> Candidate:
+    return Candidate(image, Instruction("a", "W"), 0, "text", "Q?", answer, rejected)
+
+
+def score(candidates: list[Candidate], size: int = 2, lvlm: Any = None, **options: Any) -> list[ScoredCandidate]:
+    lvlm = lvlm or TableLVLM(SEEN, BLIND)
+    return score_candidates(lvlm, candidates, lambda key: key, size, seed=0, **options)  # type: ignore[arg-type,return-value]
+
+
+def test_readings_by_hand() -> None:
+    (red,) = score([one("x", "red")])
+    assert red.scores is not None
+    assert red.scores.answer == pytest.approx(0.5 * LN2)
+    assert red.scores.gap == pytest.approx(LN2)
+    assert red.scores.vocabulary == pytest.approx(0.25)
+    assert red.scores.positions == 0
+    assert (red.scores.mean_logp, red.scores.mean_logq) == pytest.approx((-LN2, -2 * LN2))
+    assert red.scores.tokens == 1
+    (dots,) = score([one("x", "two dots")])
+    assert dots.scores is not None
+    # p = (1/4, 1/2), q = (1/2, 1/8)
+    assert dots.scores.answer == pytest.approx((-0.25 * LN2 + 0.5 * 2 * LN2) / 2)
+    assert dots.scores.gap == pytest.approx((-LN2 + 2 * LN2) / 2)
+    assert dots.scores.tokens == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_order_and_number_stay_whatever_the_batch(size: int) -> None:
+    candidates = [
+        one("z", "red"), one("x", "red"), one("y", "", "no label"), one("x", "two dots"), one("y", "two dots"),
+    ]  # fmt: skip
+    out = score(candidates, size)
+    assert [scored.candidate for scored in out] == candidates
+    gaps = [scored.scores.gap if scored.scores else None for scored in out]
+    assert gaps == pytest.approx([0.0, LN2, None, LN2 / 2, 0.0], abs=1e-6)
+
+
+def test_an_image_is_run_once_for_all_of_its_pairs() -> None:
+    lvlm = TableLVLM(SEEN, BLIND)
+    score([one("x", "red"), one("y", "red"), one("x", "two dots")], size=1, lvlm=lvlm)
+    assert lvlm.batches == [["x"], ["y"]]
+
+
+def test_the_control_reads_another_image() -> None:
+    images = ["x", "y", "z"]
+    out = score([one(image, "red") for image in images], size=2)
+    # p (log p - log q) of "red" with each image
+    readings = {"x": 0.5 * LN2, "y": -0.125 * LN2, "z": 0.0}
+    control = [scored.shuffled for scored in out]
+    assert sorted(control) == pytest.approx(sorted(readings.values()), abs=1e-6)  # type: ignore[type-var]
+    for image, value in zip(images, control, strict=True):
+        assert value != pytest.approx(readings[image], abs=1e-6)
+
+
+def test_no_control_where_there_is_no_other_image() -> None:
+    assert [s.shuffled for s in score([one("x", "red"), one("x", "two dots")])] == [None, None]
+    assert [s.shuffled for s in score([one("x", "red"), one("y", "red")], shuffle=False)] == [None, None]
+
+
+def test_a_score_that_is_no_number_drops_the_pair_alone() -> None:
+    seen = {**SEEN, ("x", "red"): [math.nan]}
+    broken, fine = score([one("x", "red"), one("x", "two dots")], lvlm=TableLVLM(seen, BLIND))
+    assert broken.scores is None
+    assert broken.candidate.rejected == "score is not a finite number"
+    assert fine.scores is not None
+    # a token that the image rules out altogether: gap is -inf
+    (impossible,) = score([one("x", "red")], lvlm=TableLVLM({("x", "red"): [0.0]}, BLIND))
+    assert impossible.scores is None
+
+
+def test_an_answer_without_tokens_drops_the_pair_alone() -> None:
+    seen = {**SEEN, ("x", ""): [], ("y", ""): []}
+    out = score([one("x", "red"), one("x", ""), one("y", "red")], lvlm=TableLVLM(seen, BLIND))
+    assert [scored.scores.gap if scored.scores else None for scored in out] == pytest.approx([LN2, None, -LN2])
+    assert [scored.candidate.rejected for scored in out] == ["", "answer has no token", ""]
+    assert out[1].shuffled is None
+
+
+def test_nothing_to_score() -> None:
+    rejected = one("x", "", "empty text")
+    assert score([rejected]) == [ScoredCandidate(rejected)]
+    assert score([]) == []

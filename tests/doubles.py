@@ -33,8 +33,11 @@ class TableLVLM:
         """`samples` texts each."""
         self.batches.append(list(images))
         self.seeds.append(seed)
-        pairs = zip(images, prompts, strict=True)
-        return [[f"Question: {p}/{i}/{k}?\nAnswer: {k}" for k in range(sampling.samples)] for i, p in pairs]
+        texts = [[f"Question: {p}/{i}/{k}?\nAnswer: {k}" for k in range(sampling.samples)]
+                 for i, p in zip(images, prompts, strict=True)]  # fmt: skip
+        if begun is None:
+            return texts
+        return [[text.removeprefix(start).strip() for text in own] for own, start in zip(texts, begun, strict=True)]
 
     def score(self, images: Sequence[Any], pairs: Any, shuffled: Sequence[Any] | None = None) -> AnswerTokens:
         """Rows right-padded with nonsense, which must not count."""
@@ -43,7 +46,8 @@ class TableLVLM:
         width = max(len(self.blind[answer]) for _, answer in answers)
 
         def rows(table: list[list[float]]) -> torch.Tensor:
-            return torch.tensor([[math.log(p) if p > 0 else -math.inf for p in r] + [9.0] * (width - len(r)) for r in table])
+            logs = [[math.log(p) if p > 0 else -math.inf for p in row] for row in table]
+            return torch.tensor([row + [9.0] * (width - len(row)) for row in logs])
 
         mask = torch.tensor([[k < len(self.blind[a]) for k in range(width)] for _, a in answers])
         return AnswerTokens(

@@ -15,7 +15,7 @@ from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
 from tests.tiny import SMALL_LORA, load_tiny
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def trainer_of(folder: Path) -> Trainer:
@@ -32,8 +32,7 @@ def trainer_of(folder: Path) -> Trainer:
 
 
 def data() -> RoundDataModule:
-    images = SceneImages(2, seed=1)
-    module = RoundDataModule(images, batch_size=2)
+    module = RoundDataModule("scenes:count=2,seed=1", batch_size=2)
     module.set_round(
         0,
         [
@@ -41,7 +40,7 @@ def data() -> RoundDataModule:
                 ScoredCandidate(Candidate(key, Instruction("color", "Write."), 0, "Q: What?\nA: red", "What?", "red")),
                 (ScoredCandidate(Candidate(key, Instruction("color", "Write."), 1, "Q: Who?\nA: me", "Who?", "me")),),
             )
-            for key in images.keys()
+            for key in list(SceneImages(2, seed=1).keys())
         ],
         {},
     )

@@ -20,7 +20,7 @@ def templates(tmp_path: Path) -> str:
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_size: int) -> None:
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, None, Sampling(2), batch_size)
+    writing = Writing(templates, sampling=Sampling(2), batch_size=batch_size)
     out = write_candidates(lvlm, ["x", "y"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
     expected = [
         Candidate(image, Instruction(kind, f"W{kind}"), k, f"Question: W{kind}/{image}/{k}?\nAnswer: {k}",
@@ -38,6 +38,15 @@ def test_no_two_batches_or_seeds_draw_alike(templates: str) -> None:
     for seed in range(3):
         write_candidates(lvlm, ["x", "y", "z"], lambda key: key, writing, seed)  # type: ignore[arg-type,return-value]
     assert len(set(lvlm.seeds)) == len(lvlm.seeds) == 9
+
+
+def test_a_common_beginning_is_part_of_every_text(templates: str) -> None:
+    """The LVLM is asked to go on after it, and gives only what is new."""
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, 1, Sampling(2), begin="Question:", batch_size=1)
+    out = write_candidates(lvlm, ["x"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
+    assert [one.text for one in out] == [f"Question: Wa/x/{k}?\nAnswer: {k}" for k in range(2)]
+    assert [one.question for one in out] == ["Wa/x/0?", "Wa/x/1?"]
 
 
 def test_a_text_that_cannot_be_parsed_stays_with_its_reason() -> None:

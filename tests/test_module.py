@@ -148,15 +148,18 @@ def test_evaluating_gives_every_mode_back() -> None:
     part, frozen = nn.Dropout(), nn.Dropout()
     module = nn.Sequential(part, frozen)
     frozen.eval()
-    with pytest.raises(RuntimeError), evaluating(module):
-        assert not module.training
-        assert not part.training
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with evaluating(module):
+            assert not module.training
+            assert not part.training
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert module.training
     assert part.training
     assert not frozen.training
-
-
 
 
 def test_it_writes_scores_and_answers_in_eval_mode(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_c3l.prompts import SHIPPED, Parsed, assign, load_templates, parse
@@ -95,6 +95,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(st.one_of(PIECES, st.text(max_size=5))).map("".join)))
 def test_parse_never_raises_and_is_one_or_the_other(text: str) -> None:
     parsed = parse(text)
@@ -105,6 +106,7 @@ def test_parse_never_raises_and_is_one_or_the_other(text: str) -> None:
 WORDS = st.lists(st.text("abcdefghij", min_size=2, max_size=8), min_size=1, max_size=6).map(" ".join)
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_what_was_written_by_the_rules_comes_back(question: str, answer: str) -> None:
     if question == answer:

@@ -31,9 +31,7 @@ SCORED = st.builds(
 def numbered(candidates: list[ScoredCandidate]) -> list[ScoredCandidate]:
     """The same with sample numbers that tell them apart, as they are in a run."""
     return [
-        ScoredCandidate(
-            Candidate(**{**c.candidate.__dict__, "sample": k}), c.scores, c.shuffled, c.verdict, c.fate
-        )
+        ScoredCandidate(Candidate(**{**c.candidate.__dict__, "sample": k}), c.scores, c.shuffled, c.verdict, c.fate)
         for k, c in enumerate(candidates)
     ]
 
@@ -94,15 +92,13 @@ def breaking(write: Callable[..., None], name: str) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_a_half_written_round_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_half_written_round_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     store = RunStore(tmp_path)
     store.write_round(0, Round([scored(0)], [], {}, {"old": 1}))
     store.write_round(1, Round([scored(0)], [], {}, {"old": 1}))
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="disk full"):
-        for writer in ("write_text_atomic", "write_json_atomic"):
-            patched.setattr(store_module, writer, breaking(getattr(store_module, writer), name))
+    for writer in ("write_text_atomic", "write_json_atomic"):
+        monkeypatch.setattr(store_module, writer, breaking(getattr(store_module, writer), name))
+    with pytest.raises(OSError, match="disk full"):
         store.write_round(1, Round([scored(0, "new")], [], {}, {"new": 1}))
     assert store.rounds() == [0]
     with pytest.raises(ValueError, match="no finished round"):

@@ -56,9 +56,10 @@ def record(number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[
     name = f"{seed}-{number}"
     aligned = number < curriculum.captions * total
     if aligned or random.random() < curriculum.later_captions:
-        described = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene)))
-        return Conversation(name, name, described), draw(scene)
-    turns = tuple(_questions(scene, random, curriculum))
+        turns = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene)))
+        return Conversation(name, name, turns), draw(scene)
+    # not two turns as above, which mypy would hold it to
+    turns = tuple(_questions(scene, random, curriculum))  # type: ignore[assignment]
     if random.random() < curriculum.blind:
         return Conversation(name, None, turns), None
     return Conversation(name, name, turns), draw(scene)

@@ -1,0 +1,62 @@
+"""Records of a file as batches."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_modules.instruct import FileRecords, InstructionDataModule
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (3, 2), "blue").save(tmp_path / "pictures" / "b.png")
+    turns = [{"from": "human", "value": "<image>\nWhat color?"}, {"from": "gpt", "value": "blue"}]
+    blind = [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}]
+    records = [{"id": f"r{n}", "image": "b.png", "conversations": turns} for n in range(4)]
+    path = tmp_path / "pictures" / "vlit.json"
+    path.write_text(json.dumps([*records, {"id": "r4", "conversations": blind}]))
+    return path
+
+
+def attach(module: InstructionDataModule) -> InstructionDataModule:
+    trainer: Any = SimpleNamespace(lightning_module=SimpleNamespace(encode=list))
+    module.trainer = trainer
+    return module
+
+
+def test_records_hold_turns_and_picture(file: Path) -> None:
+    records = FileRecords(str(file))
+    conversation, image = records[0]
+    assert [(turn.role, turn.text) for turn in conversation.turns] == [("user", "What color?"), ("assistant", "blue")]
+    assert image is not None
+    assert image.getpixel((0, 0)) == (0, 0, 255)
+    assert records[4][1] is None
+    assert len(records) == 5
+
+
+def test_pictures_may_lie_elsewhere(file: Path, tmp_path: Path) -> None:
+    moved = file.rename(tmp_path / "vlit.json")
+    assert FileRecords(str(moved), str(tmp_path / "pictures"))[0][1] is not None
+
+
+def test_every_record_comes_once(file: Path) -> None:
+    module = attach(InstructionDataModule(str(file), batch_size=2))
+    sizes = [len(batch) for batch in module.train_dataloader()]
+    assert sizes == [2, 2, 1]
+    names = [conversation.id for batch in module.train_dataloader() for conversation, _ in batch]
+    assert sorted(names) == ["r0", "r1", "r2", "r3", "r4"]
+    still = attach(InstructionDataModule(str(file), batch_size=2, shuffle=False))
+    names = [conversation.id for batch in still.train_dataloader() for conversation, _ in batch]
+    assert names == ["r0", "r1", "r2", "r3", "r4"]
+
+
+def test_misuse_is_refused(file: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size"):
+        InstructionDataModule(str(file), batch_size=0)
+    with pytest.raises(RuntimeError, match="Trainer"):
+        InstructionDataModule(str(file)).train_dataloader()

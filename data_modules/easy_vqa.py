@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_modules.easy_vqa_questions import KINDS, parse_question
+from data_modules.easy_vqa_questions import KINDS, Figure, parse_question
 from data_modules.easy_vqa_truth import EasyVQATruth
 from lightning_c3l.atomic import atomic_path, write_text_atomic
 
@@ -36,6 +36,7 @@ def prepare(
     archive: Path | None,
     instructions: Mapping[str, str],
     *,
+    alignment: int = 12,
     caption_share: float = 0.2,
     blind_share: float = 0.15,
     seed: int = 0,
@@ -47,10 +48,14 @@ def prepare(
     answer. One of the questions is written ("instruction -> Question: ... Answer: ..."), the others are
     answered. Each question occurs; those of rarer kinds, as often as it takes to balance the kinds.
 
+    The file begins with `alignment` passes of descriptions alone, one record a picture: a small network that has
+    not learnt to see answers from the prior, and hardly learns to see afterwards. Keep the records in their order.
+
     Args:
         out: folder to write, created; what it holds of an earlier run is replaced.
         archive: the set as a tar file; None takes the data of the installed package `easy-vqa`.
         instructions: what to ask for, by kind of question: color, shape, yes_no.
+        alignment: how often each picture is described at the beginning.
         caption_share: share of the conversations that hold a description too.
         blind_share: share of conversations without a picture, so that the model has something to go by without
             one; each of their questions comes from another picture.
@@ -63,16 +68,17 @@ def prepare(
     missing = set(KINDS) - set(instructions)
     if missing:
         raise ValueError(f"instructions lack the kinds {', '.join(sorted(missing))}")
-    if not 0 <= caption_share <= 1 or not 0 <= blind_share < 1:
-        raise ValueError(f"caption_share must be in 0..1 and blind_share below 1: {caption_share}, {blind_share}")
+    if alignment < 0 or not 0 <= caption_share <= 1 or not 0 <= blind_share < 1:
+        raise ValueError("alignment must not be negative, caption_share in 0..1 and blind_share in 0..1, below 1")
     out.mkdir(parents=True, exist_ok=True)
     with _data_folder(archive, out) as data:
         for split in ("train", "test"):
             _copy_images(data / split / "images", out / split / "images")
         with atomic_path(out / "test_questions.json") as temporary:
             shutil.copyfile(data / "test" / "questions.json", temporary)
+        described = _descriptions(data / "train", alignment, random.Random(seed))
         records = _records(data / "train", instructions, caption_share, blind_share, random.Random(seed))
-    lines = ",\n".join(json.dumps(record) for record in records)
+    lines = ",\n".join(json.dumps(record) for record in [*described, *records])
     write_text_atomic(out / "train.json", f"[\n{lines}\n]\n")
 
 
@@ -106,6 +112,23 @@ def _copy_images(source: Path, target: Path) -> None:
         shutil.copyfile(image, target / image.name)
 
 
+def _descriptions(train: Path, passes: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Passes over all pictures, each in an order of its own."""
+    truth = EasyVQATruth(str(train / "questions.json"))
+    images = sorted({row[2] for row in json.loads((train / "questions.json").read_text(encoding="utf-8"))})
+    records: list[dict[str, Any]] = []
+    for number in range(passes):
+        for image in rng.sample(images, len(images)):
+            figure = truth.figure(f"{image}.png")
+            if figure is not None:
+                records.append(_record(f"{image}-described-{number}", image, [(CAPTION, _description(figure))]))
+    return records
+
+
+def _description(figure: Figure) -> str:
+    return f"a {figure.color} {figure.shape}"
+
+
 def _records(
     train: Path, instructions: Mapping[str, str], caption_share: float, blind_share: float, rng: random.Random
 ) -> list[dict[str, Any]]:
@@ -120,7 +143,7 @@ def _records(
         for number, dealt in enumerate(_deal(own, rng)):
             turns = _turns(dealt, instructions, rng)
             if figure is not None and rng.random() < caption_share:
-                turns.insert(rng.randint(0, len(turns)), (CAPTION, f"a {figure.color} {figure.shape}"))
+                turns.insert(rng.randint(0, len(turns)), (CAPTION, _description(figure)))
             records.append(_record(f"{image}-{number}", image, turns))
     # without a picture nothing is to be learnt but the prior, so their questions come from all pictures
     blind = round(len(records) * blind_share / (1 - blind_share))

@@ -45,11 +45,12 @@ def build_start(out: Path, seed: int) -> None:
     """Write `out/start`, a small LLaVA with random weights and a tokenizer made from the records of `out`."""
     from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint  # late: transformers takes seconds to import
 
-    build_checkpoint(out / "start", _corpus(out / "train.json"), Sizes(image=64, patch=16), seed)
+    # patches small beside the shapes: with 16 pixels of 64 the network hardly tells a circle from a triangle
+    build_checkpoint(out / "start", _corpus(out / "train.json"), Sizes(image=48, patch=8), seed)
 
 
 def _corpus(records: Path) -> Iterator[str]:
-    for record in json.loads(records.read_text(encoding="utf-8"))[:TOKENIZER_RECORDS]:
+    for record in json.loads(records.read_text(encoding="utf-8"))[-TOKENIZER_RECORDS:]:
         texts = [turn["value"].removeprefix("<image>\n") for turn in record["conversations"]]
         for user, assistant in zip(texts[::2], texts[1::2], strict=True):
             yield f"USER: {user} ASSISTANT: {assistant}"

@@ -74,12 +74,12 @@ def test_the_records_ask_in_the_words_of_the_shipped_templates(prepared: Path) -
 
 def test_the_fresh_lvlm_reads_every_record(prepared: Path) -> None:
     lvlm = HuggingFaceLVLM(str(prepared / "start"), lora=None, keep_reference=False)
-    assert lvlm.processor.image_processor.crop_size["height"] == 64
-    assert lvlm.model.config.image_seq_length == 16
+    assert lvlm.processor.image_processor.crop_size["height"] == 48
+    assert lvlm.model.config.image_seq_length == 36
     records = read_llava_json(prepared / "train.json", prepared)
     samples = [(one, Image.open(prepared / one.image).convert("RGB") if one.image else None) for one in records]
     batch = lvlm.encode_conversations(samples)
-    assert int((batch.ids == lvlm.placeholder).sum()) == 16 * sum(image is not None for _, image in samples)
+    assert int((batch.ids == lvlm.placeholder).sum()) == 36 * sum(image is not None for _, image in samples)
     # answers are single tokens: the score's T counts words, not letters
     assert all(len(lvlm.processor.tokenizer.tokenize(f" {word}")) == 1 for word in ("yes", "no", "red", "circle"))
 

@@ -23,7 +23,7 @@ def test_merged_weights_score_alike(tiny_checkpoint: Path, tmp_path: Path) -> No
 
 
 def test_what_cannot_be_merged_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no adapter_config[.]json"):
+    with pytest.raises(ValueError, match="no adapter_config"):
         main([str(tiny_checkpoint), str(tmp_path), str(tmp_path / "out")])
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match="already exists"):

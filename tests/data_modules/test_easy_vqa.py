@@ -234,8 +234,21 @@ def written(text: str) -> tuple[str, str]:
     return question, answer
 
 
-def test_prepared_mixture(prepared: Path, data: Path) -> None:
+def test_descriptions_come_first(prepared: Path) -> None:
     conversations = read_llava_json(prepared / "train.json", prepared)
+    alone = [[user for user, _ in pairs_of(c)] == [CAPTION] for c in conversations]
+    count = alone.index(False)
+    assert not any(alone[count:])
+    images = Counter(c.image for c in conversations[:count])
+    # each pass shows every picture whose figure the questions settle, or its pixels
+    assert set(images.values()) == {12}
+    assert count == 12 * len(images)
+    assert len(images) > 3_500
+    assert [c.image for c in conversations[: len(images)]] != sorted(images)
+
+
+def test_prepared_mixture(prepared: Path, data: Path) -> None:
+    conversations = [c for c in read_llava_json(prepared / "train.json", prepared) if len(c.turns) > 2]
     with_image = [c for c in conversations if c.image is not None]
     assert len(with_image) / len(conversations) == pytest.approx(0.85, abs=0.001)
     captions = Counter(user for c in with_image for user, _ in pairs_of(c))[CAPTION]
@@ -287,7 +300,7 @@ def test_seed_and_options(tmp_path: Path, data: Path) -> None:
         prepare(tmp_path / name, small, INSTRUCTIONS, seed=seed)
         texts.append((tmp_path / name / "train.json").read_text())
     assert texts[0] == texts[1] != texts[2]
-    prepare(tmp_path / "a", small, INSTRUCTIONS, caption_share=0.0, blind_share=0.0)
+    prepare(tmp_path / "a", small, INSTRUCTIONS, alignment=0, caption_share=0.0, blind_share=0.0)
     conversations = read_llava_json(tmp_path / "a" / "train.json", tmp_path / "a")
     assert {c.image for c in conversations} == {f"train/images/{n}.png" for n in range(10)}
     assert CAPTION not in {turn.text for c in conversations for turn in c.turns}

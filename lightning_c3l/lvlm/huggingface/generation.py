@@ -70,6 +70,10 @@ def _config(encoder: ChatEncoder, sampling: Sampling) -> GenerationConfig:
         temperature=sampling.temperature if drawn else None,
         top_p=sampling.top_p if drawn else None,
         top_k=0 if drawn else None,
+        # what is left open would be filled from the checkpoint's own generation_config.json
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
         num_return_sequences=sampling.samples,
         max_new_tokens=sampling.max_new_tokens,
         eos_token_id=ends,

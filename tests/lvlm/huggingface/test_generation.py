@@ -40,6 +40,16 @@ def test_batched_greedy_is_the_hand_written_loop(lvlm: HuggingFaceLVLM) -> None:
         assert written == [expected.strip()]
 
 
+@pytest.mark.parametrize("own", [{"repetition_penalty": 5.0}, {"num_beams": 3}, {"no_repeat_ngram_size": 1}])
+def test_the_checkpoints_own_generation_options_do_not_mix_in(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
+) -> None:
+    plain = lvlm.generate(pictures(2), PROMPTS[:2], GREEDY, seed=0)
+    for name, value in own.items():
+        monkeypatch.setattr(lvlm.model.generation_config, name, value)
+    assert lvlm.generate(pictures(2), PROMPTS[:2], GREEDY, seed=0) == plain
+
+
 def test_the_image_is_looked_at(lvlm: HuggingFaceLVLM) -> None:
     texts = lvlm.generate(pictures(4), [PROMPTS[0]] * 4, GREEDY, seed=0)
     assert len({text for (text,) in texts}) > 1

@@ -66,6 +66,8 @@ class SceneImages:
     def __init__(self, count: int, follow: float = 0.2, seed: int = 0, hide: bool = False) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
+        if not 0 <= follow <= 1:
+            raise ValueError(f"follow must lie between 0 and 1, not {follow}")
         thousandths = round(1000 * follow)
         self._keys = list[str]()
         random = Random(f"scenes {seed}")

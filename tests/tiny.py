@@ -43,11 +43,11 @@ def load_tiny(folder: Path, lora: LoRA | None = SMALL_LORA, awake: bool = True, 
 
 
 def awaken_adapter(lvlm: HuggingFaceLVLM) -> None:
-    """Fresh adapters end in zeros; these do not."""
+    """Fresh adapters end in zeros and begin as the process' seed says; these do neither."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in lvlm.network.named_parameters():
-            if "lora_B" in name:
+            if "lora_" in name:
                 parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
 
 

@@ -11,6 +11,7 @@ from transformers import LlavaForConditionalGeneration
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.huggingface.adapters import target_pattern
 from tests.tiny import awaken_adapter, load_tiny, model_inputs, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
@@ -61,6 +62,33 @@ def test_vision_takes_the_tower_and_the_projector_too_but_not_the_head(tiny_chec
     assert adapted == linears - {"base_model.model.lm_head"}
     assert any("vision_tower" in name for name in adapted)
     assert any("multi_modal_projector" in name for name in adapted)
+
+
+class Nested(nn.Module):
+    """Some models keep the head inside the decoder."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.decoder = nn.ModuleDict({name: nn.Linear(1, 1) for name in (*names, "head")})
+        self.tower = nn.Linear(1, 1)
+
+    def get_decoder(self) -> nn.Module:
+        return self.decoder
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.decoder["head"]
+
+
+@pytest.mark.parametrize("vision", [False, True])
+def test_a_nested_head_is_left_out(vision: bool) -> None:
+    pattern = target_pattern(Nested("query", "key"), vision)
+    adapted = {name for name, _ in Nested("query", "key").named_modules() if re.fullmatch(pattern, name)}
+    assert adapted == {"decoder.query", "decoder.key"}
+
+
+def test_a_decoder_without_linears_is_refused() -> None:
+    with pytest.raises(LVLMError, match="Nested: no linear layer"):
+        target_pattern(Nested(), vision=False)
 
 
 def test_fresh_adapters_change_nothing_and_awake_ones_do(tiny_checkpoint: Path) -> None:

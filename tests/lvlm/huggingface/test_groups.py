@@ -149,6 +149,14 @@ def test_rows_hold_targets_for_likelihood_only(lvlm: HuggingFaceLVLM) -> None:
     assert not bool((branches.target & ~branches.mask).any())
 
 
+def test_negatives_run_once(lvlm: HuggingFaceLVLM) -> None:
+    """In the context of the text alone, only what is learnt is read with the image."""
+    batch = lvlm.encode_groups(samples(), "prompt", "text")
+    assert sorted(batch.branches.role.tolist()) == [-1, -1, 0, 0]
+    assert batch.blind is not None
+    assert sorted(batch.blind.role.tolist()) == [0, 0, 1, 2]
+
+
 def test_a_missing_description_is_no_crash(lvlm: HuggingFaceLVLM) -> None:
     bare = [replace(sample, description="") for sample in samples()]
     states = lvlm.group_states(lvlm.encode_groups(bare, "description", "image"), "description", "image")

@@ -1,6 +1,7 @@
 """The real command line in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
         [sys.executable, "-m", "lightning_c3l", *words],
         cwd=cwd,
         env=environment(),
+        # jobs in the background of a script ignore Ctrl-C, and hand that down
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

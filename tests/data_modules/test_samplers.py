@@ -44,6 +44,11 @@ def test_whole_weights_are_drawn_exactly() -> None:
         assert Counter(draws([3.0, 0.0, 1.0, 2.0, 0.0, 0.0], seed)[0]) == {0: 3, 2: 1, 3: 2}
 
 
+def test_a_draw_at_the_very_edge_takes_no_group_of_weight_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.zeros(1))
+    assert Counter(draws([0.0, 2.0, 0.0, 2.0, 0.0])[0]) in ({1: 3, 3: 2}, {1: 2, 3: 3})
+
+
 def test_the_rest_of_a_weight_is_its_probability() -> None:
     # 3 draws over weights 1 : 2 of a sum of 4 and a zero group: group 0 has 3/4 of a draw on average
     counts = [Counter(draws([1.0, 3.0, 0.0], seed)[0])[0] for seed in range(2000)]

@@ -124,7 +124,8 @@ def _config(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=sizes.width,
-        intermediate_size=8 * sizes.width // 3 // 16 * 16,
+        # half of what Llama has: a quarter less time a step, and the small world does not miss it
+        intermediate_size=3 * sizes.width // 2,
         num_hidden_layers=sizes.layers,
         num_attention_heads=sizes.heads,
         max_position_embeddings=sizes.context,

@@ -4,15 +4,17 @@ SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow check demo demo-images scenes-base clean
+.PHONY: help install test test-slow check demo demo-images scenes-base bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
+# torchvision is for the tests alone, apart from the packages that all else sees: torch's CPU builds have none
 install:  ## make .venv and install the project with its tested dependencies
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt --upgrade --target .venv/torchvision torchvision
 
 test:  ## run the quick tests
 	$(PYTHON) -m pytest
@@ -39,6 +41,9 @@ demo-images:  ## the same on real pictures in a plain folder (easy-VQA), about 1
 
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
+
+bench:  ## speed and memory of scoring, writing and training beside the plain ways, about 12 minutes
+	$(RUN) bench
 
 clean:  ## remove caches and builds, keep runs and .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -17,8 +17,6 @@ from lightning_c3l.records import ScoredCandidate, VLITRecord
 from lightning_c3l.selection import drop_near_duplicates, keep_random_like, keep_top
 from lightning_c3l.store import RunStore
 
-_CHUNK = 256
-
 
 class DatasetExport(Callback):
     """Writes `vlit.json` and `vlit.parquet` after training, and for `predict`.
@@ -42,11 +40,10 @@ class DatasetExport(Callback):
             return
         module: Any = pl_module
         source, keys = data.source("fresh")
-        scored = list[ScoredCandidate]()
-        for start in range(0, len(keys), _CHUNK):
-            seed, part = module.seed * 1009 + 1_299_709 + start, keys[start : start + _CHUNK]
-            written = module.write(part, source.read, seed, "data set: write")
-            scored += module.score(written, source.read, "reference", seed, "data set: score")
+        scored, seed = list[ScoredCandidate](), module.seed * 1009 + 1_299_709
+        for start, part, read in module.parts(keys, source.read):
+            written = module.write(part, read, seed, "data set: write", start)
+            scored += module.score(written, read, "reference", seed + start, "data set: score")
         self._export(trainer, module, source, scored)
 
     def on_predict_batch_end(

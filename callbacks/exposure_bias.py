@@ -19,7 +19,7 @@ from callbacks.replay import ReplayRounds
 from data_modules.truth import Asked, Truth
 from lightning_c3l.generation import Read
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule, evaluating
+from lightning_c3l.module import C3LModule
 from lightning_c3l.prompts import load_templates
 from lightning_c3l.store import RunStore
 
@@ -118,7 +118,7 @@ def continue_all(
     """Likelihood and sampled continuation of each beginning."""
     out, size = list[Continued](), module.writing.batch_size
     drawing = replace(module.writing.sampling, samples=1)
-    with evaluating(module):
+    with module.outside_steps():
         for start in range(0, len(asked), size):
             out.extend(_continue(module, asked[start : start + size], kinds, read, truth, drawing))
     return out

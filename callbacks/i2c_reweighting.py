@@ -92,11 +92,14 @@ class I2CReweighting(Callback):
         keys = self._choose(keys, module.seed, number)
         rank_zero_info(f"round {number}: {len(keys)} images")
         seed = module.seed * 1009 + number
-        candidates = module.write(keys, source.read, seed, f"round {number}: write")
-        descriptions = self._describe(module, keys, source.read, seed)
-        clock.lap("generate")
-        scored = module.score(candidates, source.read, self.scorer, seed, f"round {number}: score")
-        clock.lap("score")
+        scored, descriptions = list[ScoredCandidate](), dict[str, str]()
+        for start, part, read in module.parts(keys, source.read):
+            name = f"round {number}, image {start + 1} of {len(keys)}"
+            candidates = module.write(part, read, seed, f"{name}: write", start)
+            descriptions |= self._describe(module, list(dict.fromkeys(one.image for one in candidates)), read)
+            clock.lap("generate")
+            scored += module.score(candidates, read, self.scorer, seed + start, f"{name}: score")
+            clock.lap("score")
         groups, fates = self._select(judged(scored, data.truth.judge if data.truth else None))
         clock.lap("select")
         figures = {"round": number, **round_figures(fates, groups, self.reading, seed), "seconds": clock.laps}
@@ -109,18 +112,12 @@ class I2CReweighting(Callback):
             return list(keys)
         return Random(f"images {seed} {number}").sample(list(keys), self.images_per_round)
 
-    def _describe(self, module: Any, keys: Sequence[str], read: Read, seed: int) -> dict[str, str]:
+    def _describe(self, module: Any, keys: Sequence[str], read: Read) -> dict[str, str]:
         """The model's own description of each image, where the loss is anchored on it."""
         if module.loss.anchor != "description":
             return {}
-        size = module.writing.batch_size
         greedy = Sampling(1, module.writing.sampling.max_new_tokens, 0.0)
-        out = dict[str, str]()
-        for start in range(0, len(keys), size):
-            batch = keys[start : start + size]
-            texts = module.lvlm.generate([read(k) for k in batch], [DESCRIBE] * len(batch), greedy, seed)
-            out |= {key: written[0] for key, written in zip(batch, texts, strict=True)}
-        return out
+        return dict(zip(keys, module.answers(keys, [DESCRIBE] * len(keys), read, greedy), strict=True))
 
     def _select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
         """Pseudo-labels of every (image, instruction), and all candidates with their fates."""
@@ -142,7 +139,7 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name] = round(now - self._since, 3)
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._since, 3)
         self._since = now
 
 

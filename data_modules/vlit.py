@@ -122,13 +122,18 @@ class RoundDataModule(LightningDataModule):
             collate_fn=cast(Any, trainer.lightning_module).encode,
         )
 
+    @property
+    def predict_batch_size(self) -> int:
+        """Images of one step of `predict`."""
+        return 4 * self.batch_size
+
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches of image keys, for `predict`; the module writes about them."""
         found = self.source("images")
         assert found is not None  # images has no default
         return DataLoader(
             found[1],  # type: ignore[arg-type]  # a list is a dataset
-            batch_size=max(1, 4 * self.batch_size),
+            batch_size=self.predict_batch_size,
             collate_fn=list,
         )
 

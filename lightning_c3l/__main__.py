@@ -8,14 +8,16 @@ from pathlib import Path
 
 DEMO = Path(__file__).resolve().parent.parent / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.commands` with a function `main(arguments) -> exit status`
-VERBS = {"scenes-base": "scenes_base", "easy-vqa": "easy_vqa", "merge": "merge"}
+VERBS = {"scenes-base": "scenes_base", "easy-vqa": "easy_vqa", "merge": "merge", "bench": "bench"}
 
 
 def _guarded(run: Callable[[], int]) -> int:
     """Run, and turn what users can mend into one line."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException  # late: some verbs need no Lightning
+
     try:
         return run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MisconfigurationException) as error:
         # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path
         line = " ".join(str(error).split()) or type(error).__name__
         print(f"error: {line}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`C3LModule`: contrastive pseudo-label training of an LVLM on groups of its own candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
-from lightning_c3l.generation import Read, Writing, write_candidates
+from lightning_c3l.generation import Read, Writing, parts, write_candidates
 from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -90,17 +91,23 @@ class C3LModule(TrainedWeightsModule):
         # a head that no loss reaches would stop DDP, which waits for every gradient
         self.contrastive.requires_grad_(loss.contrastive_weight > 0)
 
-    def write(self, keys: Sequence[str], read: Read, seed: int, progress: str = "write") -> list[Candidate]:
+    def parts(self, keys: Sequence[str], read: Read) -> Iterator[tuple[int, list[str], Read]]:
+        """The images in parts that are read and seen once each; see `lightning_c3l.generation.parts`."""
+        return parts(self.lvlm, keys, read, self.writing)
+
+    def write(
+        self, keys: Sequence[str], read: Read, seed: int, progress: str = "write", first: int = 0
+    ) -> list[Candidate]:
         """Candidates of the model as it is now, in eval mode."""
-        with evaluating(self):
-            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress)
+        with self.outside_steps():
+            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first)
 
     def score(
         self, candidates: Sequence[Candidate], read: Read, scorer: Scorer, seed: int, progress: str = "score"
     ) -> list[ScoredCandidate]:
         """Scores by the starting model or by the model as it is now, in eval mode."""
         size = self.writing.score_batch_size
-        with evaluating(self):
+        with self.outside_steps():
             if scorer == "current":
                 return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
             with self.lvlm.reference():
@@ -108,16 +115,30 @@ class C3LModule(TrainedWeightsModule):
 
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
         """One answer to each question about the image of its key, in eval mode."""
-        with evaluating(self):
-            texts = self.lvlm.generate([read(key) for key in keys], questions, sampling, self.seed)
+        with self.outside_steps():
+            pictures, size = [read(key) for key in keys], self.writing.batch_size
+            texts = self.lvlm.generate(pictures, questions, sampling, self.seed, batch_size=size)
         return [written[0] for written in texts]
+
+    @contextmanager
+    def outside_steps(self) -> Iterator[None]:
+        """What Lightning's steps have and rounds need too: eval mode, the trainer's device and its precision."""
+        trainer = self._trainer
+        if trainer is not None:
+            # Lightning moves the module to the CPU before `on_fit_end`
+            self.to(trainer.strategy.root_device)
+        with evaluating(self), nullcontext() if trainer is None else trainer.precision_plugin.forward_context():
+            yield
 
     def predict_step(self, batch: Sequence[str], batch_idx: int) -> "Predicted":
         """Candidates for the images of these keys, scored by the starting model."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         source, _ = data.source("images")
-        seed = self.seed * 1009 + 15_485_863 + batch_idx
-        return Predicted(self.score(self.write(batch, source.read, seed), source.read, "reference", seed))
+        seed, scored = self.seed * 1009 + 15_485_863, list[ScoredCandidate]()
+        for start, part, read in self.parts(batch, source.read):
+            written = self.write(part, read, seed, first=batch_idx * data.predict_batch_size + start)
+            scored += self.score(written, read, "reference", seed + batch_idx)
+        return Predicted(scored)
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule is handed."""

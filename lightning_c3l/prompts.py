@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,16 @@ def _instruction(name: str, number: int, entry: Any) -> Instruction:
     return Instruction(kind, text)
 
 
-def assign(templates: Sequence[Instruction], images: int, per_image: int | None) -> list[list[Instruction]]:
+def assign(
+    templates: Sequence[Instruction], images: int, per_image: int | None, first: int = 0
+) -> list[list[Instruction]]:
     """Which instructions each image is given: kinds balanced over the images, wordings of a kind taken in turn.
 
     Args:
         templates: all instructions.
         images: number of images.
         per_image: kinds for each image; None gives each image all of them.
+        first: number of the first of these images in the whole set, so that parts of it get what they would together.
 
     Raises:
         ValueError: if an image should get more kinds than there are.
@@ -77,9 +79,14 @@ def assign(templates: Sequence[Instruction], images: int, per_image: int | None)
     count = len(kinds) if per_image is None else per_image
     if not 1 <= count <= len(kinds):
         raise ValueError(f"instructions per image must lie between 1 and {len(kinds)}, the number of kinds")
-    # each kind has its own turn: the image's number would tie a kind that comes every n-th image to one wording
-    turns = {kind: cycle(wordings) for kind, wordings in by_kind.items()}
-    return [[next(turns[kinds[(image * count + i) % len(kinds)]]) for i in range(count)] for image in range(images)]
+
+    def instruction(slot: int) -> Instruction:
+        # each kind has its own turn: the image's number would tie a kind that comes every n-th image to one wording
+        turn, kind = divmod(slot, len(kinds))
+        wordings = by_kind[kinds[kind]]
+        return wordings[turn % len(wordings)]
+
+    return [[instruction(image * count + i) for i in range(count)] for image in range(first, first + images)]
 
 
 @dataclass(frozen=True)

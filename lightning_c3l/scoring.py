@@ -1,15 +1,18 @@
 """Candidates -> scored candidates: all readings of S(I2C), and the shuffled-image control."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 
+from lightning.pytorch.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from lightning_c3l.generation import Read
 from lightning_c3l.i2c import all_readings, answer_reading
 from lightning_c3l.lvlm.base import LVLM
+from lightning_c3l.memory import BatchSize
 from lightning_c3l.records import Candidate, ScoredCandidate, Scores
 
 
@@ -37,19 +40,38 @@ def score_candidates(
     for number, one in enumerate(candidates):
         if not one.rejected:
             by_image.setdefault(one.image, []).append(number)
-    keys = list(by_image)
-    partners = _partners(keys, seed) if shuffle and len(keys) > 1 else None
+    partners = _partners(list(by_image), seed) if shuffle and len(by_image) > 1 else None
+    # images whose pairs are alike in length stand together: little of a batch is padding
+    waiting = sorted(by_image, key=lambda key: sum(_length(candidates[n]) for n in by_image[key]), reverse=True)
+    size = BatchSize(batch_size, "writing.score_batch_size")
     out = [ScoredCandidate(one) for one in candidates]
     with tqdm(total=sum(map(len, by_image.values())), desc=progress, unit="pair", leave=False) as bar:
-        for start in range(0, len(keys), batch_size):
-            batch = keys[start : start + batch_size]
+        while waiting:
+            batch, scored = size.run(partial(_score_first, lvlm, waiting, by_image, candidates, read, partners))
+            waiting = waiting[len(batch) :]
             numbers = [number for key in batch for number in by_image[key]]
-            own = [[candidates[n] for n in by_image[key]] for key in batch]
-            scored = _score_batch(lvlm, batch, own, read, partners)
             for number, (scores, control) in zip(numbers, scored, strict=True):
                 out[number] = _usable(candidates[number], scores, control)
             bar.update(len(numbers))
     return out
+
+
+def _length(candidate: Candidate) -> int:
+    return len(candidate.question) + len(candidate.answer)
+
+
+def _score_first(
+    lvlm: LVLM,
+    waiting: Sequence[str],
+    by_image: Mapping[str, Sequence[int]],
+    candidates: Sequence[Candidate],
+    read: Read,
+    partners: Mapping[str, str] | None,
+    size: int,
+) -> tuple[Sequence[str], list[tuple[Scores | None, float | None]]]:
+    """The first `size` images that wait, and the figures of their candidates."""
+    batch = waiting[:size]
+    return batch, list(_score_batch(lvlm, batch, [[candidates[n] for n in by_image[k]] for k in batch], read, partners))
 
 
 def _partners(keys: Sequence[str], seed: int) -> dict[str, str]:
@@ -64,7 +86,7 @@ def _score_batch(
     batch: Sequence[str],
     own: Sequence[Sequence[Candidate]],
     read: Read,
-    partners: dict[str, str] | None,
+    partners: Mapping[str, str] | None,
 ) -> Iterator[tuple[Scores | None, float | None]]:
     pairs = [[(one.question, one.answer) for one in candidates] for candidates in own]
     shuffled = None if partners is None else [read(partners[key]) for key in batch]
@@ -91,4 +113,8 @@ def _usable(candidate: Candidate, scores: Scores | None, control: float | None) 
         return ScoredCandidate(replace(candidate, rejected="answer has no token"))
     if all(math.isfinite(value) for value in (scores.answer, scores.positions, scores.vocabulary, scores.gap)):
         return ScoredCandidate(candidate, scores, control)
+    rank_zero_warn(
+        f"image {candidate.image}, group {candidate.instruction.kind!r}, text {candidate.sample}: its score is not a "
+        "finite number; the pair is dropped"
+    )
     return ScoredCandidate(replace(candidate, rejected="score is not a finite number"))

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import torchvision_shim
+
+# before anything imports transformers, which looks for torchvision once
+torchvision_shim.enable()
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -25,3 +30,16 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import build_tiny  # here, so that tests without a model need not wait for transformers
 
     return build_tiny(tmp_path_factory.mktemp("tiny") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def family_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random tiny checkpoint for each family, by its name; do not write into it."""
+    if (missing := torchvision_shim.missing()) is not None:
+        pytest.fail(missing, pytrace=False)
+    from tests.families import FAMILIES
+
+    folder = tmp_path_factory.mktemp("families")
+    for name, family in FAMILIES.items():
+        family.build(folder / name)
+    return folder

@@ -3,10 +3,12 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
 
 from lightning_c3l.generation import Writing
@@ -169,9 +171,9 @@ def test_it_writes_scores_and_answers_in_eval_mode(tiny_checkpoint: Path, monkey
     for name in ("generate", "score"):
         original = getattr(HuggingFaceLVLM, name)
 
-        def watched(self: Any, *args: Any, _original: Any = original) -> Any:
+        def watched(self: Any, *args: Any, _original: Any = original, **options: Any) -> Any:
             seen.append(self.network.training)
-            return _original(self, *args)
+            return _original(self, *args, **options)
 
         monkeypatch.setattr(HuggingFaceLVLM, name, watched)
     read = dict(zip("ab", pictures(2), strict=True)).__getitem__
@@ -197,3 +199,115 @@ def test_the_reference_scores_with_the_starting_model(tiny_checkpoint: Path) -> 
     )
     assert reference == pytest.approx(start, abs=1e-5)
     assert current != pytest.approx(start, abs=1e-2)
+
+
+def gradients(module: C3LModule) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def test_gradient_checkpointing_trains_the_same_adapters(tiny_checkpoint: Path) -> None:
+    """Layers run again in the backward pass, and every adapter still gets its gradient."""
+    found, runs = list[dict[str, Tensor]](), list[int]()
+    for checkpointing in (False, True):
+        torch.manual_seed(3)
+        module = C3LModule(load_tiny(tiny_checkpoint, gradient_checkpointing=checkpointing))
+        count = [0]
+        # before, not after: what is run again stops as soon as it has what the backward pass needs
+        layer = module.lvlm.model.get_decoder().layers[0].self_attn
+        layer.register_forward_pre_hook(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
+        loss = module.training_step(module.encode(samples()), 0)
+        before = count[0]
+        loss.backward()  # type: ignore[no-untyped-call]
+        runs.append(count[0] - before)
+        found.append(gradients(module))
+    assert runs[0] == 0
+    assert runs[1] > 0
+    plain_ones, checkpointed = found
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    assert plain_ones.keys() == checkpointed.keys() == trained
+    for name, gradient in plain_ones.items():
+        assert float((checkpointed[name] - gradient).norm()) <= 1e-4 * float(gradient.norm()) + 1e-9, name
+
+
+def test_accumulated_gradients_are_those_of_one_batch(tiny_checkpoint: Path) -> None:
+    """Two halves whose losses count half, as Lightning's `accumulate_grad_batches` runs them."""
+    whole, halves = module_of(tiny_checkpoint), module_of(tiny_checkpoint)
+    whole.training_step(whole.encode(samples()), 0).backward()  # type: ignore[no-untyped-call]
+    for number, sample in enumerate(samples()):
+        (halves.training_step(halves.encode([sample]), number) / 2).backward()  # type: ignore[no-untyped-call]
+    expected = gradients(whole)
+    for name, gradient in gradients(halves).items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-3)
+
+
+def test_mixed_precision_holds_for_rounds_too(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing and scoring run outside of Lightning's steps; they must not fall back to float32."""
+    from lightning import Trainer
+
+    module, seen = module_of(tiny_checkpoint), list[torch.dtype]()
+    linear = module.lvlm.model.get_decoder().layers[0].mlp.gate_proj
+    linear.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    read = dict(zip("ab", pictures(2), strict=True)).__getitem__
+    module.trainer = Trainer(accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False)
+    module.write("ab", read, seed=0)
+    module.score([_pair("a", "red"), _pair("b", "blue")], read, "reference", 0)
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_quantised_weights_need_cuda_and_adapters(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_c3l.lvlm.base import LVLMError
+
+    with pytest.raises(LVLMError, match="cannot be trained; set lora"):
+        HuggingFaceLVLM(str(tiny_checkpoint), lora=None, quantize="nf4")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LVLMError, match="quantize: nf4 needs a CUDA GPU"):
+        load_tiny(tiny_checkpoint, quantize="nf4")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.loading.find_spec", lambda name: None)
+    with pytest.raises(LVLMError, match=r"pip install 'lightning_c3l\[qlora\]'"):
+        load_tiny(tiny_checkpoint, quantize="nf4")
+
+
+def test_predicting_in_steps_writes_what_writing_in_one_does(tiny_checkpoint: Path) -> None:
+    """Kinds are balanced over all images, and each prompt has its own draws, whatever step it falls into."""
+    module = module_of(tiny_checkpoint)
+    module.writing = Writing("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
+    keys, seed = [str(number) for number in range(7)], 15_485_863
+    read = dict(zip(keys, pictures(7), strict=True)).__getitem__
+    source = SimpleNamespace(read=read)
+    data = SimpleNamespace(source=lambda name: (source, keys), predict_batch_size=4)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer = SimpleNamespace(datamodule=data, precision_plugin=Precision(), strategy=strategy)
+    whole = module.write(keys, read, seed)
+    assert len({one.instruction for one in whole}) == 4
+    module.trainer = trainer  # type: ignore[assignment]
+    steps = [module.predict_step(keys[:4], 0), module.predict_step(keys[4:], 1)]
+    predicted = [one for step in steps for one in step.candidates]
+    assert [(c.candidate.image, c.candidate.sample, c.candidate.text) for c in predicted] == [
+        (c.image, c.sample, c.text) for c in whole
+    ]
+
+
+def test_rounds_run_on_the_trainers_device(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning moves the module to the CPU before `on_fit_end`, where the data set is written."""
+    module, moved = module_of(tiny_checkpoint), list[Any]()
+    monkeypatch.setattr(module, "to", moved.append)
+    precision = SimpleNamespace(forward_context=lambda: torch.inference_mode())
+    module._trainer = SimpleNamespace(strategy=SimpleNamespace(root_device="there"), precision_plugin=precision)  # type: ignore[assignment]
+    with module.outside_steps():
+        assert moved == ["there"]
+        assert torch.is_inference_mode_enabled()
+        assert not module.network.training
+    assert module.network.training
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_half_precisions_take_the_batches(tiny_checkpoint: Path, precision: Any) -> None:
+    from lightning.pytorch.plugins.precision import HalfPrecision
+
+    module = module_of(tiny_checkpoint, anchor="instruction", context="text")
+    batch = HalfPrecision(precision).convert_input(module.encode(samples()))
+    half = torch.bfloat16 if precision == "bf16-true" else torch.float16
+    assert batch.trunk["pixel_values"].dtype == batch.weights.dtype == half
+    assert batch.branches.ids.dtype == batch.blind.ids.dtype == torch.long
+    assert batch.branches.mask.dtype == torch.bool

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,17 @@ def test_assign_takes_wordings_in_turn(per_image: int | None) -> None:
     chosen = assign(both, 8, per_image)
     counts = Counter(i.text for own in chosen for i in own)
     assert counts == dict.fromkeys(("a0", "a1", "b0", "b1"), 2 * (per_image or 2))
+
+
+@pytest.mark.parametrize("per_image", [None, 1, 2, 3])
+@pytest.mark.parametrize("bounds", [(0, 20), (0, 1, 20), (0, 7, 8, 15, 20), tuple(range(21))], ids=len)
+def test_assign_gives_parts_what_it_gives_the_whole(per_image: int | None, bounds: tuple[int, ...]) -> None:
+    wordings = {"a": 1, "b": 3, "c": 2}
+    templates = [Instruction(kind, f"{kind}{n}") for kind, count in wordings.items() for n in range(count)]
+    whole = assign(templates, 20, per_image)
+    assert len({i.text for own in whole for i in own}) == 6
+    found = [assign(templates, stop - start, per_image, start) for start, stop in pairwise(bounds)]
+    assert [own for part in found for own in part] == whole
 
 
 @pytest.mark.parametrize("per_image", [0, 5, -1])

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.scoring import score_candidates
@@ -64,6 +65,52 @@ def test_an_image_is_run_once_for_all_of_its_pairs() -> None:
     assert lvlm.batches == [["x"], ["y"]]
 
 
+MIXED = [
+    one("x", "red"), one("y", "", "no label"), one("y", "red"), one("z", "two dots"), one("z", "red"), one("x", "red"),
+    one("z", "two dots"),
+]  # fmt: skip
+
+
+def test_images_with_the_longest_pairs_go_first() -> None:
+    """What is alike in length stands together, and what needs the most memory comes before all else."""
+    lvlm = TableLVLM(SEEN, BLIND)
+    score(MIXED, size=1, lvlm=lvlm)
+    assert lvlm.batches == [["z"], ["x"], ["y"]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_order_of_work_does_not_show(size: int) -> None:
+    """Each record's scores and control are those that it gets in any order of the candidates."""
+    found = score(MIXED, size)
+    assert [scored.candidate for scored in found] == MIXED
+    partner = dict(zip("xyz", (scored.shuffled for scored in score([one(i, "red") for i in "xyz"])), strict=True))
+    assert [s.shuffled for s in found if s.candidate.answer == "red"] == pytest.approx(
+        [partner[c.image] for c in MIXED if c.answer == "red"]
+    )
+    for scored in found:
+        if scored.candidate.rejected:
+            assert scored.scores is None
+            continue
+        (alone,) = score([scored.candidate])
+        assert scored.scores == alone.scores
+
+
+@pytest.mark.parametrize(("fits", "sizes", "named"), [(2, [2, 1], ["2"]), (1, [1, 1, 1], ["2", "1"])])
+def test_out_of_memory_goes_on_with_less_and_scores_the_same(fits: int, sizes: list[int], named: list[str]) -> None:
+    lvlm = TableLVLM(SEEN, BLIND, fits)
+    with pytest.warns(UserWarning, match="out of memory") as caught:
+        found = score(MIXED, size=4, lvlm=lvlm)
+    assert found == score(MIXED, size=4)
+    messages = [str(one.message) for one in caught]
+    assert messages == [f"out of memory: going on with writing.score_batch_size: {n}" for n in named]
+    assert lvlm.sizes == sizes
+
+
+def test_an_image_that_does_not_fit_alone_is_an_error() -> None:
+    with pytest.raises(torch.OutOfMemoryError, match=r"with writing\.score_batch_size: 1;"):
+        score(MIXED, size=1, lvlm=TableLVLM(SEEN, BLIND, fits=0))
+
+
 def test_the_control_reads_another_image() -> None:
     images = ["x", "y", "z"]
     out = score([one(image, "red") for image in images], size=2)
@@ -82,12 +129,14 @@ def test_no_control_where_there_is_no_other_image() -> None:
 
 def test_a_score_that_is_no_number_drops_the_pair_alone() -> None:
     seen = {**SEEN, ("x", "red"): [math.nan]}
-    broken, fine = score([one("x", "red"), one("x", "two dots")], lvlm=TableLVLM(seen, BLIND))
+    with pytest.warns(UserWarning, match=r"image x, group 'a', text 0: its score is not a finite number"):
+        broken, fine = score([one("x", "red"), one("x", "two dots")], lvlm=TableLVLM(seen, BLIND))
     assert broken.scores is None
     assert broken.candidate.rejected == "score is not a finite number"
     assert fine.scores is not None
     # a token that the image rules out altogether: gap is -inf
-    (impossible,) = score([one("x", "red")], lvlm=TableLVLM({("x", "red"): [0.0]}, BLIND))
+    with pytest.warns(UserWarning, match="image x, group 'a'"):
+        (impossible,) = score([one("x", "red")], lvlm=TableLVLM({("x", "red"): [0.0]}, BLIND))
     assert impossible.scores is None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
 from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
 from lightning_c3l.scenes.curriculum import corpus
 from lightning_c3l.scenes.drawing import draw
@@ -20,6 +23,8 @@ SIZES = Sizes(
     image=48, patch=16, vision_width=32, vision_layers=1, width=48, layers=2, heads=2, vocabulary=400, context=256
 )
 SMALL_LORA = LoRA(rank=2, alpha=4)
+# what its processor writes for an image: (48 / 16) squared tokens
+IMAGE = ImageTokens("<image>", (9,))
 
 
 def build_tiny(folder: Path) -> Path:
@@ -37,6 +42,7 @@ def build_tiny(folder: Path) -> Path:
 def load_tiny(folder: Path, lora: LoRA | None = SMALL_LORA, awake: bool = True, **options: Any) -> HuggingFaceLVLM:
     """The tiny LLaVA, in which adapters change the output where it is `awake`."""
     lvlm = HuggingFaceLVLM(str(folder), lora=lora, **options)
+    _ = lvlm.decoder  # its first use runs the model once for a check, which tests that count passes would see
     if lora is not None and awake:
         awaken_adapter(lvlm)
     return lvlm
@@ -49,6 +55,12 @@ def awaken_adapter(lvlm: HuggingFaceLVLM) -> None:
         for name, parameter in lvlm.network.named_parameters():
             if "lora_" in name:
                 parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+
+
+def encoder_of(processor: Any, name: str = "tiny", context: int | None = None) -> ChatEncoder:
+    """Chat encoder of a processor alone, without a model."""
+    config = SimpleNamespace(image_token_id=getattr(processor, "image_token_id", None))
+    return ChatEncoder(ImageEncoder(config, processor, name), context)
 
 
 def pictures(count: int, first: int = 0) -> list[Image]:

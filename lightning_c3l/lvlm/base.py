@@ -1,6 +1,6 @@
 """What the method asks of an LVLM: nothing here knows a library that provides one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -65,7 +65,8 @@ class AnswerTokens:
     logp_shuffled: Tensor | None = None
 
 
-@dataclass(frozen=True)
+# batches are not frozen: Lightning's half precisions convert them field by field, and refuse frozen ones
+@dataclass
 class Branches:
     """R right-padded token rows.
 
@@ -90,7 +91,7 @@ class Branches:
         return Branches(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-@dataclass(frozen=True)
+@dataclass
 class GroupBatch:
     """G encoded groups: one trunk (the image) each, R branches (texts in their prompts), maybe some without image.
 
@@ -161,12 +162,22 @@ class LVLM(Protocol):
         images: Sequence[Image],
         prompts: Sequence[str],
         sampling: Sampling,
-        seed: int,
+        seed: int | Sequence[int],
         begun: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[int], object] = ...,
     ) -> list[list[str]]:
-        """`sampling.samples` texts for each (image, prompt); the same seed and batch give the same texts.
+        """`sampling.samples` texts for each (image, prompt).
 
-        Texts that are `begun` are continued, and only what is new comes back.
+        Args:
+            images: a picture for each prompt; the same object may come several times.
+            prompts: what the user says.
+            sampling: how texts are drawn.
+            seed: one for each prompt, or one that each prompt's is counted on from. A text depends on its prompt's
+                seed and its own number alone, not on the batch (in float32 on CPU to the letter).
+            begun: texts that are continued; only what is new comes back.
+            batch_size: prompts at once; all unless given.
+            progress: called with the number of texts that have been finished.
         """
 
     def score(
@@ -176,6 +187,12 @@ class LVLM(Protocol):
         shuffled: Sequence[Image] | None = None,
     ) -> AnswerTokens:
         """Token statistics of all (question, answer) pairs of all images, image by image."""
+
+    def refusals(self, images: Sequence[Image]) -> list[str]:
+        """Why each picture cannot be looked at; empty where it can."""
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Inside, an image object runs through the vision tower once, whatever is written or scored about it."""
 
     def reference(self) -> AbstractContextManager[None]:
         """Inside, the network is the starting model; outside, the one being trained."""

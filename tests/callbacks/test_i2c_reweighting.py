@@ -1,6 +1,9 @@
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
-from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.i2c_reweighting import I2CReweighting, _Clock
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
@@ -73,6 +76,91 @@ def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):
         callback.on_train_epoch_end(run, module)
     assert [number for number, _, _ in data.handed] == [0, 1]
     assert RunStore(tmp_path).read_figures(1)["seconds"]["train"] >= 0
+
+
+def made(module, folder, count: int):
+    data = Data(count)
+    I2CReweighting().on_fit_start(Run(folder, data), module)
+    return RunStore(folder).read_round(0)
+
+
+@pytest.mark.parametrize("per_image", [None, 1])
+def test_a_round_made_in_parts_is_that_made_in_one(module, tmp_path, monkeypatch, per_image):
+    """Texts, kinds, descriptions and scores; the control's partners are of the same part, and so are others."""
+    monkeypatch.setattr(module, "writing", replace(module.writing, per_image=per_image))
+    whole = made(module, tmp_path / "whole", 6)
+    monkeypatch.setattr(module, "writing", replace(module.writing, batch_size=1, score_batch_size=1))
+    parts = made(module, tmp_path / "parts", 6)
+    assert [one.candidate for one in parts.candidates] == [one.candidate for one in whole.candidates]
+    assert len(whole.candidates) == 6 * (per_image or 4) * 3
+    assert len({one.candidate.instruction.kind for one in whole.candidates}) == 4
+    assert parts.descriptions == whole.descriptions
+    for one, other in zip(parts.candidates, whole.candidates, strict=True):
+        assert (one.scores is None) == (other.scores is None)
+        if one.scores is not None:
+            assert one.scores.answer == pytest.approx(other.scores.answer, abs=1e-5)
+            assert one.shuffled is not None
+        assert one.fate == other.fate
+    assert set(parts.figures["seconds"]) == {"generate", "score", "select"}
+
+
+def test_a_round_opens_each_image_once_and_runs_it_through_the_tower_once(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "writing", replace(module.writing, batch_size=1, score_batch_size=2))
+    opened, towered = Counter[str](), list[int]()
+    read, features = SceneImages.read, module.lvlm.images.features
+
+    def counted(source, key):
+        opened[key] += 1
+        return read(source, key)
+
+    def watched(model, pixels):
+        towered.append(len(pixels["pixel_values"]))
+        return features(model, pixels)
+
+    monkeypatch.setattr(SceneImages, "read", counted)
+    monkeypatch.setattr(module.lvlm.images, "features", watched)
+    made(module, tmp_path, 6)
+    assert sorted(opened.values()) == [1] * 6
+    assert sum(towered) == 6
+
+
+def test_a_round_leaves_out_what_the_model_cannot_look_at(module, tmp_path, monkeypatch):
+    keys = Data(4).source("images")[1]
+    refusals, refused = type(module.lvlm).refusals, SceneImages(4, seed=2).read(keys[1])
+
+    def picky(lvlm, images):
+        found = refusals(lvlm, images)
+        return ["too narrow" if image == refused else known for image, known in zip(images, found, strict=True)]
+
+    monkeypatch.setattr(type(module.lvlm), "refusals", picky)
+    with pytest.warns(UserWarning, match="is left out: too narrow"):
+        stored = made(module, tmp_path, 4)
+    assert {one.candidate.image for one in stored.candidates} == {*keys} - {keys[1]}
+    assert set(stored.descriptions) == {*keys} - {keys[1]}
+
+
+def test_a_part_in_which_nothing_can_be_looked_at_does_not_stop_the_round(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "writing", replace(module.writing, batch_size=2, score_batch_size=2))
+    refusals, keys = type(module.lvlm).refusals, Data(8).source("images")[1]
+    first = [SceneImages(8, seed=2).read(key) for key in keys[:4]]
+
+    def picky(lvlm, images):
+        found = refusals(lvlm, images)
+        return ["too narrow" if image in first else known for image, known in zip(images, found, strict=True)]
+
+    monkeypatch.setattr(type(module.lvlm), "refusals", picky)
+    with pytest.warns(UserWarning, match="is left out: too narrow"):
+        stored = made(module, tmp_path, 8)
+    assert {one.candidate.image for one in stored.candidates} == {*keys[4:]}
+
+
+def test_a_clock_adds_up_the_laps_of_a_stage(monkeypatch):
+    times = iter([0.0, 1.0, 3.0, 6.0, 10.0])
+    monkeypatch.setattr("callbacks.i2c_reweighting.time.perf_counter", lambda: next(times))
+    clock = _Clock()
+    for name in ("generate", "score", "generate", "score"):
+        clock.lap(name)
+    assert clock.laps == {"generate": 1.0 + 3.0, "score": 2.0 + 4.0}
 
 
 def test_images_of_a_round_depend_on_seed_and_number_alone():

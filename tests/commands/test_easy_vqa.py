@@ -79,7 +79,7 @@ def test_the_fresh_lvlm_reads_every_record(prepared: Path) -> None:
     records = read_llava_json(prepared / "train.json", prepared)
     samples = [(one, Image.open(prepared / one.image).convert("RGB") if one.image else None) for one in records]
     batch = lvlm.encode_conversations(samples)
-    assert int((batch.ids == lvlm.placeholder).sum()) == 36 * sum(image is not None for _, image in samples)
+    assert int((batch.ids == lvlm.images.token).sum()) == 36 * sum(image is not None for _, image in samples)
     # answers are single tokens: the score's T counts words, not letters
     assert all(len(lvlm.processor.tokenizer.tokenize(f" {word}")) == 1 for word in ("yes", "no", "red", "circle"))
 

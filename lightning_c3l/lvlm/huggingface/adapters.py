@@ -54,16 +54,16 @@ def target_pattern(model: Any, vision: bool) -> str:
     Raises:
         LVLMError: if the decoder has no linear layer.
     """
-    head = model.get_output_embeddings()
-    root = "" if vision else next(name for name, module in model.named_modules() if module is model.get_decoder())
+    head, decoder = model.get_output_embeddings(), set(model.get_decoder().modules())
     names = {
-        name.rsplit(".", 1)[-1]
+        # layers by any number, but a linear layer that is itself one of a numbered list by its own
+        re.sub(r"(?<=\.)\d+(?=\\\.)", r"\\d+", re.escape(name))
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and name.startswith(root)
+        if isinstance(module, nn.Linear) and module is not head and (vision or module in decoder)
     }
     if not names:
         raise LVLMError(f"{type(model).__name__}: no linear layer to adapt was found in the decoder")
-    return rf"{re.escape(root)}.*\.({'|'.join(sorted(names))})"
+    return "|".join(sorted(names))
 
 
 class Reference:

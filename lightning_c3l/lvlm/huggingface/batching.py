@@ -1,57 +1,11 @@
-"""Images and token rows as model inputs."""
+"""Token rows as tensors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.chat import EncodedChat
-
 Row = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class PixelBatch:
-    """Images as a model takes them: the tokens that stand for each, and the pixel tensors of all."""
-
-    tokens: list[Row]
-    tensors: dict[str, Tensor]
-
-
-def encode_images(processor: Any, images: Sequence[Image]) -> PixelBatch:
-    """Run the processor on images alone, so that each is prepared once whatever is said about it."""
-    out = processor(
-        text=[processor.image_token] * len(images),
-        images=list(images),
-        return_tensors="pt",
-        padding=True,
-        add_special_tokens=False,
-    )
-    mask = out.pop("attention_mask").bool()
-    ids = out.pop("input_ids")
-    tokens = [tuple(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True)]
-    return PixelBatch(tokens, {k: v for k, v in out.items() if isinstance(v, Tensor) and k != "token_type_ids"})
-
-
-def splice(chat: EncodedChat, image_tokens: Row, placeholder: int) -> EncodedChat:
-    """Put an image's tokens in the place of its placeholder.
-
-    Raises:
-        LVLMError: if there is not exactly one placeholder.
-    """
-    if chat.ids.count(placeholder) != 1:
-        raise LVLMError(f"the chat template wrote {chat.ids.count(placeholder)} image placeholders instead of 1")
-    at = chat.ids.index(placeholder)
-    off = (False,) * len(image_tokens)
-    return EncodedChat(
-        chat.ids[:at] + image_tokens + chat.ids[at + 1 :],
-        chat.answer[:at] + off + chat.answer[at + 1 :],
-        chat.target[:at] + off + chat.target[at + 1 :],
-    )
 
 
 def common_prefix(rows: Sequence[Row], limit: int) -> int:

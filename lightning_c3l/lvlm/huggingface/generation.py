@@ -1,81 +1,259 @@
-"""Batched sampling of texts."""
+"""Batched sampling of texts: each prompt runs once, and its texts are written side by side behind it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from PIL.Image import Image
-from transformers import GenerationConfig
+from torch import Tensor
+from transformers import Cache
 
 from lightning_c3l.conversations import Turn
-from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.lvlm.huggingface.batching import encode_images, pad, pad_mask, splice
+from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
+from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache, select_rows
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, uniforms
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.images import ImageTokens
+from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention_mask
+
+Row = tuple[int, ...]
 
 
-@torch.inference_mode()
-def generate(
-    model: Any,
-    encoder: ChatEncoder,
-    placeholder: int,
-    images: Sequence[Image],
-    chats: Sequence[EncodedChat],
-    sampling: Sampling,
-    seed: int,
-) -> list[list[str]]:
-    """`sampling.samples` texts for each (image, open chat); the global random state is left as it was."""
-    pixels = encode_images(encoder.processor, images)
-    rows = [splice(chat, tokens, placeholder).ids for chat, tokens in zip(chats, pixels.tokens, strict=True)]
-    inputs = {
-        "input_ids": pad(rows, side="left"),
-        "attention_mask": pad_mask([len(row) for row in rows], side="left").long(),
-        **pixels.tensors,
-    }
-    inputs = {name: value.to(model.device) for name, value in inputs.items()}
-    cuda = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        out = model.generate(**inputs, generation_config=_config(encoder, sampling))
-    texts = encoder.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    n = sampling.samples
-    return [[text.strip() for text in texts[i : i + n]] for i in range(0, len(texts), n)]
+@dataclass(frozen=True)
+class Request:
+    """One prompt to write for.
+
+    Attributes:
+        number: its place among all.
+        image: its picture.
+        prompt: what the user says.
+        begun: what the assistant has said already.
+        seed: seed of its texts.
+    """
+
+    number: int
+    image: Image
+    prompt: str
+    begun: str
+    seed: int
 
 
-def encode_prompts(
-    encoder: ChatEncoder, prompts: Sequence[str], begun: Sequence[str] | None = None
-) -> list[EncodedChat]:
-    """Chats with an image that are open for the assistant, who may have begun to answer."""
-    if begun is None:
-        return [encoder.encode((Turn("user", prompt),), image=True) for prompt in prompts]
-    chats = [
-        encoder.encode((Turn("user", prompt), Turn("assistant", text)), image=True)
-        for prompt, text in zip(prompts, begun, strict=True)
-    ]
-    opened = encode_prompts(encoder, prompts)
-    return [_cut(chat) if any(chat.answer) else plain for chat, plain in zip(chats, opened, strict=True)]
+@dataclass
+class TextRows:
+    """B prompts that are being written for, N texts each.
+
+    Attributes:
+        requests: what is written for.
+        cache: keys and values of everything so far.
+        keys: where they stand.
+        tokens: the last token of each text, [B, N].
+        done: whether a text is finished, [B, N].
+        place: number of that token in its text, [B, N].
+        position: its rotary position, [B, N].
+        uniform: random numbers for each token, [B, N, T].
+        texts: tokens written so far.
+    """
+
+    requests: list[Request]
+    cache: Cache
+    keys: Places
+    tokens: Tensor
+    done: Tensor
+    place: Tensor
+    position: Tensor
+    uniform: Tensor
+    texts: list[list[list[int]]]
+
+
+class Generator:
+    """Writes texts for prompts; rows whose texts are finished make room for waiting prompts.
+
+    Args:
+        decoder: the model.
+        encoder: its chat encoder.
+        sampling: how texts are drawn.
+        ends: tokens that end a text; empty lets every text run to its longest.
+        progress: called with the number of texts that have been finished.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        encoder: ChatEncoder,
+        sampling: Sampling,
+        ends: Collection[int],
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self.decoder, self.encoder, self.sampling, self.progress = decoder, encoder, sampling, progress
+        self.ends = torch.tensor(sorted(ends), dtype=torch.long, device=decoder.model.device)
+        token = encoder.images.token
+        inside = [token] if token < decoder.text.vocab_size else []
+        self.image_token = torch.tensor(inside, dtype=torch.long, device=decoder.model.device)
+
+    @torch.no_grad()
+    def write(self, requests: Sequence[Request], batch_size: int) -> list[list[Row]]:
+        """Tokens of `samples` texts for each request, without their ends; at most `batch_size` prompts at once."""
+        out: list[list[Row]] = [[] for _ in requests]
+        waiting, state = list(requests), None
+        while waiting or state is not None:
+            free = batch_size - (0 if state is None else len(state.requests))
+            if waiting and (state is None or 2 * free >= batch_size):
+                taken, waiting = waiting[:free], waiting[free:]
+                began = self._begin(taken)
+                state = began if state is None else _joined(state, began)
+            elif state is not None:
+                self._step(state)
+            if state is not None:
+                state = self._release(state, out)
+        return out
+
+    def _begin(self, requests: list[Request]) -> TextRows:
+        """Run the prompts and draw each text's first token."""
+        device, n = self.decoder.model.device, self.sampling.samples
+        seen = self.encoder.images.see(self.decoder.model, [one.image for one in requests])
+        chats = [open_chat(self.encoder, r.prompt, r.begun, s.tokens) for r, s in zip(requests, seen, strict=True)]
+        lengths = [len(chat.ids) for chat in chats]
+        self._check(max(lengths))
+        grid = {name: torch.cat([one.grid[name] for one in seen]).to(device) for name in seen[0].grid}
+        prompts = Prompts(
+            pad([chat.ids for chat in chats]).to(device),
+            pad_mask(lengths).to(device),
+            torch.cat([one.features for one in seen]),
+            grid,
+        )
+        cache = growing_cache()
+        hidden, following = self.decoder.whole_rows(prompts, cache)
+        length = torch.tensor(lengths, device=device)
+        last = hidden[torch.arange(len(requests), device=device), length - 1]
+        logits = self.decoder.logits(last).repeat_interleave(n, 0)
+        state = TextRows(
+            requests=requests,
+            cache=cache,
+            keys=self.decoder.places(prompts),
+            tokens=torch.zeros(len(requests), n, dtype=torch.long, device=device),
+            done=torch.zeros(len(requests), n, dtype=torch.bool, device=device),
+            # one before the first token's, which `_take` moves on to
+            place=(length - 1)[:, None].repeat(1, n),
+            position=(following - 1)[:, None].repeat(1, n),
+            uniform=torch.stack([uniforms(one.seed, self.sampling) for one in requests]).to(device),
+            texts=[[[] for _ in range(n)] for _ in requests],
+        )
+        self._take(state, logits)
+        return state
+
+    def _check(self, longest: int) -> None:
+        limit, more = self.encoder.context, self.sampling.max_new_tokens
+        if limit is not None and longest + more > limit:
+            raise LVLMError(
+                f"{self.encoder.name}: a prompt of {longest} tokens and max_new_tokens of {more} are longer than the "
+                f"model's context of {limit}"
+            )
+
+    def _step(self, state: TextRows) -> None:
+        """One more token for each text that is not finished."""
+        n = self.sampling.samples
+        branch = torch.arange(1, n + 1, device=state.done.device).expand_as(state.done)
+        new = Places(state.place, branch.masked_fill(state.done, PADDING), torch.zeros_like(branch))
+        state.keys = state.keys.followed_by(new)
+        position = state.position
+        if self.decoder.grid_positions:
+            position = position.expand(3, *position.shape)
+        mask = attention_mask(self.decoder.decoder, new, state.keys)
+        hidden = self.decoder.run(self.decoder.embed(state.tokens, None), position, mask, state.cache)
+        self._take(state, self.decoder.logits(hidden[~state.done]))
+
+    def _take(self, state: TextRows, logits: Tensor) -> None:
+        """Draw a token [A] for each unfinished text from its logits [A, V], and note which texts end."""
+        going = ~state.done
+        counts = torch.tensor([[len(text) for text in row] for row in state.texts], device=going.device)
+        uniform = state.uniform.gather(2, counts.clamp_max(state.uniform.shape[2] - 1)[..., None])[..., 0][going]
+        # an image's token in a text would stand for no image
+        logits = logits.index_fill(-1, self.image_token, -torch.inf)
+        drawn = draw_tokens(logits, uniform, self.sampling)
+        # what is finished feeds an ordinary token, which no other sees
+        state.tokens = torch.zeros_like(state.tokens).masked_scatter(going, drawn)
+        state.place, state.position = state.place + 1, state.position + 1
+        ended = torch.isin(drawn, self.ends)
+        full = counts[going] + 1 >= self.sampling.max_new_tokens
+        spots = going.nonzero().tolist()
+        for (row, sample), token, end in zip(spots, drawn.tolist(), ended.tolist(), strict=True):
+            if not end:
+                state.texts[row][sample].append(token)
+        state.done = state.done.masked_scatter(going, ended | full)
+        self.progress(int((ended | full).sum()))
+
+    def _release(self, state: TextRows, out: list[list[Row]]) -> TextRows | None:
+        """Hand out the texts of finished rows; their places are freed once half of the rows are."""
+        finished = state.done.all(1)
+        rows = int(finished.sum())
+        if rows < len(state.requests) and 2 * rows < len(state.requests):
+            return state
+        for row in finished.nonzero()[:, 0].tolist():
+            out[state.requests[row].number] = [tuple(text) for text in state.texts[row]]
+        if rows == len(state.requests):
+            return None
+        return _kept(state, (~finished).nonzero()[:, 0])
+
+
+def _kept(state: TextRows, rows: Tensor) -> TextRows:
+    select_rows(state.cache, rows)
+    keys = Places(state.keys.place[rows], state.keys.branch[rows], state.keys.block[rows])
+    tensors = {name: getattr(state, name)[rows] for name in _ROW_TENSORS}
+    numbers = rows.tolist()
+    requests, texts = [state.requests[n] for n in numbers], [state.texts[n] for n in numbers]
+    return replace(state, requests=requests, keys=keys, texts=texts, **tensors)
+
+
+def _joined(state: TextRows, new: TextRows) -> TextRows:
+    append_rows(state.cache, new.cache)
+    length = max(state.keys.place.shape[1], new.keys.place.shape[1])
+    both = [_widened(one.keys, length) for one in (state, new)]
+    keys = Places(*(torch.cat([getattr(k, name) for k in both]) for name in ("place", "branch", "block")))
+    rows = {name: torch.cat([getattr(state, name), getattr(new, name)]) for name in _ROW_TENSORS}
+    return replace(state, requests=state.requests + new.requests, keys=keys, texts=state.texts + new.texts, **rows)
+
+
+_ROW_TENSORS = ("tokens", "done", "place", "position", "uniform")
+
+
+def _widened(keys: Places, length: int) -> Places:
+    """Places with padding at the end."""
+    more = length - keys.place.shape[1]
+    grow = torch.nn.functional.pad
+    return Places(grow(keys.place, (0, more)), grow(keys.branch, (0, more), value=PADDING), grow(keys.block, (0, more)))
+
+
+def open_chat(encoder: ChatEncoder, prompt: str, begun: str, image: ImageTokens | None) -> EncodedChat:
+    """A chat that is open for the assistant, who may have begun to answer."""
+    if begun:
+        chat = encoder.encode((Turn("user", prompt), Turn("assistant", begun)), image)
+        if any(chat.answer):
+            return _cut(chat)
+    return encoder.encode((Turn("user", prompt),), image)
 
 
 def _cut(chat: EncodedChat) -> EncodedChat:
     """A chat without the end of the assistant's turn: it goes on."""
     n = len(chat.answer) - chat.answer[::-1].index(True)
-    return EncodedChat(chat.ids[:n], chat.answer[:n], chat.target[:n])
+    return replace(chat, ids=chat.ids[:n], answer=chat.answer[:n], target=chat.target[:n])
 
 
-def _config(encoder: ChatEncoder, sampling: Sampling) -> GenerationConfig:
-    drawn = sampling.temperature > 0
-    ends = encoder.end_of_turn_ids()
-    pad_id = encoder.tokenizer.pad_token_id
-    return GenerationConfig(
-        do_sample=drawn,
-        temperature=sampling.temperature if drawn else None,
-        top_p=sampling.top_p if drawn else None,
-        top_k=0 if drawn else None,
-        # what is left open would be filled from the checkpoint's own generation_config.json
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        num_return_sequences=sampling.samples,
-        max_new_tokens=sampling.max_new_tokens,
-        eos_token_id=ends,
-        pad_token_id=ends[0] if pad_id is None else pad_id,
-    )
+def generate(
+    decoder: Decoder,
+    encoder: ChatEncoder,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    batch_size: int,
+    progress: Callable[[int], object],
+) -> list[list[str]]:
+    """`sampling.samples` texts for each request."""
+    if not requests:
+        return []
+    generator = Generator(decoder, encoder, sampling, encoder.end_of_turn_ids(), progress)
+    written = generator.write(requests, batch_size)
+    flat = [list(text) for texts in written for text in texts]
+    texts = [text.strip() for text in encoder.tokenizer.batch_decode(flat, skip_special_tokens=True)]
+    n = sampling.samples
+    return [texts[i : i + n] for i in range(0, len(texts), n)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +18,10 @@ from lightning_c3l.lvlm.base import (
     GroupStates,
     LVLMError,
 )
-from lightning_c3l.lvlm.huggingface.batching import common_prefix, encode_images, pad, pad_mask, splice
+from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.forward import plain_hidden, shared_hidden, token_logp
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.images import grid_of
 from lightning_c3l.samples import GroupSample
 
 
@@ -56,67 +56,56 @@ class BranchList:
         )
 
 
-def encode_trunks(
-    encoder: ChatEncoder, rows: BranchList, images: Sequence[Any], placeholder: int
-) -> tuple[dict[str, Tensor], Branches]:
-    """Split rows into trunks (what all rows of an image begin with, its pixels among it) and branches.
+def split_trunks(encoder: ChatEncoder, rows: BranchList, count: int) -> tuple[Tensor, Tensor, Branches]:
+    """Split rows into trunks (what all rows of an owner begin with, its image among it) and branches.
+
+    Returns:
+        Tokens of the trunks [G, P], their mask [G, P], and the branches.
 
     Raises:
         LVLMError: if a chat template puts differing text before the image.
     """
-    pixels = encode_images(encoder.processor, images)
-    # before splicing: an image's tokens may hold ordinary ones, such as line ends, that come again in the texts
-    starts = [chat.ids.index(placeholder) if placeholder in chat.ids else 0 for chat in rows.chats]
-    rows.chats = [
-        splice(chat, pixels.tokens[owner], placeholder) for chat, owner in zip(rows.chats, rows.owner, strict=True)
-    ]
-    lengths, trunks = list[int](), list[tuple[int, ...]]()
-    for number, tokens in enumerate(pixels.tokens):
+    trunks = list[tuple[int, ...]]()
+    for number in range(count):
         own = [chat for chat, owner in zip(rows.chats, rows.owner, strict=True) if owner == number]
         # one token of the prompt stays with the branch: it predicts the first token of the text
         limit = min(chat.answer.index(True) if True in chat.answer else len(chat.ids) for chat in own) - 1
         length = common_prefix([chat.ids for chat in own], limit)
-        image_end = max(s for s, owner in zip(starts, rows.owner, strict=True) if owner == number) + len(tokens)
-        if length < image_end:
+        if encoder.images.token in own[0].ids[length:]:
             raise LVLMError(f"{encoder.name}: the chat template writes differing text before the image")
-        lengths.append(length)
         trunks.append(own[0].ids[:length])
-    trunk = {
-        "input_ids": pad(trunks, side="left"),
-        "attention_mask": pad_mask(lengths, side="left").long(),
-        **pixels.tensors,
-    }
-    return trunk, rows.tensors([lengths[owner] for owner in rows.owner])
+    lengths = [len(trunk) for trunk in trunks]
+    return pad(trunks), pad_mask(lengths), rows.tensors([lengths[owner] for owner in rows.owner])
 
 
-def encode_groups(
-    encoder: ChatEncoder, placeholder: int, samples: Sequence[GroupSample], anchor: Anchor, context: Context
-) -> GroupBatch:
+def encode_groups(encoder: ChatEncoder, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
     """Every row that the losses need, the image's part of each shared.
 
     Raises:
         LVLMError: if a text has no token.
     """
+    images, pixels = encoder.images.encode([sample.image for sample in samples])
     seen, blind = BranchList(), BranchList()
-    for number, sample in enumerate(samples):
+    for number, (sample, image) in enumerate(zip(samples, images, strict=True)):
         for k, text in enumerate(sample.texts):
             turns = (Turn("user", sample.instruction), Turn("assistant", text))
             if k == 0 or context == "image":
-                seen.add(encoder.encode(turns, image=True), number, k, target=k == 0)
+                seen.add(encoder.encode(turns, image), number, k, target=k == 0)
             if context == "text":
-                blind.add(encoder.encode(turns, image=False), number, k)
+                blind.add(encoder.encode(turns), number, k)
         answering = (Turn("user", sample.question), Turn("assistant", sample.answer))
-        seen.add(encoder.encode(answering, image=True), number, ROLE_ANSWER, target=True)
+        seen.add(encoder.encode(answering, image), number, ROLE_ANSWER, target=True)
         if anchor == "description":
             describing = (Turn("user", DESCRIBE), Turn("assistant", sample.description or sample.answer))
-            seen.add(encoder.encode(describing, image=True), number, ROLE_ANCHOR)
+            seen.add(encoder.encode(describing, image), number, ROLE_ANCHOR)
         if anchor == "instruction":
-            blind.add(encoder.encode((Turn("user", sample.instruction),), image=False), number, ROLE_ANCHOR)
-    trunk, branches = encode_trunks(encoder, seen, [sample.image for sample in samples], placeholder)
+            blind.add(encoder.encode((Turn("user", sample.instruction),)), number, ROLE_ANCHOR)
+    ids, mask, branches = split_trunks(encoder, seen, len(samples))
     alone = blind.tensors([0] * len(blind.chats)) if blind.chats else None
     _require_texts(branches.text)
     if alone is not None:
         _require_texts(alone.text[alone.role != ROLE_ANCHOR])
+    trunk = {"input_ids": ids, "attention_mask": mask, **pixels}
     return GroupBatch(trunk, branches, alone, torch.tensor([sample.weight for sample in samples]))
 
 
@@ -126,17 +115,20 @@ def _require_texts(text: Tensor) -> None:
         raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
 
 
-def group_states(model: Any, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+def group_states(decoder: Decoder, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
     """One forward over a batch of groups."""
     branches, blind = batch.branches, batch.blind
-    trunk_hidden, hidden = shared_hidden(model, batch.trunk, branches)
-    logp = token_logp(model.get_output_embeddings(), hidden, branches.ids, branches.target)
-    blind_hidden = None if blind is None else plain_hidden(model, blind.ids, blind.mask, {})
+    pixels = dict(batch.trunk)
+    ids, mask = pixels.pop("input_ids"), pixels.pop("attention_mask")
+    trunk = Prompts(ids, mask, decoder.features(pixels), grid_of(pixels))
+    trunk_hidden, hidden = decoder.shared(trunk, branches)
+    logp = decoder.token_logp(hidden, branches.ids, branches.target)
+    blind_hidden = None if blind is None else decoder.whole_rows(Prompts(blind.ids, blind.mask, None, {}))[0]
     write, answer = branches.role == 0, branches.role == ROLE_ANSWER
     if anchor == "prompt":
         before = (branches.mask & (branches.text.long().cumsum(1) == 0))[write]
         anchor_hidden = torch.cat([trunk_hidden, hidden[write]], dim=1)
-        anchor_mask = torch.cat([batch.trunk["attention_mask"].bool(), before], dim=1)
+        anchor_mask = torch.cat([mask, before], dim=1)
     elif anchor == "description":
         rows = branches.role == ROLE_ANCHOR
         anchor_hidden, anchor_mask = hidden[rows], branches.text[rows]

@@ -1,15 +1,18 @@
 """Open a checkpoint folder (or a Hub name) of any image-text-to-text model with its processor."""
 
 import hashlib
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Quantize = Literal["nf4", "int8"]
 _EDGE = 1 << 20
 # checkpoints that come with this package, by the name that experiment files give them
 _SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[2] / "scenes" / "base"}
@@ -20,35 +23,73 @@ def resolve(path: str) -> str:
     return str(_SHIPPED.get(path, path))
 
 
-def load_checkpoint(path: str, dtype: Precision, trust_remote_code: bool) -> tuple[Any, Any]:
+def load_checkpoint(
+    path: str, dtype: Precision, trust_remote_code: bool, quantize: Quantize | None = None
+) -> tuple[Any, Any]:
     """Model and processor of a checkpoint.
 
     Args:
         path: folder or Hub name.
         dtype: precision of the weights in memory.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
+        quantize: keep the decoder's frozen weights in 4 (nf4) or 8 bits (int8); CUDA only.
 
     Raises:
-        LVLMError: if there is no such checkpoint, if it is no LVLM, or if it has no processor.
+        LVLMError: if there is no such checkpoint, if it is no LVLM, if it has no processor, or if it cannot be
+            quantised here.
     """
+    if quantize is not None:
+        _require_quantiser(path, quantize)
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise LVLMError(f"{path}: no config.json in this folder, so it is no model checkpoint")
     processor = _load_processor(path, trust_remote_code)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        options = {} if quantize is None else _quantised(quantize, getattr(torch, dtype))
         model = AutoModelForImageTextToText.from_pretrained(
-            path, config=config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, use_safetensors=True
+            path,
+            config=config,
+            dtype=getattr(torch, dtype),
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            **options,
         )
-    except (OSError, ValueError) as error:
-        raise LVLMError(f"{path}: no vision-language model could be loaded: {_first_line(error)}") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise LVLMError(f"{path}: no vision-language model could be loaded: {_reason(error)}") from error
+    if not hasattr(model, "get_image_features"):
+        kind = type(model).__name__
+        raise LVLMError(f"{path}: {kind} gives no image features for its decoder, so it is no LVLM of a known build")
     return model.eval(), processor
+
+
+def _require_quantiser(path: str, quantize: Quantize) -> None:
+    """Fail before anything is loaded."""
+    if not torch.cuda.is_available():
+        raise LVLMError(f"{path}: quantize: {quantize} needs a CUDA GPU; leave it out, or set dtype: bfloat16")
+    if find_spec("bitsandbytes") is None:
+        raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: pip install 'lightning_c3l[qlora]'")
+
+
+def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:
+    """Loading options for weights in few bits; head, vision tower and projector stay as they are."""
+    keep = ["lm_head", "vision_tower", "vision_model", "visual", "multi_modal_projector", "connector"]
+    config = BitsAndBytesConfig(
+        load_in_4bit=quantize == "nf4",
+        load_in_8bit=quantize == "int8",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=keep,
+    )
+    # quantised weights are made on their device: each process has its own
+    return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
 
 
 def _load_processor(path: str, trust_remote_code: bool) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise LVLMError(f"{path}: the checkpoint has no usable processor: {_first_line(error)}") from error
+        raise LVLMError(f"{path}: the checkpoint has no usable processor: {_reason(error)}") from error
     # AutoProcessor falls back to a bare tokenizer or image processor where processor_config.json is missing
     if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
         kind = type(processor).__name__
@@ -56,7 +97,9 @@ def _load_processor(path: str, trust_remote_code: bool) -> Any:
     return processor
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "it brings Python code of its own; set trust_remote_code: true if you trust its source"
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -1,7 +1,9 @@
 """`HuggingFaceLVLM`: any image-text-to-text model of transformers, as the method's LVLM."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,17 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from lightning_c3l.conversations import Conversation
-from lightning_c3l.lvlm.base import Anchor, AnswerTokens, Context, GroupBatch, GroupStates, Sampling
+from lightning_c3l.lvlm.base import Anchor, AnswerTokens, Context, GroupBatch, GroupStates, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
+from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
-from lightning_c3l.lvlm.huggingface.forward import plain_hidden, token_logp
-from lightning_c3l.lvlm.huggingface.generation import encode_prompts, generate
-from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint, resolve
+from lightning_c3l.lvlm.huggingface.forward import Decoder
+from lightning_c3l.lvlm.huggingface.generation import Request, generate
+from lightning_c3l.lvlm.huggingface.images import ImageEncoder
+from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import score_answers
-from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, encode_conversations
+from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
 from lightning_c3l.samples import GroupSample
 
 
@@ -32,6 +36,8 @@ class HuggingFaceLVLM:
         dtype: precision of the weights in memory.
         keep_reference: under full fine-tuning, keep a frozen copy of the starting model for `scorer: reference`.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
+        quantize: keep the frozen weights in 4 (nf4: QLoRA) or 8 bits (int8); CUDA only, with `lora`.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping them.
 
     Raises:
         LVLMError: if the checkpoint cannot be used.
@@ -44,18 +50,27 @@ class HuggingFaceLVLM:
         dtype: Precision = "float32",
         keep_reference: bool = True,
         trust_remote_code: bool = False,
+        quantize: Quantize | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         self.path = path = resolve(path)
-        model, processor = load_checkpoint(path, dtype, trust_remote_code)
+        if quantize is not None and lora is None:
+            raise LVLMError(f"{path}: quantize: {quantize} keeps weights that cannot be trained; set lora")
+        model, processor = load_checkpoint(path, dtype, trust_remote_code, quantize)
+        if gradient_checkpointing:
+            model.activation_checkpointing_enable()
         self.processor = processor
-        self.encoder = ChatEncoder(processor, path)
-        self.placeholder: int = processor.image_token_id
+        self.images = ImageEncoder(model.config, processor, path)
+        self.encoder = ChatEncoder(
+            self.images, getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        )
         self.fingerprint = fingerprint(path)
         self._network: Any = model if lora is None else attach_lora(model, lora)
         self._reference = Reference(self._network, keep_reference)
         self._active: Any = None
+        self._agrees = False
 
-        self._options = (path, lora, dtype, keep_reference, trust_remote_code)
+        self._options = (path, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
 
     def fresh(self) -> "HuggingFaceLVLM":
         """The same LVLM as it was before training, adapters and all."""
@@ -94,17 +109,55 @@ class HuggingFaceLVLM:
             finally:
                 self._active = before
 
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder of the model that answers now; before its first use, it is held against the model itself.
+
+        Raises:
+            LVLMError: if this kind of model computes something that the decoder alone does not.
+        """
+        decoder = Decoder(self.model, self.images)
+        if not self._agrees:
+            require_agreement(decoder, self.encoder)
+            self._agrees = True
+        return decoder
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Inside, an image object runs through the vision tower once; a tower that is trained is not remembered."""
+        decoder = {id(p) for p in self.model.get_decoder().parameters()} | {
+            id(p) for p in self.model.get_output_embeddings().parameters()
+        }
+        trained = any(p.requires_grad and id(p) not in decoder for p in self.network.parameters())
+        return nullcontext() if trained else self.images.remembering()
+
+    def refusals(self, images: Sequence[Image]) -> list[str]:
+        """Why each picture cannot be looked at; empty where it can. Where they are remembered, the tower runs here."""
+        try:
+            tokens = self.images.tokens(self.model, images)
+        except LVLMError as error:
+            return [str(error)] if len(images) == 1 else [self.refusals([image])[0] for image in images]
+        limit = self.encoder.context or sys.maxsize
+        return [
+            f"its {one.count} image tokens do not fit into the model's context of {limit}" if one.count >= limit else ""
+            for one in tokens
+        ]
+
     def generate(
         self,
         images: Sequence[Image],
         prompts: Sequence[str],
         sampling: Sampling,
-        seed: int,
+        seed: int | Sequence[int],
         begun: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> list[list[str]]:
-        """`sampling.samples` texts for each (image, prompt); texts that are `begun` are continued."""
-        chats = encode_prompts(self.encoder, prompts, begun)
-        return generate(self.model, self.encoder, self.placeholder, images, chats, sampling, seed)
+        """`sampling.samples` texts for each (image, prompt); see `LVLM.generate`."""
+        seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else seed
+        begun = [""] * len(prompts) if begun is None else begun
+        requests = [Request(*fields) for fields in zip(count(), images, prompts, begun, seeds)]
+        size = batch_size or max(1, len(requests))
+        return generate(self.decoder, self.encoder, requests, sampling, size, progress)
 
     def score(
         self,
@@ -113,24 +166,23 @@ class HuggingFaceLVLM:
         shuffled: Sequence[Image] | None = None,
     ) -> AnswerTokens:
         """Token statistics of all (question, answer) pairs of all images, image by image."""
-        return score_answers(self.model, self.encoder, self.placeholder, images, pairs, shuffled)
+        return score_answers(self.decoder, self.encoder, images, pairs, shuffled)
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
-        return groups.encode_groups(self.encoder, self.placeholder, samples, anchor, context)
+        return groups.encode_groups(self.encoder, samples, anchor, context)
 
     def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
         """One forward over a batch of groups, with gradients."""
-        return groups.group_states(self.model, batch, anchor, context)
+        return groups.group_states(self.decoder, batch, anchor, context)
 
     def encode_conversations(self, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""
-        return encode_conversations(self.encoder, self.placeholder, samples)
+        return encode_conversations(self.encoder, samples)
 
     def conversation_logp(self, batch: TuningBatch) -> Tensor:
         """Log-probabilities of the batch's target tokens, [B, L], 0 elsewhere; with gradients."""
-        hidden = plain_hidden(self.model, batch.ids, batch.mask, batch.pixels)
-        return token_logp(self.model.get_output_embeddings(), hidden, batch.ids, batch.target)
+        return conversation_logp(self.decoder, batch)
 
     def save(self, folder: Path) -> None:
         """Write the adapter (or the whole network) and the processor as a checkpoint folder."""

@@ -9,11 +9,14 @@ from torch import Tensor
 
 from lightning_c3l.conversations import Conversation
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.batching import encode_images, pad, pad_mask, splice
+from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.images import grid_of
 
 
-@dataclass(frozen=True)
+# not frozen: Lightning's half precisions convert batches field by field, and refuse frozen ones
+@dataclass
 class TuningBatch:
     """B right-padded conversations.
 
@@ -35,22 +38,18 @@ class TuningBatch:
         return TuningBatch(self.ids.to(device), self.mask.to(device), self.target.to(device), pixels)
 
 
-def encode_conversations(
-    encoder: ChatEncoder, placeholder: int, samples: Sequence[tuple[Conversation, Image | None]]
-) -> TuningBatch:
+def encode_conversations(encoder: ChatEncoder, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
     """Encode a batch of records; rows with and without image may be mixed.
 
     Raises:
         LVLMError: if a record has no supervised token; the message names it.
     """
     images = [image for _, image in samples if image is not None]
-    pixels = encode_images(encoder.processor, images) if images else None
-    waiting = iter(pixels.tokens if pixels else ())
+    tokens, pixels = encoder.images.encode(images) if images else ([], {})
+    waiting = iter(tokens)
     chats = []
     for conversation, image in samples:
-        chat = encoder.encode(conversation.turns, image is not None)
-        if image is not None:
-            chat = splice(chat, next(waiting), placeholder)
+        chat = encoder.encode(conversation.turns, None if image is None else next(waiting))
         if not any(chat.answer):  # the target alone would count the end of an empty turn
             raise LVLMError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
         chats.append(chat)
@@ -58,5 +57,12 @@ def encode_conversations(
         ids=pad([chat.ids for chat in chats]),
         mask=pad_mask([len(chat.ids) for chat in chats]),
         target=pad([chat.target for chat in chats]),
-        pixels=pixels.tensors if pixels else {},
+        pixels=pixels,
     )
+
+
+def conversation_logp(decoder: Decoder, batch: TuningBatch) -> Tensor:
+    """Log-probabilities of the target tokens, [B, L], 0 elsewhere; with gradients."""
+    features = decoder.features(batch.pixels) if batch.pixels else None
+    hidden, _ = decoder.whole_rows(Prompts(batch.ids, batch.mask, features, grid_of(batch.pixels)))
+    return decoder.token_logp(hidden, batch.ids, batch.target)

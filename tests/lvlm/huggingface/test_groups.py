@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoProcessor
 
+from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import DESCRIBE, GroupSample, GroupStates, LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.tiny import load_tiny, model_inputs, pictures, plain
+from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
+from lightning_c3l.lvlm.huggingface.images import ImageTokens
+from tests.tiny import IMAGE, encoder_of, load_tiny, model_inputs, pictures, plain
 
 ANCHORS, CONTEXTS = ("prompt", "instruction", "description"), ("image", "text")
 OPTIONS = list(product(ANCHORS, CONTEXTS))
@@ -117,6 +121,78 @@ def test_gradients_are_those_of_the_unshared_computation(lvlm: HuggingFaceLVLM, 
     for name, gradient in expected.items():
         assert float(gradient.norm()) > 0
         assert float((found[name] - gradient).norm() / gradient.norm()) < 1e-4, name
+
+
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_gradient_checkpointing_changes_nothing_but_the_work(
+    lvlm: HuggingFaceLVLM, tiny_checkpoint: Path, anchor: Any
+) -> None:
+    """It forbids a cache, so trunk and branches are run in one pass under a mask; each layer runs again backwards."""
+    batch = lvlm.encode_groups(samples(), anchor, "image")
+    other = load_tiny(tiny_checkpoint, gradient_checkpointing=True)
+    other.network.train()
+    runs = list[object]()
+    other.model.get_decoder().layers[0].self_attn.register_forward_pre_hook(lambda *_: runs.append(None))
+
+    def run(which: HuggingFaceLVLM) -> tuple[list[Tensor], dict[str, Tensor]]:
+        states = which.group_states(batch, anchor, "image")
+        parts = [states.write_logp, states.answer_logp]
+        parts += [states.anchor[states.anchor_mask], states.candidates[states.candidate_mask]]
+        return parts, gradients(which, sum(part.square().sum() for part in parts))  # type: ignore[arg-type]
+
+    states, expected = run(lvlm)
+    again, found = run(other)
+    # one pass over groups, one more over what stands without image; both again in the backward pass
+    assert len(runs) == 2 + (batch.blind is not None) * 2
+    for one, two in zip(again, states, strict=True):
+        torch.testing.assert_close(one, two, **CLOSE)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert float((found[name] - gradient).norm() / gradient.norm()) < 1e-4, name
+
+
+def test_image_tokens_that_are_ordinary_ones_too(tiny_checkpoint: Path) -> None:
+    """Gemma 3 and SmolVLM put line ends around an image; the same tokens come again in the texts."""
+    processor = AutoProcessor.from_pretrained(tiny_checkpoint)
+    encoder, rows = encoder_of(processor), BranchList()
+    image = ImageTokens("\n<image>\n", (9,))
+    for k, text in enumerate(("one\ntwo", "three\n\nfour")):
+        rows.add(encoder.encode((Turn("user", "Write\ntwo lines."), Turn("assistant", text)), image), 0, k)
+    ids, mask, branches = split_trunks(encoder, rows, 1)
+    assert int((ids[mask] == processor.image_token_id).sum()) == 9
+    assert not bool((branches.ids == processor.image_token_id).any())
+    assert [processor.decode(row[mask]).strip() for row, mask in zip(branches.ids, branches.text, strict=True)] == [
+        "one\ntwo",
+        "three\n\nfour",
+    ]
+
+
+def test_text_that_differs_before_the_image_is_refused(tiny_checkpoint: Path) -> None:
+    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), BranchList()
+    for k, system in enumerate(("Be brief.", "Ramble.")):
+        turns = (Turn("system", system), Turn("user", "Where?"), Turn("assistant", "here"))
+        rows.add(encoder.encode(turns, IMAGE), 0, k)
+    with pytest.raises(LVLMError, match="differing text before the image"):
+        split_trunks(encoder, rows, 1)
+
+
+def test_trunks_and_branches_together_are_the_rows(tiny_checkpoint: Path) -> None:
+    """Each row is its trunk and what is left of it, however the rows of several owners are mixed."""
+    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), BranchList()
+    said = [(0, "Where?", "here"), (1, "Describe the picture.", "red rings"), (0, "Where?", "there"), (1, "Q", "a")]
+    for k, (owner, question, answer) in enumerate(said):
+        turns = (Turn("user", question), Turn("assistant", answer))
+        rows.add(encoder.encode(turns, IMAGE if owner else None), owner, k, target=k == 1)
+    ids, mask, branches = split_trunks(encoder, rows, 2)
+    assert branches.owner.tolist() == [0, 1, 0, 1]
+    assert branches.role.tolist() == [0, 1, 2, 3]
+    for k, chat in enumerate(rows.chats):
+        trunk = ids[branches.owner[k]][mask[branches.owner[k]]].tolist()
+        assert (*trunk, *branches.ids[k][branches.mask[k]].tolist()) == chat.ids
+        # at least one token of the prompt is left to predict the text's first
+        assert not bool(branches.text[k, 0])
+        assert int(branches.text[k].sum()) == sum(chat.answer)
+        assert int(branches.target[k].sum()) == (sum(chat.target) if k == 1 else 0)
 
 
 def test_a_group_does_not_feel_its_neighbour(lvlm: HuggingFaceLVLM) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
-from lightning_c3l.lvlm.base import AnswerTokens
+from lightning_c3l.lvlm.base import AnswerTokens, Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.scoring import _positions
 from tests.tiny import load_tiny, pictures, plain
 
 PAIRS = [
@@ -112,10 +115,50 @@ def test_order_of_images_is_kept(lvlm: HuggingFaceLVLM, images: list[Image], sco
 def test_blocks_of_positions_are_put_together(
     lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._POSITIONS", 3)
+    """With room for the fewest logits, the full vocabulary is held at 16 positions at once and no more."""
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._LOGITS", 1)
+    sizes, logits = list[int](), Decoder.logits
+
+    def watched(self: Decoder, hidden: Tensor) -> Tensor:
+        sizes.append(len(hidden))
+        return logits(self, hidden)
+
+    monkeypatch.setattr(Decoder, "logits", watched)
     again = lvlm.score(images, PAIRS, images[1:] + images[:1])
+    count = int(scored.mask.sum())
+    assert count > 32
+    assert sum(sizes) == 3 * count  # with the image, without, with the other one
+    assert max(sizes) == 16
     for name in ("logp", "logq", "kl", "logp_shuffled"):
         torch.testing.assert_close(getattr(again, name), getattr(scored, name))
+
+
+@pytest.mark.parametrize("worth", [-1.0, 1e9], ids=["shared", "whole"])
+def test_prompts_without_image_are_shared_or_not(
+    lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch, worth: float
+) -> None:
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._WORTH_SHARING", worth)
+    shared, whole = list[bool](), Decoder.shared
+
+    def watched(self: Decoder, trunk: Prompts, branches: Branches, joined: bool = False) -> tuple[Tensor, Tensor]:
+        shared.append(trunk.features is None)
+        return whole(self, trunk, branches, joined)
+
+    monkeypatch.setattr(Decoder, "shared", watched)
+    again = lvlm.score(images, PAIRS)
+    assert any(shared) == (worth < 0)
+    for name in ("logp", "logq", "kl"):
+        torch.testing.assert_close(getattr(again, name), getattr(scored, name), **TOLERANCE)
+
+
+@pytest.mark.parametrize(("vocabulary", "positions"), [(400, 10485), (32_000, 131), (262_144, 16), (10**7, 16)])
+def test_positions_held_at_once(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, vocabulary: int, positions: int
+) -> None:
+    """2^22 logits, but no fewer than 16 positions."""
+    decoder = lvlm.decoder
+    monkeypatch.setattr(decoder.text, "vocab_size", vocabulary)
+    assert _positions(decoder) == positions
 
 
 def test_one_question_with_many_answers_shares_its_prompt(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:

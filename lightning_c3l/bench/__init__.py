@@ -1,0 +1,1 @@
+"""How fast and how small scoring, generation and training are, beside the plain ways of doing the same."""

@@ -1,0 +1,59 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from callbacks.dataset_export import DatasetExport
+from data_modules.scenes import SceneImages
+from lightning_c3l.generation import Writing
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.module import C3LModule
+from tests.tiny import load_tiny
+
+
+class Data:
+    """A datamodule's side of the protocol, without truth."""
+
+    truth, rejected = None, ()
+
+    def __init__(self, count: int) -> None:
+        self._source = SceneImages(count, seed=3)
+
+    def source(self, name: str):
+        return self._source, list(self._source.keys())
+
+    def set_round(self, number, groups, descriptions) -> None:
+        raise AssertionError("the export makes no round")
+
+
+class Run:
+    def __init__(self, folder) -> None:
+        self.default_root_dir, self.datamodule = str(folder), Data(6)
+
+
+@pytest.fixture(scope="module")
+def module(tiny_checkpoint) -> C3LModule:
+    writing = Writing("scenes", 2, Sampling(3, 10, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    return C3LModule(load_tiny(tiny_checkpoint), writing)
+
+
+def exported(module: C3LModule, folder) -> list[dict]:
+    folder.mkdir()
+    DatasetExport(target_size=12, near_duplicate=1.0).on_fit_end(Run(folder), module)
+    return json.loads((folder / "vlit.json").read_text())
+
+
+def test_a_data_set_written_in_parts_is_that_written_in_one(module, tmp_path, monkeypatch):
+    whole = exported(module, tmp_path / "whole")
+    monkeypatch.setattr(module, "writing", replace(module.writing, batch_size=1, score_batch_size=1))
+    parts = exported(module, tmp_path / "parts")
+    assert len(whole) > 5
+    # which pairs, in which order; their scores may differ in the last digit
+    assert [(one["image"], one["conversations"]) for one in parts] == [
+        (one["image"], one["conversations"]) for one in whole
+    ]
+    pictures = {path.name for path in (tmp_path / "parts" / "images").rglob("*") if path.is_file()}
+    assert pictures == {one["image"].rsplit("/", 1)[-1] for one in parts}
+    summary = json.loads((tmp_path / "parts" / "summary.json").read_text())
+    assert summary["dataset"]["pairs"] == len(parts)
+    assert summary["dataset"]["candidates"] == 6 * 2 * 3

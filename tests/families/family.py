@@ -1,0 +1,88 @@
+"""What the tests know of a family, and how one becomes a checkpoint folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+# widths and depths of all families' towers and decoders; their heads are of 16 numbers
+WIDTH, LAYERS, HEADS, KEY_HEADS = 64, 2, 4, 2
+TOWER_WIDTH, TOWER_HEADS = 32, 2
+TOWER = {
+    "hidden_size": TOWER_WIDTH,
+    "intermediate_size": 2 * TOWER_WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": TOWER_HEADS,
+}
+DECODER = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 2 * WIDTH,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": KEY_HEADS,
+    "max_position_embeddings": 1024,
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of LVLMs at tiny size.
+
+    Attributes:
+        build: writes a checkpoint with random weights into a folder.
+        decoder: name of its decoder in the model.
+        tower: name of its vision tower.
+        projector: name of what lies between them; it may lie inside the tower.
+        end: token that ends a turn.
+        closes: whether its template writes that token behind an answer.
+    """
+
+    build: Callable[[Path], None]
+    decoder: str
+    tower: str
+    projector: str
+    end: str
+    closes: bool = True
+
+
+def token_ids(tokenizer: Any) -> dict[str, int]:
+    """The ids that a text configuration wants to know."""
+    return {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def write_checkpoint(folder: Path, kind: Callable[[Any], Any], config: Any, processor: Any, end: str) -> None:
+    """Save a model of that configuration, in which every input counts, and its processor.
+
+    Args:
+        folder: where the checkpoint goes.
+        kind: the family's model class.
+        config: its configuration.
+        processor: its processor, chat template included.
+        end: token that ends a turn.
+    """
+    tokenizer = processor.tokenizer
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = kind(config)
+        for parameter in model.parameters():
+            # fresh weights of this width hardly move the logits, and some begin as zeros
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.2)
+            else:
+                parameter.data += 0.2 * torch.randn(parameter.shape)
+    # half a character decodes to a mark that hides which half it was: the model hardly ever writes one
+    broken = [token for token in range(len(tokenizer)) if not tokenizer.decode([token]).isascii()]
+    model.get_output_embeddings().weight.data[broken] *= 0.25
+    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(end)}
+    model.generation_config.eos_token_id = sorted(ends)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)

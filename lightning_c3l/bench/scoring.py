@@ -58,5 +58,5 @@ def _best_batch(plain: PlainLVLM, shape: Shape, keep: bool) -> int:
     """The batch size at which the plain forward scores most pairs a second."""
     load = work(shape)
     sizes = sorted({size for size in (1, 2, shape.candidates, load.count) if size <= load.count})
-    seconds = side_by_side({str(size): partial(plain.score, load, size, keep) for size in sizes}, 2)
+    seconds = side_by_side({str(size): partial(plain.score, load, size, keep) for size in sizes}, 1)
     return min(sizes, key=lambda size: min(seconds[str(size)]))

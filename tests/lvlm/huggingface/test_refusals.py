@@ -1,0 +1,60 @@
+"""Pictures and prompts that a model cannot take: named, and the rest goes on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from tests.tiny import load_tiny, pictures
+
+
+@pytest.fixture
+def lvlm(tiny_checkpoint: Path) -> HuggingFaceLVLM:
+    return load_tiny(tiny_checkpoint)
+
+
+def narrow_fails(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that refuses extreme shapes, as Qwen2-VL's does."""
+    processor = lvlm.processor
+
+    def picky(*args: Any, images: Any, **options: Any) -> Any:
+        if any(image.height > 100 * image.width for (image,) in images):
+            raise ValueError("absolute aspect ratio must be smaller than 100")
+        return processor(*args, images=images, **options)
+
+    monkeypatch.setattr(lvlm.images, "processor", picky)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_one_picture_that_the_processor_refuses(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, remembered: bool
+) -> None:
+    lvlm.images.encode(pictures(1))  # the token's text is read from the processor once
+    narrow_fails(lvlm, monkeypatch)
+    images = [*pictures(1), Image.new("RGB", (2, 300)), *pictures(1, first=5)]
+    if remembered:
+        with lvlm.remembering():
+            first, second, third = lvlm.refusals(images)
+    else:
+        first, second, third = lvlm.refusals(images)
+    assert (first, third) == ("", "")
+    assert "2x300 pixels" in second
+    assert "aspect ratio" in second
+
+
+def test_a_picture_of_more_tokens_than_the_context(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lvlm.encoder, "context", 9)
+    assert lvlm.refusals(pictures(1)) == ["its 9 image tokens do not fit into the model's context of 9"]
+    monkeypatch.setattr(lvlm.encoder, "context", None)
+    assert lvlm.refusals(pictures(1)) == [""]
+
+
+def test_a_prompt_that_leaves_no_room_to_write(lvlm: HuggingFaceLVLM) -> None:
+    """The tiny model reads 256 tokens."""
+    with pytest.raises(LVLMError, match=r"max_new_tokens of 250 are longer than the model's context of 256"):
+        lvlm.generate(pictures(1), ["Where?"], Sampling(1, 250), 0)
+    with pytest.raises(LVLMError, match=r"is longer than the model's context of 256: 'Where Where"):
+        lvlm.generate(pictures(1), ["Where " * 300], Sampling(1, 2), 0)

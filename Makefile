@@ -42,7 +42,7 @@ demo-images:  ## the same on real pictures in a plain folder (easy-VQA), about 1
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
 
-bench:  ## speed and memory of scoring, writing and training beside the plain ways, about 12 minutes
+bench:  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes
 	$(RUN) bench
 
 clean:  ## remove caches and builds, keep runs and .venv

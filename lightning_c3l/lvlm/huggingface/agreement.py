@@ -21,9 +21,8 @@ _TOLERANCE = 0.05
 def require_agreement(decoder: Decoder, encoder: ChatEncoder) -> None:
     """Compare one prompt with an image, and one without, with the model's own forward.
 
-    Some families do more than a decoder does from embeddings: they add image features to deeper layers (Qwen3-VL), let
-    prompts see themselves in both directions (PaliGemma), or scale the head's output. Their figures would be wrong
-    without any sign.
+    Some families do more than a decoder does from embeddings: they add image features to deeper layers (Qwen3-VL), or
+    scale the head's output. Their figures would be wrong without any sign.
 
     Raises:
         LVLMError: if the logits differ, naming the kind of model.
@@ -34,10 +33,11 @@ def require_agreement(decoder: Decoder, encoder: ChatEncoder) -> None:
     try:
         # values that no two patches share
         image = Image.linear_gradient("L").convert("RGB")
-        placeholder = encoder.images.placeholder
-        for text, images in ((f"{placeholder} What is this?", [[image]]), ("What is this?", None)):
-            inputs = dict(encoder.processor(text=[text], images=images, return_tensors="pt"))
-            inputs = {name: value.to(model.device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        text = f"{encoder.images.placeholder} What is this?"
+        seen = encoder.processor(text=[text], images=[[image]], return_tensors="pt")
+        blind = encoder.tokenizer("What is this?", return_tensors="pt")
+        for batch in (seen, blind):
+            inputs = {name: value.to(model.device) for name, value in batch.items() if isinstance(value, Tensor)}
             _compare(decoder, encoder.name, inputs)
     finally:
         for part in training:

@@ -79,6 +79,7 @@ def write_candidates(
     seed: int,
     progress: str = "write",
     first: int = 0,
+    size: BatchSize | None = None,
 ) -> list[Candidate]:
     """`samples` candidates for each (image, instruction), in that order.
 
@@ -90,9 +91,10 @@ def write_candidates(
         seed: seed of the draws; each (image, instruction, sample) has its own, whatever is written beside it.
         progress: word for the progress bar.
         first: number of the first image where these are part of a larger set.
+        size: what has been found to fit; begins with `writing.batch_size` unless given.
     """
     assigned = assign(load_templates(writing.templates), len(keys), writing.per_image, first)
-    size = BatchSize(writing.batch_size, "writing.batch_size")
+    size = size or BatchSize(writing.batch_size, "writing.batch_size")
     out = list[Candidate]()
     with tqdm(total=sum(map(len, assigned)) * writing.sampling.samples, desc=progress, unit="text", leave=False) as bar:
         for start, part, opened in parts(lvlm, keys, read, writing):

@@ -15,6 +15,7 @@ from lightning_c3l.generation import Read, Writing, parts, write_candidates
 from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.memory import BatchSize
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.samples import GroupSample
@@ -83,6 +84,7 @@ class C3LModule(TrainedWeightsModule):
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
         self.network = lvlm.network.train()
         self.writing = writing
+        self._sizes = dict[tuple[str, int], BatchSize]()
         self.loss = loss
         self.optimization = optimization
         self.contrastive = ContrastivePseudoLabelLoss(
@@ -99,14 +101,15 @@ class C3LModule(TrainedWeightsModule):
         self, keys: Sequence[str], read: Read, seed: int, progress: str = "write", first: int = 0
     ) -> list[Candidate]:
         """Candidates of the model as it is now, in eval mode."""
+        size = self._fitting("batch_size")
         with self.outside_steps():
-            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first)
+            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, size)
 
     def score(
         self, candidates: Sequence[Candidate], read: Read, scorer: Scorer, seed: int, progress: str = "score"
     ) -> list[ScoredCandidate]:
         """Scores by the starting model or by the model as it is now, in eval mode."""
-        size = self.writing.score_batch_size
+        size = self._fitting("score_batch_size")
         with self.outside_steps():
             if scorer == "current":
                 return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
@@ -119,6 +122,11 @@ class C3LModule(TrainedWeightsModule):
             pictures, size = [read(key) for key in keys], self.writing.batch_size
             texts = self.lvlm.generate(pictures, questions, sampling, self.seed, batch_size=size)
         return [written[0] for written in texts]
+
+    def _fitting(self, option: str) -> BatchSize:
+        """A batch size of `writing`, halved once for the whole run where memory has run out."""
+        value = getattr(self.writing, option)
+        return self._sizes.setdefault((option, value), BatchSize(value, f"writing.{option}"))
 
     @contextmanager
     def outside_steps(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ def score_candidates(
     lvlm: LVLM,
     candidates: Sequence[Candidate],
     read: Read,
-    batch_size: int,
+    batch_size: int | BatchSize,
     seed: int,
     shuffle: bool = True,
     progress: str = "score",
@@ -31,7 +31,7 @@ def score_candidates(
         lvlm: who scores (inside `lvlm.reference()` for the starting model).
         candidates: any.
         read: gives the picture of a key.
-        batch_size: images at once, with all of their candidates.
+        batch_size: images at once, with all of their candidates, or what has been found to fit.
         seed: seed of the control's partners.
         shuffle: also score each answer against another sample's image; needs two images.
         progress: word for the progress bar.
@@ -43,7 +43,7 @@ def score_candidates(
     partners = _partners(list(by_image), seed) if shuffle and len(by_image) > 1 else None
     # images whose pairs are alike in length stand together: little of a batch is padding
     waiting = sorted(by_image, key=lambda key: sum(_length(candidates[n]) for n in by_image[key]), reverse=True)
-    size = BatchSize(batch_size, "writing.score_batch_size")
+    size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     out = [ScoredCandidate(one) for one in candidates]
     with tqdm(total=sum(map(len, by_image.values())), desc=progress, unit="pair", leave=False) as bar:
         while waiting:

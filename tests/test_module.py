@@ -311,3 +311,23 @@ def test_half_precisions_take_the_batches(tiny_checkpoint: Path, precision: Any)
     assert batch.trunk["pixel_values"].dtype == batch.weights.dtype == half
     assert batch.branches.ids.dtype == batch.blind.ids.dtype == torch.long
     assert batch.branches.mask.dtype == torch.bool
+
+
+def test_memory_that_ran_out_once_is_remembered_for_the_run(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, sizes = module_of(tiny_checkpoint), list[int]()
+    module.writing = Writing("scenes", 1, Sampling(1, 2), batch_size=8)
+    read = dict(zip("abcd", pictures(4), strict=True)).__getitem__
+
+    def narrow(images: Any, prompts: Any, *options: Any) -> list[list[str]]:
+        sizes.append(options[-2])
+        if options[-2] > 2:
+            raise torch.OutOfMemoryError("full")
+        return [["no label"]] * len(prompts)
+
+    monkeypatch.setattr(module.lvlm, "generate", narrow)
+    with pytest.warns(UserWarning, match=r"writing\.batch_size: 2"):
+        module.write("ab", read, 0)
+    module.write("cd", read, 0)
+    assert sizes == [8, 4, 2, 2]

@@ -20,6 +20,10 @@ class LVLMError(ValueError):
     """An LVLM that cannot be used as asked; the message says what to do in one line."""
 
 
+class ImageError(LVLMError):
+    """A picture that an LVLM cannot take, where others may do."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How texts are drawn.

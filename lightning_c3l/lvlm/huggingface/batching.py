@@ -18,19 +18,15 @@ def common_prefix(rows: Sequence[Row], limit: int) -> int:
     return length
 
 
-def pad(rows: Sequence[Sequence[int] | Sequence[bool]], side: str = "right", fill: int = 0) -> Tensor:
-    """Rows as one tensor [R, L]; bool rows stay bool."""
+def pad(rows: Sequence[Sequence[int] | Sequence[bool]], fill: int = 0) -> Tensor:
+    """Rows as one tensor [R, L], padded on the right; bool rows stay bool."""
     kind = torch.bool if rows and len(rows[0]) and isinstance(rows[0][0], bool) else torch.long
     out = torch.full((len(rows), max((len(row) for row in rows), default=0)), fill, dtype=kind)
     for number, row in enumerate(rows):
-        values = torch.tensor(row, dtype=kind)
-        if side == "right":
-            out[number, : len(row)] = values
-        else:
-            out[number, out.shape[1] - len(row) :] = values
+        out[number, : len(row)] = torch.tensor(row, dtype=kind)
     return out
 
 
-def pad_mask(lengths: Sequence[int], side: str = "right") -> Tensor:
+def pad_mask(lengths: Sequence[int]) -> Tensor:
     """True where a row of that length has a token, [R, L]."""
-    return pad([[1] * length for length in lengths], side).bool()
+    return pad([[1] * length for length in lengths]).bool()

@@ -45,8 +45,7 @@ class ChatEncoder:
         context: longest conversation that the model can read, in tokens; None where it does not say.
 
     Raises:
-        LVLMError: if the processor has no chat template, no fast tokenizer, no end-of-turn token, or no prompt
-            without image.
+        LVLMError: if the processor has no chat template, no fast tokenizer or no end-of-turn token.
     """
 
     def __init__(self, images: ImageEncoder, context: int | None = None) -> None:
@@ -85,7 +84,8 @@ class ChatEncoder:
             image: what stands for it, if there is one.
 
         Raises:
-            LVLMError: if the conversation is longer than the model's context.
+            LVLMError: if the conversation is longer than the model's context, or if the template refuses it, as some do
+                without an image.
         """
         roles = tuple(turn.role for turn in turns)
         pieces = self._skeleton(roles, image is not None)

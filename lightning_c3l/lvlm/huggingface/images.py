@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.base import ImageError, LVLMError
 
 Pixels = dict[str, Tensor]
 
@@ -72,7 +72,7 @@ class ImageEncoder:
         """Tokens of each image, and the pixel tensors of all.
 
         Raises:
-            LVLMError: if the processor cannot take an image.
+            ImageError: if the processor cannot take an image.
         """
         try:
             out = self.processor(
@@ -83,9 +83,11 @@ class ImageEncoder:
                 padding=True,
                 add_special_tokens=False,
             )
-        except (ValueError, RuntimeError, OSError) as error:
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, RuntimeError, OSError, IndexError, ZeroDivisionError) as error:
             sizes = ", ".join(f"{image.width}x{image.height}" for image in images[:4])
-            raise LVLMError(f"{self.name}: the processor cannot take an image ({sizes} pixels): {error}") from error
+            raise ImageError(f"{self.name}: the processor cannot take an image ({sizes} pixels): {error}") from error
         mask, ids = out.pop("attention_mask").bool(), out.pop("input_ids")
         rows = [tuple(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True)]
         pixels = {k: v for k, v in out.items() if isinstance(v, Tensor) and not k.endswith("token_type_ids")}

@@ -13,7 +13,16 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from lightning_c3l.conversations import Conversation
-from lightning_c3l.lvlm.base import Anchor, AnswerTokens, Context, GroupBatch, GroupStates, LVLMError, Sampling
+from lightning_c3l.lvlm.base import (
+    Anchor,
+    AnswerTokens,
+    Context,
+    GroupBatch,
+    GroupStates,
+    ImageError,
+    LVLMError,
+    Sampling,
+)
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
@@ -134,7 +143,7 @@ class HuggingFaceLVLM:
         """Why each picture cannot be looked at; empty where it can. Where they are remembered, the tower runs here."""
         try:
             tokens = self.images.tokens(self.model, images)
-        except LVLMError as error:
+        except ImageError as error:
             return [str(error)] if len(images) == 1 else [self.refusals([image])[0] for image in images]
         limit = self.encoder.context or sys.maxsize
         return [

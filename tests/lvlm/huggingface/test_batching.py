@@ -20,10 +20,10 @@ def test_common_prefix(rows: list[tuple[int, ...]], limit: int, expected: int) -
     assert common_prefix(rows, limit) == expected
 
 
-def test_padding_sides() -> None:
+def test_padding_stands_on_the_right() -> None:
     assert pad([[1, 2], [3]]).tolist() == [[1, 2], [3, 0]]
-    assert pad([[1, 2], [3]], side="left", fill=7).tolist() == [[1, 2], [7, 3]]
-    assert pad_mask([1, 2], side="left").tolist() == [[False, True], [True, True]]
+    assert pad([[1, 2], [3]], fill=7).tolist() == [[1, 2], [3, 7]]
+    assert pad_mask([1, 2]).tolist() == [[True, False], [True, True]]
     assert pad([(True, False), (True,)]).dtype == torch.bool
 
 

@@ -191,7 +191,7 @@ def test_refused_pictures_are_told_from_the_others(
 
     def narrow(wanted: Sequence[Image]) -> Any:
         if any(image is images[1] for image in wanted):
-            raise LVLMError("too narrow")
+            raise ImageError("too narrow")
         return encode(wanted)
 
     monkeypatch.setattr(lvlm.images, "encode", narrow)

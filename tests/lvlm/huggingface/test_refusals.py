@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
@@ -43,6 +44,33 @@ def test_one_picture_that_the_processor_refuses(
     assert (first, third) == ("", "")
     assert "2x300 pixels" in second
     assert "aspect ratio" in second
+
+
+def test_a_checkpoint_whose_parts_do_not_belong_together_is_no_matter_of_pictures(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leaving out every picture with a warning would hide it."""
+    tower = lvlm.model.get_image_features
+
+    def one_less(**pixels: Any) -> Any:
+        out = tower(**pixels)
+        out.pooler_output = [part[:-1] for part in out.pooler_output]
+        return out
+
+    monkeypatch.setattr(lvlm.model, "get_image_features", one_less)
+    with lvlm.remembering(), pytest.raises(LVLMError, match="9 image tokens in the prompt for 8 image features"):
+        lvlm.refusals(pictures(1))
+
+
+def test_memory_that_runs_out_in_the_processor_is_no_matter_of_pictures(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(lvlm.images, "processor", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        lvlm.refusals(pictures(1))
 
 
 def test_a_picture_of_more_tokens_than_the_context(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:

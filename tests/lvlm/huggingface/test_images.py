@@ -14,7 +14,7 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoProcessor
 
-from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.base import ImageError, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens, grid_of
 from tests.tiny import IMAGE, encoder_of, load_tiny, pictures

@@ -48,7 +48,7 @@ def scene_of(key: str) -> Scene:
             raise ValueError(name)
         return sample_scene(int(seed), int(follow) / 1000)
     except ValueError as error:
-        raise ValueError(f"{key} is no picture of the embedded world") from error
+        raise ValueError(f"{key} is no picture of the embedded world; for others set data.truth to null") from error
 
 
 class SceneImages:

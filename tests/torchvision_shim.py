@@ -38,10 +38,12 @@ def declare_operators() -> Any:
     try:
         torch.ops.load_library(str(next(FOLDER.glob("torchvision/_C*.so"))))
     except OSError:
-        library = torch.library.Library("torchvision", "DEF")
+        from torch import library as registry
+
+        operators = registry.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return library
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return operators
     return True
 
 

@@ -53,11 +53,6 @@ def append_rows(cache: Cache, other: Cache) -> None:
         layer.append_rows(more)
 
 
-def select_rows(cache: Cache, rows: Tensor) -> None:
-    """Keep these rows of a cache."""
-    cache.batch_select_indices(rows)
-
-
 def _with_room(states: Tensor, length: int) -> Tensor:
     """The same states in a buffer of that length; what is empty is 0."""
     if states.shape[-2] == length:

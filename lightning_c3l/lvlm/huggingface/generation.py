@@ -10,15 +10,13 @@ from transformers import Cache
 
 from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import LVLMError, Sampling
-from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
-from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache, select_rows
+from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
+from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, uniforms
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention_mask
-
-Row = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ class Generator:
 
 
 def _kept(state: TextRows, rows: Tensor) -> TextRows:
-    select_rows(state.cache, rows)
+    state.cache.batch_select_indices(rows)
     keys = Places(state.keys.place[rows], state.keys.branch[rows], state.keys.block[rows])
     tensors = {name: getattr(state, name)[rows] for name in _ROW_TENSORS}
     numbers = rows.tolist()

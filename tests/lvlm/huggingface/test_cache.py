@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from lightning_c3l.lvlm.huggingface.cache import GrowingLayer, append_rows, growing_cache, select_rows
+from lightning_c3l.lvlm.huggingface.cache import GrowingLayer, append_rows, growing_cache
 
 HEADS, SIZE = 2, 3
 
@@ -112,7 +112,7 @@ def test_a_whole_cache_of_layers() -> None:
             new = states(3, length)
             mine.update(*new, layer)
             theirs.update(*new, layer)
-    select_rows(mine, torch.tensor([2, 0]))
+    mine.batch_select_indices(torch.tensor([2, 0]))
     theirs.batch_select_indices(torch.tensor([2, 0]))
     assert len(mine.layers) == 3
     other, kept = growing_cache(), [layer.keys.clone() for layer in mine.layers]

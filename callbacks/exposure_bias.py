@@ -21,6 +21,7 @@ from lightning_c3l.generation import Read
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.module import C3LModule
 from lightning_c3l.prompts import load_templates
+from lightning_c3l.scoring import score_pairs
 from lightning_c3l.store import RunStore
 
 BEGINNING = "Question: {question}\nAnswer:"
@@ -133,7 +134,7 @@ def _continue(
     whole = [f"{beginning} {one.answer}" for beginning, one in zip(begun, asked, strict=True)]
     # log p(answer | beginning) = log p(beginning and answer) - log p(beginning)
     pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, begun, whole, strict=True)]
-    tokens = module.lvlm.score(images, pairs)
+    tokens = score_pairs(module.lvlm, images, pairs)
     sums = (tokens.logp * tokens.mask).sum(dim=1).view(-1, 2)
     nll = (sums[:, 0] - sums[:, 1]).tolist()
     texts = module.lvlm.generate(images, prompts, drawing, module.seed, begun)

@@ -1,8 +1,14 @@
 """What the datamodule hands to the module's `encode`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL.Image import Image
+
+from lightning_c3l.conversations import Conversation
+
+# a VLIT record with its picture, or with several in the order of their places
+TuningSample = tuple[Conversation, Image | Sequence[Image] | None]
 
 
 @dataclass(frozen=True)

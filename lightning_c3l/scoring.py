@@ -1,19 +1,94 @@
-"""Candidates -> scored candidates: all readings of S(I2C), and the shuffled-image control."""
+"""Conversations -> scores of every answer: all readings of S(I2C), and the shuffled-image control."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
 from lightning.pytorch.utilities import rank_zero_warn
+from PIL.Image import Image
 from tqdm import tqdm
 
+from lightning_c3l.conversations import Turn, exchange
 from lightning_c3l.generation import Read
 from lightning_c3l.i2c import all_readings, answer_reading
-from lightning_c3l.lvlm.base import LVLM
+from lightning_c3l.lvlm.base import LVLM, AnswerTokens, ConversationError, ImageError
 from lightning_c3l.memory import BatchSize
 from lightning_c3l.records import Candidate, ScoredCandidate, Scores
+
+
+@dataclass(frozen=True)
+class Context:
+    """Conversations about the same images.
+
+    Attributes:
+        images: their keys.
+        chats: turns of each conversation.
+    """
+
+    images: tuple[str, ...]
+    chats: tuple[tuple[Turn, ...], ...]
+
+    @property
+    def length(self) -> int:
+        """Characters in all."""
+        return sum(len(turn.text) for chat in self.chats for turn in chat)
+
+
+@dataclass(frozen=True)
+class TurnScore:
+    """What is known of one answer.
+
+    Attributes:
+        scores: None where there are none.
+        shuffled: the `answer` reading against another context's images, the control of the score.
+        reason: why there are no scores.
+    """
+
+    scores: Scores | None
+    shuffled: float | None = None
+    reason: str = ""
+
+
+def score_contexts(
+    lvlm: LVLM,
+    contexts: Sequence[Context],
+    read: Read,
+    batch_size: BatchSize,
+    seed: int,
+    shuffle: bool = True,
+    bar: "tqdm[object] | None" = None,
+) -> list[list[TurnScore]]:
+    """Score every turn of the assistant.
+
+    Args:
+        lvlm: who scores (inside `lvlm.reference()` for the starting model).
+        contexts: any.
+        read: gives the picture of a key.
+        batch_size: contexts at once, or what has been found to fit.
+        seed: seed of the control's partners.
+        shuffle: also score each answer against another context's images; needs two with as many images.
+        bar: told the number of answers that have been scored.
+
+    Returns:
+        For each context its answers, conversation after conversation.
+    """
+    partners = _partners([one.images for one in contexts], seed) if shuffle else {}
+    out: list[list[TurnScore]] = [[] for _ in contexts]
+    for control in (True, False):
+        waiting = [n for n, one in enumerate(contexts) if (one.images in partners) == control]
+        # contexts that are alike in length stand together: little of a batch is padding
+        waiting.sort(key=lambda n: contexts[n].length, reverse=True)
+        while waiting:
+            first = partial(_score_first, lvlm, [contexts[n] for n in waiting], read, partners if control else None)
+            for number, scored in zip(waiting, found := batch_size.run(first), strict=False):
+                out[number] = scored
+                if bar is not None:
+                    bar.update(len(scored))
+            waiting = waiting[len(found) :]
+    return out
 
 
 def score_candidates(
@@ -36,61 +111,94 @@ def score_candidates(
         shuffle: also score each answer against another sample's image; needs two images.
         progress: word for the progress bar.
     """
-    by_image = dict[str, list[int]]()
+    by_image = defaultdict[str, list[int]](list)
     for number, one in enumerate(candidates):
         if not one.rejected:
-            by_image.setdefault(one.image, []).append(number)
-    partners = _partners(list(by_image), seed) if shuffle and len(by_image) > 1 else None
-    # images whose pairs are alike in length stand together: little of a batch is padding
-    waiting = sorted(by_image, key=lambda key: sum(_length(candidates[n]) for n in by_image[key]), reverse=True)
+            by_image[one.image].append(number)
+    contexts = [
+        Context((image,), tuple(exchange(candidates[n].question, candidates[n].answer) for n in own))
+        for image, own in by_image.items()
+    ]
     size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     out = [ScoredCandidate(one) for one in candidates]
     with tqdm(total=sum(map(len, by_image.values())), desc=progress, unit="pair", leave=False) as bar:
-        while waiting:
-            batch, scored = size.run(partial(_score_first, lvlm, waiting, by_image, candidates, read, partners))
-            waiting = waiting[len(batch) :]
-            numbers = [number for key in batch for number in by_image[key]]
-            for number, (scores, control) in zip(numbers, scored, strict=True):
-                out[number] = _usable(candidates[number], scores, control)
-            bar.update(len(numbers))
+        scored = score_contexts(lvlm, contexts, read, size, seed, shuffle, bar)
+    for own, found in zip(by_image.values(), scored, strict=True):
+        for number, score in zip(own, found, strict=True):
+            out[number] = _usable(candidates[number], score)
     return out
 
 
-def _length(candidate: Candidate) -> int:
-    return len(candidate.question) + len(candidate.answer)
+def score_pairs(
+    lvlm: LVLM,
+    images: Sequence[Image],
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    shuffled: Sequence[Image] | None = None,
+) -> AnswerTokens:
+    """Token statistics of (question, answer) pairs about one image each, image by image."""
+    chats = [[exchange(question, answer) for question, answer in own] for own in pairs]
+    return lvlm.score([(one,) for one in images], chats, None if shuffled is None else [(one,) for one in shuffled])
+
+
+def _partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Other images for each set of images, as many of them: the next set in a shuffled circle."""
+    circles = defaultdict[int, list[tuple[str, ...]]](list)
+    for own in dict.fromkeys(images):
+        circles[len(own)].append(own)
+    out = dict[tuple[str, ...], tuple[str, ...]]()
+    for circle in circles.values():
+        if len(circle) > 1:
+            Random(seed).shuffle(circle)
+            out |= dict(zip(circle, circle[1:] + circle[:1], strict=True))
+    return out
 
 
 def _score_first(
     lvlm: LVLM,
-    waiting: Sequence[str],
-    by_image: Mapping[str, Sequence[int]],
-    candidates: Sequence[Candidate],
+    waiting: Sequence[Context],
     read: Read,
-    partners: Mapping[str, str] | None,
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
     size: int,
-) -> tuple[Sequence[str], list[tuple[Scores | None, float | None]]]:
-    """The first `size` images that wait, and the figures of their candidates."""
-    batch = waiting[:size]
-    return batch, list(_score_batch(lvlm, batch, [[candidates[n] for n in by_image[k]] for k in batch], read, partners))
-
-
-def _partners(keys: Sequence[str], seed: int) -> dict[str, str]:
-    """Another image for each: the next one in a shuffled circle."""
-    circle = list(keys)
-    Random(seed).shuffle(circle)
-    return dict(zip(circle, circle[1:] + circle[:1], strict=True))
+) -> list[list[TurnScore]]:
+    """The answers of the first `size` contexts that wait."""
+    return _score_batch(lvlm, waiting[:size], read, partners)
 
 
 def _score_batch(
     lvlm: LVLM,
-    batch: Sequence[str],
-    own: Sequence[Sequence[Candidate]],
+    batch: Sequence[Context],
     read: Read,
-    partners: Mapping[str, str] | None,
-) -> Iterator[tuple[Scores | None, float | None]]:
-    pairs = [[(one.question, one.answer) for one in candidates] for candidates in own]
-    shuffled = None if partners is None else [read(partners[key]) for key in batch]
-    tokens = lvlm.score([read(key) for key in batch], pairs, shuffled)
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+) -> list[list[TurnScore]]:
+    chats = [one.chats for one in batch]
+    shuffled = None if partners is None else [[read(key) for key in partners[one.images]] for one in batch]
+    try:
+        tokens = lvlm.score([[read(key) for key in one.images] for one in batch], chats, shuffled)
+    except (ConversationError, ImageError) as error:
+        if len(batch) > 1:  # the others need not go with it
+            return [scored for one in batch for scored in _score_batch(lvlm, [one], read, partners)]
+        if partners is not None:  # it may be the other images that do not fit
+            return _score_batch(lvlm, batch, read, None)
+        return [_refused(lvlm, batch[0], read, str(error))]
+    turns = iter(_turn_scores(tokens))
+    return [[next(turns) for chat in own for turn in chat if turn.role == "assistant"] for own in chats]
+
+
+def _refused(lvlm: LVLM, context: Context, read: Read, reason: str) -> list[TurnScore]:
+    """Of several conversations each alone, since one may be at fault; of one its turns up to where it can be read."""
+    if len(context.chats) > 1:
+        alone = (replace(context, chats=(chat,)) for chat in context.chats)
+        return [found for one in alone for found in _score_batch(lvlm, [one], read, None)[0]]
+    (chat,) = context.chats
+    answers = [number for number, turn in enumerate(chat) if turn.role == "assistant"]
+    last = TurnScore(None, reason=reason)
+    if len(answers) < 2:
+        return [last]
+    shorter = replace(context, chats=(chat[: answers[-2] + 1],))
+    return [*_score_batch(lvlm, [shorter], read, None)[0], last]
+
+
+def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
     # an answer of control tokens alone has no token left, and no reading
     some = tokens.mask.any(dim=1)
     logq, mask = tokens.logq[some], tokens.mask[some]
@@ -101,20 +209,23 @@ def _score_batch(
     rows = zip(*(column.tolist() for column in table), control, strict=True)
     for scored in some.tolist():
         if not scored:
-            yield None, None
+            yield TurnScore(None, reason="answer has no token")
             continue
         answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other = next(rows)
-        yield Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count)), other
+        if all(math.isfinite(value) for value in (answer, positions, vocabulary, gap)):
+            scores = Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count))
+            yield TurnScore(scores, other)
+        else:
+            yield TurnScore(None, reason="score is not a finite number")
 
 
-def _usable(candidate: Candidate, scores: Scores | None, control: float | None) -> ScoredCandidate:
-    """Drop a pair whose scores are no numbers instead of letting it win or spoil a mean."""
-    if scores is None:
-        return ScoredCandidate(replace(candidate, rejected="answer has no token"))
-    if all(math.isfinite(value) for value in (scores.answer, scores.positions, scores.vocabulary, scores.gap)):
-        return ScoredCandidate(candidate, scores, control)
-    rank_zero_warn(
-        f"image {candidate.image}, group {candidate.instruction.kind!r}, text {candidate.sample}: its score is not a "
-        "finite number; the pair is dropped"
-    )
-    return ScoredCandidate(replace(candidate, rejected="score is not a finite number"))
+def _usable(candidate: Candidate, found: TurnScore) -> ScoredCandidate:
+    """Drop a pair that has no score, or none that is a number, instead of letting it win or spoil a mean."""
+    if found.scores is not None:
+        return ScoredCandidate(candidate, found.scores, found.shuffled)
+    if "finite" in found.reason:
+        rank_zero_warn(
+            f"image {candidate.image}, group {candidate.instruction.kind!r}, text {candidate.sample}: its score is not "
+            "a finite number; the pair is dropped"
+        )
+    return ScoredCandidate(replace(candidate, rejected=found.reason))

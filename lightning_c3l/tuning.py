@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
-from lightning_c3l.conversations import Conversation
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
 from lightning_c3l.optimization import Optimization
+from lightning_c3l.samples import TuningSample
 
 
 class InstructionTuningModule(TrainedWeightsModule):
@@ -27,7 +26,7 @@ class InstructionTuningModule(TrainedWeightsModule):
         self.network = lvlm.network.train()
         self.optimization = optimization
 
-    def encode(self, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
+    def encode(self, samples: Sequence[TuningSample]) -> TuningBatch:
         """Collate function that the datamodule is handed."""
         return self.lvlm.encode_conversations(samples)
 

@@ -1,13 +1,13 @@
 """An LVLM of tables, for tests of what is built on one."""
 
 import math
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
-from lightning_c3l.lvlm.base import AnswerTokens, Sampling
+from lightning_c3l.lvlm.base import AnswerTokens, ConversationError, Sampling
 
 
 class TableLVLM:
@@ -18,6 +18,7 @@ class TableLVLM:
         blind: the same without image, by answer.
         fits: most prompts or images that its memory takes at once.
         refused: pictures that it cannot look at.
+        too_long: what a user says where its context ends.
     """
 
     fingerprint = "table"
@@ -30,8 +31,10 @@ class TableLVLM:
         blind: dict[str, list[float]],
         fits: int | None = None,
         refused: Container[str] = (),
+        too_long: Collection[str] = (),
     ) -> None:
         self.seen, self.blind, self.fits, self.refused = seen, blind, fits, refused
+        self.too_long = set(too_long)
         self.batches: list[list[str]] = []
         self.sizes: list[int] = []
         self.seeds: list[int] = []
@@ -63,12 +66,16 @@ class TableLVLM:
             return texts
         return [[text.removeprefix(start).strip() for text in own] for own, start in zip(texts, begun, strict=True)]
 
-    def score(self, images: Sequence[Any], pairs: Any, shuffled: Sequence[Any] | None = None) -> AnswerTokens:
-        """Rows right-padded with nonsense, which must not count."""
+    def score(self, images: Sequence[Any], chats: Any, shuffled: Sequence[Any] | None = None) -> AnswerTokens:
+        """Rows right-padded with nonsense, which must not count; several pictures are one key, put together."""
         if self.fits is not None and len(images) > self.fits:
             raise torch.OutOfMemoryError
-        self._note(images, len(images))
-        answers = [(n, answer) for n, own in enumerate(pairs) for _, answer in own]
+        keys = ["+".join(own) for own in images]
+        self._note(keys, len(images))
+        said = [turn.text for own in chats for chat in own for turn in chat if turn.role == "user"]
+        if set(said) & self.too_long:
+            raise ConversationError(f"too long: {said}")
+        answers = [(n, t.text) for n, own in enumerate(chats) for chat in own for t in chat if t.role == "assistant"]
         width = max(len(self.blind[answer]) for _, answer in answers)
 
         def rows(table: list[list[float]]) -> torch.Tensor:
@@ -77,11 +84,11 @@ class TableLVLM:
 
         mask = torch.tensor([[k < len(self.blind[a]) for k in range(width)] for _, a in answers])
         return AnswerTokens(
-            rows([self.seen[images[n], a] for n, a in answers]),
+            rows([self.seen[keys[n], a] for n, a in answers]),
             rows([self.blind[a] for _, a in answers]),
             torch.where(mask, 0.25, math.nan),
             mask,
-            None if shuffled is None else rows([self.seen[shuffled[n], a] for n, a in answers]),
+            None if shuffled is None else rows([self.seen["+".join(shuffled[n]), a] for n, a in answers]),
         )
 
     def refusals(self, images: Sequence[Any]) -> list[str]:

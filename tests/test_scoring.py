@@ -1,13 +1,16 @@
 """Candidates become scored candidates: readings by hand, order, partners of the control, unusable scores."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from lightning_c3l.conversations import exchange
+from lightning_c3l.memory import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
-from lightning_c3l.scoring import score_candidates
+from lightning_c3l.scoring import Context, TurnScore, score_candidates, score_contexts
 from tests.doubles import TableLVLM
 
 BLIND = {"red": [0.25], "two dots": [0.5, 0.125], "": []}
@@ -152,3 +155,57 @@ def test_nothing_to_score() -> None:
     rejected = one("x", "", "empty text")
     assert score([rejected]) == [ScoredCandidate(rejected)]
     assert score([]) == []
+
+
+def context(images: str, *chats: str) -> Context:
+    """Of "what:answer, what:answer" conversations about the images "x+y"."""
+    said = [[part.strip().split(":") for part in chat.split(",")] for chat in chats]
+    turns = tuple(tuple(turn for q, a in own for turn in exchange(q, a)) for own in said)
+    return Context(tuple(images.split("+")), turns)
+
+
+def gaps(found: list[list[TurnScore]]) -> list[list[float | str]]:
+    return [[one.scores.gap / LN2 if one.scores else one.reason for one in own] for own in found]
+
+
+def score_all(contexts: list[Context], size: int = 2, lvlm: Any = None) -> list[list[TurnScore]]:
+    lvlm = lvlm or TableLVLM(SEEN, BLIND)
+    return score_contexts(lvlm, contexts, lambda key: key, BatchSize(size, "size"), seed=0)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_every_answer_of_every_conversation_in_its_place(size: int) -> None:
+    contexts = [context("x", "a:red, b:two dots", "c:red"), context("y", "a:red"), context("z", "a:two dots, b:red")]
+    assert gaps(score_all(contexts, size)) == [
+        pytest.approx([1, 0.5, 1], abs=1e-6),
+        pytest.approx([-1], abs=1e-6),
+        pytest.approx([0.5, 0], abs=1e-6),
+    ]
+
+
+def test_the_control_has_as_many_images() -> None:
+    seen = {**SEEN, ("x+y", "red"): [0.5], ("z+x", "red"): [0.125]}
+    contexts = [context("x+y", "a:red"), context("x", "a:red"), context("z+x", "a:red")]
+    (pair,), (alone,), (other,) = score_all(contexts, lvlm=TableLVLM(seen, BLIND))
+    # p (log p - log q) with the other pair of images
+    assert pair.shuffled == pytest.approx(-0.125 * LN2)
+    assert other.shuffled == pytest.approx(0.5 * LN2)
+    assert alone.shuffled is None
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_conversation_that_cannot_be_read_stops_nothing_else(size: int) -> None:
+    """Of a long one, the turns up to there are scored."""
+    lvlm = TableLVLM(SEEN, BLIND, too_long=["long"])
+    contexts = [context("x", "a:red", "b:red, c:two dots, long:red"), context("y", "long:red"), context("z", "a:red")]
+    first, second, third = gaps(score_all(contexts, size, lvlm))
+    assert first[:3] == pytest.approx([1, 1, 0.5])
+    assert all(isinstance(reason, str) and reason.startswith("too long") for reason in (first[3], second[0]))
+    assert third == pytest.approx([0], abs=1e-6)
+
+
+def test_a_candidate_that_cannot_be_read_is_rejected_with_its_reason() -> None:
+    long = replace(one("x", "red"), question="long")
+    fine, refused = score([one("x", "red"), long], lvlm=TableLVLM(SEEN, BLIND, too_long=["long"]))
+    assert fine.scores is not None
+    assert refused.candidate.rejected.startswith("too long")

@@ -11,6 +11,7 @@ import torch
 from lightning_c3l.bench.plain import PlainLVLM
 from lightning_c3l.bench.shapes import SHAPES, build, work
 from lightning_c3l.lvlm.huggingface.loading import Precision
+from lightning_c3l.scoring import score_pairs
 
 
 def peak_bytes(way: str, folder: Path, shape: str, dtype: Precision, device: str) -> int:
@@ -32,7 +33,7 @@ def _child(way: str, folder: str, shape: str, dtype: Precision, device: str) -> 
 
     def run(what: type(load)) -> None:  # type: ignore[valid-type]
         if way == "shared":
-            lvlm.score(what.images, what.pairs)
+            score_pairs(lvlm, what.images, what.pairs)
         else:
             plain.score(what, len(what.pairs[0]), keep=False)
 

@@ -9,6 +9,7 @@ from lightning_c3l.bench.plain import PlainLVLM
 from lightning_c3l.bench.shapes import Shape, work
 from lightning_c3l.bench.timing import Spread, ratio, side_by_side
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.scoring import score_pairs
 
 # tokens of each of the two `generate` calls that scoring by generation makes
 _GENERATED = 64
@@ -19,7 +20,7 @@ def bench_scoring(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str
     load, plain = work(shape), PlainLVLM(lvlm)
 
     def shared() -> object:
-        return lvlm.score(load.images, load.pairs)
+        return score_pairs(lvlm, load.images, load.pairs)
 
     best = {keep: _best_batch(plain, shape, keep) for keep in (False, True)}
     ways: dict[str, Callable[[], object]] = {
@@ -47,7 +48,7 @@ def bench_growth(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str,
     """Pairs a second of shared and one-by-one scoring at another size."""
     load, plain = work(shape), PlainLVLM(lvlm)
     ways: dict[str, Callable[[], object]] = {
-        "shared": lambda: lvlm.score(load.images, load.pairs),
+        "shared": lambda: score_pairs(lvlm, load.images, load.pairs),
         "one by one": partial(plain.score, load, 1, True),
     }
     seconds = side_by_side(ways, repeats)

@@ -10,8 +10,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from lightning_c3l.conversations import Turn
 from lightning_c3l.samples import GroupSample
 
+# the pictures that conversations are about, one as a rule, and conversations about the same ones
+Pictures = Sequence[Image]
+Chats = Sequence[Sequence[Turn]]
 Anchor = Literal["prompt", "instruction", "description"]
 Context = Literal["image", "text"]
 
@@ -22,6 +26,10 @@ class LVLMError(ValueError):
 
 class ImageError(LVLMError):
     """A picture that an LVLM cannot take, where others may do."""
+
+
+class ConversationError(LVLMError):
+    """A conversation that an LVLM cannot take, too long for one, where others may do."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class AnswerTokens:
-    """Teacher-forced statistics of the tokens of R answers, end-of-turn excluded.
+    """Teacher-forced statistics of the tokens of R answers (all turns of the assistant), end-of-turn excluded.
 
     Attributes:
         logp: log-probability of each token with the image, [R, T].
@@ -186,11 +194,21 @@ class LVLM(Protocol):
 
     def score(
         self,
-        images: Sequence[Image],
-        pairs: Sequence[Sequence[tuple[str, str]]],
-        shuffled: Sequence[Image] | None = None,
+        images: Sequence[Pictures],
+        chats: Sequence[Chats],
+        shuffled: Sequence[Pictures] | None = None,
     ) -> AnswerTokens:
-        """Token statistics of all (question, answer) pairs of all images, image by image."""
+        """Token statistics of every turn of the assistant, each in the context of what came before it.
+
+        Args:
+            images: pictures of each set, in the order of their places.
+            chats: conversations about each set of pictures.
+            shuffled: other pictures for each set, as many as its own.
+
+        Raises:
+            ConversationError: if a conversation cannot be read.
+            ImageError: if a picture cannot be looked at.
+        """
 
     def refusals(self, images: Sequence[Image]) -> list[str]:
         """Why each picture cannot be looked at; empty where it can."""

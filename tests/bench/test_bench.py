@@ -16,6 +16,7 @@ from lightning_c3l.commands.bench import main
 from lightning_c3l.losses import ContrastivePseudoLabelLoss
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.samples import GroupSample
+from lightning_c3l.scoring import score_pairs
 from tests.tiny import awaken_adapter
 
 SHAPE = SHAPES["tiny"]
@@ -37,7 +38,7 @@ def lvlm(checkpoint: Path) -> HuggingFaceLVLM:
 @pytest.mark.parametrize(("batch_size", "keep"), [(1, False), (3, False), (6, True)])
 def test_plain_and_shared_scoring_give_the_same_figures(lvlm: HuggingFaceLVLM, batch_size: int, keep: bool) -> None:
     load = work(SHAPE)
-    shared = lvlm.score(load.images, load.pairs)
+    shared = score_pairs(lvlm, load.images, load.pairs)
     plain = PlainLVLM(lvlm).score(load, batch_size, keep)
     assert len(plain) == load.count == 6
     for number, figures in enumerate(plain):
@@ -48,7 +49,7 @@ def test_plain_and_shared_scoring_give_the_same_figures(lvlm: HuggingFaceLVLM, b
 
 def test_texts_have_the_lengths_that_the_shape_says(lvlm: HuggingFaceLVLM) -> None:
     load = work(SHAPE)
-    assert lvlm.score(load.images, load.pairs).mask.sum(1).tolist() == [SHAPE.answer] * 6
+    assert score_pairs(lvlm, load.images, load.pairs).mask.sum(1).tolist() == [SHAPE.answer] * 6
     for question, _ in load.pairs[0]:
         assert len(lvlm.processor.tokenizer(f" {question}")["input_ids"]) == SHAPE.question
 

@@ -9,22 +9,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count, groupby, pairwise
 from typing import Any, TypeVar
 
 from jinja2 import TemplateError
 
 from lightning_c3l.conversations import Turn
-from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.base import ConversationError, LVLMError
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
 
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(\\d+)\ue001")
 _T = TypeVar("_T")
+# a role and its turn's pieces in their order: "i" for an image, "t" for a text
+_Pattern = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class EncodedChat:
-    """Tokens of a conversation, those of its image included.
+    """Tokens of a conversation, those of its images included.
 
     Attributes:
         ids: token ids.
@@ -35,6 +38,13 @@ class EncodedChat:
     ids: tuple[int, ...]
     answer: tuple[bool, ...]
     target: tuple[bool, ...]
+
+    @property
+    def answer_lengths(self) -> list[int]:
+        """Number of answer tokens in each of the assistant's turns."""
+        # every turn has its end, also one without text, and the user's tokens stand between them
+        runs = groupby(zip(self.target, self.answer, strict=True), key=lambda marks: marks[0])
+        return [sum(answer for _, answer in run) for target, run in runs if target]
 
 
 class ChatEncoder:
@@ -76,85 +86,139 @@ class ChatEncoder:
         ends = {t for t, target, a in zip(encoded.ids, encoded.target, encoded.answer, strict=True) if target and not a}
         return sorted(ends | {self.tokenizer.eos_token_id})
 
-    def encode(self, turns: Sequence[Turn], image: ImageTokens | None = None) -> EncodedChat:
+    def encode(self, turns: Sequence[Turn], images: ImageTokens | Sequence[ImageTokens] | None = None) -> EncodedChat:
         """Encode a conversation; one that ends with the user's turn is left open for the assistant.
 
         Args:
-            turns: what was said; the image stands before the first user turn's text.
-            image: what stands for it, if there is one.
+            turns: what was said.
+            images: what stands for its image, or for each of several. They stand where the turns have places for them,
+                or before the first user turn's text; without images the places are passed over.
 
         Raises:
-            LVLMError: if the conversation is longer than the model's context, or if the template refuses it, as some do
-                without an image.
+            ConversationError: if the conversation is longer than the model's context, or if the template refuses it.
+            LVLMError: if the template has no text-only mode.
         """
-        roles = tuple(turn.role for turn in turns)
-        pieces = self._skeleton(roles, image is not None)
-        if image is not None:
-            pieces = tuple(piece.replace(self.images.placeholder, image.text) for piece in pieces)
-        text, spans = pieces[0], list[tuple[int, int, int]]()
-        for turn, tail in zip(turns, pieces[1:], strict=True):
+        images = (images,) if isinstance(images, ImageTokens) else images or ()
+        laid = self._lay_out(turns, len(images))
+        pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid)
+        tails = self._put_images(self._skeleton(pattern), images)
+        said = [(role, piece) for role, pieces in laid for piece in pieces if piece is not None]
+        text, spans = tails[0], list[tuple[int, int, int]]()
+        for (role, piece), tail in zip(said, tails[1:], strict=True):
             start = len(text)
-            text += self._clean(turn.text)
+            text += piece
             stop = len(text)
-            if turn.role == "assistant":
+            if role == "assistant":
                 close, tail = self._close(tail)
                 text += close
                 spans.append((start, stop, len(text)))
             text += tail
-        chat = self._tokenize(text, spans)
-        if image is not None:
-            chat = self._expand(chat, image)
+        chat = self._expand(self._tokenize(text, spans), images)
         if self.context is not None and len(chat.ids) > self.context:
-            raise LVLMError(
-                f"{self.name}: a conversation of {len(chat.ids)} tokens ({image.count if image else 0} of them the "
-                f"image's) is longer than the model's context of {self.context}: {turns[0].text[:60]!r}"
+            raise ConversationError(
+                f"{self.name}: a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
+                f"them the image's) is longer than the model's context of {self.context}: {turns[0].text[:60]!r}"
             )
         return chat
 
-    def _expand(self, chat: EncodedChat, image: ImageTokens) -> EncodedChat:
+    def _lay_out(self, turns: Sequence[Turn], images: int) -> list[tuple[str, list[str | None]]]:
+        """Each turn's role and pieces: texts without control tokens, and None where an image stands.
+
+        Raises:
+            ConversationError: if the turns have places for another number of images, or an answer has one.
+        """
+        places = [turn.images if images else () for turn in turns]
+        if images and not any(places):
+            first = next((number for number, turn in enumerate(turns) if turn.role == "user"), 0)
+            places[first] = (0,) * images
+        if sum(map(len, places)) != images:
+            raise ConversationError(f"{sum(map(len, places))} places for {images} images")
+        laid = [(str(turn.role), self._pieces(turn.text, own)) for turn, own in zip(turns, places, strict=True)]
+        if any(role == "assistant" and len(pieces) > 1 for role, pieces in laid):
+            raise ConversationError("an image inside of an answer cannot be read")
+        return laid
+
+    def _pieces(self, text: str, places: Sequence[int]) -> list[str | None]:
+        """A turn's text cut at its images; blanks go at its ends and beside images that stand there."""
+        if not places:
+            return [self._clean(text).strip()]
+        bounds = [0, *places, len(text)]
+        cut = [self._clean(text[start:stop]) for start, stop in pairwise(bounds)]
+        said = [number for number, piece in enumerate(cut) if piece.strip()] or [0]
+        cut[said[0]] = cut[said[0]].lstrip()
+        cut[said[-1]] = cut[said[-1]].rstrip()
+        pieces = list[str | None]()
+        for number, piece in enumerate(cut):
+            pieces += [None] if number else []
+            pieces += [piece] if piece and said[0] <= number <= said[-1] else []
+        return pieces
+
+    def _put_images(self, tails: tuple[str, ...], images: Sequence[ImageTokens]) -> tuple[str, ...]:
+        """What the template writes, with each image's own text for its placeholder."""
+        if not images:
+            return tails
+        waiting = iter(images)
+        placeholder = re.compile(re.escape(self.images.placeholder))
+        return tuple(placeholder.sub(lambda _: next(waiting).text, tail) for tail in tails)
+
+    def _expand(self, chat: EncodedChat, images: Sequence[ImageTokens]) -> EncodedChat:
         """Each run of image tokens in its length."""
-        if chat.ids.count(self.images.token) != len(image.runs):
+        if not images:
+            return chat
+        runs = [length for image in images for length in image.runs]
+        if chat.ids.count(self.images.token) != len(runs):
             raise LVLMError(
                 f"{self.name}: {chat.ids.count(self.images.token)} runs of image tokens in the prompt, "
-                f"{len(image.runs)} by the processor"
+                f"{len(runs)} by the processor"
             )
-        runs = iter(image.runs)
-        repeats = [next(runs) if token == self.images.token else 1 for token in chat.ids]
+        waiting = iter(runs)
+        repeats = [next(waiting) if token == self.images.token else 1 for token in chat.ids]
 
         def spread(values: Sequence[_T]) -> tuple[_T, ...]:
             return tuple(value for value, n in zip(values, repeats, strict=True) for _ in range(n))
 
         return EncodedChat(spread(chat.ids), spread(chat.answer), spread(chat.target))
 
-    def _render(self, roles: tuple[str, ...], image: bool) -> tuple[str, ...]:
-        """What the template writes before, between and after the texts of turns with these roles."""
-        messages, waiting = list[dict[str, Any]](), image
-        for number, role in enumerate(roles):
-            content = [{"type": "text", "text": _MARK.format(number)}]
-            if waiting and role == "user":
-                content, waiting = [{"type": "image"}, *content], False
-            messages.append({"role": role, "content": content})
+    def _render(self, pattern: _Pattern) -> tuple[str, ...]:
+        """What the template writes before, between and after the texts of turns of this pattern."""
+        marks = (_MARK.format(number) for number in count())
+        messages = [
+            {
+                "role": role,
+                "content": [
+                    {"type": "image"} if piece == "i" else {"type": "text", "text": next(marks)} for piece in pieces
+                ],
+            }
+            for role, pieces in pattern
+        ]
+        images = sum(pieces.count("i") for _, pieces in pattern)
         try:
             text = self.processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=roles[-1] != "assistant"
+                messages, tokenize=False, add_generation_prompt=pattern[-1][0] != "assistant"
             )
         except (TemplateError, ValueError, TypeError, IndexError, KeyError) as error:
-            missing = "" if image else " without an image, which S(I2C) compares with (no text-only mode)"
-            raise LVLMError(f"{self.name}: the chat template refuses a conversation{missing}: {error}") from error
+            missing = "" if images else " without an image, which S(I2C) compares with (no text-only mode)"
+            raise self._refusal(pattern, f"the chat template refuses a conversation{missing}: {error}") from error
         found = text.count(self.images.placeholder)
-        if found != image:
-            raise LVLMError(f"{self.name}: the chat template writes {found} image placeholders for {int(image)} images")
+        if found != images:
+            raise self._refusal(pattern, f"the chat template writes {found} image placeholders for {images} images")
         pieces = _MARKS.split(text)
-        if pieces[1::2] != [str(number) for number in range(len(roles))]:
-            raise LVLMError(f"{self.name}: the chat template does not write every turn once and in order")
+        if pieces[1::2] != [str(number) for number in range(sum(own.count("t") for _, own in pattern))]:
+            raise self._refusal(pattern, "the chat template does not write every turn once and in order")
         return tuple(pieces[0::2])
+
+    def _refusal(self, pattern: _Pattern, reason: str) -> LVLMError:
+        """Of the model, where the plainest conversation is refused; else of this kind of conversation alone."""
+        plainest = [pieces.strip("i") for _, pieces in pattern] in (["t"], ["t", "t"])
+        kind = LVLMError if plainest and sum(own.count("i") for _, own in pattern) <= 1 else ConversationError
+        return kind(f"{self.name}: {reason}")
 
     def _clean(self, text: str) -> str:
         """A turn's text without control tokens: what somebody wrote must not end a turn or add an image."""
         before = None
         while before != text:  # what is left around a removed token may be one itself
             before, text = text, self._special_pattern.sub("", text)
-        return text.strip()
+        return text
 
     def _close(self, tail: str) -> tuple[str, str]:
         """Split what follows an answer into its end of turn and the rest; templates without one get EOS."""

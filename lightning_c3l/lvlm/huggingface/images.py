@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import ImageError, LVLMError
+from lightning_c3l.lvlm.base import ConversationError, ImageError, LVLMError
 
 Pixels = dict[str, Tensor]
 
@@ -135,6 +135,23 @@ class ImageEncoder:
             yield
         finally:
             self._remembered = outer
+
+    def require_apart(self, images: Sequence[Image]) -> None:
+        """Refuse several images of one conversation where the processor makes less of each than of one alone.
+
+        LLaVA-OneVision leaves out the tiles of images that come together; features of each alone would not be its own.
+
+        Raises:
+            ConversationError: if it does.
+        """
+        if len(images) < 2:
+            return
+        together = self.processor(text=[self.placeholder * len(images)], images=[list(images)], return_tensors="pt")
+        alone = sum(one.count for one in self.encode(images)[0])
+        if int((together["input_ids"] == self.token).sum()) != alone:
+            raise ConversationError(
+                f"{self.name}: reads several images of one conversation in another way than one alone, not supported here"
+            )
 
     @torch.no_grad()
     def see(self, model: Any, images: Sequence[Image]) -> list[Seen]:

@@ -12,15 +12,16 @@ from peft import PeftModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from lightning_c3l.conversations import Conversation
 from lightning_c3l.lvlm.base import (
     Anchor,
     AnswerTokens,
+    Chats,
     Context,
     GroupBatch,
     GroupStates,
     ImageError,
     LVLMError,
+    Pictures,
     Sampling,
 )
 from lightning_c3l.lvlm.huggingface import groups
@@ -33,7 +34,7 @@ from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import score_answers
 from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
-from lightning_c3l.samples import GroupSample
+from lightning_c3l.samples import GroupSample, TuningSample
 
 
 class HuggingFaceLVLM:
@@ -170,12 +171,12 @@ class HuggingFaceLVLM:
 
     def score(
         self,
-        images: Sequence[Image],
-        pairs: Sequence[Sequence[tuple[str, str]]],
-        shuffled: Sequence[Image] | None = None,
+        images: Sequence[Pictures],
+        chats: Sequence[Chats],
+        shuffled: Sequence[Pictures] | None = None,
     ) -> AnswerTokens:
-        """Token statistics of all (question, answer) pairs of all images, image by image."""
-        return score_answers(self.decoder, self.encoder, images, pairs, shuffled)
+        """Token statistics of every turn of the assistant; see `LVLM.score`."""
+        return score_answers(self.decoder, self.encoder, images, chats, shuffled)
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
@@ -185,7 +186,7 @@ class HuggingFaceLVLM:
         """One forward over a batch of groups, with gradients."""
         return groups.group_states(self.decoder, batch, anchor, context)
 
-    def encode_conversations(self, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
+    def encode_conversations(self, samples: Sequence[TuningSample]) -> TuningBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""
         return encode_conversations(self.encoder, samples)
 

@@ -6,16 +6,14 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.i2c import log_kl
-from lightning_c3l.lvlm.base import AnswerTokens, Branches
+from lightning_c3l.lvlm.base import AnswerTokens, Branches, Chats, Pictures
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, predicting_states
 from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
 from lightning_c3l.lvlm.huggingface.images import ImageTokens, Seen
 
-Pairs = Sequence[Sequence[tuple[str, str]]]
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22
 # prompts without image are shared where that leaves out so many tokens, as a share of those that remain
@@ -26,17 +24,17 @@ _WORTH_SHARING = 0.15
 def score_answers(
     decoder: Decoder,
     encoder: ChatEncoder,
-    images: Sequence[Image],
-    pairs: Pairs,
-    shuffled: Sequence[Image] | None = None,
+    images: Sequence[Pictures],
+    chats: Sequence[Chats],
+    shuffled: Sequence[Pictures] | None = None,
 ) -> AnswerTokens:
-    """Statistics of every pair of every image; see `AnswerTokens`."""
-    seen, tokens, lengths = _states(decoder, encoder, pairs, encoder.images.see(decoder.model, images))
-    blind, _, _ = _states(decoder, encoder, pairs, None)
+    """Statistics of every answer of every conversation; see `AnswerTokens`."""
+    seen, tokens, lengths = _states(decoder, encoder, chats, _see(decoder, encoder, images))
+    blind, _, _ = _states(decoder, encoder, chats, None)
     logp, logq, kl = _statistics(decoder, seen, blind, tokens)
     other = None
     if shuffled is not None:
-        states, _, _ = _states(decoder, encoder, pairs, encoder.images.see(decoder.model, shuffled))
+        states, _, _ = _states(decoder, encoder, chats, _see(decoder, encoder, shuffled))
         other = _log_probabilities(decoder, states, tokens)
     mask = pad_mask(lengths).to(tokens.device)
     return AnswerTokens(
@@ -48,26 +46,61 @@ def score_answers(
     )
 
 
+def _see(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Pictures]) -> list[list[Seen]]:
+    """The images of each set after the tower."""
+    for own in images:
+        encoder.images.require_apart(own)
+    seen = iter(encoder.images.see(decoder.model, [image for own in images for image in own]))
+    return [[next(seen) for _ in own] for own in images]
+
+
 def _states(
-    decoder: Decoder, encoder: ChatEncoder, pairs: Pairs, seen: Sequence[Seen] | None
+    decoder: Decoder, encoder: ChatEncoder, chats: Sequence[Chats], seen: Sequence[Sequence[Seen]] | None
 ) -> tuple[Tensor, Tensor, list[int]]:
     """States [M, H] that predict the answers' M tokens, those tokens, and the number of tokens of each answer."""
-    device = decoder.model.device
-    rows = _rows(encoder, pairs, None if seen is None else [one.tokens for one in seen])
-    ids, mask, branches = split_trunks(encoder, rows, len(pairs))
-    ids, mask, branches = ids.to(device), mask.to(device), branches.to(device)
-    if seen is not None:
-        grid = {name: torch.cat([one.grid[name] for one in seen]).to(device) for name in seen[0].grid}
-        trunk = Prompts(ids, mask, torch.cat([one.features for one in seen]), grid)
-        _, hidden = decoder.shared(trunk, branches)
-    elif _pays(mask, branches):
-        # the shared part is a few sentences: one pass is cheaper than two
-        _, hidden = decoder.shared(Prompts(ids, mask, None, {}), branches, joined=True)
-    else:
-        branches = rows.tensors([0] * len(rows.chats)).to(device)
-        hidden, _ = decoder.whole_rows(Prompts(branches.ids, branches.mask, None, {}))
+    rows = _rows(encoder, chats, seen)
+    lengths = [length for chat in rows.chats for length in chat.answer_lengths]
+    can_share = len(rows.chats) > len(chats) and _begins_with_images(encoder, rows)
+    behind = _shared(decoder, encoder, rows, seen) if can_share else None
+    branches, hidden = behind or _whole(decoder, rows, seen)
     tokens = branches.ids[branches.text]
-    return predicting_states(hidden, branches.text), tokens, branches.text.sum(1).tolist()
+    return predicting_states(hidden, branches.text), tokens, lengths
+
+
+def _whole(decoder: Decoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | None) -> tuple[Branches, Tensor]:
+    """Every row from its beginning, and its hidden states."""
+    branches = rows.tensors([0] * len(rows.chats)).to(decoder.model.device)
+    own = None if seen is None else [one for owner in rows.owner for one in seen[owner]]
+    return branches, decoder.whole_rows(_prompts(branches.ids, branches.mask, own))[0]
+
+
+def _begins_with_images(encoder: ChatEncoder, rows: BranchList) -> bool:
+    """Whether all images stand before all answers, in what the rows of one set of images can share."""
+    token = encoder.images.token
+    return not any(token in chat.ids[chat.answer.index(True) :] for chat in rows.chats if True in chat.answer)
+
+
+def _shared(
+    decoder: Decoder, encoder: ChatEncoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | None
+) -> tuple[Branches, Tensor] | None:
+    """Rows behind their common beginnings, and their hidden states; none where that does not pay."""
+    device = decoder.model.device
+    ids, mask, branches = split_trunks(encoder, rows, max(rows.owner) + 1)
+    ids, mask, branches = ids.to(device), mask.to(device), branches.to(device)
+    if seen is None and not _pays(mask, branches):
+        return None
+    trunk = _prompts(ids, mask, None if seen is None else [one for own in seen for one in own])
+    # without images the shared part is a few sentences: one pass is cheaper than two
+    _, hidden = decoder.shared(trunk, branches, joined=seen is None)
+    return branches, hidden
+
+
+def _prompts(ids: Tensor, mask: Tensor, seen: Sequence[Seen] | None) -> Prompts:
+    """Rows with the features of their images, in the order of the rows."""
+    if not seen:
+        return Prompts(ids, mask, None, {})
+    grid = {name: torch.cat([one.grid[name] for one in seen]).to(ids.device) for name in seen[0].grid}
+    return Prompts(ids, mask, torch.cat([one.features for one in seen]), grid)
 
 
 def _pays(trunk: Tensor, branches: Branches) -> bool:
@@ -76,12 +109,12 @@ def _pays(trunk: Tensor, branches: Branches) -> bool:
     return bool(saved > _WORTH_SHARING * branches.mask.sum())
 
 
-def _rows(encoder: ChatEncoder, pairs: Pairs, images: Sequence[ImageTokens] | None) -> BranchList:
+def _rows(encoder: ChatEncoder, chats: Sequence[Chats], seen: Sequence[Sequence[Seen]] | None) -> BranchList:
     rows = BranchList()
-    for number, own in enumerate(pairs):
-        image = None if images is None else images[number]
-        for k, (question, answer) in enumerate(own):
-            rows.add(encoder.encode((Turn("user", question), Turn("assistant", answer)), image), number, k)
+    for number, own in enumerate(chats):
+        images = None if seen is None else [one.tokens for one in seen[number]]
+        for k, chat in enumerate(own):
+            rows.add(encoder.encode(chat, images), number, k)
     return rows
 
 

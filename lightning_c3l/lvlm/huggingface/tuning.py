@@ -7,12 +7,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.conversations import Conversation
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of
+from lightning_c3l.samples import TuningSample
 
 
 # not frozen: Lightning's half precisions convert batches field by field, and refuse frozen ones
@@ -24,7 +24,7 @@ class TuningBatch:
         ids: tokens, [B, L].
         mask: True at tokens, [B, L].
         target: True at the assistant's tokens and its ends of turn, [B, L].
-        pixels: pixel tensors of the rows that have an image, in their order; empty where none has.
+        pixels: pixel tensors of the rows' images, in their order; empty where there are none.
     """
 
     ids: Tensor
@@ -38,18 +38,21 @@ class TuningBatch:
         return TuningBatch(self.ids.to(device), self.mask.to(device), self.target.to(device), pixels)
 
 
-def encode_conversations(encoder: ChatEncoder, samples: Sequence[tuple[Conversation, Image | None]]) -> TuningBatch:
-    """Encode a batch of records; rows with and without image may be mixed.
+def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) -> TuningBatch:
+    """Encode a batch of records; rows without image, with one and with several may be mixed.
 
     Raises:
         LVLMError: if a record has no supervised token; the message names it.
     """
-    images = [image for _, image in samples if image is not None]
+    seen = [_pictures(pictures) for _, pictures in samples]
+    for own in seen:
+        encoder.images.require_apart(own)
+    images = [image for own in seen for image in own]
     tokens, pixels = encoder.images.encode(images) if images else ([], {})
     waiting = iter(tokens)
     chats = []
-    for conversation, image in samples:
-        chat = encoder.encode(conversation.turns, None if image is None else next(waiting))
+    for (conversation, _), own in zip(samples, seen, strict=True):
+        chat = encoder.encode(conversation.turns, [next(waiting) for _ in own])
         if not any(chat.answer):  # the target alone would count the end of an empty turn
             raise LVLMError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
         chats.append(chat)
@@ -59,6 +62,12 @@ def encode_conversations(encoder: ChatEncoder, samples: Sequence[tuple[Conversat
         target=pad([chat.target for chat in chats]),
         pixels=pixels,
     )
+
+
+def _pictures(pictures: Image | Sequence[Image] | None) -> Sequence[Image]:
+    if pictures is None:
+        return ()
+    return (pictures,) if isinstance(pictures, Image) else pictures
 
 
 def conversation_logp(decoder: Decoder, batch: TuningBatch) -> Tensor:

@@ -12,6 +12,7 @@ from transformers import LlavaForConditionalGeneration
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.adapters import target_pattern
+from lightning_c3l.scoring import score_pairs
 from tests.tiny import awaken_adapter, load_tiny, model_inputs, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
@@ -169,9 +170,9 @@ def test_saved_adapter_loads_with_peft_alone(tiny_checkpoint: Path, tmp_path: Pa
     base = LlavaForConditionalGeneration.from_pretrained(tiny_checkpoint)
     other = load_tiny(tiny_checkpoint, None)
     other._network = PeftModel.from_pretrained(base, str(tmp_path)).eval()
-    mine, theirs = (one.score(pictures(1), PAIRS) for one in (lvlm, other))
+    mine, theirs = (score_pairs(one, pictures(1), PAIRS) for one in (lvlm, other))
     torch.testing.assert_close(theirs.logp, mine.logp, atol=1e-5, rtol=1e-5)
-    plain = load_tiny(tiny_checkpoint, None).score(pictures(1), PAIRS)
+    plain = score_pairs(load_tiny(tiny_checkpoint, None), pictures(1), PAIRS)
     assert float((plain.logp - mine.logp).abs().max()) > 0.1
     assert sum(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 200_000
 

@@ -8,6 +8,7 @@ import torch
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.scoring import score_pairs
 from tests.tiny import SMALL_LORA, pictures
 
 
@@ -29,7 +30,7 @@ def test_logits_that_scoring_would_not_follow_are_refused(
     with pytest.raises(LVLMError, match=r"LlavaForConditionalGeneration computes its logits.*difference 0\.25"):
         lvlm.generate(pictures(1), ["Where?"], Sampling(1, 2), 0)
     with pytest.raises(LVLMError, match="not supported"):
-        lvlm.score(pictures(1), [[("Where?", "here")]])
+        score_pairs(lvlm, pictures(1), [[("Where?", "here")]])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.scoring import score_pairs
 from tests.tiny import load_tiny, pictures, plain
 
 GREEDY = Sampling(samples=1, max_new_tokens=4, temperature=0.0)
@@ -41,7 +42,7 @@ def work(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     """Write about two pictures and score with both, each several times."""
     one, other = images
     lvlm.generate([one, other, one], ["Where?"] * 3, GREEDY, 0, batch_size=1)
-    lvlm.score([other, one], [[("Where?", "here")]] * 2, [one, other])
+    score_pairs(lvlm, [other, one], [[("Where?", "here")]] * 2, [one, other])
 
 
 def test_a_remembered_image_runs_through_the_tower_once(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +69,12 @@ def test_a_tower_that_is_trained_is_not_remembered(
     with lvlm.remembering(), tower(lvlm, monkeypatch) as seen:
         work(lvlm, [image, other])
         assert sum(seen) == 7
-        before = lvlm.score([image], [[("Where?", "here")]]).logp
+        before = score_pairs(lvlm, [image], [[("Where?", "here")]]).logp
         with torch.no_grad():
             for name, parameter in lvlm.network.named_parameters():
                 if parameter.requires_grad and "vision_tower" in name:
                     parameter.mul_(3.0)
-        after = lvlm.score([image], [[("Where?", "here")]])
+        after = score_pairs(lvlm, [image], [[("Where?", "here")]])
     assert float((after.logp - before).abs().max()) > 1e-3
     expected = plain(lvlm, "Where?", "here", image).logp().detach()
     torch.testing.assert_close(after.logp[after.mask], expected, atol=1e-4, rtol=1e-4)

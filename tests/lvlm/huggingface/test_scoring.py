@@ -12,6 +12,7 @@ from lightning_c3l.lvlm.base import AnswerTokens, Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.scoring import _positions
+from lightning_c3l.scoring import score_pairs
 from tests.tiny import load_tiny, pictures, plain
 
 PAIRS = [
@@ -35,7 +36,7 @@ def images() -> list[Image]:
 
 @pytest.fixture(scope="module")
 def scored(lvlm: HuggingFaceLVLM, images: list[Image]) -> AnswerTokens:
-    return lvlm.score(images, PAIRS, shuffled=images[1:] + images[:1])
+    return score_pairs(lvlm, images, PAIRS, shuffled=images[1:] + images[:1])
 
 
 def rows(tokens: AnswerTokens, name: str) -> Iterator[torch.Tensor]:
@@ -96,7 +97,7 @@ def test_neighbours_and_padding_change_nothing(
     row = 0
     for number, own in enumerate(PAIRS):
         for pair in own:
-            alone = lvlm.score([images[number]], [[pair]], [partners[number]])
+            alone = score_pairs(lvlm, [images[number]], [[pair]], [partners[number]])
             assert alone.logp.shape[0] == 1
             for name in ("logp", "logq", "kl", "logp_shuffled"):
                 torch.testing.assert_close(next(rows(alone, name)), list(rows(scored, name))[row], **TOLERANCE)
@@ -104,7 +105,7 @@ def test_neighbours_and_padding_change_nothing(
 
 
 def test_order_of_images_is_kept(lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens) -> None:
-    turned = lvlm.score(images[::-1], PAIRS[::-1])
+    turned = score_pairs(lvlm, images[::-1], PAIRS[::-1])
     order = [number for wanted in (2, 1, 0) for number, (image, _, _) in enumerate(FLAT) if image == wanted]
     expected = [list(rows(scored, "logp"))[number] for number in order]
     for one, other in zip(rows(turned, "logp"), expected, strict=True):
@@ -124,7 +125,7 @@ def test_blocks_of_positions_are_put_together(
         return logits(self, hidden)
 
     monkeypatch.setattr(Decoder, "logits", watched)
-    again = lvlm.score(images, PAIRS, images[1:] + images[:1])
+    again = score_pairs(lvlm, images, PAIRS, images[1:] + images[:1])
     count = int(scored.mask.sum())
     assert count > 32
     assert sum(sizes) == 3 * count  # with the image, without, with the other one
@@ -145,7 +146,7 @@ def test_prompts_without_image_are_shared_or_not(
         return whole(self, trunk, branches, joined)
 
     monkeypatch.setattr(Decoder, "shared", watched)
-    again = lvlm.score(images, PAIRS)
+    again = score_pairs(lvlm, images, PAIRS)
     assert any(shared) == (worth < 0)
     for name in ("logp", "logq", "kl"):
         torch.testing.assert_close(getattr(again, name), getattr(scored, name), **TOLERANCE)
@@ -164,13 +165,13 @@ def test_positions_held_at_once(
 def test_one_question_with_many_answers_shares_its_prompt(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     question = "What color are the rings?"
     answers = ["red", "red and blue", "green"]
-    tokens = lvlm.score(images[:1], [[(question, answer) for answer in answers]])
+    tokens = score_pairs(lvlm, images[:1], [[(question, answer) for answer in answers]])
     for values, answer in zip(rows(tokens, "logp"), answers, strict=True):
         torch.testing.assert_close(values, plain(lvlm, question, answer, images[0]).logp().detach(), **TOLERANCE)
 
 
 def test_an_answer_without_tokens_has_an_empty_mask(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
-    tokens = lvlm.score(images[:1], [[("What?", "</s>"), ("What?", "red")]])
+    tokens = score_pairs(lvlm, images[:1], [[("What?", "</s>"), ("What?", "red")]])
     assert tokens.mask.dtype == torch.bool
     assert tokens.mask.sum(1).tolist() == [0, 1]
 

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.scoring import score_pairs
 from tests.families.samples import GREEDY, PAIRS, PROMPTS, group_samples
 from tests.tiny import load_tiny
 
 USES = {
-    "score": lambda lvlm, images: lvlm.score(images[1:2], PAIRS[:1]),
+    "score": lambda lvlm, images: score_pairs(lvlm, images[1:2], PAIRS[:1]),
     "generate": lambda lvlm, images: lvlm.generate(images[1:2], PROMPTS[:1], GREEDY, 0),
     "train": lambda lvlm, images: lvlm.group_states(
         lvlm.encode_groups(group_samples(images)[:1], "prompt", "image"), "prompt", "image"
@@ -60,7 +61,7 @@ def test_a_template_that_wants_an_image_is_refused(checkpoint: Path, images: lis
     )
     template.write_text(wanting + template.read_text())
     with pytest.raises(LVLMError, match="without an image") as caught:
-        load_tiny(folder).score(images[:1], PAIRS[:1])
+        score_pairs(load_tiny(folder), images[:1], PAIRS[:1])
     assert str(caught.value).startswith(f"{folder}: ")
     assert "an image is needed" in str(caught.value)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.scoring import score_pairs
 from tests.families.reference import Reference
 from tests.families.samples import CLOSE, PAIRS
 
@@ -15,7 +16,7 @@ FLAT = [(number, question, answer) for number, own in enumerate(PAIRS) for quest
 
 @pytest.fixture(scope="session")
 def scored(lvlm: HuggingFaceLVLM, images: list[Image]) -> AnswerTokens:
-    return lvlm.score(images[:3], PAIRS, shuffled=images[1:4])
+    return score_pairs(lvlm, images[:3], PAIRS, shuffled=images[1:4])
 
 
 def rows(tokens: AnswerTokens, column: str) -> list[Tensor]:

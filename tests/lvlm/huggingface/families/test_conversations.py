@@ -1,0 +1,143 @@
+"""Scores of long conversations, and of several images, against one plain forward of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from lightning_c3l.conversations import Conversation, Turn
+from lightning_c3l.lvlm.base import ConversationError
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from tests.families.reference import Reference
+from tests.families.samples import CLOSE
+
+LONG = (
+    Turn("user", "What color are the rings?"),
+    Turn("assistant", "red"),
+    Turn("user", "Where are they, then?"),
+    Turn("assistant", "Top left, word by word. 🙂"),
+    Turn("user", "How many?"),
+    Turn("assistant", "four"),
+)
+SHORT = LONG[4:]
+TWO = (
+    Turn("user", "Which of the two is red?", (0, 0)),
+    Turn("assistant", "the second"),
+    Turn("user", "Why so?"),
+    Turn("assistant", "there are rings"),
+)
+LATER = (
+    Turn("user", "Where?", (0,)),
+    Turn("assistant", "top left"),
+    Turn("user", "And here?", (0,)),
+    Turn("assistant", "red"),
+)
+
+
+def as_messages(turns: Sequence[Turn], images: Sequence[Image]) -> list[dict[str, Any]]:
+    """Content lists; what stands in these conversations stands at the beginning of a turn."""
+    waiting = iter(images)
+    out = list[dict[str, Any]]()
+    for number, turn in enumerate(turns):
+        count = len(turn.images) or (len(images) if number == 0 and not any(t.images for t in turns) else 0)
+        pictures = [{"type": "image", "image": next(waiting)} for _ in range(count if images else 0)]
+        out.append({"role": turn.role, "content": [*pictures, {"type": "text", "text": turn.text}]})
+    return out
+
+
+@torch.no_grad()
+def forward(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) -> tuple[Tensor, Tensor]:
+    """Tokens of the whole conversation, and the log-probabilities of whatever follows each, in one plain forward."""
+    processor, family = reference.processor, reference.family
+    text = processor.apply_chat_template(as_messages(turns, images), tokenize=False)
+    for turn in turns:
+        if not family.closes and turn.role == "assistant":
+            text = text.replace(f"ASSISTANT: {turn.text} ", f"ASSISTANT: {turn.text}{family.end}")
+    bos = processor.tokenizer.bos_token
+    options = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
+    if images:
+        inputs = processor(text=[text], images=[list(images)], **options)
+    else:
+        inputs = processor.tokenizer(text, **options)
+    return inputs["input_ids"][0], reference.model(**inputs).logits[0].log_softmax(-1)
+
+
+def alone(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) -> list[Tensor]:
+    """Log-probabilities of the tokens of each answer."""
+    ids, table = forward(reference, turns, images)
+    out, end, tokenizer = list[Tensor](), 0, reference.processor.tokenizer
+    decode, closing = tokenizer.decode, tokenizer.convert_tokens_to_ids(reference.family.end)
+    ends = [n for n, token in enumerate(ids.tolist()) if token == closing]
+    for turn in turns:
+        if turn.role != "assistant":
+            continue
+        # the end of turn before which the answer stands, and the last token from which on it does
+        end = next(n for n in ends if n > end and decode(ids[:n]).strip().endswith(turn.text))
+        start = max(n for n in range(end) if decode(ids[n:end]).strip() == turn.text)
+        out.append(table[range(start - 1, end - 1), ids[start:end]])
+    return out
+
+
+@pytest.mark.parametrize(
+    ("contexts", "chats"),
+    [
+        ([[0]], [[LONG]]),
+        ([[1], [2]], [[LONG, SHORT], [SHORT]]),
+        ([[1], [2]], [[SHORT], [LONG]]),
+        ([[0, 1], [2]], [[TWO], [LONG]]),
+        ([[1, 0]], [[TWO, TWO[:2]]]),
+        ([[1, 2]], [[LATER]]),
+        ([[2, 0], [1]], [[LATER, TWO], [SHORT, LONG]]),
+    ],
+    ids=["long", "shared", "one each", "two images", "two images shared", "later image", "all at once"],
+)
+def test_every_answer_as_in_a_plain_forward(
+    name: str,
+    lvlm: HuggingFaceLVLM,
+    reference: Reference,
+    images: list[Image],
+    contexts: list[list[int]],
+    chats: list[list[tuple[Turn, ...]]],
+) -> None:
+    own = [[images[n] for n in context] for context in contexts]
+    other = [[images[n + 1] for n in context] for context in contexts]
+    if name == "llava-onevision" and max(map(len, own)) > 1:
+        with pytest.raises(ConversationError, match="several images"):
+            lvlm.score(own, chats, other)
+        return
+    tokens = lvlm.score(own, chats, other)
+    rows = iter(range(len(tokens.mask)))
+    for mine, theirs, same in zip(own, other, chats, strict=True):
+        for turns in same:
+            columns = [alone(reference, turns, pictures) for pictures in (mine, [], theirs)]
+            for logp, logq, shuffled in zip(*columns, strict=True):
+                row = next(rows)
+                mask = tokens.mask[row]
+                torch.testing.assert_close(tokens.logp[row][mask], logp, **CLOSE)
+                torch.testing.assert_close(tokens.logq[row][mask], logq, **CLOSE)
+                assert tokens.logp_shuffled is not None
+                torch.testing.assert_close(tokens.logp_shuffled[row][mask], shuffled, **CLOSE)
+    assert next(rows, None) is None
+
+
+@torch.no_grad()
+def test_records_of_several_images_in_training(
+    name: str, lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image]
+) -> None:
+    chats = [(TWO, images[:2]), (LONG, []), (LATER, images[1:3]), (SHORT, images[2:3])]
+    records = [(Conversation("r", None, turns), pictures) for turns, pictures in chats]
+    if name == "llava-onevision":
+        with pytest.raises(ConversationError, match="several images"):
+            lvlm.encode_conversations(records)
+        return
+    batch = lvlm.encode_conversations(records)
+    found = lvlm.conversation_logp(batch)
+    for row, (turns, pictures) in enumerate(chats):
+        ids, table = forward(reference, turns, pictures)
+        assert batch.ids[row][batch.mask[row]].tolist() == ids.tolist()
+        target = batch.target[row, 1 : len(ids)]
+        expected = table[:-1].gather(1, ids[1:, None])[:, 0][target]
+        torch.testing.assert_close(found[row][batch.target[row]], expected, **CLOSE)

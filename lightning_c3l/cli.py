@@ -1,10 +1,8 @@
 """The LightningCLI: `fit` and `predict` from experiment files."""
 
-import logging
 import os
 import re
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +20,7 @@ from callbacks.interruption import Interruption
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.writer_comparison import WriterComparison
+from lightning_c3l.quiet import quieten
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,
@@ -139,18 +138,6 @@ def run_folder(run: Any, checkpoint: str | None) -> Path:
 def command_line() -> list[str]:
     """The words of this command, as they can be typed again."""
     return ["python", "-m", "lightning_c3l", *sys.argv[1:]]
-
-
-def quieten() -> None:
-    """Leave out what users can do nothing about."""
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft asks transformers the old way
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")  # lightning and torch 2.13
-    # few batches a round, no workers needed for small pictures, and a run folder that already holds config.yaml
-    for words in ("does not have many workers", "Experiment logs directory", "smaller than the logging interval"):
-        warnings.filterwarnings("ignore", message=f".*{words}.*")
-    # bars for loading and saving that flash by, and advertisements for other packages
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
 
 
 def run_trainer(arguments: list[str] | None = None) -> C3LCLI:

@@ -1,7 +1,7 @@
 """What the datamodule hands to the module's `encode`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from PIL.Image import Image
 
@@ -32,3 +32,42 @@ class GroupSample:
     answer: str
     description: str = ""
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class ScoringItem:
+    """A record of an instruction-tuning set that is to be scored.
+
+    Attributes:
+        number: its place in the set, from 1.
+        answers: places of the assistant's messages among its messages.
+        conversation: None where it cannot be scored.
+        images: keys of its pictures.
+        reason: why it cannot be scored.
+    """
+
+    number: int
+    answers: tuple[int, ...]
+    conversation: Conversation | None
+    images: tuple[str, ...] = ()
+    reason: str = ""
+
+    def without(self, unusable: Mapping[str, str]) -> "ScoringItem":
+        """The same record; where one of these pictures (with reasons) is its own, it cannot be scored."""
+        for place, key in enumerate(self.images, start=1):
+            if self.conversation is not None and key in unusable:
+                return replace(self, conversation=None, reason=f"image {place}: {unusable[key]}")
+        return self
+
+
+class ScoringChunk:
+    """Neighbours in a set, with their pictures. A plain object: Lightning walks into dataclasses and lists.
+
+    Args:
+        number: its place among the chunks.
+        items: the records.
+        pictures: by key.
+    """
+
+    def __init__(self, number: int, items: Sequence[ScoringItem], pictures: dict[str, Image]) -> None:
+        self.number, self.items, self.pictures = number, items, pictures

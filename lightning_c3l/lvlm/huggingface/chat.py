@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, groupby, pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jinja2 import TemplateError
 

@@ -150,7 +150,7 @@ class ImageEncoder:
         alone = sum(one.count for one in self.encode(images)[0])
         if int((together["input_ids"] == self.token).sum()) != alone:
             raise ConversationError(
-                f"{self.name}: reads several images of one conversation in another way than one alone, not supported here"
+                f"{self.name}: reads several images of one conversation in another way than one alone; not supported"
             )
 
     @torch.no_grad()

@@ -87,6 +87,11 @@ class HuggingFaceLVLM:
         return HuggingFaceLVLM(*self._options)
 
     @property
+    def template(self) -> str:
+        """The chat template that prompts are written with."""
+        return str(self.processor.chat_template)
+
+    @property
     def saved_as(self) -> str:
         """Name of the folder that `save` fits: adapters, or a whole model."""
         return "adapter" if isinstance(self._network, PeftModel) else "model"

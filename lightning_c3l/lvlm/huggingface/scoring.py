@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.i2c import log_kl
@@ -12,7 +11,7 @@ from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, predicting_states
 from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
-from lightning_c3l.lvlm.huggingface.images import ImageTokens, Seen
+from lightning_c3l.lvlm.huggingface.images import Seen
 
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22

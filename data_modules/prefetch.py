@@ -1,0 +1,55 @@
+"""The next item of an iterator made while the last one is still in use."""
+
+from collections.abc import Iterable, Iterator
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar, cast
+
+_T = TypeVar("_T")
+_END = object()
+
+
+def prefetched(items: Iterable[_T], ahead: int = 1) -> Iterator[_T]:
+    """The same items, `ahead` of them made in a thread before they are asked for.
+
+    An error of `items` is raised where its item would have come. Leaving the iterator early stops the thread, and
+    closes `items` in it.
+    """
+    made: Queue[Any] = Queue(maxsize=ahead)
+    left = Event()
+
+    def put(item: Any) -> bool:
+        while not left.is_set():
+            try:
+                made.put(item, timeout=0.1)
+                return True
+            except Full:
+                continue
+        return False
+
+    def work() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not put((item, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:  # also KeyboardInterrupt: whoever waits must not wait for ever
+            put((None, error))
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield cast(_T, item)
+    finally:
+        left.set()
+        thread.join()

@@ -1,0 +1,129 @@
+"""`score`: all readings of S(I2C) for every answer of an existing instruction-tuning set."""
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from rich.console import Console
+
+from data_modules.formats import count_records, layout
+from data_modules.formats.writers import WRITABLE
+from data_modules.scoring import CHUNK, ScoringDataModule
+from lightning_c3l.commands.scored_output import Scored, write_scored
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.parts import PartFiles
+from lightning_c3l.quiet import quieten
+from lightning_c3l.set_scoring import ScoringModule
+
+_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+def main(arguments: list[str]) -> int:
+    """Score every answer of a set: with its image, without, and with another one."""
+    options = _parser().parse_args(arguments)
+    options.images = options.images or _folder_of(options.source)
+    _check(options)
+    quieten()
+    lvlm = HuggingFaceLVLM(
+        options.model,
+        lora=None,
+        dtype=options.dtype,
+        keep_reference=False,
+        trust_remote_code=options.trust_remote_code,
+    )
+    parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
+    count = count_records(options.source)
+    made_with = _made_with(options, lvlm, count)
+    trainer = _trainer(options)
+    if options.restart and trainer.is_global_zero:
+        parts.remove()
+    parts.begin(made_with)
+    done = parts.done(count)
+    if trainer.is_global_zero and len(done):
+        print(f"going on: {len(done)} of {count} records are scored already", flush=True)
+    data = ScoringDataModule(options.source, options.images, done, options.workers, options.longest_side)
+    module = ScoringModule(lvlm, parts, options.batch_size, options.seed, not options.no_shuffle)
+    trainer.predict(module, datamodule=data, return_predictions=False)
+    if trainer.is_global_zero:
+        scored = Scored(options.source, options.out, options.images, parts, made_with, options.lossy)
+        Console().print(write_scored(scored))
+        parts.remove()
+        print(f"scored set in {options.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lightning_c3l score", description=main.__doc__)
+    parser.add_argument("source", metavar="IN", help="LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards")
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="the same records with their scores: .jsonl, .parquet ..."
+    )
+    parser.add_argument("--model", required=True, help="checkpoint folder, Hub name, or shipped:scenes")
+    parser.add_argument("--images", type=Path, help="folder that image paths are relative to; that of IN unless given")
+    parser.add_argument("--batch-size", type=int, default=4, help="pictures at once; halved where memory runs out")
+    parser.add_argument("--dtype", choices=[*_PRECISION], default="float32", help="precision of the weights")
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode pictures")
+    parser.add_argument("--longest-side", type=int, help="shrink larger pictures to so many pixels first")
+    parser.add_argument("--seed", type=int, default=0, help="which other image the control takes")
+    parser.add_argument("--no-shuffle", action="store_true", help="leave out the control with another image")
+    parser.add_argument("--restart", action="store_true", help="forget what an interrupted run has scored")
+    parser.add_argument("--lossy", action="store_true", help="write what OUT's format cannot hold as near as possible")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the checkpoint")
+    parser.add_argument("--accelerator", default="auto", help="as Lightning's Trainer takes it, like the next three")
+    parser.add_argument("--devices", default="auto", help="number of processes, or a list of devices")
+    parser.add_argument("--num-nodes", type=int, default=1)
+    parser.add_argument("--strategy", default="auto")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse before anything is loaded what could not be written in the end."""
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, not {options.batch_size}")
+    if options.out.resolve() == Path(options.source).resolve():
+        raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
+    if options.out.suffix.lower() not in WRITABLE:
+        raise ValueError(f"{options.out}: cannot be written; known are {', '.join(WRITABLE)}")
+
+
+def _folder_of(source: str) -> Path | None:
+    return Path(source).parent if Path(source).is_file() else None
+
+
+def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -> dict[str, Any]:
+    """What the rows depend on; a run goes on only where all of it is the same."""
+    file = Path(options.source)
+    return {
+        "set": options.source,
+        "bytes": file.stat().st_size if file.is_file() else None,
+        "records": count,
+        "format": layout(options.source).dialect,
+        "images": None if options.images is None else str(options.images),
+        "model": options.model,
+        "fingerprint": lvlm.fingerprint,
+        "prompt": hashlib.sha256(lvlm.template.encode()).hexdigest()[:16],
+        "dtype": options.dtype,
+        "longest_side": options.longest_side,
+        "seed": options.seed,
+        "shuffle": not options.no_shuffle,
+        "chunk": CHUNK,
+    }
+
+
+def _trainer(options: argparse.Namespace) -> Trainer:
+    devices = options.devices
+    return Trainer(
+        accelerator=options.accelerator,
+        devices=int(devices) if devices.lstrip("-").isdecimal() else devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=_PRECISION[options.dtype],
+        # chunks are shared out by the datamodule
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )

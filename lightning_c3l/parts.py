@@ -1,0 +1,131 @@
+"""Rows that several processes make of a numbered set: each appends to a file of its own, and nothing is made twice.
+
+Every process writes in ascending order and every run begins new files, so that the rows of all files can be merged in
+constant memory. A line without its end is what a killed process was writing; it does not count.
+"""
+
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from lightning_c3l.atomic import write_json_atomic
+
+Row = dict[str, Any]
+
+
+class PartFiles:
+    """The rows of one set, in a folder.
+
+    Args:
+        folder: created with the first row.
+        key: field of a row that holds its number in the set, from 1.
+    """
+
+    def __init__(self, folder: Path, key: str = "record") -> None:
+        self.folder, self.key = folder, key
+
+    def begin(self, made_with: Row) -> None:
+        """Start, or go on with what was begun with the same settings.
+
+        Raises:
+            ValueError: the rows that are there were made with other settings; names the first that differs.
+        """
+        manifest = self.folder / "manifest.json"
+        if manifest.is_file():
+            before = json.loads(manifest.read_text(encoding="utf-8"))
+            for name in {**before, **made_with}:
+                if before.get(name) != made_with.get(name):
+                    raise ValueError(
+                        f"{self.folder}: begun with {name} {before.get(name)!r}, now it is {made_with.get(name)!r}; "
+                        "give the same to go on, or --restart to begin again"
+                    )
+            return
+        write_json_atomic(manifest, made_with)
+
+    def writer(self, name: str) -> "PartWriter":
+        """A new file of this process."""
+        return PartWriter(self.folder / f"{name}-{uuid4().hex[:12]}.jsonl")
+
+    def done(self, count: int) -> "Done":
+        """Which of the numbers 1 to `count` have a row."""
+        found = Done(count)
+        for file in self._files():
+            for row in _rows(file):
+                found.add(int(row[self.key]))
+        return found
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in the order of their numbers, each number once."""
+        last = None
+        merged = heapq.merge(*map(_rows, self._files()), key=lambda row: int(row[self.key]))
+        for row in merged:
+            if row[self.key] != last:
+                yield row
+            last = row[self.key]
+
+    def remove(self) -> None:
+        """Take everything away: the manifest last, so that what is left of an interrupted removal is known."""
+        for file in [*self._files(), *self.folder.glob("manifest.json")]:
+            file.unlink()
+        if self.folder.is_dir():
+            self.folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+
+class PartWriter:
+    """Appends rows to one file, which appears with the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Hand rows over to the system at once.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb", buffering=0)
+        # as ASCII, so that any text can be written
+        data = b"".join(json.dumps(row, allow_nan=False).encode("ascii") + b"\n" for row in rows)
+        while data:  # an unbuffered file may take less
+            data = data[self._file.write(data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class Done:
+    """A set of numbers from 1 to `count`, a bit each."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self._bits = count, bytearray(count // 8 + 1)
+
+    def add(self, number: int) -> None:
+        """Put a number in; one beyond the end is passed over."""
+        if 1 <= number <= self.count:
+            self._bits[number >> 3] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        """Whether a number is in."""
+        return 1 <= number <= self.count and bool(self._bits[number >> 3] & 1 << (number & 7))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(byte.bit_count() for byte in self._bits)
+
+
+def _rows(file: Path) -> Iterator[Row]:
+    with file.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield json.loads(line)

@@ -4,7 +4,7 @@ SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow check demo demo-images scenes-base bench clean
+.PHONY: help install test test-slow check demo demo-images exp-easy-vqa scenes-base bench bench-data clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,11 +39,22 @@ demo-images:  ## the same on real pictures in a plain folder (easy-VQA), about 1
 	test -f $(EASY_VQA_BASE)/config.json || $(RUN) fit --config experiments/easy_vqa_base.yaml
 	$(RUN) fit --config experiments/demo_images.yaml --seed_everything $(SEED)
 
+EASY_VQA_ANSWERS := runs/easy-vqa-answers/version_0/model
+
+exp-easy-vqa:  ## score easy-VQA pairs, half of them about another picture: S(I2C) tells which became false
+	$(RUN) easy-vqa runs/easy-vqa --answers
+	test -f $(EASY_VQA_ANSWERS)/config.json || $(RUN) fit --config experiments/easy_vqa_answers.yaml
+	$(RUN) score --model $(EASY_VQA_ANSWERS) --batch-size 16 runs/easy-vqa/exchanged.jsonl runs/easy-vqa/scored.jsonl
+	$(RUN) check-scores runs/easy-vqa/scored.jsonl --at-least 0.9
+
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
 
 bench:  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes
 	$(RUN) bench
+
+bench-data:  ## speed and memory of data in and out, about 5 minutes
+	$(RUN) bench-data
 
 clean:  ## remove caches and builds, keep runs and .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

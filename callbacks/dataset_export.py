@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -9,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.protocols import is_round_run
 from data_modules.formats import write_llava_json, write_parquet
-from data_modules.images import ImageSource
+from data_modules.images import EncodedImages, ImageSource
 from lightning_c3l.atomic import atomic_path
 from lightning_c3l.i2c import READINGS
 from lightning_c3l.metrics.rounds import judged, truth_rate
@@ -89,12 +90,15 @@ class DatasetExport(Callback):
         rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
 
     def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
-        """Root of the image paths; pictures that exist only in memory are written below the run folder."""
+        """Root of the image paths; pictures that are no files of their own are written below the run folder."""
         if source.root is not None:
             return str(source.root)
         for key in sorted({one.candidate.image for one in chosen}):
             with atomic_path(folder / "images" / key) as path:
-                source.read(key).save(path)
+                if isinstance(source, EncodedImages):
+                    _copy(source.raw(key), path)
+                else:
+                    source.read(key).save(path)
         return str(folder / "images")
 
     def _record(self, number: int, one: ScoredCandidate, module: Any) -> VLITRecord:
@@ -123,3 +127,11 @@ class DatasetExport(Callback):
         kept, twice = {id(one) for one in chosen}, {id(one) for one in alike}
         named = ((one, "kept" if id(one) in kept else "duplicate" if id(one) in twice else "") for one in scored)
         return [one.with_fate(fate or ("rejected" if one.scores is None else "left out")) for one, fate in named]
+
+
+def _copy(file: bytes | Path, path: Path) -> None:
+    """The very file, not a picture that was decoded, maybe shrunk, and encoded again."""
+    if isinstance(file, Path):
+        copyfile(file, path)
+    else:
+        path.write_bytes(file)

@@ -41,7 +41,7 @@ def prepare(
     blind_share: float = 0.15,
     seed: int = 0,
 ) -> None:
-    """Writes `out/{train,test}/images/<id>.png`, `out/train.json` and `out/test_questions.json`.
+    """Writes `out/{train,test}/images/<id>.png`, `out/train.json` and `out/{train,test}_questions.json`.
 
     A conversation (LLaVA's format, image paths relative to `out`) asks one question of each kind about its
     picture, in any order, so that each kind of turn is often the first, which nothing but the picture can
@@ -74,8 +74,8 @@ def prepare(
     with _data_folder(archive, out) as data:
         for split in ("train", "test"):
             _copy_images(data / split / "images", out / split / "images")
-        with atomic_path(out / "test_questions.json") as temporary:
-            shutil.copyfile(data / "test" / "questions.json", temporary)
+            with atomic_path(out / f"{split}_questions.json") as temporary:
+                shutil.copyfile(data / split / "questions.json", temporary)
         described = _descriptions(data / "train", alignment, random.Random(seed))
         records = _records(data / "train", instructions, caption_share, blind_share, random.Random(seed))
     lines = ",\n".join(json.dumps(record) for record in [*described, *records])

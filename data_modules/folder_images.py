@@ -5,9 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from data_modules.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
+from data_modules.decoding import UnreadableImage
 
 # File names that hold images; `decoding.FORMATS` says what is really read.
 EXTENSIONS = tuple(
@@ -29,57 +27,51 @@ class FolderImages:
         spec: folder or glob.
         limit: only the first so many keys in sorted order.
         extensions: lower-case name ends that count as images in a folder.
-        max_pixels: larger images are unreadable.
 
     Raises:
         ValueError: the folder is missing, or nothing in it matches.
     """
 
-    def __init__(
-        self,
-        spec: str | Path,
-        limit: int | None = None,
-        extensions: Sequence[str] = EXTENSIONS,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
+    def __init__(self, spec: str | Path, limit: int | None = None, extensions: Sequence[str] = EXTENSIONS) -> None:
         check_limit(limit)
         if not str(spec):  # would be the current folder
             raise ValueError("no folder of images given")
         root, pattern = _split(spec)
         if not root.is_dir():
-            raise ValueError(f"{root}: no such folder; give a folder of images, a glob or .tar shards")
+            raise ValueError(f"{root}: no such folder; give a folder of images, a glob, a list or .tar shards")
         names = (name for name in _walk(root) if _wanted(name, pattern, tuple(extensions)))
-        self._fill(root, sorted(names)[:limit], max_pixels)
+        self._fill(root, sorted(names)[:limit])
         if not self._keys:
             wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(extensions)})"
             raise ValueError(f"{root}: {wanted}; check the path or the file names' extensions")
 
     @classmethod
-    def listed(cls, root: Path, keys: Sequence[str], max_pixels: int = MAX_PIXELS) -> "FolderImages":
+    def listed(cls, root: Path, keys: Sequence[str]) -> "FolderImages":
         """Exactly these files below `root`, in this order, without looking at the disk."""
         source = cls.__new__(cls)
-        source._fill(root, keys, max_pixels)
+        source._fill(root, keys)
         return source
 
-    def _fill(self, root: Path, keys: Sequence[str], max_pixels: int) -> None:
-        self.root = root
+    def _fill(self, root: Path, keys: Sequence[str]) -> None:
+        self.root: Path | None = root
+        self._folder = root
         self._keys = tuple(keys)
-        self._max_pixels = max_pixels
 
     def keys(self) -> Sequence[str]:
         """Posix paths relative to `root`."""
         return self._keys
 
-    def read(self, key: str) -> Image.Image:
-        """Reads one file.
+    def raw(self, key: str) -> Path:
+        """The file.
 
         Raises:
-            UnreadableImage: the file is gone, damaged or too large, or its name cannot be written into a data
-                set.
+            UnreadableImage: its name cannot be written into a data set, or leads out of the folder.
         """
         if _has_surrogates(key):
             raise UnreadableImage("the file's name is no valid UTF-8")
-        return decode_rgb(self.root / key, self._max_pixels)
+        if key.startswith("/") or ".." in key.split("/"):
+            raise UnreadableImage(f"its path leads out of {self._folder}")
+        return self._folder / key
 
 
 def check_limit(limit: int | None) -> None:

@@ -1,9 +1,10 @@
-"""Where unlabelled images come from: a folder, a glob, or WebDataset shards.
+"""Where unlabelled images come from, and which of them can be read.
 
 An image is named by its key, a path with forward slashes relative to the source's root.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
@@ -12,12 +13,20 @@ from typing import Protocol
 from PIL import Image
 from tqdm import tqdm
 
-from data_modules.decoding import UnreadableImage, decode_rgb
+from data_modules.decode_pool import DecodePool
+from data_modules.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
 from data_modules.folder_images import FolderImages
-from data_modules.shards import looks_like_shards, unpack_shards
+from data_modules.image_lists import open_coco, open_list
+from data_modules.parquet_images import ParquetImages
+from data_modules.saved_datasets import SavedDatasetImages, is_saved_dataset
+from data_modules.shard_files import expand, looks_like_shards
+from data_modules.shards import open_shards
 from lightning_c3l.atomic import write_text_atomic
 
 __all__ = [
+    "DecodePool",
+    "EncodedImages",
+    "EncodedSource",
     "FolderImages",
     "ImageSource",
     "Rejected",
@@ -25,9 +34,11 @@ __all__ = [
     "decode_rgb",
     "open_images",
     "scan",
-    "unpack_shards",
     "write_rejected",
 ]
+
+_LISTS = (".txt", ".lst")
+_MOST_WORKERS = 8
 
 
 class ImageSource(Protocol):
@@ -35,10 +46,10 @@ class ImageSource(Protocol):
 
     @property
     def root(self) -> Path | None:
-        """Folder that the keys are relative to, None where the pictures exist only in memory."""
+        """Folder that the keys are relative to, None where the pictures are no files of their own."""
 
     def keys(self) -> Sequence[str]:
-        """All keys, always in the same order."""
+        """All keys, each once, always in the same order."""
 
     def read(self, key: str) -> Image.Image:
         """The RGB image.
@@ -46,6 +57,56 @@ class ImageSource(Protocol):
         Raises:
             UnreadableImage: with the reason.
         """
+
+
+class EncodedSource(Protocol):
+    """A set of image files, wherever they lie."""
+
+    @property
+    def root(self) -> Path | None:
+        """As of `ImageSource`."""
+
+    def keys(self) -> Sequence[str]:
+        """As of `ImageSource`."""
+
+    def raw(self, key: str) -> bytes | Path:
+        """The file as it is, to be copied or to be decoded elsewhere: its path, or its bytes where it has none.
+
+        Raises:
+            UnreadableImage: it cannot be had, with the reason.
+        """
+
+
+class EncodedImages:
+    """The image source of a set of image files.
+
+    Args:
+        files: the files.
+        max_pixels: larger images are unreadable.
+        longest_side: larger images are shrunk; see `decode_rgb`.
+    """
+
+    def __init__(self, files: EncodedSource, max_pixels: int = MAX_PIXELS, longest_side: int | None = None) -> None:
+        if longest_side is not None and longest_side < 1:
+            raise ValueError(f"longest_side must be at least 1 or left out, not {longest_side}")
+        self.files, self.max_pixels, self.longest_side = files, max_pixels, longest_side
+
+    @property
+    def root(self) -> Path | None:
+        """Folder that the keys are relative to."""
+        return self.files.root
+
+    def keys(self) -> Sequence[str]:
+        """All keys."""
+        return self.files.keys()
+
+    def raw(self, key: str) -> bytes | Path:
+        """The file as it is."""
+        return self.files.raw(key)
+
+    def read(self, key: str) -> Image.Image:
+        """The RGB image, decoded here and now; for the first look at an image there is `scan`, which cannot hang."""
+        return decode_rgb(self.raw(key), self.max_pixels, self.longest_side)
 
 
 @dataclass(frozen=True)
@@ -56,40 +117,101 @@ class Rejected:
     reason: str
 
 
-def open_images(spec: str, spool: Path, limit: int | None = None) -> ImageSource:
+def open_images(spec: str, spool: Path, limit: int | None = None, longest_side: int | None = None) -> EncodedImages:
     """Opens a source by the look of its name.
 
     Args:
-        spec: folder, glob, or shards: names ending in .tar, .tar.gz or .tgz, with {000..009} braces or
-            wildcards, or a command that writes one to its output, `pipe:...`.
-        spool: folder that the images of shards are unpacked into.
+        spec: one of
+            a folder, searched through all levels; or a glob;
+            a list, `.txt` or `.lst`, one path a line;
+            COCO annotations, `.json` or `.json::folder-of-the-images`;
+            WebDataset shards, .tar, .tar.gz or .tgz, with {000..009} braces or wildcards, or a command that writes
+            one to its output, `pipe:...`;
+            Parquet files, `.parquet` or `.parquet::column`, also with braces or wildcards;
+            a Hugging Face data set that `save_to_disk` wrote, its folder or `folder::column`.
+        spool: folder for the images of compressed shards and of commands.
         limit: only the first so many images.
+        longest_side: pixels; larger images are shrunk when read.
 
     Raises:
         ValueError: nothing usable is there; one line that names the path.
     """
-    if not Path(spec).is_dir() and looks_like_shards(spec):
-        return unpack_shards(spec, spool, limit)
-    if Path(spec).is_file():
-        raise ValueError(f"{spec}: is a single file; give a folder of images, a glob, or .tar, .tar.gz or .tgz shards")
-    return FolderImages(spec, limit)
+    return EncodedImages(_open(spec, spool, limit), longest_side=longest_side)
+
+
+def _open(spec: str, spool: Path, limit: int | None) -> EncodedSource:
+    name, part = _split(spec)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return SavedDatasetImages(path, part, limit) if is_saved_dataset(path) else FolderImages(name, limit)
+    if looks_like_shards(name):
+        return open_shards(name, spool, limit)
+    if name.lower().endswith(".parquet"):
+        return ParquetImages(expand(os.path.expanduser(name)), part, limit)
+    if name.lower().endswith(".json"):
+        return open_coco(path, part, limit)
+    if name.lower().endswith(_LISTS):
+        return open_list(path, limit)
+    if path.is_file():
+        raise ValueError(
+            f"{spec}: is a single file; give a folder of images, a glob, a list (.txt), COCO annotations (.json), "
+            ".parquet files, or .tar, .tar.gz or .tgz shards"
+        )
+    return FolderImages(name, limit)
+
+
+def _split(spec: str) -> tuple[str, str | None]:
+    """The name, and what stands behind `::`, which only some sources have."""
+    name, mark, part = spec.rpartition("::")
+    if not mark or Path(spec).exists():
+        return spec, None
+    has_part = name.lower().endswith((".json", ".parquet")) or is_saved_dataset(Path(name).expanduser())
+    return (name, part or None) if has_part else (spec, None)
 
 
 def scan(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Rejected]]:
-    """Reads every image once.
+    """Reads every image once, so that no later reading fails.
+
+    Image files are decoded in processes of their own, however few they are: in this one a file on which a decoder hangs
+    would stop the run. That takes a quarter of a second to start.
 
     Returns:
         The keys that can be read, and the others with their reasons, both in the order of `keys`.
     """
     readable: list[str] = []
     rejected: list[Rejected] = []
-    for key in tqdm(keys, desc="check images", unit="image", leave=False):
-        try:
-            source.read(key)
+    for key, error in tqdm(_errors(source, keys), total=len(keys), desc="check images", unit="image", leave=False):
+        if error is None:
             readable.append(key)
-        except UnreadableImage as error:
+        else:
             rejected.append(Rejected(key, error.reason))
     return readable, rejected
+
+
+def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, UnreadableImage | None]]:
+    if not isinstance(source, EncodedImages):  # drawn as they are read
+        for key in keys:
+            yield key, _error(source, key)
+        return
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    with DecodePool(workers, max_pixels=source.max_pixels, longest_side=source.longest_side) as pool:
+        for key, found in pool.map((key, _raw(source, key)) for key in keys):
+            yield key, found if isinstance(found, UnreadableImage) else None
+
+
+def _raw(source: EncodedImages, key: str) -> bytes | Path | UnreadableImage:
+    try:
+        return source.raw(key)
+    except UnreadableImage as error:
+        return error
+
+
+def _error(source: ImageSource, key: str) -> UnreadableImage | None:
+    try:
+        source.read(key)
+    except UnreadableImage as error:
+        return error
+    return None
 
 
 def write_rejected(path: str | Path, rejected: Sequence[Rejected]) -> None:

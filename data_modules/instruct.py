@@ -4,53 +4,54 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from lightning import LightningDataModule
-from PIL.Image import Image
 from torch.utils.data import DataLoader
 
-from data_modules.formats import read_llava_json
-from data_modules.images import decode_rgb
-from lightning_c3l.conversations import Conversation
-
-Sample = tuple[Conversation, Image | None]
+from data_modules.decoding import decode_rgb
+from data_modules.formats import image_root, read_conversations
+from lightning_c3l.samples import TuningSample
 
 
 class Records(Protocol):
-    """Anything indexable that gives a conversation and its picture."""
+    """Anything indexable that gives a conversation and its pictures."""
 
     def __len__(self) -> int:
         """Number of records."""
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> TuningSample:
         """One record."""
 
 
 class FileRecords:
-    """The records of a LLaVA JSON file with its pictures.
+    """The records of a file, in any format that `data_modules.formats` reads, with their pictures.
+
+    The conversations are kept in memory, a picture is read when it is asked for.
 
     Args:
-        path: the file.
-        images: folder that its image paths are relative to; the file's own folder unless given.
+        path: the file; one that carries its images is refused, since they would all be kept.
+        images: folder that its image paths are relative to; unless given, the one that `<stem>.meta.json` names, or
+            the file's own.
     """
 
     def __init__(self, path: str, images: str | None = None) -> None:
-        self.root = Path(images) if images is not None else Path(path).parent
-        self.conversations = read_llava_json(Path(path), self.root)
+        self.root = image_root(path, Path(images) if images is not None else None)
+        self.conversations = read_conversations(path, self.root)
 
     def __len__(self) -> int:
         return len(self.conversations)
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> TuningSample:
         conversation = self.conversations[number]
-        return conversation, None if conversation.image is None else decode_rgb(self.root / conversation.image)
+        pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
+        return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
 
 
 class InstructionDataModule(LightningDataModule):
     """Batches of VLIT records for `InstructionTuningModule`.
 
     Args:
-        path: a LLaVA JSON file with the records; either this or `records`.
+        path: a file with the records (JSON, JSONL, Parquet); either this or `records`.
         records: an object that makes them.
-        images: folder that the file's image paths are relative to; the file's own folder unless given.
+        images: folder that the file's image paths are relative to; as for `FileRecords` unless given.
         batch_size: records a batch.
         shuffle: draw them in a new order each epoch.
         num_workers: processes that read and prepare them.
@@ -69,7 +70,7 @@ class InstructionDataModule(LightningDataModule):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if (path is None) == (records is None):
-            raise ValueError("give either path (a LLaVA JSON file) or records (an object that makes them)")
+            raise ValueError("give either path (a file of records) or records (an object that makes them)")
         self.records: Any = records if path is None else FileRecords(path, images)
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
 

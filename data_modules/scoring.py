@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from data_modules.decode_pool import Decoded, DecodePool
 from data_modules.decoding import UnreadableImage
 from data_modules.formats import Entry, picture_file, read_records, to_conversation
-from data_modules.prefetch import prefetched
 from lightning_c3l.parts import Done
+from lightning_c3l.prefetch import prefetched
 from lightning_c3l.samples import ScoringChunk, ScoringItem
 
 # records that are scored together, and shuffled among each other for the control; a process takes every n-th chunk

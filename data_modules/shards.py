@@ -1,208 +1,177 @@
-"""WebDataset shards into a folder of image files.
-
-webdataset opens any URL by its scheme, among them `pipe:` (a shell command) and ones that start other
-programs. Local shards are therefore opened here and handed over as streams; only a text that itself starts
-with `pipe:` gets that far.
-"""
+"""Images inside WebDataset shards, by an index of where they lie."""
 
 import gzip
-import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from glob import glob
-from io import BufferedReader
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
-import braceexpand
-from webdataset import tariterators
-from webdataset.gopen import gopen
+from tqdm import tqdm
+from webdataset.tariterators import base_plus_ext
 
-from data_modules.folder_images import EXTENSIONS, FolderImages, check_limit
+from data_modules.decoding import UnreadableImage
+from data_modules.folder_images import EXTENSIONS, check_limit
+from data_modules.image_names import ImageNames
+from data_modules.shard_files import GZIP_MAGIC, drain, expand, one_line, opened
 from lightning_c3l.atomic import atomic_path
 
-_ENDS = (".tar", ".tar.gz", ".tgz")
-_GZIP_MAGIC = b"\x1f\x8b"
+_COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+# no image file is larger; a member that says so would fill the memory
+_MOST_BYTES = 1 << 30
+
+# in a shard: offset and size in bytes
+_Span = tuple[int, int]
+T = TypeVar("T")
 
 
-def looks_like_shards(spec: str) -> bool:
-    """Whether the text names tar shards, or a command that writes one, and not a folder or a glob."""
-    return spec.startswith("pipe:") or any(url.lower().endswith(_ENDS) for url in _braces(spec))
+class ShardImages:
+    """Images inside of tar shards; a shard is opened for each, so that processes can share one list of them.
+
+    Args:
+        places: by key, in order: the shard and the image's span in it; None for a file of that name in `spool`.
+        spool: folder of the images that could not be read where they lay.
+    """
+
+    root: Path | None = None
+
+    def __init__(self, places: Mapping[str, tuple[str, _Span] | None], spool: Path) -> None:
+        self._places, self._spool = places, spool
+        self._keys = tuple(places)
+
+    def keys(self) -> Sequence[str]:
+        """Plain names, in the order of the shards."""
+        return self._keys
+
+    def raw(self, key: str) -> bytes | Path:
+        """The image as it is in the archive.
+
+        Raises:
+            UnreadableImage: the shard is gone, or has become shorter.
+        """
+        place = self._places[key]
+        if place is None:
+            return self._spool / key
+        shard, (offset, size) = place
+        try:
+            with open(shard, "rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise UnreadableImage(f"{shard}: {error.strerror}") from error
+        if len(data) < size:
+            raise UnreadableImage(f"{shard} has become shorter since it was opened")
+        return data
 
 
-def unpack_shards(urls: str, folder: Path, limit: int | None = None) -> FolderImages:
-    """Writes the image of every sample as its own file, in its original bytes.
+def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages:
+    """Lists the image of every sample.
 
-    Nothing is decoded: a damaged image is listed like any other and `read` says what is wrong with it. Names
-    are the samples' keys with everything but plain letters replaced, folders flattened; the same shards
-    always give the same names. Of a sample with several images the one with the shortest extension counts
-    (`jpg` before `seg.png`).
+    Of a plain tar file only the headers are read. Compressed shards and what commands write cannot be read at any
+    place; their images are written to `spool`, each as a file of its own. Either way in their original bytes: nothing
+    is decoded. Keys are the samples' names with everything but plain letters replaced, folders flattened; the same
+    shards always give the same keys. Of a sample with several images the one with the shortest extension counts
+    (`jpg` before `seg.png`). Links, devices, sparse members and such of more than 1 GiB are no images.
 
     Args:
         urls: path of a shard, with {000..009} braces or wildcards, or `pipe:` and a shell command.
-        folder: where the files go; created.
+        spool: folder for images that cannot be read where they lie; created when needed.
         limit: only the first so many images.
 
-    Returns:
-        The unpacked files, in the order of the shards.
-
     Raises:
-        ValueError: a shard is missing or damaged, or there is no image in any.
-        OSError: `folder` cannot be written.
+        ValueError: a shard is missing or damaged, or there is no image in any. A damaged shard is no broken record: it
+            is half a download, which whoever started the run will want to know before the run.
+        OSError: `spool` cannot be written.
     """
     check_limit(limit)
-    shards = _expand(urls)
-    taken: dict[str, int] = {}
-    keys: list[str] = []
-    for shard in shards:
-        for name, data in _images(shard, is_pipe=urls.startswith("pipe:")):
-            keys.append(_free_name(_safe_name(name), taken))
-            with atomic_path(folder / keys[-1]) as temporary:
-                temporary.write_bytes(data)
-            if len(keys) == limit:
-                return FolderImages.listed(folder, keys)
-    if not keys:
+    shards, names = expand(urls), ImageNames()
+    places: dict[str, tuple[str, _Span] | None] = {}
+    for shard in tqdm(shards, desc="list shards", unit="shard", leave=False, delay=2):
+        for name, found in _images(shard, is_pipe=urls.startswith("pipe:")):
+            key = names.give(name)
+            if isinstance(found, bytes):
+                with atomic_path(spool / key) as temporary:
+                    temporary.write_bytes(found)
+            places[key] = None if isinstance(found, bytes) else (shard, found)
+            if len(places) == limit:
+                return ShardImages(places, spool)
+    if not places:
         raise ValueError(f"{urls}: no image in {len(shards)} shard(s); members must end in {' '.join(EXTENSIONS)}")
-    return FolderImages.listed(folder, keys)
+    return ShardImages(places, spool)
 
 
-def _braces(spec: str) -> list[str]:
-    try:
-        return list(braceexpand.braceexpand(spec))
-    except ValueError as error:
-        raise ValueError(f"{spec}: {error}; braces look like {{000..009}} or {{a,b}}") from error
-
-
-def _expand(urls: str) -> list[str]:
-    """The shards' own names. A file of the very name given wins over what its braces might mean."""
-    if urls.startswith("pipe:"):
-        return _braces(urls)
-    if Path(urls).exists():
-        return [urls]
-    found: list[str] = []
-    for url in _braces(urls):
-        if Path(url).exists():
-            found.append(url)
-        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
-            raise ValueError(f"{url}: only local shards are opened; for others give pipe:curl -sfL URL, or the like")
-        else:
-            found += sorted(glob(url, recursive=True)) or [url]
-    return found
-
-
-def _images(shard: str, is_pipe: bool) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each sample's image.
+def _images(shard: str, is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
+    """Name and place of each sample's image, or its bytes where the shard cannot be read at any place.
 
     Raises:
         ValueError: for whatever goes wrong with the shard, naming it.
     """
-    try:
-        stream = gopen(shard) if is_pipe else _local(Path(shard))
-    except (OSError, EOFError) as error:
-        raise ValueError(f"{shard}: cannot be opened: {_one_line(error)}") from error
-    finished = False
-    try:
-        yield from _one_per_sample(_members(shard, stream))
-        finished = True
-    finally:
-        # A command that is cut off by `limit` fails of a broken pipe, which is no news.
-        _close(shard, stream, must_succeed=finished and is_pipe)
+    with opened(shard, is_pipe) as stream:
+        if is_pipe or _is_compressed(stream):
+            yield from _one_per_sample(_guarded(shard, _streamed(stream)))
+        else:
+            yield from _one_per_sample(_guarded(shard, _indexed(stream)))
 
 
-def _members(shard: str, stream: Any) -> Iterator[tuple[str, bytes]]:
-    files = tariterators.tar_file_expander(
-        [{"url": shard, "stream": stream}],
-        select_files=lambda name: name.lower().endswith(EXTENSIONS),
-        eof_value=None,
-    )
+def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
     while True:
         try:
-            file = next(files, None)
-            if file is None:
-                _check_whole(shard, stream)
-                return
+            member = next(members, None)
         except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
-            raise ValueError(f"{shard}: damaged, or no tar archive: {_one_line(error)}") from error
-        yield file["fname"], file["data"]
+            raise ValueError(f"{shard}: damaged, or no tar archive: {one_line(error)}") from error
+        if member is None:
+            return
+        yield member
 
 
-def _local(path: Path) -> IO[bytes] | gzip.GzipFile:
-    if not path.is_file():  # a folder, or a named pipe that would block for ever
-        raise FileNotFoundError("no such file")
-    stream = path.open("rb")
-    # Python's gzip reader verifies the checksum; the one inside tarfile's streams does not.
-    if stream.peek(2)[:2] == _GZIP_MAGIC:
-        stream.close()
-        return gzip.open(path, "rb")
-    return stream
+def _indexed(stream: IO[bytes]) -> Iterator[tuple[str, _Span]]:
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for member in _image_members(archive):
+            yield member.name, (member.offset_data, member.size)
+        # tarfile takes a broken header after the first for the end of the archive
+        stream.seek(cast(Any, archive).offset)
+        if any(stream.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError(f"broken header at byte {cast(Any, archive).offset}")
 
 
-def _check_whole(shard: str, stream: Any) -> None:
-    """Sees to damage that tarfile takes for the end of the archive: a broken header after the first."""
-    if not isinstance(stream, BufferedReader):
-        # A gzip file to its checksum; a command to its end, since it would fail of a closed pipe.
-        while stream.read(1 << 20):
-            pass
-        return
-    with tarfile.open(shard) as archive:
-        archive.getmembers()
-        rest = cast(IO[bytes], archive.fileobj)
-        rest.seek(archive.offset)
-        if any(rest.read(tarfile.BLOCKSIZE)):
-            raise tarfile.ReadError(f"broken header at byte {archive.offset}")
+def _streamed(stream: Any) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        for member in _image_members(archive):
+            yield member.name, cast(IO[bytes], archive.extractfile(member)).read()
+    drain(stream)
 
 
-def _close(shard: str, stream: Any, must_succeed: bool) -> None:
-    try:
-        stream.close()
-    except OSError as error:
-        if must_succeed:
-            raise ValueError(f"{shard}: the command failed: {_one_line(error)}") from error
+def _image_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    offset = -1
+    while (member := archive.next()) is not None:
+        cast(Any, archive).members.clear()  # it would remember all of them
+        if member.offset <= offset:  # a size below zero, which would go round for ever
+            raise tarfile.ReadError(f"broken header at byte {offset}")
+        offset = member.offset
+        is_file = member.isreg() and not member.issparse() and member.size <= _MOST_BYTES
+        if is_file and member.name.lower().endswith(EXTENSIONS):
+            yield member
 
 
-def _one_per_sample(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def _is_compressed(stream: Any) -> bool:
+    return isinstance(stream, gzip.GzipFile) or stream.peek(8).startswith(_COMPRESSED)
+
+
+def _one_per_sample(members: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Of neighbours with one key (the name up to its first dot) the image with the shortest extension."""
-    sample: dict[str, tuple[str, bytes]] = {}
+    sample: dict[str, tuple[str, T]] = {}
     current: str | None = None
-    for name, data in members:
-        key, extension = tariterators.base_plus_ext(name)
+    for name, found in members:
+        key, extension = base_plus_ext(name)
         if key is None:  # a name that starts with a dot belongs to no sample
             continue
         if sample and (key != current or extension in sample):
             yield _main_image(sample)
             sample = {}
         current = key
-        sample[extension] = (name, data)
+        sample[extension] = (name, found)
     if sample:
         yield _main_image(sample)
 
 
-def _main_image(sample: dict[str, tuple[str, bytes]]) -> tuple[str, bytes]:
+def _main_image(sample: dict[str, tuple[str, T]]) -> tuple[str, T]:
     return sample[min(sample, key=lambda extension: extension.count("."))]
-
-
-def _safe_name(name: str) -> str:
-    """A plain file name, whatever the archive says: no folder, no `..`, nothing hidden, not too long."""
-    stem, dot, extension = name.rpartition(".")
-    parts: Sequence[str] = [part for part in re.split(r"[/\\]", stem) if part.strip(". ")]
-    plain = re.sub(r"[^\w.+-]", "_", "_".join(parts)).strip(".") or "image"
-    # 60 letters of 4 bytes each still fit where names have 255 bytes
-    return f"{plain[-60:].lstrip('.')}{dot}{extension.lower()}"
-
-
-def _free_name(name: str, taken: dict[str, int]) -> str:
-    """The name, or with a number where an earlier image has it, also in file systems that ignore case."""
-    stem, dot, extension = name.rpartition(".")
-    candidate, number = name, taken.get(name.lower(), 0)
-    while candidate.lower() in taken:
-        number += 1
-        candidate = f"{stem}-{number}{dot}{extension}"
-    taken[name.lower()] = number
-    taken.setdefault(candidate.lower(), 0)
-    return candidate
-
-
-def _one_line(error: Exception) -> str:
-    # webdataset adds the stream and the URL to the arguments
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error.args[0] if error.args else error)
-    return " ".join(text.split(" @ <")[0].split())[:200] or type(error).__name__

@@ -21,7 +21,8 @@ class RoundDataModule(LightningDataModule):
     """Images for the rounds, and batches of groups for training.
 
     Args:
-        images: unlabelled images of the rounds: a folder, a glob, WebDataset shards, or scenes of the embedded world
+        images: unlabelled images of the rounds: whatever `open_images` opens (a folder, a glob, a list, COCO
+            annotations, WebDataset shards, Parquet, a saved Hugging Face data set), or scenes of the embedded world
             (`scenes:count=400,follow=0.2,seed=1,hide=true`).
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
@@ -30,6 +31,7 @@ class RoundDataModule(LightningDataModule):
         batch_size: groups a batch.
         passes: how often an epoch goes over the round's groups.
         num_workers: processes that prepare batches.
+        longest_side: pixels; larger photographs are shrunk to it when they are read.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class RoundDataModule(LightningDataModule):
         batch_size: int = 8,
         passes: float = 1.0,
         num_workers: int = 0,
+        longest_side: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self._specs = {"images": images, "fresh": images if fresh is None else fresh, "held_out": held_out}
-        self.truth, self.limit = truth, limit
+        self.truth, self.limit, self.longest_side = truth, limit, longest_side
         self.batch_size, self.passes, self.num_workers = batch_size, passes, num_workers
         self.rejected: list[Rejected] = []
         self._sources: dict[str, tuple[ImageSource, list[str]]] = {}
@@ -73,7 +76,7 @@ class RoundDataModule(LightningDataModule):
         if is_scenes(spec):
             source: ImageSource = parse_scenes(spec)
         else:
-            source = open_images(spec, self._folder() / "unpacked" / name, self.limit)
+            source = open_images(spec, self._folder() / "unpacked" / name, self.limit, self.longest_side)
         keys, rejected = scan(source, list(source.keys())[: self.limit])
         if rejected:
             self.rejected = [*self.rejected, *rejected]

@@ -8,21 +8,31 @@ from pathlib import Path
 
 DEMO = Path(__file__).resolve().parent.parent / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.commands` with a function `main(arguments) -> exit status`
-VERBS = {"scenes-base": "scenes_base", "easy-vqa": "easy_vqa", "merge": "merge", "bench": "bench"}
+VERBS = {
+    "scenes-base": "scenes_base",
+    "easy-vqa": "easy_vqa",
+    "merge": "merge",
+    "bench": "bench",
+    "bench-data": "bench_data",
+    "score": "score",
+    "check-scores": "check_scores",
+    "select": "select",
+    "convert": "convert",
+    "validate-data": "validate_data",
+}
 
 
 def _guarded(run: Callable[[], int]) -> int:
     """Run, and turn what users can mend into one line."""
-    from lightning.fabric.utilities.exceptions import MisconfigurationException  # late: some verbs need no Lightning
-
     try:
         return run()
-    except (ValueError, OSError, MisconfigurationException) as error:
-        # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path
-        line = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {line}", file=sys.stderr)
-        if os.environ.get("C3L_DEBUG"):
+    except Exception as error:
+        # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
+        # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
+        is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
+        if not is_users or os.environ.get("C3L_DEBUG"):
             raise
+        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 2
 
 

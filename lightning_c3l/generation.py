@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from lightning_c3l.lvlm.base import LVLM, Sampling
 from lightning_c3l.memory import BatchSize
+from lightning_c3l.prefetch import prefetched
 from lightning_c3l.prompts import assign, load_templates, parse
 from lightning_c3l.records import Candidate, Instruction
 
@@ -52,6 +54,8 @@ class Writing:
 def parts(lvlm: LVLM, keys: Sequence[str], read: Read, writing: Writing) -> Iterator[tuple[int, list[str], Read]]:
     """The images in parts, each of which is opened once and runs through the vision tower once while it is worked on.
 
+    The next part is opened in a thread meanwhile, so that the LVLM need not wait for pictures.
+
     Args:
         lvlm: who looks at them.
         keys: images.
@@ -65,10 +69,14 @@ def parts(lvlm: LVLM, keys: Sequence[str], read: Read, writing: Writing) -> Iter
     # of nearly equal size, and of two at least: a part of one image would have no other for the control
     count = min(math.ceil(len(keys) / size), max(1, len(keys) // 2))
     bounds = [round(number * len(keys) / count) for number in range(count + 1)] if count else []
-    for start, stop in pairwise(bounds):
-        opened = cache(read)
-        with lvlm.remembering():
-            yield start, list(keys[start:stop]), opened
+    opened = (
+        (start, {key: read(key) for key in dict.fromkeys(keys[start:stop])}, list(keys[start:stop]))
+        for start, stop in pairwise(bounds)
+    )
+    with closing(prefetched(opened)) as ready:
+        for start, pictures, part in ready:
+            with lvlm.remembering():
+                yield start, part, pictures.__getitem__
 
 
 def write_candidates(

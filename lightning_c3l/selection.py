@@ -8,7 +8,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 from lightning_c3l.records import Candidate, Group, ScoredCandidate, Scores
@@ -123,7 +123,7 @@ def near_duplicates(first: Candidate, second: Candidate, threshold: float = 0.8)
     Returns:
         Whether one of the two should go.
     """
-    if _normalised(first.question) == _normalised(second.question):
+    if normalised(first.question) == normalised(second.question):
         return True
     one, two = _words(first), _words(second)
     union = one | two
@@ -185,7 +185,7 @@ def keep_top(candidates: Sequence[ScoredCandidate], target_size: int, reading: s
     """
     if target_size < 0:
         raise ValueError(f"target_size must not be below 0, not {target_size}")
-    left = _quotas(Counter(c.candidate.instruction.kind for c in candidates), target_size)
+    left = equal_quotas(Counter(c.candidate.instruction.kind for c in candidates), target_size)
     kept: set[int] = set()
     for i in _ranking(candidates, reading):
         kind = candidates[i].candidate.instruction.kind
@@ -256,16 +256,22 @@ def _cell(scored: ScoredCandidate) -> tuple[str, int]:
     return scored.candidate.instruction.kind, _scores(scored).tokens
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """A text as it counts in comparisons: case, spacing and the signs at its end are ignored."""
     return " ".join(text.casefold().split()).rstrip(_END_PUNCTUATION)
 
 
 def _same_text(candidate: Candidate) -> tuple[str, str]:
-    return _normalised(candidate.question), _normalised(candidate.answer)
+    return normalised(candidate.question), normalised(candidate.answer)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, case ignored."""
+    return _WORD.findall(text.casefold())
 
 
 def _words(candidate: Candidate) -> set[str]:
-    return set(_WORD.findall(f"{candidate.question} {candidate.answer}".casefold()))
+    return set(words(f"{candidate.question} {candidate.answer}"))
 
 
 def _capped_shares(scores: Sequence[float], cap: float) -> list[float]:
@@ -283,7 +289,7 @@ def _capped_shares(scores: Sequence[float], cap: float) -> list[float]:
     return shares
 
 
-def _quotas(available: Counter[str], target_size: int) -> dict[str, int]:
+def equal_quotas(available: Mapping[str, int], target_size: int) -> dict[str, int]:
     """Equal shares of `target_size`, at most what each kind has, dealt out in the alphabet's order."""
     quotas = dict.fromkeys(sorted(available), 0)
     left = min(target_size, sum(available.values()))

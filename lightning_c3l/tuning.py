@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
@@ -17,10 +17,20 @@ class InstructionTuningModule(TrainedWeightsModule):
     Args:
         lvlm: the model to tune.
         optimization: learning rate and schedule.
+        frozen: weights whose names hold one of these words are not trained, such as `vision_tower`.
+
+    Raises:
+        ValueError: if no weight's name holds such a word.
     """
 
-    def __init__(self, lvlm: HuggingFaceLVLM, optimization: Optimization = Optimization()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        lvlm: HuggingFaceLVLM,
+        optimization: Optimization = Optimization(),  # noqa: B008  # frozen
+        frozen: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        _freeze(lvlm.network, frozen)
         self.lvlm = lvlm
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
         self.network = lvlm.network.train()
@@ -40,3 +50,12 @@ class InstructionTuningModule(TrainedWeightsModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
         return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
+
+
+def _freeze(network: nn.Module, words: Sequence[str]) -> None:
+    for word in words:
+        weights = [parameter for name, parameter in network.named_parameters() if word in name]
+        if not weights:
+            raise ValueError(f"frozen: no weight's name holds {word!r}; look at the model's named_parameters()")
+        for parameter in weights:
+            parameter.requires_grad_(False)

@@ -20,6 +20,7 @@ NAMES = [
     "c3l/smolvlm_2b.yaml",
     "demo.yaml",
     "demo_images.yaml",
+    "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
     "hardware/qlora.yaml",
     "scenes_base.yaml",
@@ -83,7 +84,7 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -3,7 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
 
 import torch
 
@@ -39,6 +40,24 @@ def side_by_side(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict
 def ratio(slow: list[float], fast: list[float]) -> Spread:
     """How many times as long the slow way takes, round by round."""
     return Spread.of([s / f for s, f in zip(slow, fast, strict=True)])
+
+
+def plain(value: Any) -> Any:
+    """Figures as JSON has them."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def spreads(figures: dict[str, Any], name: str = "") -> list[tuple[str, Spread]]:
+    """All spreads among nested figures, by their path."""
+    out = list[tuple[str, Spread]]()
+    for key, value in figures.items():
+        if isinstance(value, Spread):
+            out.append((name + key, value))
+        elif isinstance(value, dict):
+            out += spreads(value, f"{name}{key}.")
+    return out
 
 
 def _wait() -> None:

@@ -2,9 +2,8 @@
 
 import argparse
 import json
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +11,7 @@ from rich.table import Table
 from lightning_c3l.atomic import atomic_path
 from lightning_c3l.bench.run import Options, run_bench
 from lightning_c3l.bench.shapes import SHAPES
-from lightning_c3l.bench.timing import Spread
+from lightning_c3l.bench.timing import plain, spreads
 
 
 def main(arguments: list[str]) -> int:
@@ -32,26 +31,10 @@ def main(arguments: list[str]) -> int:
     found = run_bench(options, tuple(chosen.precision))
     chosen.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(chosen.out / "bench.json") as path:
-        path.write_text(json.dumps(_plain(found), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(plain(found), indent=2) + "\n", encoding="utf-8")
     table = Table("figure", "median", "min", "max")
-    for name, spread in _spreads(found):
+    for name, spread in spreads(found):
         table.add_row(name, *(f"{value:.3g}" for value in asdict(spread).values()))
     Console().print(table)
     print(f"figures in {chosen.out / 'bench.json'}")
     return 0
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _spreads(figures: dict[str, Any], name: str = "") -> list[tuple[str, Spread]]:
-    out = list[tuple[str, Spread]]()
-    for key, value in figures.items():
-        if isinstance(value, Spread):
-            out.append((name + key, value))
-        elif isinstance(value, dict):
-            out += _spreads(value, f"{name}{key}.")
-    return out

@@ -4,41 +4,76 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_modules.easy_vqa import prepare
+from data_modules.decoding import decode_rgb
+from data_modules.easy_vqa import EasyVQATruth, prepare
+from data_modules.easy_vqa_pairs import write_answers, write_exchanged
 from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.prompts import load_templates
 
 # written last: the folder is whole where it says what it was made with
 MARKER = "prepared.json"
+ANSWERS_MARKER = "prepared_answers.json"
+TOWER_STEPS = 750
 IN_SHARED_DATA = Path("easy-vqa", "easy-vqa.tar")
 TOKENIZER_RECORDS = 4000
 
 
 def main(arguments: list[str]) -> int:
-    """Prepare the easy-VQA pictures and a LLaVA with fresh weights, for experiments/easy_vqa_base.yaml."""
+    """Prepare the easy-VQA pictures and a LLaVA with fresh weights, for the experiments on them."""
     parser = argparse.ArgumentParser(prog="python -m lightning_c3l easy-vqa", description=main.__doc__)
-    parser.add_argument("out", type=Path, help="folder to write; left alone where it is prepared already")
+    parser.add_argument("out", type=Path, help="folder to write; what is prepared already is left alone")
     parser.add_argument(
         "--archive",
         type=Path,
         help=f"the set as a tar file; else $C3L_SHARED_DATA/{IN_SHARED_DATA.as_posix()}, else the package easy-vqa",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the records and of the fresh weights")
+    parser.add_argument(
+        "--answers", action="store_true", help="also what experiments/easy_vqa_answers.yaml needs, and pairs to score"
+    )
     options = parser.parse_args(arguments)
     instructions = {template.kind: template.text for template in load_templates("easy_vqa")}
-    made_with = {"seed": options.seed, "instructions": instructions}
-    if _marker(options.out) == made_with:
-        print(f"already prepared: {options.out}")
-        return 0
-    (options.out / MARKER).unlink(missing_ok=True)
-    prepare(options.out, options.archive or _shared_archive(), instructions, seed=options.seed)
-    build_start(options.out, options.seed)
-    write_json_atomic(options.out / MARKER, made_with)
-    print(f"prepared: {options.out} (pictures, train.json, test_questions.json, and fresh weights in start/)")
+    with _once(options.out / MARKER, {"seed": options.seed, "instructions": instructions, "questions": True}) as wanted:
+        if wanted:
+            prepare(options.out, options.archive or _shared_archive(), instructions, seed=options.seed)
+            build_start(options.out, options.seed)
+            print(f"prepared: {options.out} (pictures, questions, train.json, and fresh weights in start/)")
+    if options.answers:
+        with _once(options.out / ANSWERS_MARKER, {"seed": options.seed, "steps": TOWER_STEPS}) as wanted:
+            if wanted:
+                prepare_answers(options.out, options.seed, TOWER_STEPS)
+                print(f"prepared: {options.out} (answers.jsonl, exchanged.jsonl, and a tower that sees in seeing/)")
     return 0
+
+
+@contextmanager
+def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
+    """Whether something is still to be made; the marker says so once the block has ended well."""
+    if _marker(marker) == made_with:
+        print(f"already prepared: {marker.parent} ({marker.stem})")
+        yield False
+        return
+    marker.unlink(missing_ok=True)
+    yield True
+    write_json_atomic(marker, made_with)
+
+
+def prepare_answers(out: Path, seed: int, steps: int) -> None:
+    """Single pairs to train on, test pairs with half of their pictures exchanged, and a LLaVA with a taught tower."""
+    from lightning_c3l.lvlm.huggingface.tower import teach_tower  # late: transformers takes seconds to import
+
+    write_answers(out / "train_questions.json", out / "answers.jsonl", seed=seed)
+    write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)
+    truth = EasyVQATruth(str(out / "train_questions.json"), str(out / "train" / "images"))
+    figures = {file: truth.figure(file.name) for file in sorted((out / "train" / "images").glob("*.png"))}
+    classes = {figure: number for number, figure in enumerate(sorted({f for f in figures.values() if f}, key=str))}
+    labelled = [(decode_rgb(file), classes[figure]) for file, figure in figures.items() if figure]
+    right = teach_tower(out / "start", labelled, out / "seeing", steps, seed)
+    print(f"the vision tower tells {right:.3f} of its last training pictures right")
 
 
 def build_start(out: Path, seed: int) -> None:
@@ -56,9 +91,9 @@ def _corpus(records: Path) -> Iterator[str]:
             yield f"USER: {user} ASSISTANT: {assistant}"
 
 
-def _marker(out: Path) -> Any:
+def _marker(file: Path) -> Any:
     try:
-        return json.loads((out / MARKER).read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -5,11 +5,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Trainer
 from rich.console import Console
 
-from data_modules.formats import count_records, layout
-from data_modules.formats.writers import WRITABLE
+from data_modules.formats import count_records, image_root, layout
+from data_modules.formats.writers import check_target
 from data_modules.scoring import CHUNK, ScoringDataModule
 from lightning_c3l.commands.scored_output import Scored, write_scored
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -23,9 +24,10 @@ _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "f
 def main(arguments: list[str]) -> int:
     """Score every answer of a set: with its image, without, and with another one."""
     options = _parser().parse_args(arguments)
-    options.images = options.images or _folder_of(options.source)
+    options.images = image_root(options.source, options.images)
     _check(options)
     quieten()
+    trainer = _trainer(options)
     lvlm = HuggingFaceLVLM(
         options.model,
         lora=None,
@@ -36,7 +38,6 @@ def main(arguments: list[str]) -> int:
     parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
     count = count_records(options.source)
     made_with = _made_with(options, lvlm, count)
-    trainer = _trainer(options)
     if options.restart and trainer.is_global_zero:
         parts.remove()
     parts.begin(made_with)
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="checkpoint folder, Hub name, or shipped:scenes")
     parser.add_argument("--images", type=Path, help="folder that image paths are relative to; that of IN unless given")
     parser.add_argument("--batch-size", type=int, default=4, help="pictures at once; halved where memory runs out")
-    parser.add_argument("--dtype", choices=[*_PRECISION], default="float32", help="precision of the weights")
+    parser.add_argument("--dtype", choices=[*_PRECISION], help="of the weights; bfloat16 on a GPU unless given")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode pictures")
     parser.add_argument("--longest-side", type=int, help="shrink larger pictures to so many pixels first")
     parser.add_argument("--seed", type=int, default=0, help="which other image the control takes")
@@ -84,12 +85,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--batch-size must be at least 1, not {options.batch_size}")
     if options.out.resolve() == Path(options.source).resolve():
         raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
-    if options.out.suffix.lower() not in WRITABLE:
-        raise ValueError(f"{options.out}: cannot be written; known are {', '.join(WRITABLE)}")
-
-
-def _folder_of(source: str) -> Path | None:
-    return Path(source).parent if Path(source).is_file() else None
+    check_target(options.out, options.lossy)
 
 
 def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -> dict[str, Any]:
@@ -100,7 +96,7 @@ def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -
         "bytes": file.stat().st_size if file.is_file() else None,
         "records": count,
         "format": layout(options.source).dialect,
-        "images": None if options.images is None else str(options.images),
+        "images": str(options.images),
         "model": options.model,
         "fingerprint": lvlm.fingerprint,
         "prompt": hashlib.sha256(lvlm.template.encode()).hexdigest()[:16],
@@ -113,7 +109,11 @@ def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -
 
 
 def _trainer(options: argparse.Namespace) -> Trainer:
+    """A Trainer, and the precision that suits its device where none was given."""
     devices = options.devices
+    if options.dtype is None:
+        on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        options.dtype = "bfloat16" if on_gpu else "float32"
     return Trainer(
         accelerator=options.accelerator,
         devices=int(devices) if devices.lstrip("-").isdecimal() else devices,

@@ -1,24 +1,20 @@
 """The scored set: the records of the input with what the processes found, in one pass over both."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
 from data_modules.formats import Picture, Record, layout, open_writer, read_records
 from data_modules.formats.rejected import Rejected, rejected_list
 from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.curation.scores import SCORES
 from lightning_c3l.i2c import READINGS
-from lightning_c3l.metrics.ranking import auroc
 from lightning_c3l.parts import PartFiles, Row
 
-# where a record keeps them: a list with an item for each of the assistant's messages
-SCORES = "c3l_scores"
 _COLUMNS = (*READINGS, "mean_logp", "mean_logq", "shuffled")
 
 
@@ -45,40 +41,37 @@ class Scored:
 
 @dataclass
 class Tally:
-    """Counts and columns of what went by, a few bytes for each answer."""
+    """Counts and sums of what went by."""
 
     records: int = 0
     status: Counter[str] = field(default_factory=Counter)
-    columns: dict[str, list[np.ndarray[Any, np.dtype[np.float32]]]] = field(
-        default_factory=lambda: {name: [] for name in _COLUMNS}
-    )
+    sums: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    # answers that score higher with their own image than with another, ties half
+    won: float = 0.0
 
     def add(self, turns: list[Row]) -> None:
         """Count a record's answers."""
         self.records += 1
-        self.status.update(turn["status"] for turn in turns)
-        scored = [turn for turn in turns if turn["status"] == "scored"]
-        for name in _COLUMNS if scored else ():
-            values = [math.nan if turn[name] is None else turn[name] for turn in scored]
-            self.columns[name].append(np.array(values, np.float32))
-
-    def column(self, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """One reading of all answers; nan where there is none."""
-        return np.concatenate(self.columns[name]) if self.columns[name] else np.zeros(0, np.float32)
+        for turn in turns:
+            self.status[turn["status"]] += 1
+            if turn["status"] != "scored":
+                continue
+            for name in _COLUMNS:
+                if turn[name] is not None:
+                    self.sums[name] += turn[name]
+                    self.counts[name] += 1
+            if turn["shuffled"] is not None:
+                self.won += (turn["answer"] > turn["shuffled"]) + 0.5 * (turn["answer"] == turn["shuffled"])
 
     def figures(self) -> dict[str, Any]:
-        """Counts, means, and how well `answer` tells right images from shuffled ones."""
-        table = {name: self.column(name) for name in _COLUMNS}
-        found: dict[str, Any] = {
+        """Counts, means, and how often an answer owes more to its own image than to another."""
+        return {
             "records": self.records,
             **{name: self.status[name] for name in ("scored", "text_only", "rejected")},
-            "mean": {name: _mean(values) for name, values in table.items()},
+            "mean": {name: self.sums[name] / self.counts[name] for name in _COLUMNS if self.counts[name]},
+            "above_shuffled": self.won / self.counts["shuffled"] if self.counts["shuffled"] else None,
         }
-        own, other = table["answer"], table["shuffled"][np.isfinite(table["shuffled"])]
-        if len(own) and len(other):
-            labels = [True] * len(own) + [False] * len(other)
-            found["auroc_right_against_shuffled"] = auroc([*own.tolist(), *other.tolist()], labels)
-        return found
 
 
 def write_scored(what: Scored) -> Table:
@@ -127,19 +120,13 @@ def _without_files(record: Record) -> Record:
     return replace(record, pictures=names)
 
 
-def _mean(values: "np.ndarray[Any, np.dtype[np.float32]]") -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean(dtype=np.float64)) if len(finite) else None
-
-
 def _table(figures: dict[str, Any], listed: int) -> Table:
     table = Table("of the scored set", "", title=None)
     for name in ("records", "scored", "text_only", "rejected"):
         table.add_row(name if name == "records" else f"answers {name.replace('_', '-')}", str(figures[name]))
     table.add_row("listed as rejected", str(listed))
     for name, value in figures["mean"].items():
-        if value is not None:
-            table.add_row(f"mean {name}", f"{value:.4f}")
-    if "auroc_right_against_shuffled" in figures:
-        table.add_row("AUROC, right image against shuffled", f"{figures['auroc_right_against_shuffled']:.3f}")
+        table.add_row(f"mean {name}", f"{value:.4f}")
+    if figures["above_shuffled"] is not None:
+        table.add_row("answers above their score with another image", f"{figures['above_shuffled']:.3f}")
     return table

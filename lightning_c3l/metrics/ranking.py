@@ -35,6 +35,39 @@ def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
     return float(binary_auroc(ranks / len(ranks), target.long()))
 
 
+def auroc_interval(
+    scores: Sequence[float], labels: Sequence[bool | int], samples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of `auroc`; right and wrong items are drawn apart, as many as there are.
+
+    Args:
+        scores: one score an item, any scale.
+        labels: 1 or True for right items; both sorts must be there.
+        samples: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: lengths differ, a score is nan, or all items are right or all wrong.
+    """
+    values, target = _columns(scores, labels)
+    right, wrong = values[target == 1], values[target == 0]
+    if not len(right) or not len(wrong):
+        raise ValueError("an interval needs right and wrong items")
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(samples):
+        some = right[torch.randint(len(right), (len(right),), generator=generator)]
+        others = wrong[torch.randint(len(wrong), (len(wrong),), generator=generator)].sort().values
+        # wrong items below each right one, ties counted half
+        below = torch.searchsorted(others, some, right=False) + torch.searchsorted(others, some, right=True)
+        drawn.append(below.double().mean() / (2 * len(others)))
+    low, high = torch.stack(drawn).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
+
+
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's rank correlation, ties at their mean rank.
 

@@ -78,7 +78,10 @@ def finite(value: object) -> float | None:
     """The value as a float, or None where it is no finite real number."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
-    real = float(value)
+    try:
+        real = float(value)
+    except OverflowError:  # an integer of hundreds of digits, which JSON may hold
+        return None
     return real if math.isfinite(real) else None
 
 

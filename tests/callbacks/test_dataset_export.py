@@ -1,9 +1,14 @@
+import io
 import json
+import tarfile
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from callbacks.dataset_export import DatasetExport
+from data_modules.images import open_images
 from data_modules.scenes import SceneImages
 from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
@@ -57,3 +62,19 @@ def test_a_data_set_written_in_parts_is_that_written_in_one(module, tmp_path, mo
     summary = json.loads((tmp_path / "parts" / "summary.json").read_text())
     assert summary["dataset"]["pairs"] == len(parts)
     assert summary["dataset"]["candidates"] == 6 * 2 * 3
+
+
+def test_images_inside_of_archives_are_copied_byte_by_byte(tmp_path):
+    files = {f"{n}.png": b"these very bytes %d" % n for n in range(3)}
+    for mode, name in (("w", "plain.tar"), ("w:gz", "packed.tar")):
+        with tarfile.open(tmp_path / name, mode) as tar:
+            for key, data in files.items():
+                info = tarfile.TarInfo(key)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        source = open_images(str(tmp_path / name), tmp_path / "spool", longest_side=2)
+        chosen = [SimpleNamespace(candidate=SimpleNamespace(image=key)) for key in ("2.png", "0.png", "2.png")]
+        root = DatasetExport()._images(tmp_path / name[:2], source, chosen)
+        assert root == str(tmp_path / name[:2] / "images")
+        copied = {path.name: path.read_bytes() for path in Path(root).iterdir()}
+        assert copied == {key: files[key] for key in ("0.png", "2.png")}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data_modules.easy_vqa_truth import EasyVQATruth
-from data_modules.formats import read_llava_json
+from data_modules.formats import read_conversations
 from lightning_c3l.commands.easy_vqa import MARKER, main
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.prompts import load_templates
@@ -64,7 +64,7 @@ def stamps(folder: Path) -> dict[str, int]:
 
 
 def test_the_records_ask_in_the_words_of_the_shipped_templates(prepared: Path) -> None:
-    records = read_llava_json(prepared / "train.json", prepared)
+    records = read_conversations(prepared / "train.json", prepared)
     asked = {turn.text for record in records for turn in record.turns if turn.role == "user"}
     instructions = {template.text for template in load_templates("easy_vqa")}
     assert len(instructions) == 3
@@ -76,7 +76,7 @@ def test_the_fresh_lvlm_reads_every_record(prepared: Path) -> None:
     lvlm = HuggingFaceLVLM(str(prepared / "start"), lora=None, keep_reference=False)
     assert lvlm.processor.image_processor.crop_size["height"] == 48
     assert lvlm.model.config.image_seq_length == 36
-    records = read_llava_json(prepared / "train.json", prepared)
+    records = read_conversations(prepared / "train.json", prepared)
     samples = [(one, Image.open(prepared / one.image).convert("RGB") if one.image else None) for one in records]
     batch = lvlm.encode_conversations(samples)
     assert int((batch.ids == lvlm.images.token).sum()) == 36 * sum(image is not None for _, image in samples)

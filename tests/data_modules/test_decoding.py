@@ -173,6 +173,60 @@ def test_pixel_limit_comes_before_decoding(monkeypatch: pytest.MonkeyPatch) -> N
         decode_rgb(data, max_pixels=1099)
 
 
+@pytest.mark.parametrize(("mode", "name"), [("RGB", "JPEG"), ("CMYK", "JPEG"), ("P", "PNG"), ("I;16", "PNG")])
+@pytest.mark.parametrize(
+    ("size", "longest_side", "shrunk"),
+    [
+        ((400, 200), 100, (100, 50)),
+        ((200, 400), 100, (50, 100)),
+        ((400, 200), 399, (399, 200)),
+        ((400, 200), 400, (400, 200)),
+        ((40, 20), 100, (40, 20)),
+        ((900, 1), 90, (90, 1)),
+        ((300, 200), 1, (1, 1)),
+    ],
+)
+def test_longest_side(mode: str, name: str, size: tuple[int, int], longest_side: int, shrunk: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    image = Image.linear_gradient("L").resize(size).convert("I") if mode == "I;16" else Image.new("RGB", size, "red")
+    image.convert(mode).save(buffer, name)
+    found = decode_rgb(buffer.getvalue(), longest_side=longest_side)
+    assert (found.mode, found.size) == ("RGB", shrunk)
+
+
+@pytest.mark.parametrize("longest_side", [500, 130, 97, 40])
+def test_shrinking_averages_as_pillow_does_on_the_whole_picture(longest_side: int) -> None:
+    soft = Image.effect_noise((40, 30), 90).resize((800, 600), Image.Resampling.BICUBIC)
+    photograph = Image.merge("RGB", [soft, soft.transpose(Image.Transpose.ROTATE_180), soft.point(lambda v: 255 - v)])
+    buffer = io.BytesIO()
+    photograph.save(buffer, "JPEG", quality=95)
+    whole = decode_rgb(buffer.getvalue())
+    expected = whole.resize((longest_side, round(longest_side * 0.75)), Image.Resampling.BICUBIC)
+    found = decode_rgb(buffer.getvalue(), longest_side=longest_side)
+    assert found.size == expected.size
+    assert difference(found, expected) < 2
+    assert difference(found, expected.transpose(Image.Transpose.ROTATE_180)) > 20  # so that this means something
+
+
+def test_turned_pictures_are_shrunk_upright(bad: Path) -> None:
+    upright = decode_rgb(bad / "hopper.webp", longest_side=50)
+    for number in range(2, 9):
+        assert difference(decode_rgb(bad / f"hopper_orientation_{number}.webp", longest_side=50), upright) < 4
+
+
+def test_shrinking_refuses_the_same_files(bad: Path) -> None:
+    for path in sorted(bad.iterdir()):
+        sizes = []
+        for longest_side in (None, 50):
+            try:
+                sizes.append(decode_rgb(path, longest_side=longest_side).size)
+            except UnreadableImage:
+                continue
+        assert len(sizes) in (0, 2), path.name
+        if sizes:
+            assert max(sizes[1]) == min(50, max(sizes[0])), path.name
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\x00", b"GIF89a", b"<svg/>", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )

@@ -10,7 +10,7 @@ import pytest
 from data_modules.easy_vqa import CAPTION, EasyVQATruth, prepare
 from data_modules.easy_vqa_questions import Figure, Query, parse_question
 from data_modules.easy_vqa_truth import measure
-from data_modules.formats import read_llava_json
+from data_modules.formats import read_conversations
 from data_modules.images import open_images
 from data_modules.truth import Asked
 from lightning_c3l.conversations import Conversation
@@ -203,7 +203,7 @@ def test_every_prepared_turn_is_right(prepared: Path, data: Path) -> None:
     truth = EasyVQATruth(str(data / "train" / "questions.json"), str(prepared / "train" / "images"))
     kinds = {text: kind for kind, text in INSTRUCTIONS.items()}
     seen = Counter[str]()
-    for conversation in read_llava_json(prepared / "train.json", prepared):
+    for conversation in read_conversations(prepared / "train.json", prepared):
         if conversation.image is None:
             continue
         for user, assistant in pairs_of(conversation):
@@ -235,7 +235,7 @@ def written(text: str) -> tuple[str, str]:
 
 
 def test_descriptions_come_first(prepared: Path) -> None:
-    conversations = read_llava_json(prepared / "train.json", prepared)
+    conversations = read_conversations(prepared / "train.json", prepared)
     alone = [[user for user, _ in pairs_of(c)] == [CAPTION] for c in conversations]
     count = alone.index(False)
     assert not any(alone[count:])
@@ -248,7 +248,7 @@ def test_descriptions_come_first(prepared: Path) -> None:
 
 
 def test_prepared_mixture(prepared: Path, data: Path) -> None:
-    conversations = [c for c in read_llava_json(prepared / "train.json", prepared) if "-described-" not in c.id]
+    conversations = [c for c in read_conversations(prepared / "train.json", prepared) if "-described-" not in c.id]
     with_image = [c for c in conversations if c.image is not None]
     assert len(with_image) / len(conversations) == pytest.approx(0.85, abs=0.001)
     captions = Counter(user for c in with_image for user, _ in pairs_of(c))[CAPTION]
@@ -269,7 +269,7 @@ def test_prepared_mixture(prepared: Path, data: Path) -> None:
 
 
 def test_text_only_records_follow_the_prior_alone(prepared: Path) -> None:
-    blind = [c for c in read_llava_json(prepared / "train.json", prepared) if c.image is None]
+    blind = [c for c in read_conversations(prepared / "train.json", prepared) if c.image is None]
     shapes = {"what shape is present?", "what shape is in the image?", "what shape does the image contain?"}
     colors = {"what color is the shape?", "what is the color of the shape?"}
     answers = [a for c in blind for q, a in pairs_of(c) if q in shapes]
@@ -301,7 +301,7 @@ def test_seed_and_options(tmp_path: Path, data: Path) -> None:
         texts.append((tmp_path / name / "train.json").read_text())
     assert texts[0] == texts[1] != texts[2]
     prepare(tmp_path / "a", small, INSTRUCTIONS, alignment=0, caption_share=0.0, blind_share=0.0)
-    conversations = read_llava_json(tmp_path / "a" / "train.json", tmp_path / "a")
+    conversations = read_conversations(tmp_path / "a" / "train.json", tmp_path / "a")
     assert {c.image for c in conversations} == {f"train/images/{n}.png" for n in range(10)}
     assert CAPTION not in {turn.text for c in conversations for turn in c.turns}
 

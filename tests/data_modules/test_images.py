@@ -2,13 +2,25 @@
 
 import json
 import os
+import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from data_modules.folder_images import FolderImages
-from data_modules.images import ImageSource, Rejected, open_images, scan, write_rejected
+from data_modules.images import (
+    EncodedImages,
+    ImageSource,
+    Rejected,
+    UnreadableImage,
+    decode_rgb,
+    open_images,
+    scan,
+    write_rejected,
+)
 
 
 def make(root: Path, *names: str) -> None:
@@ -20,7 +32,7 @@ def make(root: Path, *names: str) -> None:
 def test_folder_is_recursive_sorted_and_filtered(tmp_path: Path) -> None:
     make(tmp_path, "b.png", "a/ü ber.JPG", "a/x [1].png", "Z.jpeg", ".hidden/c.png", "._b.png")
     (tmp_path / "notes.txt").write_text("x")
-    source: ImageSource = FolderImages(tmp_path)
+    source: ImageSource = open_images(str(tmp_path), tmp_path / "spool")
     assert list(source.keys()) == ["Z.jpeg", "a/x [1].png", "a/ü ber.JPG", "b.png"]
     assert source.root == tmp_path
     assert source.read("a/ü ber.JPG").size == (3, 2)
@@ -58,7 +70,7 @@ def test_link_loops_end_and_linked_folders_are_read_once(tmp_path: Path) -> None
     (tmp_path / "root/linked").symlink_to(tmp_path / "other")
     (tmp_path / "root/again").symlink_to(tmp_path / "other")
     (tmp_path / "root/nowhere.png").symlink_to(tmp_path / "absent.png")
-    source = FolderImages(tmp_path / "root")
+    source = EncodedImages(FolderImages(tmp_path / "root"))
     assert list(source.keys()) == ["a/x.png", "again/y.png", "nowhere.png"]
     assert scan(source, source.keys())[1] == [Rejected("nowhere.png", "no such file")]
 
@@ -98,7 +110,7 @@ def test_a_folder_named_like_a_shard_is_a_folder(tmp_path: Path) -> None:
 def test_names_that_are_no_text_are_rejected_and_can_still_be_listed(tmp_path: Path) -> None:
     make(tmp_path, "good.png")
     os.rename(os.fsencode(tmp_path / "good.png"), os.fsencode(tmp_path) + b"/\xff.png")
-    source = FolderImages(tmp_path)
+    source = EncodedImages(FolderImages(tmp_path))
     readable, rejected = scan(source, source.keys())
     assert readable == []
     write_rejected(tmp_path / "rejected.jsonl", rejected)
@@ -107,7 +119,7 @@ def test_names_that_are_no_text_are_rejected_and_can_still_be_listed(tmp_path: P
 
 
 def test_scan_and_rejected_file(tmp_path: Path, shared_data: Path) -> None:
-    source = FolderImages(shared_data / "bad-images" / "*.*")
+    source = open_images(f"{shared_data}/bad-images/*.*", tmp_path / "spool")
     readable, rejected = scan(source, source.keys())
     # as in test_decoding, but one refused image has no dot in its name, and SOURCE.txt has one
     assert (len(readable), len(rejected)) == (60, 27)
@@ -115,3 +127,45 @@ def test_scan_and_rejected_file(tmp_path: Path, shared_data: Path) -> None:
     lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
     assert [Rejected(**json.loads(line)) for line in lines] == rejected
     assert os.listdir(tmp_path / "out") == ["rejected.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["x.png", "a.json::b", "a::b.tar", "::", "set::column"])
+def test_folders_may_have_any_name(tmp_path: Path, name: str) -> None:
+    make(tmp_path / name, "a.png")
+    assert list(open_images(str(tmp_path / name), tmp_path / "spool").keys()) == ["a.png"]
+
+
+def test_every_source_hands_out_the_same_file(tmp_path: Path, shared_data: Path) -> None:
+    photograph = (shared_data / "bad-images" / "hopper_gray.jpg").read_bytes()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.jpg").write_bytes(photograph)
+    (tmp_path / "list.txt").write_text("in/x.jpg")
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{"file_name": "in/x.jpg"}]}))
+    pq.write_table(pa.table({"image": [{"bytes": photograph, "path": "in/x.jpg"}]}), tmp_path / "x.parquet")
+    for mode, name in (("w", "x.tar"), ("w:gz", "x.tgz")):
+        with tarfile.open(tmp_path / name, mode) as tar:
+            tar.add(tmp_path / "in" / "x.jpg", "in/x.jpg")
+    expected = decode_rgb(photograph, longest_side=50).tobytes()
+    specs = ["in", "in/*.jpg", "list.txt", "a.json", "x.parquet", "x.tar", "x.tgz"]
+    for spec in [f"{tmp_path}/{spec}" for spec in specs] + [f"pipe:cat {tmp_path}/x.tar"]:
+        source = open_images(spec, tmp_path / "spool", longest_side=50)
+        (key,) = source.keys()
+        raw = source.raw(key)
+        assert (raw.read_bytes() if isinstance(raw, Path) else raw) == photograph
+        assert source.read(key).tobytes() == expected
+        assert scan(source, source.keys()) == ([key], [])
+
+
+def test_scan_of_drawn_pictures() -> None:
+    class Drawn:
+        root = None
+
+        def keys(self) -> list[str]:
+            return ["good", "bad"]
+
+        def read(self, key: str) -> Image.Image:
+            if key == "bad":
+                raise UnreadableImage("cannot be drawn")
+            return Image.new("RGB", (1, 1))
+
+    assert scan(Drawn(), ["bad", "good"]) == (["good"], [Rejected("bad", "cannot be drawn")])

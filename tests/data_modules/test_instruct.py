@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_modules.instruct import FileRecords, InstructionDataModule
+from lightning_c3l.commands.convert import Job, convert
 
 
 @pytest.fixture
@@ -33,10 +34,36 @@ def test_records_hold_turns_and_picture(file: Path) -> None:
     records = FileRecords(str(file))
     conversation, image = records[0]
     assert [(turn.role, turn.text) for turn in conversation.turns] == [("user", "What color?"), ("assistant", "blue")]
-    assert image is not None
+    assert isinstance(image, Image.Image)
     assert image.getpixel((0, 0)) == (0, 0, 255)
     assert records[4][1] is None
     assert len(records) == 5
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet"])
+def test_any_format_holds_the_same(file: Path, name: str) -> None:
+    out = file.parent / name
+    assert convert(Job(str(file), out)) == (5, 0)
+    assert FileRecords(str(out)).conversations == FileRecords(str(file)).conversations
+
+
+def test_several_pictures_come_together(file: Path) -> None:
+    Image.new("RGB", (1, 1), "red").save(file.parent / "r.png")
+    turns = [{"from": "human", "value": "<image>or <image>?"}, {"from": "gpt", "value": "red"}]
+    file.write_text(json.dumps([{"image": ["b.png", "r.png"], "conversations": turns}]))
+    conversation, pictures = FileRecords(str(file))[0]
+    assert conversation.images == ("b.png", "r.png")
+    assert isinstance(pictures, tuple)
+    assert [picture.getpixel((0, 0)) for picture in pictures] == [(0, 0, 255), (255, 0, 0)]
+
+
+def test_what_cannot_be_trained_on_is_named(file: Path, tmp_path: Path) -> None:
+    convert(Job(str(file), tmp_path / "x.tar"))
+    with pytest.raises(ValueError, match=r"x\.tar, record 1: .*--extract"):
+        FileRecords(str(tmp_path / "x.tar"))
+    file.write_text(file.read_text().replace("b.png", "c.png"))
+    with pytest.raises(ValueError, match=r"vlit\.json, record 1: image c\.png is not below"):
+        FileRecords(str(file))
 
 
 def test_pictures_may_lie_elsewhere(file: Path, tmp_path: Path) -> None:

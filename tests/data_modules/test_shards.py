@@ -2,14 +2,22 @@
 
 import gzip
 import io
+import os
+import shutil
+import subprocess
 import tarfile
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from data_modules.folder_images import EXTENSIONS
 from data_modules.images import open_images, scan
-from data_modules.shards import unpack_shards
+from data_modules.shards import open_shards
 
 
 def image_bytes(color: str = "red", name: str = "PNG") -> bytes:
@@ -35,6 +43,7 @@ def test_real_shard(shared_data: Path, tmp_path: Path) -> None:
     assert len(originals) == 90
     assert list(source.keys()) == list(originals)
     assert all((tmp_path / "spool" / name).read_bytes() == data for name, data in originals.items())
+    assert all(source.raw(name) == tmp_path / "spool" / name for name in originals)
     readable, rejected = scan(source, source.keys())
     assert (len(readable), rejected) == (90, [])
 
@@ -52,6 +61,10 @@ def test_braces_wildcards_limit_and_collisions(tmp_path: Path) -> None:
     for spec in ("s{0..2}.tar", "s*.tar"):
         assert list(open_images(f"{tmp_path}/{spec}", tmp_path / "spool").keys()) == expected
     assert list(open_images(f"{tmp_path}/s{{0..2}}.tar", tmp_path / "new", limit=3).keys()) == expected[:3]
+    shutil.copy(
+        write_tar(tmp_path / "packed", [(f"{n}.png", image_bytes()) for n in range(5)], "w:gz"), tmp_path / "c.tgz"
+    )
+    assert len(open_images(f"{tmp_path}/c.tgz", tmp_path / "new", limit=3).keys()) == 3
     assert len(list((tmp_path / "new").iterdir())) == 3
 
 
@@ -63,33 +76,173 @@ def test_one_image_a_sample(tmp_path: Path) -> None:
         ("a/2.png", b"two"),
         ("b/2.png", b"x"),
     ]
-    source = unpack_shards(str(write_tar(tmp_path / "x.tar", members)), tmp_path / "spool", None)
-    assert [(key, (tmp_path / "spool" / key).read_bytes()) for key in list(source.keys())] == [
+    source = open_shards(str(write_tar(tmp_path / "x.tar", members)), tmp_path / "spool")
+    assert [(key, source.raw(key)) for key in list(source.keys())] == [
         ("a_1.jpg", b"photo"),
         ("a_2.png", b"two"),
         ("b_2.png", b"x"),
     ]
 
 
-def test_nothing_is_written_outside(tmp_path: Path) -> None:
-    names = [
-        "../evil.png",
-        "/etc/evil.png",
-        "a/../../b.png",
-        "a\\..\\win.png",
-        "C:\\x\\y.png",
-        "x\ny.png",
-        "ü.png",
-        "n" * 90 + ".png",
-    ]
-    names += ["CON:|*?.png", ("/".join(["d" * 80] * 4)) + "/z.png"]
+HOSTILE = [
+    "../evil.png",
+    "/etc/evil.png",
+    "a/../../b.png",
+    "a\\..\\win.png",
+    "C:\\x\\y.png",
+    "x\ny.png",
+    "ü.png",
+    "n" * 90 + ".png",
+    "n" * 300 + ".png",
+    "CON:|*?.png",
+    ("/".join(["d" * 80] * 4)) + "/z.png",
+    "twice.png",
+    "twice.png",
+    "Twice.PNG",
+    "twice-1.png",
+]
+
+
+def assert_plain(keys: Sequence[str]) -> None:
+    """Each could be a file in any one folder of any file system, all of them at once."""
+    assert len({key.lower() for key in keys}) == len(keys)
+    for key in keys:
+        assert key.isprintable()
+        assert not set(key) & set('/\\:*?"<>|')
+        assert not key.startswith(".")
+        assert 0 < len(key.encode()) <= 255
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_nothing_is_written_outside(tmp_path: Path, mode: str) -> None:
     folder = tmp_path / "in" / "spool"
-    source = unpack_shards(str(write_tar(tmp_path / "x.tar", [(n, image_bytes()) for n in names])), folder, None)
-    assert len(source.keys()) == len(names)
-    assert sorted(p.name for p in folder.iterdir()) == sorted(source.keys())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "x.tar"]
-    assert [p.name for p in (tmp_path / "in").iterdir()] == ["spool"]
-    assert all("/" not in key and not key.startswith(".") and key.isprintable() for key in list(source.keys()))
+    pictures = [(name, image_bytes(f"#{number:06x}")) for number, name in enumerate(HOSTILE)]
+    source = open_images(str(write_tar(tmp_path / "x.tar", pictures, mode)), folder)
+    keys = source.keys()
+    assert_plain(keys)
+    assert [content(source.raw(key)) for key in keys] == [data for _, data in pictures]
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    # a plain archive is read where it lies
+    assert written == {"x.tar", *(f"in/spool/{key}" for key in keys if mode == "w:gz")}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40), max_size=8))
+def test_any_names_become_plain_ones(names: list[str]) -> None:
+    # distinct samples, so that no image is passed over for its neighbour
+    members = [(f"{number}{name}/{name}.png", f"{number}".encode()) for number, name in enumerate(names)]
+    with tempfile.TemporaryDirectory() as folder:
+        source = open_shards(
+            str(write_tar(Path(folder) / "x.tar", [*members, ("last.png", b"last")])), Path(folder) / "s"
+        )
+        keys = source.keys()
+        found = [source.raw(key) for key in keys]
+    assert_plain(keys)
+    assert set(found) <= {data for _, data in [*members, ("", b"last")]}
+    assert found == sorted(found)
+    # a hidden name belongs to no sample
+    assert {data for name, data in members if not name.rpartition("/")[2].startswith(".")} <= set(found)
+
+
+def content(raw: bytes | Path) -> bytes:
+    return raw.read_bytes() if isinstance(raw, Path) else raw
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_devices_and_sparse_members_are_no_images(tmp_path: Path, mode: str) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(image_bytes())
+    shard = tmp_path / "x.tar"
+    with tarfile.open(shard, mode, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
+        tar.addfile(special("1.png", tarfile.SYMTYPE, str(secret)))
+        tar.addfile(special("2.png", tarfile.LNKTYPE, str(secret)))
+        tar.addfile(special("3.png", tarfile.CHRTYPE))
+        tar.addfile(special("4.png", tarfile.FIFOTYPE))
+        tar.addfile(special("5.png", tarfile.DIRTYPE))
+        # GNU's sparse kind: no byte is stored, and a terabyte is said to be there
+        sparse = bytearray(special("6.png", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+        sparse[483:495] = tarfile.itn(2**40, 12, tarfile.GNU_FORMAT)  # type: ignore[attr-defined]
+        sparse[148:156] = b"%06o\0 " % (256 + sum(sparse[:148]) + sum(sparse[156:512]))
+        tar.fileobj.write(sparse)  # type: ignore[union-attr]
+        tar.offset += len(sparse)  # type: ignore[attr-defined]
+        info = tarfile.TarInfo("7.png")
+        info.size = 5
+        tar.addfile(info, io.BytesIO(b"image"))
+    source = open_images(str(shard), tmp_path / "spool")
+    assert [(key, content(source.raw(key))) for key in list(source.keys())] == [("7.png", b"image")]
+
+
+def test_plain_and_compressed_shards_together(tmp_path: Path) -> None:
+    write_tar(tmp_path / "s0.tar", [("a.png", b"0a"), ("b.png", b"0b")])
+    write_tar(tmp_path / "s1.tar", [("a.png", b"1a")], "w:gz")
+    write_tar(tmp_path / "s2.tar", [("a.png", b"2a")])
+    source = open_images(f"{tmp_path}/s{{0..2}}.tar", tmp_path / "spool")
+    assert [content(source.raw(key)) for key in list(source.keys())] == [b"0a", b"0b", b"1a", b"2a"]
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["a-1.png"]
+    assert source.root is None
+
+
+@pytest.mark.parametrize("change", ["gone", "shorter"])
+def test_a_shard_that_changes_later_costs_its_images_only(tmp_path: Path, change: str) -> None:
+    for number in range(2):
+        write_tar(tmp_path / f"s{number}.tar", [("a.png", image_bytes())])
+    source = open_images(f"{tmp_path}/s{{0..1}}.tar", tmp_path / "spool")
+    if change == "gone":
+        (tmp_path / "s0.tar").unlink()
+    else:
+        os.truncate(tmp_path / "s0.tar", 550)
+    readable, rejected = scan(source, source.keys())
+    assert (readable, [item.key for item in rejected]) == (["a-1.png"], ["a.png"])
+    assert "s0.tar" in rejected[0].reason
+
+
+def test_every_image_of_all_real_shards(shared_data: Path, tmp_path: Path) -> None:
+    members = dict[str, int]()
+    for shard in sorted((shared_data / "webdataset-shards").glob("*.t*")):
+        if shard.suffix == ".txt":
+            continue
+        listed = subprocess.run(["tar", "tf", shard], check=True, capture_output=True, text=True).stdout.split("\n")
+        members[shard.name] = sum(name.endswith(EXTENSIONS) for name in listed)
+    assert members == {"compressed.tar": 0, "sample.tgz": 90, "tendata.tar": 0}
+    source = open_images(
+        f"{shared_data}/webdataset-shards/{{compressed.tar,sample.tgz,tendata.tar}}", tmp_path / "spool"
+    )
+    readable, rejected = scan(source, source.keys())
+    assert (len(source.keys()), len(readable), rejected) == (90, 90, [])
+
+
+def test_a_size_below_zero_does_not_go_round_for_ever(tmp_path: Path) -> None:
+    header = bytearray(tarfile.TarInfo("1.txt").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = tarfile.itn(-512, 12, tarfile.GNU_FORMAT)  # type: ignore[attr-defined]
+    header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:512]))
+    (tmp_path / "x.tar").write_bytes(bytes(header) + bytes(2048))
+    with pytest.raises(ValueError, match=r"x\.tar: damaged"):
+        open_images(str(tmp_path / "x.tar"), tmp_path / "spool")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damaged_bytes_are_one_error_or_none(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shard = write_tar(Path(folder) / "x.tar", [(f"{n}.png", bytes([n]) * 700) for n in range(3)])
+        changed = bytearray(shard.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            # headers are what matters: 512 bytes each, in front of two blocks of data
+            changed[data.draw(st.integers(0, 2)) * 1536 + data.draw(st.integers(0, 511))] = data.draw(
+                st.integers(0, 255)
+            )
+        shard.write_bytes(changed)
+        try:
+            source = open_shards(str(shard), Path(folder) / "spool")
+        except ValueError:
+            return
+        assert all(len(source.raw(key)) <= len(changed) for key in list(source.keys()))  # type: ignore[arg-type]
 
 
 def test_damaged_member_is_listed_and_rejected(tmp_path: Path) -> None:
@@ -171,7 +324,7 @@ def test_commands_run_only_where_the_text_starts_with_pipe(tmp_path: Path, monke
 
 
 def test_other_schemes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only local shards"):
+    with pytest.raises(ValueError, match="only local files"):
         open_images("https://localhost/x.tar", tmp_path / "spool")
 
 

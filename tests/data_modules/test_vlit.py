@@ -91,6 +91,16 @@ def test_no_readable_image_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_longest_side(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 20)).save(tmp_path / "images" / "x.png")
+    found = attached(RoundDataModule(str(tmp_path / "images"), longest_side=10), tmp_path).source("images")
+    assert found is not None
+    assert found[0].read("x.png").size == (10, 5)
+    with pytest.raises(ValueError, match="longest_side must be at least 1"):
+        attached(RoundDataModule(str(tmp_path / "images"), longest_side=0), tmp_path).source("images")
+
+
 def test_limit(tmp_path: Path) -> None:
     folder = colors(tmp_path / "images", "blue", "green", "red")
     found = attached(RoundDataModule(str(folder), limit=2), tmp_path).source("images")

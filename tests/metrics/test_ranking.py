@@ -1,10 +1,12 @@
 """Ranking figures and intervals, against values worked out by hand."""
 
 import math
+import random
 
 import pytest
 
 from lightning_c3l.metrics import auroc, paired_bootstrap, rank_correlation
+from lightning_c3l.metrics.ranking import auroc_interval
 
 
 def test_auroc_counts_ordered_pairs() -> None:
@@ -88,3 +90,23 @@ def test_bad_input_is_refused() -> None:
         paired_bootstrap([], [])
     with pytest.raises(ValueError, match="samples"):
         paired_bootstrap([1.0], [0.0], samples=0)
+
+
+def test_interval_of_the_area_has_the_width_that_theory_gives() -> None:
+    """Hanley and McNeil (1982): Q1 = A / (2 - A), Q2 = 2 A^2 / (1 + A) for exponential scores."""
+    draw = random.Random(3)
+    right = [draw.expovariate(1.0) for _ in range(800)]
+    wrong = [draw.expovariate(3.0) for _ in range(600)]  # P(right > wrong) = 3 / (3 + 1)
+    scores, labels = right + wrong, [1] * 800 + [0] * 600
+    low, high = auroc_interval(scores, labels, samples=500)
+    area, q1, q2 = 0.75, 0.75 / 1.25, 2 * 0.75**2 / 1.75
+    error = math.sqrt((area * (1 - area) + 799 * (q1 - area**2) + 599 * (q2 - area**2)) / (800 * 600))
+    assert low < auroc(scores, labels) < high
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_interval_of_a_perfect_and_of_a_useless_score() -> None:
+    assert auroc_interval([3, 4, 1, 2], [1, 1, 0, 0]) == (1.0, 1.0)
+    assert auroc_interval([1, 1, 1], [1, 0, 0]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="right and wrong"):
+        auroc_interval([1, 2], [1, 1])

@@ -1,6 +1,7 @@
 """Instruction-tuning batches against transformers' own loss on each conversation alone."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from PIL.Image import Image
 from lightning_c3l.conversations import Conversation, Role, Turn
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.optimization import Optimization
 from lightning_c3l.tuning import InstructionTuningModule
 from tests.tiny import load_tiny, model_inputs, pictures
 
@@ -78,3 +80,26 @@ def test_a_record_with_nothing_to_learn_is_named(lvlm: HuggingFaceLVLM, answer: 
     empty = Conversation("record-7", None, (Turn("user", "What?"), Turn("assistant", answer)))
     with pytest.raises(LVLMError, match="record record-7: no supervised token"):
         lvlm.encode_conversations([(empty, None)])
+
+
+def test_frozen_weights_keep_their_values(
+    tiny_checkpoint: Path, samples: list[tuple[Conversation, Image | None]]
+) -> None:
+    module = InstructionTuningModule(load_tiny(tiny_checkpoint, None), Optimization(0.1), frozen=["vision_tower"])
+    before = {name: value.clone() for name, value in module.named_parameters()}
+    configured: Any = module.optimization.configure(module.parameters(), lambda: 10)
+    module.training_step(module.encode(samples), 0).backward()  # type: ignore[no-untyped-call]
+    configured["optimizer"].step()
+    kept = {name for name, value in module.named_parameters() if torch.equal(value, before[name])}
+    tower = {name for name in before if "vision_tower" in name}
+    assert len(tower) > 10
+    assert tower <= kept
+    assert not any("language_model.layers" in name or "projector" in name for name in kept)
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    assert tower.isdisjoint(checkpoint["state_dict"])
+
+
+def test_a_word_in_no_weights_name_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match="frozen: no weight's name holds 'tower of vision'"):
+        InstructionTuningModule(load_tiny(tiny_checkpoint, None), frozen=["tower of vision"])

@@ -1,6 +1,6 @@
 """The next item of an iterator made while the last one is still in use."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar, cast
@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 _END = object()
 
 
-def prefetched(items: Iterable[_T], ahead: int = 1) -> Iterator[_T]:
+def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]:
     """The same items, `ahead` of them made in a thread before they are asked for.
 
     An error of `items` is raised where its item would have come. Leaving the iterator early stops the thread, and

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_modules.prefetch import prefetched
+from lightning_c3l.prefetch import prefetched
 
 
 def test_the_same_items_in_their_order() -> None:
@@ -65,6 +65,6 @@ def test_leaving_early_ends_the_thread_and_closes_the_items() -> None:
     before = threading.active_count()
     found = prefetched(items())
     next(found)
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert closed.is_set()
     assert threading.active_count() == before

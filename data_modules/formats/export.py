@@ -1,0 +1,99 @@
+"""The written data set to files: LLaVA's format, and a flat table."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_modules.formats.turns import PLACEHOLDER
+from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.records import VLITRecord
+
+_READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "image", "question", "answer", "kind")]
+    + [(f"score_{name}", pa.float64()) for name in _READINGS]
+    + [("tokens", pa.int64()), ("provenance", pa.string())]
+)
+
+
+def write_llava_json(path: str | Path, records: Iterable[VLITRecord], image_root: str) -> None:
+    """Writes the data set in LLaVA's format, and beside it `<stem>.meta.json`.
+
+    The list stays bare, as other tools expect it: what it does not hold (count, image root) is in the second
+    file, and each record's kind, scores and provenance are under a key of ours, `c3l`, which other tools pass
+    over.
+
+    Args:
+        path: the JSON file.
+        records: the kept pairs.
+        image_root: folder that the records' image paths are relative to.
+
+    Raises:
+        ValueError: a text holds the placeholder `<image>`, which every trainer would take for a second image.
+        OSError: a file cannot be written.
+    """
+    lines = [json.dumps(_to_llava(record), allow_nan=False, default=str) for record in records]
+    write_text_atomic(path, "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
+    meta = {"format": "llava", "count": len(lines), "image_root": image_root}
+    write_json_atomic(Path(path).with_suffix(".meta.json"), meta)
+
+
+def write_parquet(path: str | Path, records: Iterable[VLITRecord]) -> None:
+    """Writes the data set as a flat table; no record gives an empty table with the same columns.
+
+    Columns: id, image, question, answer, kind, score_<reading>, tokens, provenance (a JSON text).
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    rows = [_to_row(record) for record in records]
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _to_llava(record: VLITRecord) -> dict[str, Any]:
+    if PLACEHOLDER in record.question or PLACEHOLDER in record.answer:
+        raise ValueError(f"record {record.id}: its text holds the placeholder {PLACEHOLDER}")
+    return {
+        "id": record.id,
+        "image": record.image,
+        "conversations": [
+            {"from": "human", "value": f"{PLACEHOLDER}\n{record.question}"},
+            {"from": "gpt", "value": record.answer},
+        ],
+        "c3l": {
+            "kind": record.kind,
+            "scores": _finite(asdict(record.scores)),
+            "provenance": _finite(record.provenance),
+        },
+    }
+
+
+def _to_row(record: VLITRecord) -> dict[str, Any]:
+    scores = asdict(record.scores)
+    texts = {name: getattr(record, name) for name in ("id", "image", "question", "answer", "kind")}
+    provenance = json.dumps(_finite(record.provenance), allow_nan=False, default=str)
+    return (
+        texts
+        | {f"score_{name}": scores[name] for name in _READINGS}
+        | {
+            "tokens": record.scores.tokens,
+            "provenance": provenance,
+        }
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for every number that JSON has no form for."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,190 @@
+"""The images of a record: their names, their bytes, and files for them."""
+
+import binascii
+import json
+import os
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from data_modules.folder_images import EXTENSIONS
+from data_modules.formats.record import Inexpressible, Picture, Record
+from lightning_c3l.atomic import atomic_path
+
+_SIGNATURES = (
+    (b"\x89PNG", ".png"),
+    (b"\xff\xd8", ".jpg"),
+    (b"GIF8", ".gif"),
+    (b"BM", ".bmp"),
+    (b"II*\x00", ".tif"),
+    (b"MM\x00*", ".tif"),
+)
+# of an image that nothing tells the kind of
+UNKNOWN_KIND = ".img"
+
+
+def to_picture(value: Any) -> Picture:
+    """An image as records have it: a path, a `data:` URL, or Hugging Face's `{"bytes": .., "path": ..}`.
+
+    A `data:` URL becomes a picture whose name is the URL up to its comma and whose data is the file.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(value, str):
+        return _from_url(value) if value.startswith("data:") else Picture(value)
+    if isinstance(value, bytes):
+        return Picture("", value)
+    if isinstance(value, dict):
+        path, data = value.get("path"), value.get("bytes")
+        if isinstance(data, bytes) or (path and isinstance(path, str)):
+            return Picture(path or "", data)
+    raise ValueError(f"'image' must be a path, got {type(value).__name__}")
+
+
+def reference(picture: Picture) -> str:
+    """What stands for the image in JSON: its name, or the whole of a `data:` URL."""
+    if picture.data is not None and is_inline(picture):
+        return picture.name + b64encode(picture.data).decode()
+    return picture.name
+
+
+def is_inline(picture: Picture) -> bool:
+    """Whether the image is a `data:` URL, so that a JSON text carries its file."""
+    return picture.name.startswith("data:")
+
+
+def image_root(source: str | Path, given: Path | None = None) -> Path:
+    """Folder that a set's image paths are relative to.
+
+    Returns:
+        The given one; else the one that `<stem>.meta.json` beside the set names, if it is there; else the set's own.
+    """
+    if given is not None:
+        return given
+    path = Path(source)
+    try:
+        named = json.loads(path.with_suffix(".meta.json").read_text(encoding="utf-8"))["image_root"]
+        folder = Path(named)
+    except (OSError, ValueError, TypeError, KeyError):
+        return path.parent
+    return folder if folder.is_dir() else path.parent
+
+
+def picture_file(picture: Picture, root: Path | None) -> bytes | Path:
+    """What to decode.
+
+    Args:
+        picture: the image.
+        root: folder that its name is relative to, where the set does not carry the image.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if picture.data is not None:
+        return picture.data
+    if root is None:
+        raise ValueError(f"image {picture.name!r} is not carried by the set; say where the images are")
+    path = root / picture.name
+    if not os.path.isfile(path):  # unlike Path.is_file, never raises, whatever the name
+        raise ValueError(f"image {picture.name} is not below {root}")
+    return path
+
+
+def picture_bytes(picture: Picture, root: Path | None) -> bytes:
+    """The image file.
+
+    Raises:
+        Inexpressible: there is none, or it is no image.
+    """
+    try:
+        found = picture_file(picture, root)
+    except ValueError as error:
+        raise Inexpressible(str(error)) from error
+    if isinstance(found, bytes):
+        return found
+    data = found.read_bytes()
+    if found.suffix.lower() not in EXTENSIONS and kind_of(data) == UNKNOWN_KIND:
+        # a record may name any file of the machine, and what is packed is meant to be passed on
+        raise Inexpressible(f"{found} is no image, by its name and by its first bytes")
+    return data
+
+
+def kind_of(data: bytes) -> str:
+    """The usual file extension by the first bytes."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ".webp"
+    return next((extension for start, extension in _SIGNATURES if data.startswith(start)), UNKNOWN_KIND)
+
+
+def extracted(picture: Picture, folder: Path, lossy: bool = False) -> Picture:
+    """Writes the image below `folder` under its own name, and gives the picture without its bytes.
+
+    One that has no name (a `data:` URL, or a table without paths) gets one from its content. Nothing is overwritten.
+
+    Raises:
+        Inexpressible: its name leads out of the folder, or another image has it; under `lossy` it is named by its
+            content then.
+        OSError: the file cannot be written.
+    """
+    assert picture.data is not None  # the caller's business
+    by_content = blake2b(picture.data, digest_size=10).hexdigest() + kind_of(picture.data)
+    name = by_content if not picture.name or is_inline(picture) else picture.name
+    if not _is_free(name, folder, picture.data):
+        if not lossy:
+            what = "leads out of the folder" if not _is_safe(name) else "is there already with other content"
+            raise Inexpressible(f"image {name!r} cannot be extracted to {folder}: it {what}")
+        name = by_content
+    if not (folder / name).exists():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(picture.data)
+    return Picture(name)
+
+
+def _is_free(name: str, folder: Path, data: bytes) -> bool:
+    if not _is_safe(name):
+        return False
+    path = folder / name
+    return not path.exists() or (path.is_file() and path.read_bytes() == data)
+
+
+def _is_safe(name: str) -> bool:
+    """Whether the name is a path that stays below the folder that it is relative to, on any system."""
+    parts = name.split("/")
+    return (
+        not PurePosixPath(name).is_absolute()
+        and not re.search(r"[\x00-\x1f\\:\ud800-\udfff]", name)
+        and parts[-1] not in ("", ".")
+        and all(part in ("", ".") or (part.strip(". ") and len(part.encode()) <= 200) for part in parts)
+    )
+
+
+def _from_url(url: str) -> Picture:
+    head, comma, payload = url.partition(",")
+    if not head.endswith(";base64"):
+        return Picture(url)
+    try:
+        return Picture(head + comma, b64decode(payload, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"the image {head}, is no base64: {error}") from error
+
+
+def attached(record: Record, beside: Sequence[tuple[int, Picture]]) -> Record:
+    """Gives the record's images the files that came with it.
+
+    Raises:
+        ValueError: it is not clear which file belongs to which image.
+    """
+    if all(picture.data is not None for picture in record.pictures):
+        return record  # it names none: they are its images
+    places = [place for place, _ in beside]
+    if len(set(places)) < len(places) or max(places) >= len(record.pictures):
+        if len(beside) != len(record.pictures):
+            raise ValueError(f"names {len(record.pictures)} images, and {len(beside)} files are beside it")
+        places = list(range(len(beside)))
+    for place, (_, carried) in zip(places, beside, strict=True):
+        record.pictures[place].data = carried.data
+    return record

@@ -1,0 +1,39 @@
+"""The list of records that could not be used, beside what was written."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from lightning_c3l.atomic import atomic_path
+
+
+class Rejected:
+    """Takes records, one a line.
+
+    Attributes:
+        count: lines so far.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self.count, self._file = 0, file
+
+    def add(self, number: int, reason: str, **more: Any) -> None:
+        """A record by its number in the set, and why it is left out."""
+        self.count += 1
+        self._file.write(json.dumps({"record": number, **more, "reason": reason}) + "\n")
+
+
+@contextmanager
+def rejected_list(path: Path) -> Iterator[Rejected]:
+    """Gives a list to add to; there is no file where it stays empty, not even that of an earlier run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        rejected = Rejected(file)
+        yield rejected
+    if not rejected.count:
+        path.unlink()

@@ -1,0 +1,29 @@
+"""Which part of a set each process takes."""
+
+
+def share(count: int, rank: int, world: int, worker: int = 0, workers: int = 1) -> range:
+    """The part of 0 .. count - 1 of one worker of one rank.
+
+    Ranks take neighbouring parts, and each rank's workers neighbouring parts of its own. Nothing is left out or taken
+    twice, and ranks, and workers of all ranks, differ by at most one.
+
+    Args:
+        count: how many there are, in all.
+        rank: number of the process, below `world`.
+        world: how many such there are.
+        worker: number of the process's worker, below `workers`.
+        workers: how many each process has.
+
+    Raises:
+        ValueError: a number is not below its count.
+    """
+    if count < 0 or not 0 <= rank < world or not 0 <= worker < workers:
+        raise ValueError(f"no such share: {count} items, rank {rank} of {world}, worker {worker} of {workers}")
+    whole = _part(range(count), rank, world)
+    return _part(whole, worker, workers)
+
+
+def _part(whole: range, number: int, parts: int) -> range:
+    least, more = divmod(len(whole), parts)
+    start = whole.start + number * least + min(number, more)
+    return range(start, start + least + (number < more))

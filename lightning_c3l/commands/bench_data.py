@@ -1,0 +1,48 @@
+"""`bench-data`: speed and memory of data in and out."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.bench.converting import conversion_rate
+from lightning_c3l.bench.loading import loading_rate
+from lightning_c3l.bench.set_scoring import bench_set_scoring
+from lightning_c3l.bench.timing import Spread, plain, spreads
+
+
+def main(arguments: list[str]) -> int:
+    """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`."""
+    parser = argparse.ArgumentParser(prog="python -m lightning_c3l bench-data", description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench-data.json")
+    parser.add_argument("--images", type=int, default=300, help="pictures to decode")
+    parser.add_argument("--records", type=int, default=200_000, help="records to score and to convert")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
+    options = parser.parse_args(arguments)
+    for name in ("images", "records", "repeats"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    found: dict[str, Any] = {
+        "loading": loading_rate(options.images, repeats=options.repeats),
+        "converting": Spread.of(
+            [conversion_rate(options.records)["records_per_second"] for _ in range(options.repeats)]
+        ),
+        "scoring": bench_set_scoring(options.records),
+    }
+    write_json_atomic(options.out / "bench-data.json", plain(found))
+    Console().print(_table(found))
+    print(f"figures in {options.out / 'bench-data.json'}")
+    return 0
+
+
+def _table(found: dict[str, Any]) -> Table:
+    table = Table("figure", "median", "min", "max")
+    for name, spread in spreads(found):
+        table.add_row(name, *(f"{value:,.4g}" for value in asdict(spread).values()))
+    for name, value in found["scoring"].items():
+        table.add_row(f"scoring.{name}", f"{value:,.4g}", "", "")
+    return table

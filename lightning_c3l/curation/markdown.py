@@ -1,0 +1,40 @@
+"""Text from outside to safe Markdown: the one place where something becomes part of a data card."""
+
+import re
+from collections.abc import Sequence
+
+from lightning_c3l.report.markup import visible
+
+# What may stand as it is inside of a line. The underscore is emphasis, `www.` becomes a link on some sites.
+_SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
+
+
+def plain(text: object, limit: int = 200) -> str:
+    """A text on one line that no renderer takes for markup: all signs but a few become character references.
+
+    Args:
+        text: any text.
+        limit: longest text in characters; the rest is cut.
+    """
+    line = " ".join(visible(text, limit).split())
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
+
+
+def fenced(text: str) -> str:
+    """A block of code, fenced by more backticks than the text has in a row."""
+    inside = visible(text)
+    longest = max((len(run) for run in re.findall("`+", inside)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{inside}\n{fence}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """A table.
+
+    Args:
+        head: names of the columns.
+        rows: the cells; what comes from outside must have gone through `plain`.
+        align: `l` or `r` for each column.
+    """
+    ruler = ["---:" if side == "r" else "---" for side in align]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ruler, *rows))

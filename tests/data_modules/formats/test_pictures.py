@@ -1,0 +1,112 @@
+"""Files for images, and never one outside of the folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_modules.formats import Inexpressible, Picture, image_root, picture_file
+from data_modules.formats.pictures import extracted, kind_of, picture_bytes
+
+UNSAFE = [
+    "../x.png",
+    "/etc/x.png",
+    "a/../../x",
+    "a\\..\\x",
+    "C:x",
+    "..",
+    ".",
+    "a/",
+    "a\0b",
+    "a\nb",
+    "x" * 300,
+    "\ud800",
+    "//x",
+]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Inexpressible, match="cannot be extracted"):
+        extracted(Picture(name, b"x"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    named = extracted(Picture(name, b"\x89PNG"), tmp_path / "out", lossy=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [named.name]
+    assert named.name.endswith(".png")
+
+
+@given(st.text(max_size=30) | st.text(st.sampled_from("./\\a:~"), max_size=9))
+def test_no_name_leads_out(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    root = tmp_path_factory.mktemp("root")
+    folder = root / "a" / "b"
+    try:
+        found = extracted(Picture(name, b"x"), folder)
+    except Inexpressible:
+        assert not folder.exists()
+        return
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert len(files) == 1
+    assert folder in files[0].resolve().parents
+    assert (folder / found.name).read_bytes() == b"x"
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    assert extracted(Picture("./a/b.jpg", b"1"), tmp_path) == Picture("./a/b.jpg")
+    assert extracted(Picture("a/b.jpg", b"1"), tmp_path) == Picture("a/b.jpg")
+    with pytest.raises(Inexpressible, match="other content"):
+        extracted(Picture("a/b.jpg", b"2"), tmp_path)
+    other = extracted(Picture("a/b.jpg", b"2"), tmp_path, lossy=True)
+    assert (tmp_path / "a" / "b.jpg").read_bytes() == b"1"
+    assert (tmp_path / other.name).read_bytes() == b"2"
+
+
+def test_nameless_images_are_named_by_content(tmp_path: Path) -> None:
+    names = {extracted(Picture(name, b"GIF89a"), tmp_path).name for name in ("", "data:image/gif;base64,")}
+    assert len(names) == 1
+    assert names.pop().endswith(".gif")
+
+
+def test_what_to_decode(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert picture_file(Picture("a.jpg"), tmp_path) == tmp_path / "a.jpg"
+    assert picture_file(Picture("a.jpg", b"y"), None) == b"y"
+    for name in ("b.jpg", "", "a\0b", "x" * 5000):
+        with pytest.raises(ValueError, match="is not below"):
+            picture_file(Picture(name), tmp_path)
+    with pytest.raises(ValueError, match="not carried"):
+        picture_file(Picture("a.jpg"), None)
+
+
+def test_only_images_are_packed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"root:x:0:0")
+    (tmp_path / "damaged.jpg").write_bytes(b"?")
+    (tmp_path / "nameless").write_bytes(b"\x89PNG")
+    with pytest.raises(Inexpressible, match="no image"):
+        picture_bytes(Picture("secret"), tmp_path)
+    assert picture_bytes(Picture("damaged.jpg"), tmp_path) == b"?"
+    assert picture_bytes(Picture("nameless"), tmp_path) == b"\x89PNG"
+
+
+def test_where_images_are(tmp_path: Path) -> None:
+    source, meta = tmp_path / "a" / "x.json", tmp_path / "a" / "x.meta.json"
+    meta.parent.mkdir()
+    assert image_root(source) == tmp_path / "a"
+    for text in ("[]", "{}", "{", '{"image_root": 5}', json.dumps({"image_root": str(tmp_path / "gone")})):
+        meta.write_text(text)
+        assert image_root(source) == tmp_path / "a"
+    meta.write_text(json.dumps({"image_root": str(tmp_path)}))
+    assert image_root(source) == tmp_path
+    assert image_root(source, tmp_path / "given") == tmp_path / "given"
+
+
+def test_kinds() -> None:
+    starts = {
+        b"\x89PNG\r\n": ".png",
+        b"\xff\xd8\xff": ".jpg",
+        b"RIFF\0\0\0\0WEBP": ".webp",
+        b"II*\0": ".tif",
+        b"": ".img",
+    }
+    assert {start: kind_of(start) for start in starts} == starts

@@ -1,0 +1,197 @@
+"""Shards of records: written alike, and read whatever is in them."""
+
+import gzip
+import json
+import shlex
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_modules.formats import (
+    Entry,
+    Inexpressible,
+    Message,
+    Picture,
+    Record,
+    count_records,
+    layout,
+    open_writer,
+    read_records,
+)
+
+TURNS = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+RECORD = {"conversations": TURNS}
+JPEG, PNG = b"\xff\xd8jpeg", b"\x89PNGpng"
+
+
+def tar(path: Path, members: list[tuple[str, bytes]], **options: Any) -> Path:
+    with tarfile.open(path, "w", **options) as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, BytesIO(data))
+    return path
+
+
+def entries(source: Path | str) -> list[Entry]:
+    found = list(read_records(source))
+    assert [entry.number for entry in found] == list(range(1, count_records(source) + 1))
+    return found
+
+
+def pictures(entry: Entry) -> list[tuple[str, bytes | None]]:
+    assert entry.record is not None, entry.reason
+    return [(picture.name, picture.data) for picture in entry.record.pictures]
+
+
+def write(path: Path, *records: Record, **options: Any) -> Path:
+    with open_writer(path, **options) as writer:
+        for number, record in enumerate(records, start=1):
+            writer.write(record, number)
+    return path
+
+
+def asked(*images: Picture) -> Record:
+    return Record(images, (Message("user", "a", (0,) * len(images)), Message("assistant", "b")))
+
+
+def test_members_bytes_and_names(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.JPG").write_bytes(JPEG)
+    record = asked(
+        Picture("in/a.JPG"), Picture("noext", PNG), Picture("http://x/y?z=1", b"RIFF1234WEBP"), Picture("odd", b"?")
+    )
+    write(tmp_path / "x.tar", record, asked(), image_root=tmp_path)
+    with tarfile.open(tmp_path / "x.tar") as archive:
+        members = archive.getmembers()
+    names = [
+        "000000001.json",
+        "000000001.jpg",
+        "000000001.1.png",
+        "000000001.2.webp",
+        "000000001.3.img",
+        "000000002.json",
+    ]
+    assert [member.name for member in members] == names
+    assert {(member.mtime, member.uid, member.gid, member.uname, member.gname) for member in members} == {
+        (0, 0, 0, "", "")
+    }
+    first, second = entries(tmp_path / "x.tar")
+    assert pictures(first) == [
+        ("in/a.JPG", JPEG),
+        ("noext", PNG),
+        ("http://x/y?z=1", b"RIFF1234WEBP"),
+        ("odd", b"?"),
+    ]
+    assert pictures(second) == []
+    assert layout(tmp_path / "x.tar").carries_images
+    again = write(tmp_path / "y.tar", record, asked(), image_root=tmp_path)
+    assert again.read_bytes() == (tmp_path / "x.tar").read_bytes()
+
+
+@pytest.mark.parametrize("dialect", ["llava", "messages"])
+def test_an_image_that_is_not_there(tmp_path: Path, dialect: str) -> None:
+    record = asked(Picture("gone.jpg"), Picture("here.png", PNG))
+    with pytest.raises(Inexpressible, match=r"record 1: image gone\.jpg is not below"):
+        write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path)
+    write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path, lossy=True)
+    assert pictures(entries(tmp_path / "x.tar")[0]) == [("gone.jpg", None), ("here.png", PNG)]
+
+
+def test_other_peoples_samples(tmp_path: Path) -> None:
+    named = json.dumps({"image": "coco/1.jpg", **RECORD}).encode()
+    two = json.dumps({"images": ["p", "q"], **RECORD}).encode()
+    plain = json.dumps(RECORD).encode()
+    members = [
+        ("a/1.json", named),
+        ("a/1.txt", b"passed over"),
+        ("a/1.jpg", JPEG),
+        ("a/2.left.png", PNG),
+        ("a/2.right.jpg", JPEG),
+        ("a/2.json", two),
+        ("../../3.1.png", PNG),
+        ("../../3.0.jpg", JPEG),
+        ("../../3.json", plain),
+        ("4.json", plain),
+        ("5.png", PNG),
+        ("6.json", b"{"),
+        ("7.json", two),
+        ("7.jpg", JPEG),
+        ("8.json", named),
+        ("8.5.jpg", JPEG),
+        ("9.json", plain),
+        ("9.json", named),
+    ]
+    found = entries(tar(tmp_path / "x.tar", members))
+    assert pictures(found[0]) == [("coco/1.jpg", JPEG)]
+    assert pictures(found[1]) == [("p", PNG), ("q", JPEG)]
+    assert pictures(found[2]) == [("3.0.jpg", JPEG), ("3.1.png", PNG)]
+    assert pictures(found[3]) == []
+    assert "no .json" in found[4].reason
+    assert "no valid JSON" in found[5].reason
+    assert pictures(found[6]) == [("p", JPEG), ("q", None)]
+    assert pictures(found[7]) == [("coco/1.jpg", JPEG)]
+    assert [pictures(one) for one in found[8:]] == [[], [("coco/1.jpg", None)]]
+
+
+def test_more_files_than_images_is_broken(tmp_path: Path) -> None:
+    named = json.dumps({"image": "a.jpg", **RECORD}).encode()
+    (entry,) = entries(tar(tmp_path / "x.tar", [("1.json", named), ("1.jpg", JPEG), ("1.1.jpg", JPEG)]))
+    assert entry.reason == "names 1 images, and 2 files are beside it"
+
+
+def test_ranges_gzip_and_commands(tmp_path: Path) -> None:
+    for number in range(3):
+        members = [(f"{number}-{sample}.json", json.dumps(RECORD).encode()) for sample in range(2)]
+        tar(tmp_path / f"x-{number}.tar", members)
+    assert len(entries(f"{tmp_path}/x-{{0..2}}.tar")) == 6
+    packed = tmp_path / "x.tgz"
+    packed.write_bytes(gzip.compress((tmp_path / "x-1.tar").read_bytes()))
+    assert len(entries(packed)) == 2
+    assert len(entries(f"pipe:cat {shlex.quote(str(tmp_path / 'x-2.tar'))}")) == 2
+    with pytest.raises(ValueError, match="the command failed"):
+        entries(f"pipe:cat {shlex.quote(str(tmp_path / 'x-2.tar'))}; false")
+
+
+def test_damage_is_reported_after_what_was_whole(tmp_path: Path) -> None:
+    members = [(f"{number}.json", json.dumps(RECORD).encode()) for number in range(4)]
+    whole = tar(tmp_path / "x.tar", members).read_bytes()
+    broken = bytearray(whole)
+    broken[2048:2056] = b"\xff" * 8  # the third header
+    packed = gzip.compress(whole)
+    cases = {
+        "cut.tar": whole[:2600],
+        "header.tar": bytes(broken),
+        "cut.tgz": packed[:-4],
+        "sum.tgz": packed[:-8] + b"x" * 8,
+    }
+    for name, data in cases.items():
+        (tmp_path / name).write_bytes(data)
+        found = entries(tmp_path / name)
+        assert [entry.record is not None for entry in found[:2]] == [True, True], name
+        assert "damaged, the rest" in found[-1].reason, name
+    (tmp_path / "no.tar").write_bytes(b"hello" * 1000)
+    with pytest.raises(ValueError, match=r"no\.tar: damaged, or no tar"):
+        entries(tmp_path / "no.tar")
+    with pytest.raises(ValueError, match=r"absent\.tar: cannot be opened"):
+        entries(tmp_path / "absent.tar")
+
+
+def test_links_are_no_members(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE):
+            member = tarfile.TarInfo("1.json")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    assert entries(tmp_path / "x.tar") == []
+
+
+def test_real_shards_hold_no_records(shared_data: Path) -> None:
+    folder = shared_data / "webdataset-shards"
+    found = entries(folder / "sample.tgz")
+    with tarfile.open(folder / "sample.tgz") as archive:
+        keys = {member.name.split(".")[0] for member in archive if member.isfile()}
+    assert [entry.reason for entry in found] == ["the sample has no .json"] * len(keys)

@@ -1,5 +1,12 @@
 """Which part of a set each process takes."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch.distributed as dist
+
+from data_modules.images import ImageSource, Rejected, scan
+
 
 def share(count: int, rank: int, world: int, worker: int = 0, workers: int = 1) -> range:
     """The part of 0 .. count - 1 of one worker of one rank.
@@ -27,3 +34,23 @@ def _part(whole: range, number: int, parts: int) -> range:
     least, more = divmod(len(whole), parts)
     start = whole.start + number * least + min(number, more)
     return range(start, start + least + (number < more))
+
+
+def scan_shared(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Rejected]]:
+    """What `scan` gives, each process of a run having read its part of the images; all of them must call it.
+
+    Args:
+        source: where the images are.
+        keys: the images, the same in all processes.
+
+    Returns:
+        The keys that can be read, and the others with their reasons, in every process, both in the order of `keys`.
+    """
+    is_shared = dist.is_available() and dist.is_initialized()
+    rank, world = (dist.get_rank(), dist.get_world_size()) if is_shared else (0, 1)
+    own = share(len(keys), rank, world)
+    found = scan(source, keys[own.start : own.stop])
+    everywhere: list[Any] = [found] * world
+    if is_shared:
+        dist.all_gather_object(everywhere, found)
+    return [key for readable, _ in everywhere for key in readable], [one for _, own in everywhere for one in own]

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data_modules.images import ImageSource, Rejected, open_images, scan, write_rejected
+from data_modules.images import ImageSource, Rejected, open_images, write_rejected
 from data_modules.samplers import RoundSampler
 from data_modules.scenes import is_scenes, parse_scenes
+from data_modules.sharing import scan_shared
 from data_modules.truth import Truth
 from lightning_c3l.records import Group
 from lightning_c3l.samples import GroupSample
@@ -77,11 +78,11 @@ class RoundDataModule(LightningDataModule):
             source: ImageSource = parse_scenes(spec)
         else:
             source = open_images(spec, self._folder() / "unpacked" / name, self.limit, self.longest_side)
-        keys, rejected = scan(source, list(source.keys())[: self.limit])
+        keys, rejected = scan_shared(source, list(source.keys())[: self.limit])
         if rejected:
             self.rejected = [*self.rejected, *rejected]
             path = self._folder() / "rejected.jsonl"
-            write_rejected(path, self.rejected)
+            rank_zero_only(write_rejected)(path, self.rejected)
             rank_zero_info(f"{len(rejected)} of {len(rejected) + len(keys)} images left out, listed in {path}")
         if not keys:
             raise ValueError(f"{spec}: none of its {len(rejected)} images can be read")

@@ -192,6 +192,7 @@ def test_prepared_folder(prepared: Path) -> None:
         "test_questions.json",
         "train",
         "train.json",
+        "train_questions.json",
     ]
     assert len(open_images(str(prepared / "train" / "images"), prepared).keys()) == 4000
     assert len(open_images(str(prepared / "test" / "images"), prepared).keys()) == 1000

@@ -1,12 +1,19 @@
 """Parts of a set: all of it, once, evenly."""
 
+import json
+from dataclasses import asdict
 from itertools import chain, pairwise
+from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.sharing import share
+from data_modules.images import open_images
+from data_modules.sharing import scan_shared, share
+from tests.commandline import write_images
+from tests.ranks import run_ranks
 
 
 def test_by_hand() -> None:
@@ -37,3 +44,25 @@ def test_a_million_images_on_many_nodes() -> None:
 def test_no_such_share(numbers: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="no such share"):
         share(*numbers)
+
+
+def _scan_on_rank(rank: int, folder: str) -> None:
+    source = open_images(f"{folder}/images", Path(folder) / "spool")
+    found = {}
+    for count in (0, 1, 7):
+        readable, rejected = scan_shared(source, source.keys()[:count])
+        found[count] = [readable, [asdict(one) for one in rejected]]
+    (Path(folder) / f"rank-{dist.get_rank()}.json").write_text(json.dumps(found))
+
+
+def test_every_process_knows_what_all_have_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "images", 5)
+    for name in ("broken 0.png", "picture 2b.png"):
+        (tmp_path / "images" / name).write_bytes(b"no image")
+    run_ranks(_scan_on_rank, str(tmp_path))
+    first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    why = "not an image, or of no supported format"
+    pictures = [f"picture {number}.png" for number in range(5)]
+    both = [{"key": name, "reason": why} for name in ("broken 0.png", "picture 2b.png")]
+    assert first == {"0": [[], []], "1": [[], both[:1]], "7": [pictures, both]}

@@ -87,7 +87,7 @@ def _photographs(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
         random = np.random.default_rng(number)
         coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         soft = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
-        noisy = soft + random.normal(0, 4, soft.shape).astype(np.float32)
+        noisy = soft + random.normal(0, 12, soft.shape).astype(np.float32)
         files.append(folder / f"{number}.jpg")
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(files[-1], quality=85)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(files[-1], quality=92)
     return files

@@ -14,7 +14,7 @@ from lightning_c3l.atomic import atomic_path
 Row = tuple[str, str, int]
 
 
-def write_answers(questions: Path, out: Path, passes: int = 2, blind_share: float = 0.15, seed: int = 0) -> None:
+def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 0.15, seed: int = 0) -> None:
     """Writes each question with its answer as a LLaVA record, one a line, `passes` times over in new orders.
 
     A share of them comes without the picture: what the model says then is the other side of S(I2C), and should be what

@@ -18,6 +18,7 @@ from lightning_c3l.prompts import load_templates
 MARKER = "prepared.json"
 ANSWERS_MARKER = "prepared_answers.json"
 TOWER_STEPS = 750
+ANSWER_PASSES = 3
 IN_SHARED_DATA = Path("easy-vqa", "easy-vqa.tar")
 TOKENIZER_RECORDS = 4000
 
@@ -43,9 +44,11 @@ def main(arguments: list[str]) -> int:
             build_start(options.out, options.seed)
             print(f"prepared: {options.out} (pictures, questions, train.json, and fresh weights in start/)")
     if options.answers:
-        with _once(options.out / ANSWERS_MARKER, {"seed": options.seed, "steps": TOWER_STEPS}) as wanted:
+        with _once(
+            options.out / ANSWERS_MARKER, {"seed": options.seed, "steps": TOWER_STEPS, "passes": ANSWER_PASSES}
+        ) as wanted:
             if wanted:
-                prepare_answers(options.out, options.seed, TOWER_STEPS)
+                prepare_answers(options.out, options.seed, TOWER_STEPS, ANSWER_PASSES)
                 print(f"prepared: {options.out} (answers.jsonl, exchanged.jsonl, and a tower that sees in seeing/)")
     return 0
 
@@ -62,11 +65,11 @@ def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
     write_json_atomic(marker, made_with)
 
 
-def prepare_answers(out: Path, seed: int, steps: int) -> None:
+def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     """Single pairs to train on, test pairs with half of their pictures exchanged, and a LLaVA with a taught tower."""
     from lightning_c3l.lvlm.huggingface.tower import teach_tower  # late: transformers takes seconds to import
 
-    write_answers(out / "train_questions.json", out / "answers.jsonl", seed=seed)
+    write_answers(out / "train_questions.json", out / "answers.jsonl", passes, seed=seed)
     write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)
     truth = EasyVQATruth(str(out / "train_questions.json"), str(out / "train" / "images"))
     figures = {file: truth.figure(file.name) for file in sorted((out / "train" / "images").glob("*.png"))}

@@ -22,7 +22,8 @@ class DecodePool:
     """Decodes pictures in processes of its own; a context manager.
 
     The processes are started when there is work for them, by `subprocess` and not by forking, which would copy the
-    locks of torch's threads. They import Pillow and numpy, nothing else, and end with the parent, however that ends.
+    locks of torch's threads. They import Pillow and numpy, nothing else, and end when the parent
+    closes them or is gone.
 
     Args:
         workers: processes.
@@ -39,6 +40,8 @@ class DecodePool:
     ) -> None:
         if workers < 1 or not 0 < seconds < inf:
             raise ValueError(f"decoding needs at least one worker and some time, got {workers} and {seconds:g} s")
+        if longest_side is not None and longest_side < 1:
+            raise ValueError(f"longest_side must be at least 1 or left out, not {longest_side}")
         options = {"decoder": _DECODER, "seconds": seconds, "max_pixels": max_pixels, "longest_side": longest_side}
         self._workers = [DecodeProcess(options) for _ in range(workers)]
         self._is_busy = False

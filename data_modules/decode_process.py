@@ -139,7 +139,9 @@ class DecodeProcess:
         status = self._process.wait()
         if status == -signal.SIGALRM:
             return f"took longer than {self._options['seconds']:g} s to decode"
-        return f"the decoder crashed ({signal.Signals(-status).name if status < 0 else f'exit status {status}'})"
+        named = {number.value: number.name for number in signal.Signals}
+        how = named.get(-status, f"signal {-status}") if status < 0 else f"exit status {status}"
+        return f"the decoder crashed ({how})"
 
     def _end(self) -> None:
         process, self._process, self._is_ready = self._process, None, False

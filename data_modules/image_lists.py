@@ -54,7 +54,7 @@ def open_coco(path: Path, folder: str | None = None, limit: int | None = None) -
     check_limit(limit)
     names = list(dict.fromkeys(posixpath.normpath(name) for name in _file_names(path)))[:limit]
     places = [path.parent / folder] if folder else _places(path)
-    found = {place: sum((place / name).is_file() for name in names[:_PROBED]) for place in places}
+    found = {place: sum(os.path.isfile(place / name) for name in names[:_PROBED]) for place in places}
     best = max(found, key=lambda place: found[place])
     if not found[best]:
         looked = ", ".join(map(str, found))

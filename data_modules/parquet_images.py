@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from data_modules.image_names import ImageNames
 
 # a row group is read as a whole; arrow cannot hold columns of nested bytes beyond 2 GiB
 _MOST_BYTES = 1 << 30
+# row groups in memory
+_KEPT = 2
 
 
 class ParquetImages:
@@ -50,6 +51,7 @@ class ParquetImages:
         if not self._rows:
             raise ValueError(f"{', '.join(files)}: no row")
         self._keys = tuple(self._rows)
+        self._read: dict[int, Any] = {}  # the groups last read
 
     def keys(self) -> Sequence[str]:
         """Names of the rows, in the files' order."""
@@ -63,9 +65,9 @@ class ParquetImages:
         """
         row = self._rows[key]
         group = bisect_right(self._starts, row) - 1
-        file, number, column, is_struct = self._groups[group]
+        file, _, _, is_struct = self._groups[group]
         try:
-            value = _row_group(file, number, f"{column}.bytes" if is_struct else column)[row - self._starts[group]]
+            value = self._group(group)[row - self._starts[group]]
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UnreadableImage(f"{file}: {error}") from error
         found = value.as_py()
@@ -73,6 +75,17 @@ class ParquetImages:
         if data is None:
             raise UnreadableImage("the row has no bytes")
         return bytes(data)
+
+    def _group(self, group: int) -> Any:
+        if group not in self._read:
+            while len(self._read) >= _KEPT:
+                del self._read[next(iter(self._read))]
+            file, number, column, is_struct = self._groups[group]
+            # arrow's threads do not survive the forking of a data loader's workers
+            with pq.ParquetFile(file) as table:
+                wanted = [f"{column}.bytes" if is_struct else column]
+                self._read[group] = table.read_row_group(number, columns=wanted, use_threads=False).column(0)
+        return self._read[group]
 
     def _paths(self, file: str, wanted: str | None) -> Iterator[str | None]:
         """The path stored in each row; notes the row groups on the way."""
@@ -91,13 +104,6 @@ class ParquetImages:
                     continue
                 paths = table.read_row_group(number, columns=[f"{column}.path"], use_threads=False).column(0)
                 yield from (None if row is None else row["path"] for row in paths.to_pylist())
-
-
-@lru_cache(maxsize=2)
-def _row_group(file: str, number: int, column: str) -> Any:
-    # arrow's threads do not survive the forking of a data loader's workers
-    with pq.ParquetFile(file) as table:
-        return table.read_row_group(number, columns=[column], use_threads=False).column(0)
 
 
 def _guarded(file: str, paths: Iterator[str | None]) -> Iterator[str | None]:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from data_modules.decode_pool import Decoded, DecodePool
 from data_modules.decoding import UnreadableImage
 from data_modules.formats import Entry, picture_file, read_records, to_conversation
-from lightning_c3l.parts import Done
+from lightning_c3l.parts import Done, PartFiles
 from lightning_c3l.prefetch import prefetched
 from lightning_c3l.samples import ScoringChunk, ScoringItem
 
@@ -56,21 +56,31 @@ class ScoringDataModule(LightningDataModule):
     Args:
         source: anything that `read_records` reads.
         root: folder that its image paths are relative to.
-        done: records that need no score any more; knows the number of all.
+        parts: rows that are there already, and where the others will be.
+        count: number of all records.
         workers: processes that decode pictures.
         longest_side: shrink larger pictures to this many pixels.
     """
 
     def __init__(
-        self, source: str, root: Path | None, done: Done, workers: int = 2, longest_side: int | None = None
+        self,
+        source: str,
+        root: Path | None,
+        parts: PartFiles,
+        count: int,
+        workers: int = 2,
+        longest_side: int | None = None,
     ) -> None:
         super().__init__()
-        self.source, self.root, self.done = source, root, done
+        self.source, self.root, self.parts, self.done = source, root, parts, Done(count)
         self.workers, self.longest_side = workers, longest_side
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """This process's chunks, the next one read while the last one is scored."""
         assert self.trainer is not None  # Lightning sets it
+        # not before the first process has put away what is not to be gone on with
+        self.trainer.strategy.barrier("scoring begins")
+        self.done = self.parts.done(self.done.count)
         return DataLoader(ChunkStream(self, self.trainer.global_rank, self.trainer.world_size), batch_size=None)
 
     def records_left(self, rank: int, world: int) -> int:

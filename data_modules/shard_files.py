@@ -6,15 +6,19 @@ programs. Local shards are therefore opened here; only a text that itself starts
 
 import gzip
 import re
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import braceexpand
 
 _ENDS = (".tar", ".tar.gz", ".tgz")
+# kinds of members that tarfile reads as a whole before the member that they are about
+_BEFORE = (b"L", b"K", b"x", b"g", b"X")
+_MOST_BEFORE = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -65,6 +69,22 @@ def opened(shard: str, is_pipe: bool) -> Iterator[Any]:
     finally:
         # a command that is cut off, since its first images or records were enough, fails of a broken pipe
         _close(shard, stream, must_succeed=is_whole and is_pipe)
+
+
+class BoundedHeader(tarfile.TarInfo):
+    """A member's header. A long name or a list of properties before it may fill the memory: none needs a megabyte."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As tarfile's own.
+
+        Raises:
+            tarfile.ReadError: if it announces more than that.
+        """
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _BEFORE and found.size > _MOST_BEFORE:
+            raise tarfile.ReadError(f"a header of {found.size} bytes")
+        return found
 
 
 def drain(stream: Any) -> None:

@@ -12,7 +12,7 @@ from webdataset.tariterators import base_plus_ext
 from data_modules.decoding import UnreadableImage
 from data_modules.folder_images import EXTENSIONS, check_limit
 from data_modules.image_names import ImageNames
-from data_modules.shard_files import GZIP_MAGIC, drain, expand, one_line, opened
+from data_modules.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened
 from lightning_c3l.atomic import atomic_path
 
 _COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -124,7 +124,7 @@ def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
 
 
 def _indexed(stream: IO[bytes]) -> Iterator[tuple[str, _Span]]:
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
+    with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader) as archive:
         for member in _image_members(archive):
             yield member.name, (member.offset_data, member.size)
         # tarfile takes a broken header after the first for the end of the archive
@@ -134,7 +134,7 @@ def _indexed(stream: IO[bytes]) -> Iterator[tuple[str, _Span]]:
 
 
 def _streamed(stream: Any) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=stream, mode="r|*") as archive:
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=BoundedHeader) as archive:
         for member in _image_members(archive):
             yield member.name, cast(IO[bytes], archive.extractfile(member)).read()
     drain(stream)

@@ -14,6 +14,8 @@ from uuid import uuid4
 from lightning_c3l.atomic import write_json_atomic
 
 Row = dict[str, Any]
+# files open at once while rows are merged
+_OPEN = 200
 
 
 class PartFiles:
@@ -58,10 +60,22 @@ class PartFiles:
         return found
 
     def rows(self) -> Iterator[Row]:
-        """All rows in the order of their numbers, each number once."""
+        """All rows in the order of their numbers, each number once.
+
+        Many files are first merged into fewer, since a process may have only so many open; no other may write now.
+        """
+        while len(files := self._files()) > _OPEN:
+            together = self.writer("merged")
+            for row in self._merged(files[:_OPEN]):
+                together.append([row])
+            together.close()
+            for file in files[:_OPEN]:
+                file.unlink()
+        yield from self._merged(files)
+
+    def _merged(self, files: Sequence[Path]) -> Iterator[Row]:
         last = None
-        merged = heapq.merge(*map(_rows, self._files()), key=lambda row: int(row[self.key]))
-        for row in merged:
+        for row in heapq.merge(*map(_rows, files), key=lambda row: int(row[self.key])):
             if row[self.key] != last:
                 yield row
             last = row[self.key]
@@ -127,5 +141,5 @@ class Done:
 def _rows(file: Path) -> Iterator[Row]:
     with file.open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") and not line.isspace():
                 yield json.loads(line)

@@ -15,6 +15,8 @@ def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]
     An error of `items` is raised where its item would have come. Leaving the iterator early stops the thread, and
     closes `items` in it.
     """
+    if ahead < 1:
+        raise ValueError(f"ahead must be at least 1, not {ahead}")
     made: Queue[Any] = Queue(maxsize=ahead)
     left = Event()
 
@@ -28,8 +30,9 @@ def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]
         return False
 
     def work() -> None:
-        iterator = iter(items)
+        iterator = None
         try:
+            iterator = iter(items)
             for item in iterator:
                 if not put((item, None)):
                     return
@@ -37,7 +40,7 @@ def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]
         except BaseException as error:  # also KeyboardInterrupt: whoever waits must not wait for ever
             put((None, error))
         finally:
-            if hasattr(iterator, "close"):
+            if iterator is not None and hasattr(iterator, "close"):
                 iterator.close()
 
     thread = Thread(target=work, daemon=True)

@@ -177,25 +177,31 @@ def _score_batch(
     except (ConversationError, ImageError) as error:
         if len(batch) > 1:  # the others need not go with it
             return [scored for one in batch for scored in _score_batch(lvlm, [one], read, partners)]
-        if partners is not None:  # it may be the other images that do not fit
-            return _score_batch(lvlm, batch, read, None)
-        return [_refused(lvlm, batch[0], read, str(error))]
+        return [_refused(lvlm, batch[0], read, partners, str(error))]
     turns = iter(_turn_scores(tokens))
     return [[next(turns) for chat in own for turn in chat if turn.role == "assistant"] for own in chats]
 
 
-def _refused(lvlm: LVLM, context: Context, read: Read, reason: str) -> list[TurnScore]:
+def _refused(
+    lvlm: LVLM,
+    context: Context,
+    read: Read,
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+    reason: str,
+) -> list[TurnScore]:
     """Of several conversations each alone, since one may be at fault; of one its turns up to where it can be read."""
     if len(context.chats) > 1:
         alone = (replace(context, chats=(chat,)) for chat in context.chats)
-        return [found for one in alone for found in _score_batch(lvlm, [one], read, None)[0]]
+        return [found for one in alone for found in _score_batch(lvlm, [one], read, partners)[0]]
     (chat,) = context.chats
     answers = [number for number, turn in enumerate(chat) if turn.role == "assistant"]
-    last = TurnScore(None, reason=reason)
+    last = [TurnScore(None, reason=reason)] * min(1, len(answers))
+    if partners is not None:  # it may be the other images that do not fit
+        last = _score_batch(lvlm, [context], read, None)[0][-1:]
     if len(answers) < 2:
-        return [last]
+        return last
     shorter = replace(context, chats=(chat[: answers[-2] + 1],))
-    return [*_score_batch(lvlm, [shorter], read, None)[0], last]
+    return [*_score_batch(lvlm, [shorter], read, partners)[0], *last]
 
 
 def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:

@@ -74,3 +74,15 @@ def test_done_is_a_set_of_the_numbers_up_to_its_end(numbers: set[int], count: in
     inside = {number for number in numbers if number <= count}
     assert len(done) == len(inside)
     assert {number for number in range(-3, 90) if number in done} == inside
+
+
+def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_c3l.parts._OPEN", 3)
+    parts = PartFiles(tmp_path)
+    for number in range(1, 12):
+        writer = parts.writer("rank-0")
+        writer.append([row(number), row(number + 20, "x")])
+        writer.close()
+    assert [one["record"] for one in parts.rows()] == [*range(1, 12), *range(21, 32)]
+    assert len(list(tmp_path.iterdir())) <= 3
+    assert [one["record"] for one in parts.rows()] == [*range(1, 12), *range(21, 32)]

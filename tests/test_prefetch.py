@@ -68,3 +68,10 @@ def test_leaving_early_ends_the_thread_and_closes_the_items() -> None:
     found.close()
     assert closed.is_set()
     assert threading.active_count() == before
+
+
+def test_what_cannot_be_iterated_is_an_error() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        next(prefetched(5))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ahead must be at least 1"):
+        next(prefetched([1], ahead=0))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_c3l.conversations import exchange
+from lightning_c3l.conversations import Turn, exchange
 from lightning_c3l.memory import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.scoring import Context, TurnScore, score_candidates, score_contexts
@@ -209,3 +209,18 @@ def test_a_candidate_that_cannot_be_read_is_rejected_with_its_reason() -> None:
     fine, refused = score([one("x", "red"), long], lvlm=TableLVLM(SEEN, BLIND, too_long=["long"]))
     assert fine.scores is not None
     assert refused.candidate.rejected.startswith("too long")
+
+
+def test_a_long_neighbour_leaves_the_control_alone() -> None:
+    lvlm = TableLVLM(SEEN, BLIND, too_long=["long"])
+    contexts = [context("x", "a:red", "b:red, long:red"), context("y", "a:red")]
+    ((alone, earlier, refused), _) = score_all(contexts, lvlm=lvlm)
+    # p (log p - log q) of "red" with the other image
+    assert alone.shuffled == earlier.shuffled == pytest.approx(-0.125 * LN2)
+    assert refused.scores is None
+
+
+def test_a_conversation_without_answers_has_no_scores() -> None:
+    silent = Context(("x",), ((Turn("user", "long"),),))
+    lvlm = TableLVLM(SEEN, BLIND, too_long=["long"])
+    assert score_all([silent, context("y", "a:red")], lvlm=lvlm)[0] == []

@@ -8,6 +8,8 @@ from typing import IO, Any
 # the largest record that is read, in characters of a list and in bytes of a line
 LIMIT = 64 << 20
 CHUNK = 1 << 20
+# Python reads no longer ones, unless told to
+_MOST_DIGITS = 4300
 SPACE = " \t\n\r"
 # A cut-off literal or escape fails at most so many characters before the end of what was read.
 _NEAR_END = 16
@@ -18,7 +20,7 @@ class StrictDecoder:
 
     def __init__(self) -> None:
         self._odd = ""
-        self._json = json.JSONDecoder(parse_constant=self._constant, parse_float=self._float)
+        self._json = json.JSONDecoder(parse_constant=self._constant, parse_float=self._float, parse_int=self._int)
 
     def next(self, text: str, start: int) -> tuple[Any, int, str]:
         """The value that begins at `start`, where it ends, and what is wrong with it although it has an end.
@@ -50,6 +52,12 @@ class StrictDecoder:
 
     def _constant(self, name: str) -> None:
         self._odd = f"{name} is no JSON number"
+
+    def _int(self, text: str) -> int:
+        if len(text) > _MOST_DIGITS:
+            self._odd = f"a number of {len(text)} digits"
+            return 0
+        return int(text)
 
     def _float(self, text: str) -> float:
         value = float(text)

@@ -44,9 +44,12 @@ def raw_records(path: Path, take: Take) -> Iterator[Raw]:
         try:
             for batch in file.iter_batches(batch_size=_ROWS_WITH_IMAGES if holds_bytes else _ROWS):
                 wanted = [row for row in range(batch.num_rows) if take(number + row + 1)]
-                rows = batch.take(pa.array(wanted, pa.int64())).to_pylist() if wanted else []
+                rows = _rows_of(batch.take(pa.array(wanted, pa.int64()))) if wanted else []
                 for place, row in zip(wanted, rows, strict=True):
-                    yield _ours(number + place + 1, row, decoder) if is_ours else _theirs(number + place + 1, row)
+                    if isinstance(row, str):
+                        yield Entry(number + place + 1, None, row)
+                    else:
+                        yield _ours(number + place + 1, row, decoder) if is_ours else _theirs(number + place + 1, row)
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             yield Entry(number + 1, None, f"damaged, the rest cannot be read: {_one_line(error)}")
@@ -73,6 +76,16 @@ def _opened(path: Path) -> Any:
         raise ValueError(f"{path}: no Parquet file, or damaged: {_one_line(error)}") from error
 
 
+def _rows_of(batch: Any) -> list[Any]:
+    """Rows as Python has them; of one that it cannot have (text that is no UTF-8, a date too far away) the reason."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [f"cannot be read: {_one_line(error)}"]
+        return [row for place in range(batch.num_rows) for row in _rows_of(batch.slice(place, 1))]
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
@@ -87,8 +100,12 @@ def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:
         if row["id"] is not None:
             extra = {"id": row["id"]} | extra
         pictures = in_order([to_picture(one) for one in row["images"] or ()], slots, messages)
+        if any(not isinstance(message.role, str) or not isinstance(message.text, str) for message in messages):
+            raise ValueError("a message has no role or no text")
     except (ValueError, TypeError) as error:
         return Entry(number, None, str(error))
+    except (LookupError, AttributeError) as error:  # columns of our names that are not ours
+        return Entry(number, None, f"its columns are not those that are written here: {error}")
     extra = with_message_extras(messages, extra)
     forms = {}
     if is_forms(extra.get(FORMS)):

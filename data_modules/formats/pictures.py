@@ -68,10 +68,9 @@ def image_root(source: str | Path, given: Path | None = None) -> Path:
     path = Path(source)
     try:
         named = json.loads(path.with_suffix(".meta.json").read_text(encoding="utf-8"))["image_root"]
-        folder = Path(named)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return path.parent
-    return folder if folder.is_dir() else path.parent
+    return Path(named) if isinstance(named, str) and os.path.isdir(named) else path.parent
 
 
 def picture_file(picture: Picture, root: Path | None) -> bytes | Path:
@@ -106,9 +105,11 @@ def picture_bytes(picture: Picture, root: Path | None) -> bytes:
         raise Inexpressible(str(error)) from error
     if isinstance(found, bytes):
         return found
+    # a record may name any file of the machine, and what is packed is meant to be passed on
+    if os.path.commonpath([os.path.abspath(found), os.path.abspath(root or "/")]) != os.path.abspath(root or "/"):
+        raise Inexpressible(f"image {picture.name} lies outside of {root}; give the folder of all images")
     data = found.read_bytes()
-    if found.suffix.lower() not in EXTENSIONS and kind_of(data) == UNKNOWN_KIND:
-        # a record may name any file of the machine, and what is packed is meant to be passed on
+    if found.suffix.lower() not in EXTENSIONS and kind_of(data) in (UNKNOWN_KIND, ".bmp"):
         raise Inexpressible(f"{found} is no image, by its name and by its first bytes")
     return data
 

@@ -11,7 +11,7 @@ from data_modules.formats.dialects import from_json, recognised
 from data_modules.formats.json_text import Beside, Raw, Take
 from data_modules.formats.pictures import attached, is_inline
 from data_modules.formats.record import Entry, Record
-from data_modules.shard_files import looks_like_shards
+from data_modules.shard_files import expand, looks_like_shards
 
 # records that are looked at for the layout of a set: its first ones may hold no image
 _LOOK = 1000
@@ -94,6 +94,13 @@ def layout(source: str | Path) -> Layout:
             return Layout(container, dialect, carried)
         first = first or dialect
     return Layout(container, first or "llava", False)
+
+
+def files_of(source: str | Path) -> list[Path]:
+    """The files that a set lies in; none for a command's output."""
+    if container_of(source) != "tar":
+        return [Path(source)]
+    return [] if str(source).startswith("pipe:") else [Path(name) for name in expand(str(source))]
 
 
 def container_of(source: str | Path) -> str:

@@ -19,7 +19,7 @@ from data_modules.formats.json_text import Raw, Take
 from data_modules.formats.json_window import LIMIT, StrictDecoder
 from data_modules.formats.pictures import UNKNOWN_KIND
 from data_modules.formats.record import Entry, Picture
-from data_modules.shard_files import drain, expand, one_line, opened
+from data_modules.shard_files import BoundedHeader, drain, expand, one_line, opened
 
 _IMAGES = (*EXTENSIONS, UNKNOWN_KIND)
 _NUMBERED = re.compile(r"(?:(\d{1,6})\.)?\w+")
@@ -93,7 +93,7 @@ def _members(archive: Any, stream: Any) -> Iterator[tarfile.TarInfo | str]:
         yield one_line(error)
 
 
-class _Header(tarfile.TarInfo):
+class _Header(BoundedHeader):
     """A member's header. tarfile takes a broken one, other than the first, for the end of the archive."""
 
     @classmethod

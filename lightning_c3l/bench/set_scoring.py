@@ -72,7 +72,7 @@ def bench_set_scoring(records: int = 200_000) -> dict[str, float]:
         source = _made_set(folder, records)
         parts, memory = PartFiles(folder / "parts"), _Memory()
         began = perf_counter()
-        data = ScoringDataModule(str(source), folder, parts.done(records), workers=1)
+        data = ScoringDataModule(str(source), folder, parts, records, workers=1)
         lvlm: Any = _FreeLVLM()
         _trainer(memory).predict(ScoringModule(lvlm, parts, 8, 0), datamodule=data, return_predictions=False)
         write_scored(Scored(str(source), folder / "out.jsonl", folder, parts, {}))

@@ -17,6 +17,7 @@ from data_modules.formats import (
     open_writer,
     read_records,
 )
+from data_modules.formats.readers import files_of
 from data_modules.formats.rejected import rejected_list
 
 
@@ -116,8 +117,9 @@ def _rejected(job: Job) -> Path:
 
 
 def _check_files(job: Job) -> None:
-    source, out, rejected = (Path(one).resolve() for one in (job.source, job.out, _rejected(job)))
-    if len({source, out, rejected}) < 3:
+    out, rejected = job.out.resolve(), _rejected(job).resolve()
+    sources = {file.resolve() for file in files_of(job.source)}
+    if out == rejected or sources & {out, rejected}:
         raise ValueError(f"{job.out}: IN, OUT and the list of broken records must be three files")
     if job.out.is_dir():
         raise ValueError(f"{job.out}: is a folder; give a file")

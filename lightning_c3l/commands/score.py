@@ -2,17 +2,20 @@
 
 import argparse
 import hashlib
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from data_modules.formats import count_records, image_root, layout
+from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
 from data_modules.scoring import CHUNK, ScoringDataModule
-from lightning_c3l.commands.scored_output import Scored, write_scored
+from lightning_c3l.commands.scored_output import Scored, figures_table, write_scored
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.parts import PartFiles
 from lightning_c3l.quiet import quieten
@@ -24,8 +27,8 @@ _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "f
 def main(arguments: list[str]) -> int:
     """Score every answer of a set: with its image, without, and with another one."""
     options = _parser().parse_args(arguments)
-    options.images = image_root(options.source, options.images)
     _check(options)
+    options.images = image_root(options.source, options.images)
     quieten()
     trainer = _trainer(options)
     lvlm = HuggingFaceLVLM(
@@ -38,21 +41,42 @@ def main(arguments: list[str]) -> int:
     parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
     count = count_records(options.source)
     made_with = _made_with(options, lvlm, count)
-    if options.restart and trainer.is_global_zero:
-        parts.remove()
-    parts.begin(made_with)
-    done = parts.done(count)
-    if trainer.is_global_zero and len(done):
-        print(f"going on: {len(done)} of {count} records are scored already", flush=True)
-    data = ScoringDataModule(options.source, options.images, done, options.workers, options.longest_side)
+    if trainer.is_global_zero:  # the others wait for it before they look
+        if options.restart:
+            parts.remove()
+        parts.begin(made_with)
+        if done := len(parts.done(count)):
+            print(f"going on: {done} of {count} records are scored already", flush=True)
+    data = ScoringDataModule(options.source, options.images, parts, count, options.workers, options.longest_side)
     module = ScoringModule(lvlm, parts, options.batch_size, options.seed, not options.no_shuffle)
     trainer.predict(module, datamodule=data, return_predictions=False)
     if trainer.is_global_zero:
         scored = Scored(options.source, options.out, options.images, parts, made_with, options.lossy)
-        Console().print(write_scored(scored))
-        parts.remove()
-        print(f"scored set in {options.out}")
+        return _finish(scored)
     return 0
+
+
+def _finish(scored: Scored) -> int:
+    """Write the scored set, and say what came of it."""
+    figures = write_scored(scored)
+    scored.parts.remove()
+    Console().print(figures_table(figures))
+    listed = (
+        f", {figures['listed']} rejected in {scored.out.with_suffix('.rejected.jsonl')}" if figures["listed"] else ""
+    )
+    print(f"scored set in {scored.out}{listed}")
+    if not figures["scored"]:
+        print("no answer was scored: are the images where --images says?", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Interruption(Callback):
+    """Says how to go on."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            print("interrupted; the same command goes on where it was", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,10 +105,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse before anything is loaded what could not be written in the end."""
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, not {options.batch_size}")
-    if options.out.resolve() == Path(options.source).resolve():
+    for name in ("batch_size", "workers", "longest_side"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if options.images is not None and not options.images.is_dir():
+        raise ValueError(f"--images {options.images}: no such folder")
+    if options.out.resolve() in [file.resolve() for file in files_of(options.source)]:
         raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
+    if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
+        raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
     check_target(options.out, options.lossy)
 
 
@@ -122,6 +152,7 @@ def _trainer(options: argparse.Namespace) -> Trainer:
         precision=_PRECISION[options.dtype],
         # chunks are shared out by the datamodule
         use_distributed_sampler=False,
+        callbacks=[_Interruption()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

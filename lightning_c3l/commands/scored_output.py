@@ -74,8 +74,11 @@ class Tally:
         }
 
 
-def write_scored(what: Scored) -> Table:
+def write_scored(what: Scored) -> dict[str, Any]:
     """Write the set, its `<stem>.meta.json` and `<stem>.rejected.jsonl`.
+
+    Returns:
+        The figures, and how many lines are `listed` as rejected.
 
     Raises:
         ValueError: rows are missing, or the format cannot hold a record.
@@ -105,7 +108,7 @@ def write_scored(what: Scored) -> Table:
     root = what.source if how.carries_images else str(what.images or ".")
     meta = {"format": how.dialect, "count": tally.records, "image_root": root, "scored_with": what.made_with}
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
-    return _table(figures, rejected.count)
+    return {**figures, "listed": rejected.count}
 
 
 def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
@@ -120,11 +123,11 @@ def _without_files(record: Record) -> Record:
     return replace(record, pictures=names)
 
 
-def _table(figures: dict[str, Any], listed: int) -> Table:
+def figures_table(figures: dict[str, Any]) -> Table:
+    """What the terminal shows of the figures."""
     table = Table("of the scored set", "", title=None)
     for name in ("records", "scored", "text_only", "rejected"):
         table.add_row(name if name == "records" else f"answers {name.replace('_', '-')}", str(figures[name]))
-    table.add_row("listed as rejected", str(listed))
     for name, value in figures["mean"].items():
         table.add_row(f"mean {name}", f"{value:.4f}")
     if figures["above_shuffled"] is not None:

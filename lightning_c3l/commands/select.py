@@ -15,7 +15,7 @@ from braceexpand import braceexpand
 from rich.console import Console
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Layout, layout, open_writer, read_records
+from data_modules.formats import Entry, Layout, image_root, layout, open_writer, read_records
 from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
 from lightning_c3l.curation.card import Facts, card, scores_chart
@@ -129,7 +129,7 @@ def _write_records(
     options: argparse.Namespace, form: Layout, meta: Mapping[str, Any], choice: Choice, control: Mask | None
 ) -> None:
     """The second pass: the selection, its control, and why the others were left out."""
-    root = Path(meta["image_root"]) if isinstance(meta.get("image_root"), str) else None
+    root = image_root(options.source)
     wanted = (
         np.ones_like(choice.chosen) if options.left_out else choice.chosen | (False if control is None else control)
     )

@@ -2,13 +2,15 @@
 
 import argparse
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data_modules.decoding import UnreadableImage, decode_rgb
+from data_modules.decode_pool import DecodePool
+from data_modules.decoding import UnreadableImage
 from data_modules.formats import Entry, Picture, Record, image_root, picture_file, read_records, to_conversation
 
 
@@ -35,12 +37,12 @@ class Checks:
 
     Attributes:
         images: folder that image paths are relative to.
-        decode: decode every image.
+        pool: decodes every image, in a process of its own; None leaves that out.
         summary: counts so far.
     """
 
     images: Path
-    decode: bool = False
+    pool: DecodePool | None = None
     summary: Summary = field(default_factory=Summary)
     # hashes of 8 bytes, not the ids: a set may have millions
     _ids: set[bytes] = field(default_factory=set)
@@ -79,10 +81,10 @@ class Checks:
     def _of_picture(self, picture: Picture) -> Iterator[str]:
         try:
             file = picture_file(picture, self.images)
-            if self.decode:
-                decode_rgb(file)
-        except UnreadableImage as error:
-            yield f"image {picture.name[:200]!r} cannot be read: {error.reason}"
+            if self.pool is not None:
+                for _, found in self.pool.map([(picture.name, file)]):
+                    if isinstance(found, UnreadableImage):
+                        yield f"image {picture.name[:200]!r} cannot be read: {found.reason}"
         except ValueError as error:
             yield str(error)
 
@@ -94,8 +96,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
     parser.add_argument("--check-images", action="store_true", help="decode every image")
     options = parser.parse_args(arguments)
-    checks = Checks(image_root(options.source, options.images), options.check_images)
-    with tqdm(read_records(options.source), desc="validate", unit="record", leave=False) as entries:
+    with ExitStack() as stack:
+        pool = stack.enter_context(DecodePool(1)) if options.check_images else None
+        checks = Checks(image_root(options.source, options.images), pool)
+        entries = stack.enter_context(tqdm(read_records(options.source), desc="validate", unit="record", leave=False))
         for entry in entries:
             for problem in checks.problems(entry):
                 tqdm.write(f"record {entry.number}: {_one_line(problem)}")

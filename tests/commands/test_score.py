@@ -1,6 +1,7 @@
 """`score` as users run it: a set in, the same set with scores out, on one process or two, killed and gone on with."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from data_modules.images import decode_rgb
+from lightning_c3l.commands.score import main
 from lightning_c3l.conversations import Turn, exchange
 from lightning_c3l.i2c import all_readings
 from tests.commandline import run, start
@@ -132,12 +134,15 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path
         (["set.jsonl", "out.xml"], "out.xml: cannot be written; known are .json"),
         (["set.jsonl", "set.jsonl"], "set.jsonl: would replace the set that is scored"),
         (["none.jsonl", "out.jsonl"], "none.jsonl"),
-        (["set.jsonl", "out.jsonl", "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["set.jsonl", "out.jsonl", "--longest-side", "0"], "--longest-side must be at least 1"),
+        (["set.jsonl", "out.jsonl", "--devices", "foo"], "--devices foo: must be a number of processes"),
+        (["set.jsonl", "out.jsonl", "--images", "nowhere"], "--images nowhere: no such folder"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, tiny_checkpoint: Path, words: list[str], said: str) -> None:
+def test_mistakes_are_refused_before_anything_is_scored(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
     write_set(tmp_path, 1)
-    status, printed = run("score", "--model", str(tiny_checkpoint), *words, cwd=tmp_path)
-    assert status == 2
-    assert "Traceback" not in printed
-    assert said in printed.splitlines()[-1]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, OSError), match=re.escape(said)):
+        main(["--model", str(tiny_checkpoint), *words])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.scoring import CHUNK, ScoringDataModule
-from lightning_c3l.parts import Done
+from lightning_c3l.parts import Done, PartFiles
 from lightning_c3l.samples import ScoringChunk
 from tests.commandline import write_images
 
@@ -40,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chunks(folder: Path, rank: int = 0, world: int = 1, done: Done | None = None) -> list[ScoringChunk]:
-    data = ScoringDataModule(str(folder / "set.jsonl"), folder, done or Done(COUNT), workers=1)
+    data = ScoringDataModule(str(folder / "set.jsonl"), folder, PartFiles(folder / "parts"), COUNT, workers=1)
+    data.done = done or Done(COUNT)
     return list(data.chunks(rank, world))
 
 
@@ -77,7 +78,8 @@ def test_processes_share_out_what_is_left(world: int, data: st.DataObject) -> No
     done = Done(count)
     for number in data.draw(st.sets(st.integers(1, count))) if count else ():
         done.add(number)
-    module = ScoringDataModule("no file", None, done)
+    module = ScoringDataModule("no file", None, PartFiles(Path("none")), count)
+    module.done = done
     left = sum(module.records_left(rank, world) for rank in range(world))
     # a chunk is scored again as long as one of its records is open
     is_open = {(n - 1) // CHUNK for n in range(1, count + 1) if n not in done}

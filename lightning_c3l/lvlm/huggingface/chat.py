@@ -20,6 +20,7 @@ from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
 
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(\\d+)\ue001")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _T = TypeVar("_T")
 # a role and its turn's pieces in their order: "i" for an image, "t" for a text
 _Pattern = tuple[tuple[str, str], ...]
@@ -116,7 +117,7 @@ class ChatEncoder:
         chat = self._expand(self._tokenize(text, spans), images)
         if self.context is not None and len(chat.ids) > self.context:
             raise ConversationError(
-                f"{self.name}: a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
+                f"a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
                 f"them the image's) is longer than the model's context of {self.context}: {turns[0].text[:60]!r}"
             )
         return chat
@@ -211,11 +212,11 @@ class ChatEncoder:
         """Of the model, where the plainest conversation is refused; else of this kind of conversation alone."""
         plainest = [pieces.strip("i") for _, pieces in pattern] in (["t"], ["t", "t"])
         kind = LVLMError if plainest and sum(own.count("i") for _, own in pattern) <= 1 else ConversationError
-        return kind(f"{self.name}: {reason}")
+        return kind(f"{self.name}: {reason}" if kind is LVLMError else reason)
 
     def _clean(self, text: str) -> str:
         """A turn's text without control tokens: what somebody wrote must not end a turn or add an image."""
-        before = None
+        before, text = None, _SURROGATE.sub("\ufffd", text)  # halves of characters, which no tokenizer takes
         while before != text:  # what is left around a removed token may be one itself
             before, text = text, self._special_pattern.sub("", text)
         return text

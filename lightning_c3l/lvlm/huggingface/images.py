@@ -41,7 +41,7 @@ class Seen:
     Attributes:
         tokens: what stands for it in a prompt.
         features: one vector for each of its image tokens, [M, H].
-        pixels: the tensors that are no pixels, such as the grid of patches that positions are computed from.
+        grid: the tensors that are no pixels, such as the grid of patches that positions are computed from.
     """
 
     tokens: ImageTokens
@@ -150,7 +150,7 @@ class ImageEncoder:
         alone = sum(one.count for one in self.encode(images)[0])
         if int((together["input_ids"] == self.token).sum()) != alone:
             raise ConversationError(
-                f"{self.name}: reads several images of one conversation in another way than one alone; not supported"
+                "the model reads several images of one conversation in another way than one alone; not supported"
             )
 
     @torch.no_grad()

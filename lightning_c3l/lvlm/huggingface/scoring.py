@@ -59,7 +59,7 @@ def _states(
     """States [M, H] that predict the answers' M tokens, those tokens, and the number of tokens of each answer."""
     rows = _rows(encoder, chats, seen)
     lengths = [length for chat in rows.chats for length in chat.answer_lengths]
-    can_share = len(rows.chats) > len(chats) and _begins_with_images(encoder, rows)
+    can_share = len(rows.chats) > len(chats) and _begin_alike(encoder, rows)
     behind = _shared(decoder, encoder, rows, seen) if can_share else None
     branches, hidden = behind or _whole(decoder, rows, seen)
     tokens = branches.ids[branches.text]
@@ -73,10 +73,16 @@ def _whole(decoder: Decoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | 
     return branches, decoder.whole_rows(_prompts(branches.ids, branches.mask, own))[0]
 
 
-def _begins_with_images(encoder: ChatEncoder, rows: BranchList) -> bool:
-    """Whether all images stand before all answers, in what the rows of one set of images can share."""
-    token = encoder.images.token
-    return not any(token in chat.ids[chat.answer.index(True) :] for chat in rows.chats if True in chat.answer)
+def _begin_alike(encoder: ChatEncoder, rows: BranchList) -> bool:
+    """Whether all rows of each set of images are the same up to its last image, and no answer stands before that."""
+    beginnings = dict[int, tuple[int, ...]]()
+    for chat, owner in zip(rows.chats, rows.owner, strict=True):
+        stop = max((place + 1 for place, token in enumerate(chat.ids) if token == encoder.images.token), default=0)
+        # a token of the prompt stays with the answer, which it predicts
+        is_before = True not in chat.answer or stop < chat.answer.index(True)
+        if not is_before or beginnings.setdefault(owner, chat.ids[:stop]) != chat.ids[:stop]:
+            return False
+    return True
 
 
 def _shared(

@@ -96,3 +96,10 @@ def test_lengths_of_the_answers(tiny_checkpoint: Path) -> None:
     assert many > red > 0
     assert lengths(encoder, "two rings at the top", "", "red") == [many, 0, red]
     assert encoder.encode([Turn("user", "Where?")]).answer_lengths == []
+
+
+def test_halves_of_characters_are_replaced(tiny_checkpoint: Path) -> None:
+    """JSON can hold them, tokenizers cannot."""
+    encoder = encoder_of(styled(tiny_checkpoint, "llava"))
+    half, whole = ((Turn("user", f"a {mark} b"), Turn("assistant", f"{mark}")) for mark in ("\ud83d", "\ufffd"))
+    assert encoder.encode(half) == encoder.encode(whole)

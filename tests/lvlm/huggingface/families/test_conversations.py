@@ -37,6 +37,15 @@ LATER = (
 )
 
 
+# the same picture as in others, but not before the first words
+GREETED = (
+    Turn("user", "Hello."),
+    Turn("assistant", "hi"),
+    Turn("user", "How many?", (0,)),
+    Turn("assistant", "four"),
+)
+
+
 def as_messages(turns: Sequence[Turn], images: Sequence[Image]) -> list[dict[str, Any]]:
     """Content lists; what stands in these conversations stands at the beginning of a turn."""
     waiting = iter(images)
@@ -91,8 +100,9 @@ def alone(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) 
         ([[1, 0]], [[TWO, TWO[:2]]]),
         ([[1, 2]], [[LATER]]),
         ([[2, 0], [1]], [[LATER, TWO], [SHORT, LONG]]),
+        ([[1], [0]], [[SHORT, GREETED], [SHORT, LONG]]),
     ],
-    ids=["long", "shared", "one each", "two images", "two images shared", "later image", "all at once"],
+    ids=["long", "shared", "one each", "two images", "two images shared", "later image", "all at once", "unlike"],
 )
 def test_every_answer_as_in_a_plain_forward(
     name: str,

@@ -38,6 +38,7 @@ class DecodeProcess:
         self._options = options | {"memories": [memory.file for memory in self._memories]}
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
+        self._obituary = ""
         self._turn = 0
         # number of the memory and the request, from the oldest to the newest that has no answer
         self._requests: deque[tuple[int, bytes]] = deque()
@@ -58,20 +59,37 @@ class DecodeProcess:
         self._write(request)
 
     def receive(self) -> Decoded:
-        """The oldest picture asked for, or the reason why there is none."""
+        """The oldest picture asked for, or the reason why there is none.
+
+        A process that dies gives it a second chance: something else may have killed it. One that was late does not.
+        """
         self._check_open()
-        number = self._requests[0][0]
         try:
-            return self._answer(number)
-        except EOFError:
-            reason = self._obituary()
+            answer, is_late = self._answer_or_death()
+            if answer is None and not is_late:
+                self._again()
+                answer, is_late = self._answer_or_death()
         finally:
             self._requests.popleft()
-        if self._requests:
-            self._start()
-            for _, request in self._requests:
-                self._write(request)
-        return UnreadableImage(reason)
+        if answer is None:
+            answer = UnreadableImage(self._obituary)
+            if self._requests:
+                self._again()
+        return answer
+
+    def _answer_or_death(self) -> tuple[Decoded | None, bool]:
+        """The answer to the oldest request; None where the process died, and whether that took it too long."""
+        try:
+            return self._answer(self._requests[0][0]), False
+        except EOFError:
+            status = self._ended()
+            return None, status == -signal.SIGALRM
+
+    def _again(self) -> None:
+        """A new process for everything that has no answer."""
+        self._start()
+        for _, request in self._requests:
+            self._write(request)
 
     def forget(self) -> None:
         """Ends the process if pictures that nobody wants any more are under way."""
@@ -134,14 +152,15 @@ class DecodeProcess:
             raise OSError("the process that decodes images does not start; its message is above") from None
         self._is_ready = True
 
-    def _obituary(self) -> str:
+    def _ended(self) -> int:
+        """The status of the dead process, which is put into words for `receive`."""
         assert self._process is not None
         status = self._process.wait()
-        if status == -signal.SIGALRM:
-            return f"took longer than {self._options['seconds']:g} s to decode"
         named = {number.value: number.name for number in signal.Signals}
         how = named.get(-status, f"signal {-status}") if status < 0 else f"exit status {status}"
-        return f"the decoder crashed ({how})"
+        late = f"took longer than {self._options['seconds']:g} s to decode"
+        self._obituary = late if status == -signal.SIGALRM else f"the decoder crashed ({how})"
+        return status
 
     def _end(self) -> None:
         process, self._process, self._is_ready = self._process, None, False

@@ -248,7 +248,7 @@ def test_a_conversation_longer_than_the_context_is_refused_with_both_numbers(
     with pytest.raises(LVLMError) as caught:
         encoder_of(processor, "some/model", length - 1).encode(chat, image)
     message = str(caught.value)
-    assert message.startswith(f"some/model: a conversation of {length} tokens ({own} of them")
+    assert message.startswith(f"a conversation of {length} tokens ({own} of them")
     assert f"context of {length - 1}: 'How many rings" in message
     assert "\n" not in message
 

@@ -46,13 +46,9 @@ class SharedMemory:
 
     def write(self, data: bytes) -> None:
         """Puts data at its beginning."""
-        self.room(len(data))[:] = data
-
-    def room(self, size: int) -> memoryview:
-        """Its first bytes, made where they are not there."""
-        if os.fstat(self.file).st_size < size:
-            os.ftruncate(self.file, size)
-        return self.view(size)
+        if os.fstat(self.file).st_size < len(data):
+            os.ftruncate(self.file, len(data))
+        self.view(len(data))[:] = data
 
     def view(self, size: int) -> memoryview:
         """Its first bytes, which are there."""
@@ -107,16 +103,8 @@ def _answer(decode: Decode, source: bytes | Path, options: dict[str, Any], memor
     except UnreadableImage as error:
         reason = error.reason.encode("utf-8", "backslashreplace")
         return ANSWER.pack(0, len(reason)) + reason
-    _put(image, memory)
+    memory.write(image.tobytes("raw", RAW_MODE))
     return ANSWER.pack(*image.size)
-
-
-def _put(image: Image.Image, memory: SharedMemory) -> None:
-    """Pastes the picture into one that lies in the memory: one copy instead of the three of `tobytes`."""
-    room = memory.room(image.width * image.height * PIXEL_BYTES)
-    shared = Image.frombuffer(RAW_MODE, image.size, room, "raw", RAW_MODE, 0, 1)  # type: ignore[arg-type]
-    shared.readonly = 0  # pasting would move it out of the memory first
-    shared.paste(image)
 
 
 def _send(answers: BinaryIO, answer: bytes) -> None:

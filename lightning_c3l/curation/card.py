@@ -74,12 +74,14 @@ def card(facts: Facts, picture: str) -> str:
         _head(facts.name, count),
         f"# {plain(facts.name)}\n\n{_sentence(facts, count)}",
         "**Licence: to fill in** (above as well). It follows from the images and from who or what wrote the texts.",
-        "## Contents\n\n" + table(["", "chosen", "whole set"], _contents(facts), "lrr"),
+        "## Contents\n\n" + table(["", _name(facts), "whole set"], _contents(facts), "lrr"),
         f"## Scores\n\nBy the reading {facts.by}, in nats a token; of several turns the {_turns(facts.turns)}.\n\n"
         + table(["quantile", *_columns(facts)], _quantiles(facts), "l" + "r" * len(_columns(facts)))
         + f"\n\n![Scores]({plain(picture)})",
-        "## Answer lengths\n\n" + table(["tokens", "chosen", "share", "whole set", "share"], _lengths(facts), "lrrrr"),
-        "## Kinds of questions\n\n" + table(["kind", "chosen", "share", "whole set", "share"], _kinds(facts), "lrrrr"),
+        "## Answer lengths\n\n"
+        + table(["tokens", _name(facts), "share", "whole set", "share"], _lengths(facts), "lrrrr"),
+        "## Kinds of questions\n\n"
+        + table(["kind", _name(facts), "share", "whole set", "share"], _kinds(facts), "lrrrr"),
         "## How it was chosen\n\n" + table(["rule", "kept", "fell out"], _steps(facts.choice), "lrl"),
         fenced(facts.command),
         "## Scored with\n\n" + table(["what", "value"], _scorer(facts.scored_with), "ll"),
@@ -90,9 +92,16 @@ def card(facts: Facts, picture: str) -> str:
 def scores_chart(facts: Facts) -> str:
     """An SVG picture of the scores of the whole set and of the chosen records."""
     whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[_counted(facts)]
-    groups = {"whole set": whole.tolist(), "chosen": chosen.tolist()}
+    groups = {"whole set": whole.tolist(), _name(facts): chosen.tolist()}
     edges = bin_edges(groups["whole set"])
-    return histogram("Scores of the whole set and of the chosen records", groups, edges, facts.by, "records")
+    return histogram(
+        "Scores of the whole set and of a part of it", groups, edges, f"{facts.by}, nats a token", "records"
+    )
+
+
+def _name(facts: Facts) -> str:
+    """Whose card this is, as tables and legends have it."""
+    return "random control" if facts.of_control else "chosen"
 
 
 def _head(name: str, count: int) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from PIL.Image import Image
 
 from data_modules.truth import Asked
-from lightning_c3l.conversations import Conversation
 from lightning_c3l.records import Verdict
+from lightning_c3l.samples import TuningSample
 from lightning_c3l.scenes.curriculum import Curriculum, record
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import KINDS, Query, ask, queries, true_answer, truth, understand
@@ -163,7 +163,7 @@ class SceneRecords:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> tuple[Conversation, Image | None]:
+    def __getitem__(self, number: int) -> TuningSample:
         if not 0 <= number < self.count:
             raise IndexError(number)
         return record(number, self.count, self.curriculum, self.seed)

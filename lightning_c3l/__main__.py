@@ -7,19 +7,32 @@ from importlib import import_module
 from pathlib import Path
 
 DEMO = Path(__file__).resolve().parent.parent / "experiments" / "demo.yaml"
-# verb -> module in `lightning_c3l.commands` with a function `main(arguments) -> exit status`
+# verb -> module in `lightning_c3l.commands` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
-    "scenes-base": "scenes_base",
-    "easy-vqa": "easy_vqa",
-    "merge": "merge",
-    "bench": "bench",
-    "bench-data": "bench_data",
-    "score": "score",
-    "check-scores": "check_scores",
-    "select": "select",
-    "convert": "convert",
-    "validate-data": "validate_data",
+    "score": ("score", "S(I2C) for every answer of an existing instruction-tuning set"),
+    "select": ("select", "a chosen part of a scored set, with a data card"),
+    "check-scores": ("check_scores", "how well the scores of a labelled set tell right from wrong"),
+    "convert": ("convert", "an instruction-tuning set in another format"),
+    "validate-data": ("validate_data", "every problem of an instruction-tuning set"),
+    "merge": ("merge", "a checkpoint with a trained adapter folded in"),
+    "easy-vqa": ("easy_vqa", "prepare the easy-VQA pictures for the experiments on them"),
+    "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
+    "bench": ("bench", "speed and memory of scoring, writing and training"),
+    "bench-data": ("bench_data", "speed and memory of data in and out"),
 }
+# of the LightningCLI
+_METHODS = {
+    "fit": "rounds of C3L, or instruction tuning, from an experiment file; the demonstration without one",
+    "predict": "a data set about other images, with a trained checkpoint",
+}
+
+
+def _overview() -> int:
+    """Print all verbs."""
+    print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n")
+    for verb, what in {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}.items():
+        print(f"  {verb:<14} {what}")
+    return 0
 
 
 def _guarded(run: Callable[[], int]) -> int:
@@ -39,8 +52,10 @@ def _guarded(run: Callable[[], int]) -> int:
 def main() -> int:
     """Run one verb; a user's mistake ends in one line and status 2."""
     words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _overview()
     if words[:1] and words[0] in VERBS:
-        verb = import_module(f"lightning_c3l.commands.{VERBS[words[0]]}").main
+        verb = import_module(f"lightning_c3l.commands.{VERBS[words[0]][0]}").main
         return _guarded(lambda: int(verb(words[1:])))
     if words == ["fit"]:
         sys.argv += ["--config", str(DEMO)]

@@ -33,7 +33,7 @@ _WORDS = (
 
 
 def conversion_rate(records: int = 100_000) -> dict[str, float]:
-    """Converts LLaVA-like records of two to four turns, about 500 bytes each.
+    """Converts LLaVA-like records of two or four turns, about 500 bytes each.
 
     Returns:
         `records`, `bytes_per_record` (of the JSONL), `seconds`, and `records_per_second`.

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from data_modules.formats import Record, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.commands.scored_input import kind_of
 from lightning_c3l.curation.scores import READINGS, record_score
-from lightning_c3l.metrics.diversity import question_kind
 from lightning_c3l.metrics.ranking import auroc, auroc_interval
 from lightning_c3l.report.scale import bin_edges
 from lightning_c3l.report.svg import histogram
@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
     kinds = _read(options)
     if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
         raise ValueError(
-            f"{options.source}: needs scored records of both sorts, with {options.label!r} {options.right!r} and "
-            f"{options.wrong!r}"
+            f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
+            f"{options.right!r} and {options.wrong!r}"
         )
     found = {kind: {name: own.figures(name) for name in READINGS} for kind, own in sorted(kinds.items())}
     write_json_atomic(options.source.with_suffix(".check.json"), found)
@@ -73,7 +73,7 @@ def _read(options: argparse.Namespace) -> dict[str, Labelled]:
             continue
         label = str(entry.record.extra.get(options.label))
         if label in (options.right, options.wrong):
-            for kind in (ALL, _kind(entry.record)):
+            for kind in (ALL, kind_of(entry.record)):
                 _add(kinds[kind].right if label == options.right else kinds[kind].wrong, entry.record)
     return kinds
 
@@ -83,10 +83,6 @@ def _add(columns: dict[str, list[float]], record: Record) -> None:
         value = record_score(record.extra, name).value
         if math.isfinite(value):
             columns[name].append(value)
-
-
-def _kind(record: Record) -> str:
-    return question_kind(next((message.text for message in record.messages if message.role == "user"), ""))
 
 
 def _picture(all_: Labelled) -> str:

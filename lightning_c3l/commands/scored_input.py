@@ -71,14 +71,15 @@ def _row(entry: Entry, by: str, turns: Turns, with_texts: bool) -> Row:
     return Row(
         number=entry.number,
         score=record_score(record.extra, by, turns),
-        kind=_kind(record),
+        kind=kind_of(record),
         turns=sum(message.role == "assistant" for message in said),
         images=hash_of(picture.name if picture.data is None else picture.data for picture in record.pictures),
         texts=[message.text for message in said] if with_texts else (),
     )
 
 
-def _kind(record: Record) -> str:
+def kind_of(record: Record) -> str:
+    """What a run asked for, where it says so; else what the first question asks for."""
     own = record.extra.get("c3l")
     if isinstance(own, Mapping) and isinstance(own.get("kind"), str):
         return str(own["kind"])

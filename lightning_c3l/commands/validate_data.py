@@ -108,14 +108,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _of_texts(record: Record) -> Iterator[str]:
-    seen = set[tuple[str, str, tuple[int, ...]]]()
+    seen, repeats = set[tuple[str, str, tuple[int, ...]]](), list[int]()
     for place, message in enumerate(record.messages, start=1):
         if message.role == "assistant" and not message.text.strip():
             yield f"turn {place}: the answer is empty"
         turn = (message.role, message.text, message.pictures)
         if message.role == "user" and turn in seen:
-            yield f"turn {place}: repeats an earlier question exactly"
+            repeats.append(place)
         seen.add(turn)
+    if repeats:
+        more = f" (and {len(repeats) - 1} more)" if len(repeats) > 1 else ""
+        yield f"turn {repeats[0]}{more}: repeats an earlier question exactly"
 
 
 def _one_line(text: str) -> str:

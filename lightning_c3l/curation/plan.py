@@ -116,7 +116,7 @@ def choose(columns: Columns, plan: Plan) -> Choice:
     reasons, fell_at = list(columns.reasons), columns.reason.copy()
     steps = [_scored(columns, plan.keep_text_only)]
     found = ", ".join(f"{count:,} {why}" for why, count in steps[0].fell.items())
-    _check(steps[0], len(alive), f"{found or 'the set is empty'}; score the set first")
+    _check(steps[0], len(alive), f"{found or 'the set is empty'}; see the verb `score`")
     eligible = alive
     for rule, why, after in _rules(columns, plan, alive):
         fell_at[alive & ~after] = len(reasons)

@@ -208,7 +208,7 @@ def test_a_selection_of_nothing_leaves_the_old_file(source: Path) -> None:
 
 def test_an_unscored_set_is_an_error(tmp_path: Path) -> None:
     plain = [{name: value for name, value in one.items() if name != "c3l_scores"} for one in RECORDS]
-    with pytest.raises(ValueError, match="not scored; score the set first"):
+    with pytest.raises(ValueError, match="not scored; see the verb `score`"):
         main([str(_jsonl(tmp_path, plain)), str(tmp_path / "out.jsonl")])
 
 

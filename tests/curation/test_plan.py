@@ -82,7 +82,7 @@ def test_nothing_left_is_an_error_that_names_the_rule(plan: Plan, named: str) ->
         choose(columns_of([1.0, 2.0]), plan)
 
 
-@pytest.mark.parametrize(("scores", "hint"), [([], "the set is empty"), ([None, None], "2 not scored; score the set")])
+@pytest.mark.parametrize(("scores", "hint"), [([], "the set is empty"), ([None, None], "2 not scored; see the verb")])
 def test_nothing_scored_is_an_error(scores: list[float | None], hint: str) -> None:
     with pytest.raises(ValueError, match=f"scored keeps none of {len(scores)} records .*{hint}"):
         choose(columns_of(scores), Plan(keep_text_only=True))

@@ -25,6 +25,10 @@ AHEAD = 4
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
 
 
+class _Crash(UnreadableImage):
+    """The process died, and not of its time limit."""
+
+
 class DecodeProcess:
     """One decoding process, started when first needed and again after it died.
 
@@ -38,7 +42,6 @@ class DecodeProcess:
         self._options = options | {"memories": [memory.file for memory in self._memories]}
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
-        self._obituary = ""
         self._turn = 0
         # number of the memory and the request, from the oldest to the newest that has no answer
         self._requests: deque[tuple[int, bytes]] = deque()
@@ -65,25 +68,22 @@ class DecodeProcess:
         """
         self._check_open()
         try:
-            answer, is_late = self._answer_or_death()
-            if answer is None and not is_late:
+            answer = self._next()
+            if isinstance(answer, _Crash):
                 self._again()
-                answer, is_late = self._answer_or_death()
+                answer = self._next()
         finally:
             self._requests.popleft()
-        if answer is None:
-            answer = UnreadableImage(self._obituary)
-            if self._requests:
-                self._again()
+        if self._requests and self._process is None:
+            self._again()
         return answer
 
-    def _answer_or_death(self) -> tuple[Decoded | None, bool]:
-        """The answer to the oldest request; None where the process died, and whether that took it too long."""
+    def _next(self) -> Decoded:
+        """The answer to the oldest request, or what became of the process."""
         try:
-            return self._answer(self._requests[0][0]), False
+            return self._answer(self._requests[0][0])
         except EOFError:
-            status = self._ended()
-            return None, status == -signal.SIGALRM
+            return self._obituary()
 
     def _again(self) -> None:
         """A new process for everything that has no answer."""
@@ -152,15 +152,16 @@ class DecodeProcess:
             raise OSError("the process that decodes images does not start; its message is above") from None
         self._is_ready = True
 
-    def _ended(self) -> int:
-        """The status of the dead process, which is put into words for `receive`."""
+    def _obituary(self) -> UnreadableImage:
+        """What became of the process, which is put away: all of its answers have been read."""
         assert self._process is not None
         status = self._process.wait()
+        self._end()
+        if status == -signal.SIGALRM:
+            return UnreadableImage(f"took longer than {self._options['seconds']:g} s to decode")
         named = {number.value: number.name for number in signal.Signals}
         how = named.get(-status, f"signal {-status}") if status < 0 else f"exit status {status}"
-        late = f"took longer than {self._options['seconds']:g} s to decode"
-        self._obituary = late if status == -signal.SIGALRM else f"the decoder crashed ({how})"
-        return status
+        return _Crash(f"the decoder crashed ({how})")
 
     def _end(self) -> None:
         process, self._process, self._is_ready = self._process, None, False

@@ -77,15 +77,16 @@ class ParquetImages:
         return bytes(data)
 
     def _group(self, group: int) -> Any:
-        if group not in self._read:
-            while len(self._read) >= _KEPT:
-                del self._read[next(iter(self._read))]
+        read = self._read.get(group)
+        if read is None:
             file, number, column, is_struct = self._groups[group]
             # arrow's threads do not survive the forking of a data loader's workers
             with pq.ParquetFile(file) as table:
                 wanted = [f"{column}.bytes" if is_struct else column]
-                self._read[group] = table.read_row_group(number, columns=wanted, use_threads=False).column(0)
-        return self._read[group]
+                read = table.read_row_group(number, columns=wanted, use_threads=False).column(0)
+            # replaced as a whole: another thread may be reading
+            self._read = dict([*self._read.items(), (group, read)][-_KEPT:])
+        return read
 
     def _paths(self, file: str, wanted: str | None) -> Iterator[str | None]:
         """The path stored in each row; notes the row groups on the way."""

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 READINGS = ("answer", "positions", "vocabulary", "gap")
+# and plain confidence with the image, which every reading has to be shown beside
+READINGS_AND_RIVAL = (*READINGS, "mean_logp")
 
 
 class Readings(NamedTuple):

@@ -23,6 +23,7 @@ from data_modules.formats.json_window import StrictDecoder
 from data_modules.formats.pictures import to_picture
 from data_modules.formats.record import Entry, Message, Record
 from data_modules.formats.turns import Slot, read_text
+from data_modules.shard_files import one_line
 
 COLUMNS = ("id", "images", "messages", "extra")
 # note in the file's schema: what the records were converted from
@@ -52,7 +53,7 @@ def raw_records(path: Path, take: Take) -> Iterator[Raw]:
                         yield _ours(number + place + 1, row, decoder) if is_ours else _theirs(number + place + 1, row)
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
-            yield Entry(number + 1, None, f"damaged, the rest cannot be read: {_one_line(error)}")
+            yield Entry(number + 1, None, f"damaged, the rest cannot be read: {one_line(error)}")
 
 
 def dialect(path: Path) -> str:
@@ -73,7 +74,7 @@ def _opened(path: Path) -> Any:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: no Parquet file, or damaged: {_one_line(error)}") from error
+        raise ValueError(f"{path}: no Parquet file, or damaged: {one_line(error)}") from error
 
 
 def _rows_of(batch: Any) -> list[Any]:
@@ -82,12 +83,8 @@ def _rows_of(batch: Any) -> list[Any]:
         return list(batch.to_pylist())
     except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
-            return [f"cannot be read: {_one_line(error)}"]
+            return [f"cannot be read: {one_line(error)}"]
         return [row for place in range(batch.num_rows) for row in _rows_of(batch.slice(place, 1))]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:

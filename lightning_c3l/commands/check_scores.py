@@ -14,7 +14,8 @@ from tqdm import tqdm
 from data_modules.formats import Record, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import kind_of
-from lightning_c3l.curation.scores import READINGS, record_score
+from lightning_c3l.curation.scores import record_score
+from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.metrics.ranking import auroc, auroc_interval
 from lightning_c3l.report.scale import bin_edges
 from lightning_c3l.report.svg import histogram
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
             f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
             f"{options.right!r} and {options.wrong!r}"
         )
-    found = {kind: {name: own.figures(name) for name in READINGS} for kind, own in sorted(kinds.items())}
+    found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
     write_json_atomic(options.source.with_suffix(".check.json"), found)
     write_text_atomic(options.source.with_suffix(".check.svg"), _picture(kinds[ALL]))
     Console().print(_table(found))
@@ -79,7 +80,7 @@ def _read(options: argparse.Namespace) -> dict[str, Labelled]:
 
 
 def _add(columns: dict[str, list[float]], record: Record) -> None:
-    for name in READINGS:
+    for name in READINGS_AND_RIVAL:
         value = record_score(record.extra, name).value
         if math.isfinite(value):
             columns[name].append(value)
@@ -92,10 +93,12 @@ def _picture(all_: Labelled) -> str:
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:
-    table = Table("AUROC", *READINGS, "right", "wrong")
+    table = Table("AUROC", *READINGS_AND_RIVAL, "right", "wrong")
     for kind, figures in found.items():
         own = figures["answer"]
-        table.add_row(kind, *(_cell(figures[name]) for name in READINGS), str(own["right"]), str(own["wrong"]))
+        table.add_row(
+            kind, *(_cell(figures[name]) for name in READINGS_AND_RIVAL), str(own["right"]), str(own["wrong"])
+        )
     return table
 
 

@@ -12,10 +12,10 @@ from data_modules.formats import Picture, Record, layout, open_writer, read_reco
 from data_modules.formats.rejected import Rejected, rejected_list
 from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.curation.scores import SCORES
-from lightning_c3l.i2c import READINGS
+from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.parts import PartFiles, Row
 
-_COLUMNS = (*READINGS, "mean_logp", "mean_logq", "shuffled")
+_COLUMNS = (*READINGS_AND_RIVAL, "mean_logq", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,6 @@ def write_scored(what: Scored) -> dict[str, Any]:
     how, tally, rows = layout(what.source), Tally(), what.parts.rows()
     carries = how.carries_images and what.out.suffix.lower() in (".tar", ".parquet")
     options: dict[str, Any] = {"image_root": what.images, "embed": carries, "lossy": what.lossy}
-    row: Row | None = None
     with (
         rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
         open_writer(what.out, how.dialect, **options) as writer,

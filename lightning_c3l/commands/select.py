@@ -16,17 +16,19 @@ from rich.console import Console
 from tqdm import tqdm
 
 from data_modules.formats import Entry, Layout, image_root, layout, open_writer, read_records
+from data_modules.formats.writers import WRITABLE
 from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
 from lightning_c3l.curation.card import Facts, card, scores_chart
 from lightning_c3l.curation.columns import Mask
 from lightning_c3l.curation.plan import Choice, Plan, choose
 from lightning_c3l.curation.rules import random_like
-from lightning_c3l.curation.scores import READINGS
 from lightning_c3l.curation.terminal import steps_table
+from lightning_c3l.i2c import READINGS_AND_RIVAL
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
-_WRITABLE = (".json", ".jsonl", ".parquet", ".tar")
+# a table to look at is no selection
+_WRITABLE = tuple(kind for kind in WRITABLE if kind != ".csv")
 
 
 def main(arguments: list[str]) -> int:
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="IN", help="scored set: .json, .jsonl, .parquet, or shards")
     parser.add_argument("out", metavar="OUT", type=Path, help=f"file to write: {', '.join(_WRITABLE)}")
     score = parser.add_argument_group("score of a record")
-    score.add_argument("--by", choices=READINGS, default="answer", help="the reading to go by")
+    score.add_argument("--by", choices=READINGS_AND_RIVAL, default="answer", help="the reading to go by")
     score.add_argument("--turns", choices=("mean", "min"), default="mean", help="of the turns: by tokens, or the worst")
     rules = parser.add_argument_group("rules, applied in this order")
     rules.add_argument("--exact-duplicates", action="store_true", help="keep the best of those with the same texts")

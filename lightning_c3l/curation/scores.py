@@ -3,12 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-By = Literal["answer", "positions", "vocabulary", "gap", "mean_logp"]
 Turns = Literal["mean", "min"]
 
-READINGS: tuple[str, ...] = get_args(By)
 # where a scored record keeps them: a list with an item for each of the assistant's messages
 SCORES = "c3l_scores"
 TEXT_ONLY = "text-only"
@@ -43,7 +41,7 @@ def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "m
 
     Args:
         extra: the record's further fields.
-        by: the reading to go by, one of `READINGS`.
+        by: the reading to go by, one of `READINGS_AND_RIVAL` of `i2c`.
         turns: `mean` weighs the turns by their tokens, `min` takes the worst.
     """
     items = list(_items(extra))

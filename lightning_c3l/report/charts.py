@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.figures import READINGS, figure, nested, rounds_of
 from lightning_c3l.report.markup import element, esc, finite
@@ -11,7 +12,6 @@ from lightning_c3l.report.svg import Series, bar_chart, histogram, line_chart, s
 
 _TRUTH = ("truth_rate", "positive_truth_rate", "random_truth_rate")
 _SCORES = ("i2c_mean", "i2c_positive_mean", "i2c_shuffled_mean")
-_READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp")
 
 
 def captioned(chart: str, caption: str) -> str:
@@ -78,7 +78,7 @@ def histograms(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) -> 
 
 def auroc_chart(auroc: Mapping[str, Any]) -> str:
     """The readings of S(I2C) beside plain confidence."""
-    bars = {READINGS[key].label: auroc.get(key) for key in _READINGS}
+    bars = {READINGS[key].label: auroc.get(key) for key in READINGS_AND_RIVAL}
     rival = READINGS["mean_logp"].label
     chart = bar_chart("Area under the ROC curve of each score", bars, (0.5, "chance"), rival)
     caption = (

@@ -1,7 +1,7 @@
 """Pretraining of a vision tower: it learns to tell labelled pictures apart before a decoder has to read it.
 
 What CLIP's pretraining does for LLaVA, on a scale of minutes: a small LLaVA that learns everything at once from answers
-learns colours, and hardly any shapes.
+learns colours long before shapes.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 from tqdm import trange
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from lightning_c3l.atomic import atomic_folder
+from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 
 
 def teach_tower(folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, steps: int, seed: int = 0) -> float:
@@ -32,7 +32,7 @@ def teach_tower(folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, 
     Returns:
         Share of the last 100 batches' pictures that were told right.
     """
-    model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    model, processor = load_checkpoint(str(folder), "float32", trust_remote_code=False)
     parts = [[picture for picture, _ in labelled[n : n + 500]] for n in range(0, len(labelled), 500)]
     pixels = torch.cat([processor.image_processor(part, return_tensors="pt")["pixel_values"] for part in parts])
     labels = torch.tensor([label for _, label in labelled])

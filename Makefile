@@ -4,7 +4,7 @@ SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow check demo demo-images exp-easy-vqa scenes-base bench bench-data clean
+.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa scenes-base bench bench-data clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -21,6 +21,10 @@ test:  ## run the quick tests
 
 test-slow:  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
+
+# a seed that found something: C3L_KILL_SEED=k make test-kill
+test-kill:  ## kill runs at random moments and let them go on, about 15 minutes
+	$(PYTHON) -m pytest -m kill --capture=no --override-ini timeout=3600
 
 check:  ## style, types, and which package may import which
 	$(PYTHON) -m ruff check .

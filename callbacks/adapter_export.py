@@ -1,10 +1,13 @@
 """`adapter/`: what training made, as a folder that the user's own tools load."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_folder
+from lightning_c3l.checkpoints import TrainedWeightsModule
 
 
 class AdapterExport(Callback):
@@ -12,8 +15,12 @@ class AdapterExport(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save through a temporary name: a half-written folder must not look whole."""
-        lvlm = getattr(pl_module, "lvlm", None)
-        if lvlm is None or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not isinstance(pl_module, TrainedWeightsModule) or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        with atomic_folder(Path(trainer.default_root_dir) / lvlm.saved_as) as folder:
-            lvlm.save(folder)
+        with pl_module.whole_weights():
+            processes.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
+
+
+def _save(run: Path, lvlm: Any) -> None:
+    with atomic_folder(run / lvlm.saved_as) as folder:
+        lvlm.save(folder)

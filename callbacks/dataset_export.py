@@ -1,8 +1,8 @@
 """The written data set: kept pairs as LLaVA JSON and Parquet, from fresh images."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks.protocols import is_round_run
 from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images import EncodedImages, ImageSource
+from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_path
 from lightning_c3l.i2c import READINGS
 from lightning_c3l.metrics.rounds import judged, truth_rate
@@ -41,11 +42,9 @@ class DatasetExport(Callback):
             return
         module: Any = pl_module
         source, keys = data.source("fresh")
-        scored, seed = list[ScoredCandidate](), module.seed * 1009 + 1_299_709
-        for start, part, read in module.parts(keys, source.read):
-            written = module.write(part, read, seed, "data set: write", start)
-            scored += module.score(written, read, "reference", seed + start, "data set: score")
-        self._export(trainer, module, source, scored)
+        folder = trainer.default_root_dir
+        written = module.final_records(folder, keys, source.read, 1_299_709, longest_side=data.longest_side)
+        processes.by_first(lambda: self._export(trainer, module, source, written))
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
@@ -56,7 +55,7 @@ class DatasetExport(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same data set from the images of `predict`."""
         source, _ = trainer.datamodule.source("images")  # type: ignore[attr-defined]
-        self._export(trainer, pl_module, source, self._written)
+        processes.by_first(lambda: self._export(trainer, pl_module, source, self._written))
         self._written = []
 
     def _export(self, trainer: Trainer, module: Any, source: ImageSource, scored: Sequence[ScoredCandidate]) -> None:
@@ -87,6 +86,7 @@ class DatasetExport(Callback):
                 "written_truth_rate": truth_rate(scored),
             }
         store.update_summary(dataset=figures)
+        shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
         rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
 
     def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
@@ -132,6 +132,6 @@ class DatasetExport(Callback):
 def _copy(file: bytes | Path, path: Path) -> None:
     """The very file, not a picture that was decoded, maybe shrunk, and encoded again."""
     if isinstance(file, Path):
-        copyfile(file, path)
+        shutil.copyfile(file, path)
     else:
         path.write_bytes(file)

@@ -5,7 +5,6 @@ with beginnings made from the truth: the negative log-likelihood of the true ans
 the sampled answer is right; on attributes that the training images show and on those that they hide.
 """
 
-import copy
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +13,19 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from callbacks.control_training import can_train_control, train_control
+from callbacks.measuring import measured_once, origin, share_out
 from callbacks.protocols import is_round_run
-from callbacks.replay import ReplayRounds
 from data_modules.truth import Asked, Truth
 from lightning_c3l.generation import Read
-from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.module import C3LModule
 from lightning_c3l.prompts import load_templates
 from lightning_c3l.scoring import score_pairs
 from lightning_c3l.store import RunStore
 
 BEGINNING = "Question: {question}\nAnswer:"
+# part of summary.json
+_PART = "exposure_bias"
 
 
 @dataclass(frozen=True)
@@ -48,51 +49,50 @@ class ExposureBias(Callback):
         self.measure, self.control = measure, control
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All conditions into summary.json."""
+        """All conditions into summary.json; what an earlier start of this run measured there is not measured again."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if not self.measure or not is_round_run(pl_module, data) or not isinstance(pl_module, C3LModule):
             return
         if data.truth is None or data.source("held_out") is None:
             return
         source, keys = data.source("held_out")
-        tuned_name = f"tuned, lambda {pl_module.loss.contrastive_weight:g}"
-        figures = {tuned_name: measure(pl_module, keys, source.read, data.truth)}
-        with pl_module.lvlm.reference():
-            figures = {"starting model": measure(pl_module, keys, source.read, data.truth), **figures}
-        if self.control and pl_module.loss.contrastive_weight > 0 and trainer.world_size == 1:
-            rank_zero_info("control: training again on the stored rounds with lambda 0")
-            control = self._train_control(trainer, pl_module)
-            figures["tuned, lambda 0"] = measure(control, keys, source.read, data.truth)
-        RunStore(trainer.default_root_dir).update_summary(exposure_bias=figures)
+        store, weight = RunStore(trainer.default_root_dir), pl_module.loss.contrastive_weight
+        tuned, made_with = f"tuned, lambda {weight:g}", origin(pl_module, keys, weight, trainer.global_step)
+
+        def figures_of(module: C3LModule) -> dict[str, float | None]:
+            return measure(module, keys, source.read, data.truth)
+
+        def starting() -> dict[str, float | None]:
+            with pl_module.lvlm.reference():
+                return figures_of(pl_module)
+
+        measured_once(store, _PART, "starting model", made_with, starting)
+        measured_once(store, _PART, tuned, made_with, lambda: figures_of(pl_module))
+        if self._has_control(trainer, weight):
+            measured_once(
+                store, _PART, "tuned, lambda 0", made_with, lambda: figures_of(self._train_control(trainer, pl_module))
+            )
+
+    def _has_control(self, trainer: Trainer, contrastive_weight: float) -> bool:
+        if not self.control or contrastive_weight == 0 or trainer.global_step == 0:
+            return False
+        if not can_train_control(trainer):
+            name = type(trainer.strategy).__name__
+            rank_zero_info(f"control: left out, since {name} does not leave the whole model in each process")
+            return False
+        return True
 
     def _train_control(self, trainer: Trainer, module: C3LModule) -> C3LModule:
-        """The same run on the same groups without the contrastive term."""
-        control = C3LModule(
-            module.lvlm.fresh(), module.writing, replace(module.loss, contrastive_weight=0.0), module.optimization
-        )
-        control.seed = module.seed
-        rounds = len(RunStore(trainer.default_root_dir).rounds())
-        Trainer(
-            accelerator="cuda" if module.device.type == "cuda" else "cpu",
-            devices=1,
-            max_epochs=trainer.max_epochs,
-            accumulate_grad_batches=trainer.accumulate_grad_batches,
-            gradient_clip_val=trainer.gradient_clip_val,
-            precision=trainer.precision,
-            reload_dataloaders_every_n_epochs=1,
-            default_root_dir=trainer.default_root_dir,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            callbacks=[ReplayRounds(trainer.default_root_dir, max(1, (trainer.max_epochs or 1) // rounds))],
-        ).fit(control, datamodule=copy.copy(trainer.datamodule))  # type: ignore[attr-defined]
-        return control.to(module.device)
+        rank_zero_info("control: training again on the stored rounds with lambda 0")
+        return train_control(trainer, module)
 
 
 def measure(module: C3LModule, keys: Sequence[str], read: Read, truth: Truth) -> dict[str, float | None]:
     """Figures of one model; own beginnings without a true answer count as not right and have no likelihood."""
     kinds = {instruction.kind: instruction.text for instruction in load_templates(module.writing.templates)}
-    written = module.write(keys, read, module.seed * 1009 + 104_729, "exposure: write")
+    seed = module.seed * 1009 + 104_729
+    with module.outside_steps():
+        written = share_out(keys, lambda own, first: module.write(own, read, seed, "exposure: write", first))
     resolved = [truth.resolve(one.image, one.question) for one in written if not one.rejected]
     answerable = [
         replace(asked, kind=one.instruction.kind)
@@ -116,17 +116,26 @@ def measure(module: C3LModule, keys: Sequence[str], read: Read, truth: Truth) ->
 def continue_all(
     module: C3LModule, asked: Sequence[Asked], kinds: dict[str, str], read: Read, truth: Truth
 ) -> list[Continued]:
-    """Likelihood and sampled continuation of each beginning."""
-    out, size = list[Continued](), module.writing.batch_size
-    drawing = replace(module.writing.sampling, samples=1)
+    """Likelihood and sampled continuation of each beginning, shared out over the processes."""
+
+    def work(own: Sequence[Asked], first: int) -> list[Continued]:
+        out, size = list[Continued](), module.writing.batch_size
+        for start in range(0, len(own), size):
+            seeds = [module.seed + first + number for number in range(start, len(own))]
+            out.extend(_continue(module, own[start : start + size], kinds, read, truth, seeds[:size]))
+        return out
+
     with module.outside_steps():
-        for start in range(0, len(asked), size):
-            out.extend(_continue(module, asked[start : start + size], kinds, read, truth, drawing))
-    return out
+        return share_out(asked, work)
 
 
 def _continue(
-    module: C3LModule, asked: Sequence[Asked], kinds: dict[str, str], read: Read, truth: Truth, drawing: Sampling
+    module: C3LModule,
+    asked: Sequence[Asked],
+    kinds: dict[str, str],
+    read: Read,
+    truth: Truth,
+    seeds: Sequence[int],
 ) -> list[Continued]:
     images = [read(one.image) for one in asked]
     prompts = [kinds[one.kind] for one in asked]
@@ -135,9 +144,11 @@ def _continue(
     # log p(answer | beginning) = log p(beginning and answer) - log p(beginning)
     pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, begun, whole, strict=True)]
     tokens = score_pairs(module.lvlm, images, pairs)
-    sums = (tokens.logp * tokens.mask).sum(dim=1).view(-1, 2)
+    # a small difference of large sums
+    sums = (tokens.logp * tokens.mask).double().sum(dim=1).view(-1, 2)
     nll = (sums[:, 0] - sums[:, 1]).tolist()
-    texts = module.lvlm.generate(images, prompts, drawing, module.seed, begun)
+    drawing = replace(module.writing.sampling, samples=1)
+    texts = module.lvlm.generate(images, prompts, drawing, seeds, begun)
     return [
         Continued(one, loss, truth.judge(one.image, one.question, text[0].split("\n")[0]) == "right")
         for one, loss, text in zip(asked, nll, texts, strict=True)

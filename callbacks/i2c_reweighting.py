@@ -1,6 +1,7 @@
 """The round: generate, score, select, and hand the datamodule its reweighted groups."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -8,15 +9,17 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from callbacks.checkpointing import keeps_checkpoints, save_last
 from callbacks.protocols import is_round_run
-from lightning_c3l.generation import Read
+from lightning_c3l import processes
+from lightning_c3l.clock import Clock
+from lightning_c3l.gathering import Records, Task, begin, made_with, make_records
 from lightning_c3l.i2c import READINGS
-from lightning_c3l.lvlm.base import DESCRIBE, Sampling
 from lightning_c3l.metrics.rounds import judged, round_figures
 from lightning_c3l.module import Scorer
 from lightning_c3l.records import Group, ScoredCandidate
-from lightning_c3l.selection import select_group, weigh_groups
-from lightning_c3l.store import Round, RunStore
+from lightning_c3l.selection import GroupBy, grouped, select_group, weigh_groups
+from lightning_c3l.store import DamagedRound, Round, RunStore
 
 
 class I2CReweighting(Callback):
@@ -29,6 +32,9 @@ class I2CReweighting(Callback):
         cap: no group weighs more than so many times the mean of its kind.
         images_per_round: images drawn for each round; null takes all of them each time.
         epochs_per_round: epochs of training on a round's groups.
+        group_by: what pseudo-labels are chosen among: the candidates of one (image, instruction), or all of one image
+            (an ablation in which one kind of question takes over).
+        restart_round: a run that goes on forgets what it has of the round that it was making.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class I2CReweighting(Callback):
         cap: float = 3.0,
         images_per_round: int | None = None,
         epochs_per_round: int = 1,
+        group_by: GroupBy = "instruction",
+        restart_round: bool = False,
     ) -> None:
         if reading not in READINGS:
             raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {reading}")
@@ -46,6 +54,8 @@ class I2CReweighting(Callback):
             raise ValueError("i2c: margin must not be negative; cap, epochs_per_round and images_per_round at least 1")
         self.reading, self.scorer, self.margin, self.cap = reading, scorer, margin, cap
         self.images_per_round, self.epochs_per_round = images_per_round, epochs_per_round
+        self.group_by: GroupBy = group_by
+        self._restart = restart_round
         self._round = -1
         self._wanted = 0
         self._epoch_began = 0.0
@@ -60,13 +70,12 @@ class I2CReweighting(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The first round, before the first loader is built; on resume, the stored one."""
-        if not is_round_run(pl_module, data := _data(trainer)):
+        if not is_round_run(pl_module, _data(trainer)):
             return
         if self._round < self._wanted:
-            self._make_round(trainer, pl_module)
+            self._make_round(trainer, pl_module, Clock())
         else:
-            stored = RunStore(trainer.default_root_dir).read_round(self._round)
-            data.set_round(self._round, stored.groups, stored.descriptions)
+            self._read_round(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Training time counts to the round."""
@@ -74,37 +83,85 @@ class I2CReweighting(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The next round, before the next loader is built."""
-        if is_round_run(pl_module, _data(trainer)):
+        if not is_round_run(pl_module, _data(trainer)):
+            return
+        if processes.is_first():
             seconds = time.perf_counter() - self._epoch_began
             RunStore(trainer.default_root_dir).add_seconds(self._round, "train", seconds)
         done = trainer.current_epoch + 1
         last = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done
         if last or trainer.should_stop or done % self.epochs_per_round:
             return
-        if is_round_run(pl_module, _data(trainer)):
-            self._wanted = self._round + 1
-            self._make_round(trainer, pl_module)
+        clock, self._wanted = Clock(), self._round + 1
+        if keeps_checkpoints(trainer):
+            # who is interrupted while the round is made goes on with the very weights that write it
+            save_last(trainer)
+        clock.lap("engine")
+        self._make_round(trainer, pl_module, clock)
 
-    def _make_round(self, trainer: Trainer, module: Any) -> None:
+    def _make_round(self, trainer: Trainer, module: Any, clock: Clock) -> None:
         """Generate, score, select, keep, hand over."""
-        data, number, clock = _data(trainer), self._wanted, _Clock()
+        data, number, store = _data(trainer), self._wanted, RunStore(trainer.default_root_dir)
+        if self._restart:
+            processes.by_first(lambda: store.forget(number))
+            self._restart = False
+        with module.outside_steps():
+            task = self._task(store, module, data)
+            if not processes.by_first(lambda: _is_whole(store, number, module, task)):
+                rank_zero_info(f"round {number}: {len(task.keys)} images")
+                records = make_records(module, task, clock)
+                processes.by_first(lambda: self._finish(store, records, data, task.seed, clock))
+        self._hand_over(store, data)
+        clock.lap("engine")
+        if processes.is_first():
+            store.add_seconds(number, "engine", clock.laps["engine"])
+
+    def _read_round(self, trainer: Trainer, module: Any) -> None:
+        """The round that is trained on, as it was made."""
+        store, data = RunStore(trainer.default_root_dir), _data(trainer)
+        if self._restart:
+            raise ValueError(
+                f"i2c.restart_round: round {self._round} has been trained on already; go on without it, or begin a "
+                "new run"
+            )
+        task = self._task(store, module, data)
+        processes.by_first(lambda: begin(module.writing, task, trained=True))
+        self._hand_over(store, data)
+
+    def _task(self, store: RunStore, module: Any, data: Any) -> Task:
         source, keys = data.source("images")
-        keys = self._choose(keys, module.seed, number)
-        rank_zero_info(f"round {number}: {len(keys)} images")
-        seed = module.seed * 1009 + number
-        scored, descriptions = list[ScoredCandidate](), dict[str, str]()
-        for start, part, read in module.parts(keys, source.read):
-            name = f"round {number}, image {start + 1} of {len(keys)}"
-            candidates = module.write(part, read, seed, f"{name}: write", start)
-            descriptions |= self._describe(module, list(dict.fromkeys(one.image for one in candidates)), read)
-            clock.lap("generate")
-            scored += module.score(candidates, read, self.scorer, seed + start, f"{name}: score")
-            clock.lap("score")
-        groups, fates = self._select(judged(scored, data.truth.judge if data.truth else None))
+        keys, seed = self._choose(keys, module.seed, self._wanted), module.seed * 1009 + self._wanted
+        describes = module.loss.anchor == "description"
+        depends = made_with(
+            module,
+            keys,
+            longest_side=data.longest_side,
+            scorer=self.scorer,
+            descriptions=describes,
+            group_by=self.group_by,
+            thresholds={"reading": self.reading, "margin": self.margin, "cap": self.cap},
+        )
+        name, folder = f"round {self._wanted}", store.round_folder(self._wanted)
+        return Task(name, folder, keys, source.read, seed, self.scorer, describes, depends)
+
+    def _finish(self, store: RunStore, records: Records, data: Any, seed: int, clock: Clock) -> None:
+        """Select, and keep the round."""
+        groups, fates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
+        figures = {
+            "round": self._wanted,
+            **round_figures(fates, groups, self.reading, seed),
+            "refused_images": len(records.refused),
+        }
         clock.lap("select")
-        figures = {"round": number, **round_figures(fates, groups, self.reading, seed), "seconds": clock.laps}
-        RunStore(trainer.default_root_dir).write_round(number, Round(fates, groups, descriptions, figures))
-        data.set_round(number, groups, descriptions)
+        seconds = {stage: spent for stage, spent in clock.laps.items() if stage != "engine"}
+        store.write_round(self._wanted, Round(fates, groups, records.descriptions, {**figures, "seconds": seconds}))
+
+    def _hand_over(self, store: RunStore, data: Any) -> None:
+        """Every process reads what the first has written: so all of them train on the same."""
+        number = self._wanted
+        processes.require_visible(store.round_folder(number) / "round.json")
+        stored = store.read_round(number)
+        data.set_round(number, stored.groups, stored.descriptions)
         self._round = number
 
     def _choose(self, keys: Sequence[str], seed: int, number: int) -> list[str]:
@@ -112,35 +169,25 @@ class I2CReweighting(Callback):
             return list(keys)
         return Random(f"images {seed} {number}").sample(list(keys), self.images_per_round)
 
-    def _describe(self, module: Any, keys: Sequence[str], read: Read) -> dict[str, str]:
-        """The model's own description of each image, where the loss is anchored on it."""
-        if module.loss.anchor != "description":
-            return {}
-        greedy = Sampling(1, module.writing.sampling.max_new_tokens, 0.0)
-        return dict(zip(keys, module.answers(keys, [DESCRIBE] * len(keys), read, greedy), strict=True))
-
     def _select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
-        """Pseudo-labels of every (image, instruction), and all candidates with their fates."""
-        by_group = dict[tuple[str, str, str], list[ScoredCandidate]]()
-        for one in scored:
-            c = one.candidate
-            by_group.setdefault((c.image, c.instruction.kind, c.instruction.text), []).append(one)
-        chosen = [select_group(own, self.reading, self.margin) for own in by_group.values()]
+        """Pseudo-labels of every group, and all candidates with their fates."""
+        chosen = [select_group(own, self.reading, self.margin, self.group_by) for own in grouped(scored, self.group_by)]
         groups = weigh_groups([group for group, _ in chosen if group is not None], self.reading, self.cap)
         return groups, [one for _, fates in chosen for one in fates]
 
 
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.laps = dict[str, float]()
-        self._since = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._since, 3)
-        self._since = now
+def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:
+    """Whether the round has been made already, and by the same means."""
+    begin(module.writing, task)
+    if number not in store.rounds():
+        return False
+    try:
+        store.read_round(number)
+    except DamagedRound as error:
+        warnings.warn(f"{error}; the round is made again", stacklevel=2)
+        store.forget(number)
+        return False
+    return True
 
 
 def _data(trainer: Trainer) -> Any:

@@ -1,43 +1,226 @@
-"""Ctrl-C leaves a checkpoint and says how to go on."""
+"""Ctrl-C, SIGTERM and SLURM's signal before it ends a job: nothing is lost, and the run says how to go on."""
 
+import os
+import re
 import shlex
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread, current_thread, main_thread
+from types import FrameType
+from typing import Any, NoReturn
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lightning_c3l import processes
+from lightning_c3l.run_folder import job, last_checkpoint
+
+# a signal that comes twice within it was sent once, on two ways
+_SAME = 1.0
+# what waits for another process does not see a signal; it is given so long
+_GRACE = 3.0
 
 
 class Interruption(Callback):
-    """Saves `checkpoints/interrupted.ckpt` when the run is interrupted.
+    """Stops the run at the end of an optimizer step, or at once where no step is under way.
+
+    At once means while a round or the data set is made: every text is kept as soon as it is written. Another signal
+    ends the process on the spot.
 
     Args:
-        command: the words of the command that was interrupted.
+        command: the words of the command that may be interrupted.
     """
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
+        self._trainer: Trainer | None = None
+        self._asked: int | None = None
+        self._stepping = False
+        self._noticed = Event()
+        self._before = dict[int, Any]()
+        self._requeue: int | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before the first round."""
+        self._trainer = trainer
+        place = trainer._accelerator_connector.cluster_environment
+        if isinstance(place, SLURMEnvironment) and place.auto_requeue and place.requeue_signal is not None:
+            self._requeue = int(place.requeue_signal)
+        if current_thread() is main_thread():
+            numbers = [signal.SIGINT, signal.SIGTERM, *([] if self._requeue is None else [self._requeue])]
+            self._before = {int(number): signal.getsignal(number) for number in numbers}
+            self._install()
+            self._listen()
+            os.register_at_fork(after_in_child=self._in_fork)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning has put its own handlers in place since; they talk to other processes, which may not listen."""
+        self._install()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As above."""
+        self._install()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on there are steps to finish."""
+        self._stepping = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The round that may follow needs no farewell."""
+        self._stepping = False
+        if self._asked is not None:
+            self.leave(self._asked)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Only for an interruption: after a fault, the last good checkpoint is the one to use."""
-        if not isinstance(exception, KeyboardInterrupt) or not trainer.optimizers:
-            if isinstance(exception, KeyboardInterrupt):
-                self._say("interrupted before training began; to start again:", self.command)
+        """A run that fails by itself leaves no handlers behind."""
+        if self._asked is None:
+            self._uninstall()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put back what was there."""
+        self._uninstall()
+
+    def agreed(self) -> int | None:
+        """The signal that some process got, if any; the same in all of them, which must all ask."""
+        got = [number for number in processes.gather(self._asked) if number is not None]
+        # one that wants the job to be started again is told from one that ends it
+        return self._requeue if self._requeue in got else next(iter(got), None)
+
+    def leave(self, number: int) -> NoReturn:
+        """Say how to go on, and end the run."""
+        self._asked, agreed, self._stepping = number, self._stepping, False
+        self._say_farewell(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not agreed:
+            self._forward(number)
+        # Lightning would end this process too, hard, when it sees that one of its children has ended
+        self._children().clear()
+        raise SIGTERMException(128 + signal.SIGTERM)
+
+    def _install(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+
+    def _uninstall(self) -> None:
+        if self._before:
+            signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _in_fork(self) -> None:
+        """A loader's worker ends when its parent tells it to, not when somebody tells the run to stop."""
+        handlers = dict.fromkeys(self._before, signal.SIG_DFL) | {signal.SIGINT: signal.SIG_IGN}
+        if self._before:
+            signal.set_wakeup_fd(-1)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._noticed.set()
+        if self._asked is not None:
+            # whether it was sent twice is told by the listener, which works while this thread waits
             return
-        path = Path(trainer.default_root_dir) / "checkpoints" / "interrupted.ckpt"
-        trainer.save_checkpoint(path)
-        self._say(f"interrupted; checkpoint {path}; to go on:", [*self._plain(), "--ckpt_path", str(path)])
+        self._asked = number
+        if not self._stepping:
+            self.leave(number)
+        if processes.is_first():
+            _say("stopping at the end of this step; once more to stop at once")
 
-    def _plain(self) -> list[str]:
-        """The command without an earlier --ckpt_path."""
-        words, out, skip = self.command, list[str](), False
-        for word in words:
-            if skip or word == "--ckpt_path":
-                skip = word == "--ckpt_path"
-                continue
-            if not word.startswith("--ckpt_path="):
-                out.append(word)
-        return out
+    def _listen(self) -> None:
+        """Watch for signals in a thread: Python's handlers wait for calls into C, which may wait for a process."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        Thread(target=self._watch, args=(ours, theirs), name="signals", daemon=True).start()
 
-    @rank_zero_only
-    def _say(self, what: str, words: list[str]) -> None:
-        print(f"\n{what}\n  {shlex.join(words)}", flush=True)
+    def _watch(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """End the process when it does not react, or when it is told again.
+
+        Args:
+            ours: gives the number of each signal as a byte.
+            theirs: its other end, which must stay open.
+        """
+        number, began = self._next(ours), time.monotonic()
+        if not self._stepping and not self._noticed.wait(_GRACE):
+            self._say_farewell(number)
+            self._forward(number)
+            os._exit(128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM))
+        while True:
+            number = self._next(ours)
+            if time.monotonic() - began > _SAME:
+                os._exit(128 + number)
+
+    def _next(self, ours: socket.socket) -> int:
+        while True:
+            number = ours.recv(1)[0]
+            if number in self._before:
+                return number
+
+    def _forward(self, number: int) -> None:
+        for child in self._children():
+            with suppress(OSError):
+                child.send_signal(number)
+
+    def _children(self) -> list[Any]:
+        """Processes that Lightning started on this node."""
+        launcher = None if self._trainer is None else self._trainer.strategy.launcher
+        children: list[Any] = getattr(launcher, "procs", [])
+        return children
+
+    def _say_farewell(self, number: int) -> None:
+        if not processes.is_first():
+            return
+        if number == self._requeue:
+            _say("stopped; SLURM starts this job again, and it goes on")
+            _requeue()
+        else:
+            _say(f"stopped; to go on:\n  {shlex.join(self._command())}")
+
+    def _command(self) -> list[str]:
+        """What to type to go on."""
+        folder = Path("." if self._trainer is None else self._trainer.default_root_dir)
+        version = re.fullmatch(r"version_(\d+)", folder.name)
+        where = ["--run.version", version[1]] if version else []
+        if "fit" not in self.command:
+            return [*_without(self.command, "--run.version"), *where]
+        if (last := last_checkpoint(folder)) is not None:
+            return [*_without(self.command, "--ckpt_path"), "--ckpt_path", str(last)]
+        return [*_without(self.command, "--ckpt_path", "--run.version"), "--ckpt_path", "last", *where]
+
+
+def _without(words: list[str], *options: str) -> list[str]:
+    """The words of a command without some options and what follows each."""
+    out, skip = list[str](), False
+    for word in words:
+        if skip or word in options:
+            skip = word in options
+            continue
+        if not word.startswith(tuple(f"{option}=" for option in options)):
+            out.append(word)
+    return out
+
+
+def _requeue() -> None:
+    """Ask SLURM to start this job again, as Lightning does it."""
+    name = job()
+    if name is None or not re.fullmatch(r"[0-9_]+", name):
+        return
+    try:
+        status = subprocess.call(["scontrol", "requeue", name])
+    except OSError as error:
+        status = error.errno or 1
+    if status:
+        rank_zero_warn(f"scontrol requeue {name} failed with status {status}: this job is not started again")
+
+
+def _say(what: str) -> None:
+    """Without Python's buffers, which the interrupted thread may be using."""
+    os.write(1, f"\n{what}\n".encode())

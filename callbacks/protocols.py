@@ -1,13 +1,14 @@
 """What the callbacks ask of the datamodule and of the module, so that they need neither class."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from data_modules.images import ImageSource, Rejected
 from data_modules.truth import Truth
-from lightning_c3l.generation import Read, Writing
-from lightning_c3l.module import Scorer
-from lightning_c3l.records import Candidate, Group, ScoredCandidate
+from lightning_c3l.gathering import RecordMaker
+from lightning_c3l.generation import Read
+from lightning_c3l.records import Group, ScoredCandidate
 
 
 @runtime_checkable
@@ -16,6 +17,7 @@ class RoundData(Protocol):
 
     truth: Truth | None
     rejected: list[Rejected]
+    longest_side: int | None
 
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
         """A source of images and its readable keys."""
@@ -25,20 +27,19 @@ class RoundData(Protocol):
 
 
 @runtime_checkable
-class Writer(Protocol):
-    """A module that writes and scores candidates."""
+class Writer(RecordMaker, Protocol):
+    """A module that makes the records of rounds and of the final data set."""
 
-    lvlm: Any
-    writing: Writing
     seed: int
+    loss: Any
 
-    def write(self, keys: Sequence[str], read: Read, seed: int, progress: str = "write") -> list[Candidate]:
-        """Candidates of the model as it is now."""
+    def outside_steps(self) -> AbstractContextManager[None]:
+        """What writing and scoring need that Lightning's steps have."""
 
-    def score(
-        self, candidates: Sequence[Candidate], read: Read, scorer: Scorer, seed: int, progress: str = "score"
+    def final_records(
+        self, folder: str, keys: Sequence[str], read: Read, stream: int, **more: Any
     ) -> list[ScoredCandidate]:
-        """Scores of candidates."""
+        """What the model writes now about the images of a data set."""
 
 
 def is_round_run(module: Any, data: Any) -> bool:

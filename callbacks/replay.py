@@ -1,6 +1,7 @@
 """Train on the rounds of a finished run: the same pseudo-labels, so that only what the experiment changes differs."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -17,10 +18,19 @@ class ReplayRounds(Callback):
 
     def __init__(self, folder: str | Path, epochs_per_round: int = 1) -> None:
         self.store, self.epochs_per_round = RunStore(folder), epochs_per_round
+        self._number = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The round that training is at."""
+        return {"number": self._number}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run goes on with it."""
+        self._number = state_dict["number"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first round."""
-        self._hand_over(trainer, 0)
+        """The first round, or the one that a resumed run was at."""
+        self._hand_over(trainer, self._number)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The next one, where there is one."""
@@ -31,3 +41,4 @@ class ReplayRounds(Callback):
     def _hand_over(self, trainer: Trainer, number: int) -> None:
         stored = self.store.read_round(number)
         trainer.datamodule.set_round(number, stored.groups, stored.descriptions)  # type: ignore[attr-defined]
+        self._number = number

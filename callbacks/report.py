@@ -1,7 +1,7 @@
 """summary.json and report.html, from what the run folder holds."""
 
 import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from callbacks.protocols import is_round_run
 from data_modules.images import UnreadableImage
+from lightning_c3l import processes
 from lightning_c3l.atomic import write_text_atomic
 from lightning_c3l.metrics.rounds import reading_auroc
 from lightning_c3l.report import render_report, rounds_table
@@ -23,22 +24,25 @@ class RunReport(Callback):
         self._began = time.perf_counter()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All rounds."""
+        """All rounds, however many there are; the first process writes, and the others wait for it."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not is_round_run(pl_module, data) or not trainer.is_global_zero:
+        if not is_round_run(pl_module, data):
             return
-        module: Any = pl_module
-        store = RunStore(trainer.default_root_dir)
+        processes.by_first(lambda: self._report(RunStore(trainer.default_root_dir), pl_module, data))
+
+    def _report(self, store: RunStore, module: Any, data: Any) -> None:
         rounds = {number: store.read_round(number) for number in store.rounds()}
         known = data.truth is not None and 0 in rounds
+        share = engine_share([one.figures for one in rounds.values()])
         store.update_summary(
-            name=str(Path(trainer.default_root_dir).parent.name),
+            name=str(store.folder.parent.name),
             model=f"{module.lvlm.path} ({module.lvlm.fingerprint})",
             seed=module.seed,
             rounds=[one.figures for one in rounds.values()],
             i2c_auroc=reading_auroc(rounds[0].candidates) if known else {},
             rejected_images=len(data.rejected),
             seconds_total=round(time.perf_counter() - self._began, 1),
+            engine_share=share,
         )
         summary = store.summary()
         written = {number: one.candidates for number, one in rounds.items()}
@@ -46,7 +50,25 @@ class RunReport(Callback):
         write_text_atomic(store.folder / "report.html", page)
         console = Console()
         console.print(rounds_table(summary))
+        if share is not None:
+            console.print(f"keeping the rounds took {share:.1%} of their time", highlight=False)
         console.print(f"report: {store.folder / 'report.html'}", markup=False, highlight=False)
+
+
+def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:
+    """Part of the rounds' time that went into storing and gathering; None where none was measured.
+
+    What a process waits for others does not count: it has nothing to do then.
+
+    Args:
+        rounds: figures of each round; `seconds` by stage, the engine's own under `engine`.
+    """
+    spent = [figures.get("seconds", {}) for figures in rounds]
+    whole: float = sum(seconds for one in spent for stage, seconds in one.items() if stage != "wait")
+    if whole <= 0 or not any("engine" in one for one in spent):
+        return None
+    engine: float = sum(one.get("engine", 0.0) for one in spent)
+    return round(engine / whole, 5)
 
 
 def _picture(data: Any, key: str) -> Image | None:

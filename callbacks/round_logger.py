@@ -1,12 +1,14 @@
 """Round figures to every logger; the only file that imports wandb."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import wandb
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from lightning_c3l.store import RunStore
 
@@ -22,8 +24,50 @@ def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:
     logged_in = bool(os.environ.get("WANDB_API_KEY")) or _stored_key()
     mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")
     os.environ.setdefault("WANDB_SILENT", "true")
-    settings = wandb.Settings(init_timeout=20, silent=True, console="off")
-    return WandbLogger(project=project, name=name, save_dir=folder, mode=mode, settings=settings)
+    # what could not be sent in the last minute can be sent later, by `wandb sync`
+    settings = wandb.Settings(init_timeout=20, finish_timeout=60, silent=True, console="off")
+    return DispensableWandbLogger(project=project, name=name, save_dir=folder, mode=mode, settings=settings)
+
+
+class DispensableWandbLogger(WandbLogger):
+    """Logs to W&B for as long as that works; a run must not end, or wait, because W&B does."""
+
+    _lost = False
+
+    @property
+    def experiment(self) -> Any:
+        """W&B's run, offline where the server cannot be reached."""
+        try:
+            return super().experiment
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            rank_zero_warn(f"W&B cannot be reached, this run is logged offline: {reason}")
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Where W&B takes them."""
+        self._try(lambda: super(DispensableWandbLogger, self).log_metrics(metrics, step))
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Where W&B takes them."""
+        self._try(lambda: super(DispensableWandbLogger, self).log_hyperparams(params))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Where W&B lets us."""
+        self._try(lambda: super(DispensableWandbLogger, self).finalize(status))
+
+    def _try(self, call: Callable[[], None]) -> None:
+        if self._lost:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._lost = True
+            rank_zero_warn(f"W&B no longer answers, the run goes on without it: {type(error).__name__}: {error}")
 
 
 def _stored_key() -> bool:

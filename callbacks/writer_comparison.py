@@ -5,8 +5,10 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from callbacks.measuring import measured_once, origin, share_out
 from callbacks.protocols import is_round_run
 from data_modules.truth import Asked
+from lightning_c3l import processes
 from lightning_c3l.generation import Read
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.metrics.rounds import judged, truth_rate, writer_figures
@@ -16,6 +18,8 @@ from lightning_c3l.store import RunStore
 
 class WriterComparison(Callback):
     """Measures the writer before the first round and after the last epoch, with the same seed.
+
+    The processes share the images and the questions; the figures do not depend on how many there are.
 
     Args:
         answer_tokens: longest answer in question answering, in tokens.
@@ -36,43 +40,56 @@ class WriterComparison(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The starting model."""
         if self._base is None and is_round_run(pl_module, trainer.datamodule):  # type: ignore[attr-defined]
-            self._base = self._measure(trainer, pl_module, "starting writer")
-            RunStore(trainer.default_root_dir).update_summary(writers={"base": self._base})
+            self._base = self._measured(trainer, pl_module, "base")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The tuned model."""
         if is_round_run(pl_module, trainer.datamodule):  # type: ignore[attr-defined]
-            tuned = self._measure(trainer, pl_module, "tuned writer")
-            RunStore(trainer.default_root_dir).update_summary(writers={"base": self._base, "tuned": tuned})
+            tuned = self._measured(trainer, pl_module, "tuned")
+            store, both = RunStore(trainer.default_root_dir), {"base": self._base, "tuned": tuned}
+            # the first one once more, for a run that goes on in another folder
+            processes.by_first(lambda: store.update_summary(writers=both))
 
-    def _measure(self, trainer: Trainer, module: Any, name: str) -> dict[str, Any]:
+    def _measured(self, trainer: Trainer, module: Any, name: str) -> dict[str, Any]:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        held_out = data.source("held_out")
-        if held_out is None:
+        if data.source("held_out") is None:
             return {}
-        source, keys = held_out
-        candidates = module.write(keys, source.read, module.seed * 1009 + 7919, name)
-        figures = writer_figures(candidates)
-        if data.truth is None:
-            return figures
+        keys = data.source("held_out")[1]
+        asked = data.truth.questions(keys) if data.truth is not None else []
+        made_with = origin(module, keys, [[one.image, one.question] for one in asked], self.answer_tokens)
+
+        def measure() -> dict[str, Any]:
+            return self._measure(module, data, asked, {"base": "starting writer"}.get(name, "tuned writer"))
+
+        return measured_once(RunStore(trainer.default_root_dir), "writers", name, made_with, measure)
+
+    def _measure(self, module: Any, data: Any, asked: Sequence[Asked], progress: str) -> dict[str, Any]:
+        source, keys = data.source("held_out")
+        seed = module.seed * 1009 + 7919
+        # around all of it, so that a process without images comes here too
+        with module.outside_steps():
+            candidates = share_out(keys, lambda own, first: module.write(own, source.read, seed, progress, first))
+            figures = writer_figures(candidates)
+            if data.truth is None:
+                return figures
+            accuracy = self.accuracy(module, asked, source.read, data.truth)
         scored = judged([ScoredCandidate(one) for one in candidates], data.truth.judge)
-        asked = data.truth.questions(keys)
-        return {
-            "truth_rate": truth_rate(scored),
-            "qa_accuracy": self.accuracy(module, asked, source.read, data.truth),
-            **figures,
-            "questions": len(asked),
-        }
+        return {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, **figures, "questions": len(asked)}
 
     def accuracy(self, module: Any, asked: Sequence[Asked], read: Read, truth: Any) -> float:
         """Share of questions whose likeliest answer is judged right."""
-        size, right = module.writing.batch_size, 0
-        greedy = Sampling(1, self.answer_tokens, 0.0)
-        for start in range(0, len(asked), size):
-            batch = asked[start : start + size]
-            written = module.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
-            right += sum(
-                truth.judge(one.image, one.question, answer) == "right"
-                for one, answer in zip(batch, written, strict=True)
-            )
-        return right / len(asked) if asked else 0.0
+        size, greedy = module.writing.batch_size, Sampling(1, self.answer_tokens, 0.0)
+
+        def answer(own: Sequence[Asked], first: int) -> list[bool]:
+            right = list[bool]()
+            for start in range(0, len(own), size):
+                batch = own[start : start + size]
+                written = module.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
+                right += [
+                    truth.judge(one.image, one.question, answer) == "right"
+                    for one, answer in zip(batch, written, strict=True)
+                ]
+            return right
+
+        right = share_out(asked, answer)
+        return sum(right) / len(right) if right else 0.0

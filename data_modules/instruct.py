@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
 from data_modules.decoding import decode_rgb
 from data_modules.formats import image_root, read_conversations
+from data_modules.round_loader import ResumableLoader
 from lightning_c3l.samples import TuningSample
 
 
@@ -52,7 +53,7 @@ class InstructionDataModule(LightningDataModule):
         path: a file with the records (JSON, JSONL, Parquet); either this or `records`.
         records: an object that makes them.
         images: folder that the file's image paths are relative to; as for `FileRecords` unless given.
-        batch_size: records a batch.
+        batch_size: records a batch of each process.
         shuffle: draw them in a new order each epoch.
         num_workers: processes that read and prepare them.
     """
@@ -73,16 +74,41 @@ class InstructionDataModule(LightningDataModule):
             raise ValueError("give either path (a file of records) or records (an object that makes them)")
         self.records: Any = records if path is None else FileRecords(path, images)
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
+        self._loader: ResumableLoader | None = None
+        self._place: dict[str, Any] = {}
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
-        if self.trainer is None:
+        trainer = self.trainer
+        if trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
-        return DataLoader(
+        # else Lightning would not count the batches of the epochs after a resumed one, which may be more or fewer
+        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # one of Trainer's connectors adds it
+        self._loader = ResumableLoader(
             self.records,
-            batch_size=self.batch_size,
-            shuffle=self.shuffle,
-            num_workers=self.num_workers,
-            collate_fn=cast(Any, self.trainer.lightning_module).encode,
-            drop_last=False,
+            self._order,
+            self.batch_size,
+            self.num_workers,
+            cast(Any, trainer.lightning_module).encode,
+            (trainer.global_rank, trainer.world_size),
+            trainer.current_epoch,
         )
+        if self._place and trainer.fit_loop.restarting:
+            self._loader.load_state_dict(self._place)
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch. Lightning keeps it too, but gives it back only after it has asked for the length."""
+        return dict(self._loader.state_dict()) if self._loader is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the place for the loader."""
+        self._place = state_dict
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(len(self.records)))
+        seed = getattr(cast(Any, self.trainer).lightning_module, "seed", 0)
+        generator = torch.Generator().manual_seed(hash((seed, epoch)) % 2**31)
+        mixed: list[int] = torch.randperm(len(self.records), generator=generator).tolist()
+        return mixed

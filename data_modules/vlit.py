@@ -1,19 +1,21 @@
 """The datamodule of the rounds: images in, and batches of the current round's groups, reweighted by S(I2C)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 from PIL.Image import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from data_modules.images import ImageSource, Rejected, open_images, write_rejected
-from data_modules.samplers import RoundSampler
+from data_modules.round_loader import ResumableLoader
+from data_modules.samplers import draw_by_weight
 from data_modules.scenes import is_scenes, parse_scenes
 from data_modules.sharing import scan_shared
 from data_modules.truth import Truth
+from lightning_c3l import processes
 from lightning_c3l.records import Group
 from lightning_c3l.samples import GroupSample
 
@@ -29,7 +31,7 @@ class RoundDataModule(LightningDataModule):
         held_out: images on which the writers are compared; null leaves the comparison out.
         truth: judge of the pairs, where the world is known.
         limit: at most so many images of each source.
-        batch_size: groups a batch.
+        batch_size: groups a batch of each process.
         passes: how often an epoch goes over the round's groups.
         num_workers: processes that prepare batches.
         longest_side: pixels; larger photographs are shrunk to it when they are read.
@@ -58,6 +60,8 @@ class RoundDataModule(LightningDataModule):
         self._groups: list[Group] = []
         self._descriptions: dict[str, str] = {}
         self._round = -1
+        self._loader: ResumableLoader | None = None
+        self._place: dict[str, Any] = {}
 
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
         """A source (`images`, `fresh`, `held_out`) and its readable keys; None where it was not given.
@@ -82,7 +86,8 @@ class RoundDataModule(LightningDataModule):
         if rejected:
             self.rejected = [*self.rejected, *rejected]
             path = self._folder() / "rejected.jsonl"
-            rank_zero_only(write_rejected)(path, self.rejected)
+            if processes.is_first():
+                write_rejected(path, self.rejected)
             rank_zero_info(f"{len(rejected)} of {len(rejected) + len(keys)} images left out, listed in {path}")
         if not keys:
             raise ValueError(f"{spec}: none of its {len(rejected)} images can be read")
@@ -103,46 +108,62 @@ class RoundDataModule(LightningDataModule):
             )
         self._round, self._groups, self._descriptions = number, list(groups), descriptions
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches of the current round's groups, encoded by the module."""
         trainer = self.trainer
         if trainer is None or not self._groups:
             raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
         found = self.source("images")
         assert found is not None  # images has no default
-        # rounds and epochs of one seed must not draw alike
-        seed = hash((self._seed(), self._round, trainer.current_epoch)) % 2**31
-        return DataLoader(
+        # else the next epochs would go on with the groups and the number of batches of the first one
+        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # one of Trainer's connectors adds it
+        self._loader = ResumableLoader(
             GroupDataset(found[0], self._groups, self._descriptions),
-            batch_size=self.batch_size,
-            sampler=RoundSampler(
-                [group.sampling_weight for group in self._groups],
-                seed,
-                trainer.global_rank,
-                trainer.world_size,
-                self.passes,
-            ),
-            num_workers=self.num_workers,
-            collate_fn=cast(Any, trainer.lightning_module).encode,
+            self._order(),
+            self.batch_size,
+            self.num_workers,
+            cast(Any, trainer.lightning_module).encode,
+            (trainer.global_rank, trainer.world_size),
+            trainer.current_epoch,
         )
+        if self._place and trainer.fit_loop.restarting:
+            self._loader.load_state_dict(self._place)
+        return self._loader
 
-    @property
-    def predict_batch_size(self) -> int:
-        """Images of one step of `predict`."""
-        return 4 * self.batch_size
+    def _order(self) -> Callable[[int], list[int]]:
+        weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed()
+        # rounds and epochs of one seed must not draw alike
+        return lambda epoch: draw_by_weight(weights, hash((seed, number, epoch)) % 2**31, self.passes)
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of image keys, for `predict`; the module writes about them."""
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch. Lightning keeps it too, but gives it back only after it has asked for the length."""
+        return dict(self._loader.state_dict()) if self._loader is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the place for the loader, which is made once the round is there."""
+        self._place = state_dict
+
+    def predict_dataloader(self) -> "OneBatch":
+        """All image keys at once, for `predict`: the module shares them out over the processes."""
         found = self.source("images")
         assert found is not None  # images has no default
-        return DataLoader(
-            found[1],  # type: ignore[arg-type]  # a list is a dataset
-            batch_size=self.predict_batch_size,
-            collate_fn=list,
-        )
+        return OneBatch(found[1])
 
     def _seed(self) -> int:
         return int(getattr(self.trainer.lightning_module, "seed", 0)) if self.trainer is not None else 0
+
+
+class OneBatch:
+    """A loader with a single batch, into which Lightning puts no sampler: every process gets the whole of it."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[list[str]]:
+        yield self.keys
 
 
 class GroupDataset(Dataset[GroupSample]):

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,8 +16,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary file lies in the same folder (a rename over file systems is not atomic), has a hidden name
     of its own (two processes may write the same file; the last one wins) and keeps the extension, which some
-    writers look at. The rename guards against an interrupted process; it does not wait for the disk, so a
-    power cut may still lose it.
+    writers look at. What the disk has is complete too: file and folder are synced before and after the rename, so that
+    neither an interrupted process nor a power cut leaves half of it.
 
     Args:
         path: the file to write; missing parent folders are created.
@@ -33,9 +33,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = target.parent / f".tmp-{uuid4().hex}{target.suffix[:20]}"
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, target)
+        sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the names of a folder's files; not every file system can be asked to."""
+    with suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

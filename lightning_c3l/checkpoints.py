@@ -1,15 +1,91 @@
 """What a training checkpoint holds: trained weights only, and a loud check that they all come back."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning import LightningModule
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+from lightning_c3l import sharded
+
+if TYPE_CHECKING:
+    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+
+
+def trained_digest(module: nn.Module) -> str:
+    """Digest of the names, shapes and values of all trained weights.
+
+    It does not depend on the device or on how the weights are split over processes; where they are split, every
+    process must ask for it.
+    """
+    digest = blake2b(digest_size=16)
+    for name, parameter in sorted(module.named_parameters()):
+        if not parameter.requires_grad:
+            continue
+        value = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
+        # a copy: memory that numpy has seen can no longer be freed by FSDP; as bytes, since numpy knows no bfloat16
+        copy = value.detach().to("cpu", copy=True).contiguous()
+        digest.update(copy.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class TrainedWeightsModule(LightningModule):
-    """A module whose checkpoints leave out frozen weights; they are in the LVLM's own checkpoint folder already."""
+    """A module whose checkpoints leave out frozen weights; they are in the LVLM's own checkpoint folder already.
 
+    Its weights may be split over processes while it is trained.
+    """
+
+    lvlm: "HuggingFaceLVLM"
     # frozen weights are missing from the file on purpose; `on_load_checkpoint` checks the others by name
     strict_loading = False
+    _is_whole = False
+
+    def configure_model(self) -> None:
+        """Split the weights where the strategy asks for it; what trains nothing needs no splitting."""
+        strategy, fitting = self.trainer.strategy, self.trainer.state.fn == TrainerFn.FITTING
+        if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3 and not fitting:
+            raise ValueError("trainer.strategy: predict needs whole weights on every device: leave ZeRO stage 3 out")
+        if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
+            sharded.shard(self, self.lvlm.model.get_decoder().layers, strategy.device_mesh["data_parallel"])
+
+    def forward(self) -> None:
+        """Nothing: steps call the LVLM piece by piece. FSDP learns from this call that all other parts are of it."""
+
+    @contextmanager
+    def whole_weights(self) -> Iterator[None]:
+        """Inside, all weights are on this process' device, whatever the strategy does with them.
+
+        Collective where they are split: all processes must enter and leave together, but may do inside what they like.
+        Blocks inside blocks are no longer collective.
+        """
+        if self._trainer is None or self._is_whole:
+            yield
+            return
+        strategy = self._trainer.strategy
+        if self.device != strategy.root_device:
+            # Lightning moves the module to the CPU before `on_fit_end`
+            self.to(strategy.root_device)
+        self._is_whole = True
+        try:
+            with self._gathered(strategy):
+                yield
+        finally:
+            self._is_whole = False
+
+    def _gathered(self, strategy: Any) -> AbstractContextManager[None]:
+        if isinstance(self, FSDPModule):
+            return sharded.gathered(self)
+        if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3:
+            return sharded.gathered_zero3(strategy.deepspeed_engine)
+        return nullcontext()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep trained weights only."""
@@ -22,6 +98,8 @@ class TrainedWeightsModule(LightningModule):
         Raises:
             ValueError: naming the first weight that is missing, too much or of another shape.
         """
+        if "state_dict" not in checkpoint:  # DeepSpeed has read the weights itself, from files of its own
+            return
         trained = {name: p.shape for name, p in self.named_parameters() if p.requires_grad}
         stored = {name: value.shape for name, value in checkpoint["state_dict"].items()}
         differing = {name for name in trained.keys() & stored.keys() if trained[name] != stored[name]}

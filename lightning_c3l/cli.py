@@ -1,18 +1,17 @@
 """The LightningCLI: `fit` and `predict` from experiment files."""
 
-import os
-import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
 from callbacks.adapter_export import AdapterExport
+from callbacks.checkpointing import Checkpointing, WholeFile
 from callbacks.dataset_export import DatasetExport
 from callbacks.exposure_bias import ExposureBias
 from callbacks.i2c_reweighting import I2CReweighting
@@ -21,6 +20,7 @@ from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.quiet import quieten
+from lightning_c3l.run_folder import Run, leave, settle
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,
@@ -29,23 +29,6 @@ ROUND_CALLBACKS = {
     "export": DatasetExport,
     "report": RunReport,
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run leaves what it made: `<root>/<name>/version_<n>`.
-
-    Attributes:
-        root: folder of all runs.
-        name: name of the experiment.
-        version: number of the run; the first free one unless given.
-        wandb: project that W&B logs to, offline unless you are logged in; null leaves W&B out.
-    """
-
-    root: str = "runs"
-    name: str = "c3l"
-    version: int | None = None
-    wandb: str | None = "lightning_c3l"
 
 
 class Parser(LightningArgumentParser):
@@ -74,11 +57,11 @@ class C3LCLI(LightningCLI):
             parser.add_lightning_class_args(callback, name)
 
     def before_instantiate_classes(self) -> None:
-        """Choose the run folder, before anything asks the trainer for it."""
+        """Settle the run folder between all processes, before anything asks the trainer for it."""
         config = self.config[self.subcommand]
-        # a fit goes on where its checkpoint lies; predict only reads one
-        folder = run_folder(config.run, config.get("ckpt_path") if self.subcommand == "fit" else None)
-        config.trainer.default_root_dir = str(folder)
+        run = Run(**config.run.as_dict())
+        place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
+        config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""
@@ -91,10 +74,13 @@ class C3LCLI(LightningCLI):
                 if config.run.wandb is None
                 else [*loggers, wandb_logger(config.run.wandb, config.run.name, folder)]
             )
-        given = [RoundLogger(), AdapterExport(), Interruption(command_line())]
-        if config.trainer.enable_checkpointing is not False:
-            given.append(ModelCheckpoint(folder / "checkpoints", save_last=True, save_top_k=0))
+        interruption = Interruption(command_line())
+        every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
+        given = [RoundLogger(), AdapterExport(), interruption, Checkpointing(every, interruption)]
         own = config.trainer.callbacks or []
+        # so that `Checkpointing`, which also stops the run, may be there; it writes none unless it is told to
+        kwargs["enable_checkpointing"] = True
+        kwargs["plugins"] = _with_whole_files(config.trainer.plugins)
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in own):
             # tqdm as in generation and scoring: rich's live display cannot be nested
             given.append(TQDMProgressBar())
@@ -111,28 +97,17 @@ class C3LCLI(LightningCLI):
 
 def _place(callback: Any) -> int:
     order = (I2CReweighting, RoundLogger, WriterComparison, AdapterExport, ExposureBias, DatasetExport, RunReport)
-    if isinstance(callback, ModelCheckpoint):
+    if isinstance(callback, Interruption):
+        return -1
+    if isinstance(callback, Checkpointing):
         return len(order) + 2
     return next((i for i, kind in enumerate(order, start=1) if isinstance(callback, kind)), 0)
 
 
-def run_folder(run: Any, checkpoint: str | None) -> Path:
-    """Folder of this run: the checkpoint's own where a fit is resumed, else the first free version.
-
-    Child processes of a multi-process run get their parent's choice through the environment.
-    """
-    if (chosen := os.environ.get("C3L_RUN_FOLDER")) is not None:
-        return Path(chosen)
-    if checkpoint is not None and (Path(checkpoint).resolve().parent.parent / "config.yaml").is_file():
-        folder = Path(checkpoint).parent.parent
-    else:
-        home = Path(run.root) / run.name
-        taken = [int(m[1]) for p in home.glob("version_*") if (m := re.fullmatch(r"version_(\d+)", p.name))]
-        version = run.version if run.version is not None else max(taken, default=-1) + 1
-        folder = home / f"version_{version}"
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ["C3L_RUN_FOLDER"] = str(folder)
-    return folder
+def _with_whole_files(plugins: Any) -> list[Any]:
+    """The experiment's plugins, and checkpoints that are whole unless the experiment has its own way."""
+    own = plugins if isinstance(plugins, list) else [plugins] if plugins else []
+    return own if any(isinstance(plugin, CheckpointIO) for plugin in own) else [*own, WholeFile()]
 
 
 def command_line() -> list[str]:
@@ -143,12 +118,15 @@ def command_line() -> list[str]:
 def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
     """Parse, build and run."""
     quieten()
-    return C3LCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        parser_kwargs={"parser_mode": "omegaconf+"},
-        save_config_kwargs={"overwrite": True},
-        args=arguments,
-    )
+    try:
+        return C3LCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            parser_kwargs={"parser_mode": "omegaconf+"},
+            save_config_kwargs={"overwrite": True},
+            args=arguments,
+        )
+    finally:
+        leave()

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from PIL.Image import Image
 from tqdm import tqdm
 
+from lightning_c3l import processes
 from lightning_c3l.lvlm.base import LVLM, Sampling
 from lightning_c3l.memory import BatchSize
 from lightning_c3l.prefetch import prefetched
@@ -51,29 +52,61 @@ class Writing:
             raise ValueError("writing: batch sizes must be at least 1")
 
 
+@dataclass(frozen=True)
+class Written:
+    """What has been written, and where what is written goes.
+
+    Attributes:
+        texts: the texts of each (image, number of its instruction), as the LVLM gave them.
+        refused: images that the LVLM cannot look at, with the reason.
+    """
+
+    texts: MutableMapping[tuple[str, int], list[str]] = field(default_factory=dict)
+    refused: MutableMapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, key: str, instructions: int) -> bool:
+        """Whether something is to be written about an image that is given so many instructions."""
+        return key not in self.refused and any((key, n) not in self.texts for n in range(instructions))
+
+
 def parts(lvlm: LVLM, keys: Sequence[str], read: Read, writing: Writing) -> Iterator[tuple[int, list[str], Read]]:
-    """The images in parts, each of which is opened once and runs through the vision tower once while it is worked on.
+    """The images in parts of a few batches, so that rows can be refilled and memory stays bounded; see `opened`."""
+    size = 2 * max(writing.batch_size, writing.score_batch_size)
+    return opened(lvlm, keys, spans(len(keys), math.ceil(len(keys) / size)), read)
+
+
+def spans(count: int, parts: int) -> list[range]:
+    """0 .. count - 1 in so many parts of nearly equal size, or fewer: none is of one image alone.
+
+    It would have no other for the control.
+    """
+    parts = min(parts, max(1, count // 2))
+    bounds = [round(number * count / parts) for number in range(parts + 1)] if parts else []
+    return [range(start, stop) for start, stop in pairwise(bounds)]
+
+
+def opened(
+    lvlm: LVLM, keys: Sequence[str], spans: Sequence[range], read: Read
+) -> Iterator[tuple[int, list[str], Read]]:
+    """Parts of the images, each of which is opened once and runs through the vision tower once while it is worked on.
 
     The next part is opened in a thread meanwhile, so that the LVLM need not wait for pictures.
 
     Args:
         lvlm: who looks at them.
         keys: images.
+        spans: the parts of them.
         read: gives the picture of a key.
-        writing: its batch sizes; a part is a few batches, so that rows can be refilled and memory stays bounded.
 
     Yields:
         Number of the part's first image, the part, and a `read` for it.
     """
-    size = 2 * max(writing.batch_size, writing.score_batch_size)
-    # of nearly equal size, and of two at least: a part of one image would have no other for the control
-    count = min(math.ceil(len(keys) / size), max(1, len(keys) // 2))
-    bounds = [round(number * len(keys) / count) for number in range(count + 1)] if count else []
-    opened = (
-        (start, {key: read(key) for key in dict.fromkeys(keys[start:stop])}, list(keys[start:stop]))
-        for start, stop in pairwise(bounds)
+    ready_made = (
+        (span.start, {key: read(key) for key in dict.fromkeys(part)}, part)
+        for span in spans
+        for part in [list(keys[span.start : span.stop])]
     )
-    with closing(prefetched(opened)) as ready:
+    with closing(prefetched(ready_made)) as ready:
         for start, pictures, part in ready:
             with lvlm.remembering():
                 yield start, part, pictures.__getitem__
@@ -88,6 +121,7 @@ def write_candidates(
     progress: str = "write",
     first: int = 0,
     size: BatchSize | None = None,
+    written: Written | None = None,
 ) -> list[Candidate]:
     """`samples` candidates for each (image, instruction), in that order.
 
@@ -100,58 +134,83 @@ def write_candidates(
         progress: word for the progress bar.
         first: number of the first image where these are part of a larger set.
         size: what has been found to fit; begins with `writing.batch_size` unless given.
+        written: what is there already, and is not written again; what is new goes into it as it is finished.
     """
-    assigned = assign(load_templates(writing.templates), len(keys), writing.per_image, first)
+    instructions = assign(load_templates(writing.templates), len(keys), writing.per_image, first)
+    assigned = dict(zip(keys, instructions, strict=True))
     size = size or BatchSize(writing.batch_size, "writing.batch_size")
-    out = list[Candidate]()
-    with tqdm(total=sum(map(len, assigned)) * writing.sampling.samples, desc=progress, unit="text", leave=False) as bar:
-        for start, part, opened in parts(lvlm, keys, read, writing):
-            own = dict(zip(part, assigned[start : start + len(part)], strict=True))
-            usable = size.run(partial(_usable, lvlm, part, opened))
-            prompts = [(key, instruction) for key in usable for instruction in own[key]]
-            texts = size.run(partial(_write, lvlm, prompts, opened, writing, seed, bar))
-            for (key, instruction), written in zip(prompts, texts, strict=True):
-                whole = (f"{writing.begin} {text}".strip() for text in written)
-                out.extend(candidate(key, instruction, k, text) for k, text in enumerate(whole))
-    return out
+    written = Written() if written is None else written
+    missing = [key for key in keys if written.lacks(key, len(assigned[key]))]
+    total = sum(len(assigned[key]) for key in missing) * writing.sampling.samples
+    with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not processes.is_first()) as bar:
+        for _, part, look in parts(lvlm, missing, read, writing):
+            _find_refused(lvlm, part, look, written, size)
+            prompts = [
+                (key, n, one) for key in part if key not in written.refused for n, one in enumerate(assigned[key])
+            ]
+            size.run(partial(_write, lvlm, prompts, look, writing, seed, bar, written))
+    return candidates_of(assigned, writing, written)
 
 
-def _usable(lvlm: LVLM, keys: Sequence[str], read: Read, batch_size: int) -> list[str]:
-    """The images that the LVLM can look at; the others are left out with a warning that names them."""
-    out = list[str]()
-    for start in range(0, len(keys), batch_size):
-        batch = keys[start : start + batch_size]
-        for key, refusal in zip(batch, lvlm.refusals([read(key) for key in batch]), strict=True):
-            if refusal:
-                rank_zero_warn(f"image {key} is left out: {refusal}")
-            else:
-                out.append(key)
-    return out
+def candidates_of(assigned: Mapping[str, Sequence[Instruction]], writing: Writing, written: Written) -> list[Candidate]:
+    """What was written about images, each with its instructions, as records."""
+    return [
+        candidate(key, instruction, sample, f"{writing.begin} {text}".strip())
+        for key, instructions in assigned.items()
+        if key not in written.refused
+        for n, instruction in enumerate(instructions)
+        for sample, text in enumerate(written.texts[key, n])
+    ]
+
+
+def _find_refused(lvlm: LVLM, part: Sequence[str], read: Read, written: Written, size: BatchSize) -> None:
+    """Note the images of a part that the LVLM cannot look at."""
+
+    def ask(batch_size: int) -> list[str]:
+        batches = (part[start : start + batch_size] for start in range(0, len(part), batch_size))
+        return [reason for batch in batches for reason in lvlm.refusals([read(key) for key in batch])]
+
+    for key, reason in zip(part, size.run(ask), strict=True):
+        if reason:
+            warnings.warn(f"image {key} is left out: {reason}", stacklevel=2)
+            written.refused[key] = reason
 
 
 def _write(
     lvlm: LVLM,
-    prompts: Sequence[tuple[str, Instruction]],
+    prompts: Sequence[tuple[str, int, Instruction]],
     read: Read,
     writing: Writing,
     seed: int,
     bar: "tqdm[Any]",
+    written: Written,
     batch_size: int,
-) -> list[list[str]]:
+) -> None:
+    """Write for those of the prompts that have no texts."""
+    todo = [(key, number, one) for key, number, one in prompts if (key, number) not in written.texts]
     done = bar.n
+
+    def keep(place: int, texts: list[str]) -> None:
+        key, number, _ = todo[place]
+        written.texts[key, number] = texts
+
     try:
-        return lvlm.generate(
-            [read(key) for key, _ in prompts],
-            [instruction.text for _, instruction in prompts],
+        found = lvlm.generate(
+            [read(key) for key, _, _ in todo],
+            [instruction.text for _, _, instruction in todo],
             writing.sampling,
-            [text_seed(seed, key, instruction) for key, instruction in prompts],
-            [writing.begin] * len(prompts) if writing.begin else None,
+            [text_seed(seed, key, instruction) for key, _, instruction in todo],
+            [writing.begin] * len(todo) if writing.begin else None,
             batch_size,
             bar.update,
+            keep,
         )
     except torch.OutOfMemoryError:
-        bar.n = done
+        kept = sum((key, number) in written.texts for key, number, _ in todo)
+        bar.n = done + kept * writing.sampling.samples
         raise
+    for place, texts in enumerate(found):
+        keep(place, texts)
 
 
 def text_seed(seed: int, key: str, instruction: Instruction) -> int:

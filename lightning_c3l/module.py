@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
-from lightning_c3l.generation import Read, Writing, parts, write_candidates
+from lightning_c3l.clock import Clock
+from lightning_c3l.gathering import Task, made_with, make_records
+from lightning_c3l.generation import Read, Writing, Written, write_candidates
 from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -19,7 +22,7 @@ from lightning_c3l.memory import BatchSize
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.samples import GroupSample
-from lightning_c3l.scoring import score_candidates
+from lightning_c3l.scoring import Known, score_candidates
 
 Scorer = Literal["reference", "current"]
 
@@ -93,28 +96,33 @@ class C3LModule(TrainedWeightsModule):
         # a head that no loss reaches would stop DDP, which waits for every gradient
         self.contrastive.requires_grad_(loss.contrastive_weight > 0)
 
-    def parts(self, keys: Sequence[str], read: Read) -> Iterator[tuple[int, list[str], Read]]:
-        """The images in parts that are read and seen once each; see `lightning_c3l.generation.parts`."""
-        return parts(self.lvlm, keys, read, self.writing)
-
     def write(
-        self, keys: Sequence[str], read: Read, seed: int, progress: str = "write", first: int = 0
+        self,
+        keys: Sequence[str],
+        read: Read,
+        seed: int,
+        progress: str = "write",
+        first: int = 0,
+        written: Written | None = None,
     ) -> list[Candidate]:
-        """Candidates of the model as it is now, in eval mode."""
+        """Candidates of the model as it is now, in eval mode; see `generation.write_candidates`."""
         size = self._fitting("batch_size")
         with self.outside_steps():
-            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, size)
+            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, size, written)
 
     def score(
-        self, candidates: Sequence[Candidate], read: Read, scorer: Scorer, seed: int, progress: str = "score"
+        self,
+        candidates: Sequence[Candidate],
+        read: Read,
+        scorer: Scorer,
+        seed: int,
+        progress: str = "score",
+        known: Known | None = None,
     ) -> list[ScoredCandidate]:
-        """Scores by the starting model or by the model as it is now, in eval mode."""
+        """Scores by the starting model or by the model as it is now, in eval mode; see `scoring.score_candidates`."""
         size = self._fitting("score_batch_size")
-        with self.outside_steps():
-            if scorer == "current":
-                return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
-            with self.lvlm.reference():
-                return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress)
+        with self.outside_steps(), nullcontext() if scorer == "current" else self.lvlm.reference():
+            return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress, known=known)
 
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
         """One answer to each question about the image of its key, in eval mode."""
@@ -130,29 +138,61 @@ class C3LModule(TrainedWeightsModule):
 
     @contextmanager
     def outside_steps(self) -> Iterator[None]:
-        """What Lightning's steps have and rounds need too: eval mode, the trainer's device and its precision."""
+        """What Lightning's steps have and rounds need too: eval mode, whole weights, the trainer's device and precision.
+
+        Enter it on all processes together, or inside `whole_weights`, which has to be entered so.
+        """
         trainer = self._trainer
-        if trainer is not None:
-            # Lightning moves the module to the CPU before `on_fit_end`
-            self.to(trainer.strategy.root_device)
-        with evaluating(self), nullcontext() if trainer is None else trainer.precision_plugin.forward_context():
+        precision = nullcontext() if trainer is None else trainer.precision_plugin.forward_context()
+        with self.whole_weights(), evaluating(self), precision:
             yield
 
-    def predict_step(self, batch: Sequence[str], batch_idx: int) -> "Predicted":
-        """Candidates for the images of these keys, scored by the starting model."""
+    def predict_step(self, keys: Sequence[str], batch_idx: int) -> "Predicted":
+        """Candidates for all images, made by all processes and scored by the starting model; for the first process."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         source, _ = data.source("images")
-        seed, scored = self.seed * 1009 + 15_485_863, list[ScoredCandidate]()
-        for start, part, read in self.parts(batch, source.read):
-            written = self.write(part, read, seed, first=batch_idx * data.predict_batch_size + start)
-            scored += self.score(written, read, "reference", seed + batch_idx)
-        return Predicted(scored)
+        folder = self.trainer.default_root_dir
+        return Predicted(self.final_records(folder, keys, source.read, 15_485_863, longest_side=data.longest_side))
+
+    def final_records(
+        self, folder: str, keys: Sequence[str], read: Read, stream: int, **more: Any
+    ) -> list[ScoredCandidate]:
+        """What the model writes now about the images of a data set; every process must call it.
+
+        Args:
+            folder: run folder.
+            keys: the images.
+            read: gives the picture of a key.
+            stream: tells the draws from those of other stages.
+            more: whatever else the records depend on, by name.
+
+        Returns:
+            All of it in the first process, nothing in the others.
+        """
+        with self.outside_steps():
+            task = Task(
+                name="data set",
+                folder=Path(folder) / "rounds" / "final",
+                keys=keys,
+                read=read,
+                seed=self.seed * 1009 + stream,
+                scorer="reference",
+                describes=False,
+                made_with=made_with(self, keys, stream=stream, **more),
+                again="remove that folder",
+            )
+            return make_records(self, task, Clock()).candidates
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule is handed."""
         if self.loss.contrastive_weight == 0:
             samples = [GroupSample(**{**sample.__dict__, "texts": sample.texts[:1]}) for sample in samples]
         return self.lvlm.encode_groups(samples, self.loss.anchor, self.loss.context)
+
+    def on_train_batch_start(self, batch: GroupBatch, batch_idx: int) -> None:
+        """Dropout draws from the global generators: let a resumed run draw the masks that an uninterrupted one would."""
+        place = self.seed, self.trainer.current_epoch, batch_idx, self.global_rank
+        torch.manual_seed(hash(place) % 2**32)
 
     def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
         """The loss of one batch of groups."""

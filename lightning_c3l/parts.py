@@ -1,19 +1,27 @@
-"""Rows that several processes make of a numbered set: each appends to a file of its own, and nothing is made twice.
+"""Rows that several processes make: each appends to a file of its own, and nothing is made twice.
 
-Every process writes in ascending order and every run begins new files, so that the rows of all files can be merged in
-constant memory. A line without its end is what a killed process was writing; it does not count.
+Every run begins new files, and every line ends with a checksum of itself: what a killed process was writing, or what a
+disk has spoilt since, does not count and is made again. Rows of a numbered set, which each process writes in ascending
+order, can be merged in constant memory.
 """
 
 import heapq
 import json
+import os
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.atomic import sync_folder
+from lightning_c3l.manifest import begin
 
 Row = dict[str, Any]
+# a line's end: a row's last field is the checksum of the row without it
+_TAIL = b', "crc": "%08x"}\n'
+_TAIL_LENGTH = len(_TAIL % 0)
 # files open at once while rows are merged
 _OPEN = 200
 
@@ -35,17 +43,7 @@ class PartFiles:
         Raises:
             ValueError: the rows that are there were made with other settings; names the first that differs.
         """
-        manifest = self.folder / "manifest.json"
-        if manifest.is_file():
-            before = json.loads(manifest.read_text(encoding="utf-8"))
-            for name in {**before, **made_with}:
-                if before.get(name) != made_with.get(name):
-                    raise ValueError(
-                        f"{self.folder}: begun with {name} {before.get(name)!r}, now it is {made_with.get(name)!r}; "
-                        "give the same to go on, or --restart to begin again"
-                    )
-            return
-        write_json_atomic(manifest, made_with)
+        begin(self.folder / "manifest.json", made_with, again="--restart")
 
     def writer(self, name: str) -> "PartWriter":
         """A new file of this process."""
@@ -59,8 +57,13 @@ class PartFiles:
                 found.add(int(row[self.key]))
         return found
 
+    def unordered(self) -> Iterator[Row]:
+        """All rows, file by file."""
+        for file in self._files():
+            yield from _rows(file)
+
     def rows(self) -> Iterator[Row]:
-        """All rows in the order of their numbers, each number once.
+        """All rows of a numbered set in the order of their numbers, each number once.
 
         Many files are first merged into fewer, since a process may have only so many open; no other may write now.
         """
@@ -102,20 +105,37 @@ class PartWriter:
         """Hand rows over to the system at once.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: they cannot be written; names the file.
         """
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb", buffering=0)
-        # as ASCII, so that any text can be written
-        data = b"".join(json.dumps(row, allow_nan=False).encode("ascii") + b"\n" for row in rows)
-        while data:  # an unbuffered file may take less
-            data = data[self._file.write(data) :]
+        data = b"".join(map(_line, rows))
+        with self._named():
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("xb", buffering=0)
+                sync_folder(self._path.parent)
+            while data:  # an unbuffered file may take less
+                data = data[self._file.write(data) :]
+
+    def sync(self) -> None:
+        """Wait until the disk has what was appended: from now on a power cut cannot take it."""
+        if self._file is not None:
+            with self._named():
+                os.fsync(self._file.fileno())
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A full disk says nothing of the file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Sync and close the file."""
         if self._file is not None:
+            self.sync()
             self._file.close()
+            self._file = None
 
 
 class Done:
@@ -138,8 +158,15 @@ class Done:
         return sum(byte.bit_count() for byte in self._bits)
 
 
+def _line(row: Row) -> bytes:
+    # as ASCII, so that any text can be written
+    body = json.dumps(row, allow_nan=False).encode("ascii")
+    return body[:-1] + _TAIL % zlib.crc32(body)
+
+
 def _rows(file: Path) -> Iterator[Row]:
     with file.open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n") and not line.isspace():
-                yield json.loads(line)
+            body = line[:-_TAIL_LENGTH] + b"}"
+            if line[-_TAIL_LENGTH:] == _TAIL % zlib.crc32(body):
+                yield json.loads(body)

@@ -1,16 +1,17 @@
 """Conversations -> scores of every answer: all readings of S(I2C), and the shuffled-image control."""
 
 import math
+import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-from lightning.pytorch.utilities import rank_zero_warn
 from PIL.Image import Image
 from tqdm import tqdm
 
+from lightning_c3l import processes
 from lightning_c3l.conversations import Turn, exchange
 from lightning_c3l.generation import Read
 from lightning_c3l.i2c import all_readings, answer_reading
@@ -52,6 +53,11 @@ class TurnScore:
     reason: str = ""
 
 
+_NOT_FINITE = "score is not a finite number"
+# scores of the answers in each context, by its images
+Known = MutableMapping[tuple[str, ...], list[TurnScore]]
+
+
 def score_contexts(
     lvlm: LVLM,
     contexts: Sequence[Context],
@@ -60,6 +66,7 @@ def score_contexts(
     seed: int,
     shuffle: bool = True,
     bar: "tqdm[object] | None" = None,
+    known: Known | None = None,
 ) -> list[list[TurnScore]]:
     """Score every turn of the assistant.
 
@@ -71,6 +78,8 @@ def score_contexts(
         seed: seed of the control's partners.
         shuffle: also score each answer against another context's images; needs two with as many images.
         bar: told the number of answers that have been scored.
+        known: scores of contexts that are there already, by their images, of which no two are alike then. Batches whose
+            contexts are all there are left out, and new scores go into it: so batches are the same as if nothing were.
 
     Returns:
         For each context its answers, conversation after conversation.
@@ -82,9 +91,12 @@ def score_contexts(
         # contexts that are alike in length stand together: little of a batch is padding
         waiting.sort(key=lambda n: contexts[n].length, reverse=True)
         while waiting:
-            first = partial(_score_first, lvlm, [contexts[n] for n in waiting], read, partners if control else None)
+            todo, others = [contexts[n] for n in waiting], partners if control else None
+            first = partial(_score_first, lvlm, todo, read, others, {} if known is None else known)
             for number, scored in zip(waiting, found := batch_size.run(first), strict=False):
                 out[number] = scored
+                if known is not None:
+                    known[contexts[number].images] = scored
                 if bar is not None:
                     bar.update(len(scored))
             waiting = waiting[len(found) :]
@@ -99,8 +111,11 @@ def score_candidates(
     seed: int,
     shuffle: bool = True,
     progress: str = "score",
+    known: Known | None = None,
 ) -> list[ScoredCandidate]:
     """Score what could be parsed; order and number of the candidates stay.
+
+    Pairs about one image that say the same are scored once, so that their scores are the same to the digit.
 
     Args:
         lvlm: who scores (inside `lvlm.reference()` for the starting model).
@@ -110,23 +125,36 @@ def score_candidates(
         seed: seed of the control's partners.
         shuffle: also score each answer against another sample's image; needs two images.
         progress: word for the progress bar.
+        known: as in `score_contexts`.
     """
-    by_image = defaultdict[str, list[int]](list)
+    by_image = _pairs(candidates)
+    contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
+    size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
+    total = sum(map(len, by_image.values()))
+    with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not processes.is_first()) as bar:
+        found = score_contexts(lvlm, contexts, read, size, seed, shuffle, bar, known)
+    out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
+    _warn_of_dropped(out)
+    return out
+
+
+def with_scores(candidates: Sequence[Candidate], scores: Mapping[str, Sequence[TurnScore]]) -> list[ScoredCandidate]:
+    """Candidates with the scores of the different pairs of each image; a pair without one is dropped by its reason."""
+    out = [ScoredCandidate(one) for one in candidates]
+    for image, own in _pairs(candidates).items():
+        for numbers, score in zip(own.values(), scores[image], strict=True):
+            for number in numbers:
+                out[number] = _usable(candidates[number], score)
+    return out
+
+
+def _pairs(candidates: Sequence[Candidate]) -> dict[str, dict[tuple[str, str], list[int]]]:
+    """Of each image the different pairs, each with the numbers of the candidates that say so."""
+    by_image = defaultdict[str, dict[tuple[str, str], list[int]]](dict)
     for number, one in enumerate(candidates):
         if not one.rejected:
-            by_image[one.image].append(number)
-    contexts = [
-        Context((image,), tuple(exchange(candidates[n].question, candidates[n].answer) for n in own))
-        for image, own in by_image.items()
-    ]
-    size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
-    out = [ScoredCandidate(one) for one in candidates]
-    with tqdm(total=sum(map(len, by_image.values())), desc=progress, unit="pair", leave=False) as bar:
-        scored = score_contexts(lvlm, contexts, read, size, seed, shuffle, bar)
-    for own, found in zip(by_image.values(), scored, strict=True):
-        for number, score in zip(own, found, strict=True):
-            out[number] = _usable(candidates[number], score)
-    return out
+            by_image[one.image].setdefault((one.question, one.answer), []).append(number)
+    return by_image
 
 
 def score_pairs(
@@ -158,10 +186,19 @@ def _score_first(
     waiting: Sequence[Context],
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+    known: Known,
     size: int,
 ) -> list[list[TurnScore]]:
     """The answers of the first `size` contexts that wait."""
-    return _score_batch(lvlm, waiting[:size], read, partners)
+    batch = waiting[:size]
+    there = [known[one.images] for one in batch if one.images in known]
+    if len(there) == len(batch) and all(map(_fits, batch, there)):
+        return there
+    return _score_batch(lvlm, batch, read, partners)
+
+
+def _fits(context: Context, scores: Sequence[TurnScore]) -> bool:
+    return len(scores) == sum(turn.role == "assistant" for chat in context.chats for turn in chat)
 
 
 def _score_batch(
@@ -222,16 +259,20 @@ def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
             scores = Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count))
             yield TurnScore(scores, other)
         else:
-            yield TurnScore(None, reason="score is not a finite number")
+            yield TurnScore(None, reason=_NOT_FINITE)
 
 
 def _usable(candidate: Candidate, found: TurnScore) -> ScoredCandidate:
     """Drop a pair that has no score, or none that is a number, instead of letting it win or spoil a mean."""
     if found.scores is not None:
         return ScoredCandidate(candidate, found.scores, found.shuffled)
-    if "finite" in found.reason:
-        rank_zero_warn(
-            f"image {candidate.image}, group {candidate.instruction.kind!r}, text {candidate.sample}: its score is not "
-            "a finite number; the pair is dropped"
-        )
     return ScoredCandidate(replace(candidate, rejected=found.reason))
+
+
+def _warn_of_dropped(scored: Sequence[ScoredCandidate]) -> None:
+    for one in (s.candidate for s in scored if s.candidate.rejected == _NOT_FINITE):
+        warnings.warn(
+            f"image {one.image}, group {one.instruction.kind!r}, text {one.sample}: its score is not a finite number; "
+            "the pair is dropped",
+            stacklevel=3,
+        )

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Literal
 
 from lightning_c3l.records import Candidate, Group, ScoredCandidate, Scores
 
@@ -21,21 +22,45 @@ _END_PUNCTUATION = ".,;:!?\u2026\u3002\uff01\uff1f "
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
+GroupBy = Literal["instruction", "image"]
+
+
+def grouped(candidates: Sequence[ScoredCandidate], by: GroupBy = "instruction") -> list[list[ScoredCandidate]]:
+    """The candidates in groups, each for `select_group`.
+
+    Args:
+        candidates: those of a round.
+        by: a group of each (image, instruction), or of each image with all of its instructions: an ablation in
+            which one kind of question takes over.
+
+    Returns:
+        Groups in the order of their first candidates, candidates within in input order.
+
+    Raises:
+        ValueError: another way of grouping.
+    """
+    groups: dict[object, list[ScoredCandidate]] = defaultdict(list)
+    for one in candidates:
+        groups[_group_of(one, by)].append(one)
+    return list(groups.values())
+
 
 def select_group(
-    candidates: Sequence[ScoredCandidate], reading: str = "answer", margin: float = 0.0
+    candidates: Sequence[ScoredCandidate], reading: str = "answer", margin: float = 0.0, by: GroupBy = "instruction"
 ) -> tuple[Group | None, list[ScoredCandidate]]:
-    """Choose the pseudo-labels of one (image, instruction).
+    """Choose the pseudo-labels of one (image, instruction), or of one image.
 
     The best reading is the positive (ties: the lowest sample number). Of texts that say the same (question
     and answer alike but for case, spacing and end punctuation) only the best counts, since the same text as
     positive and negative is noise. The others are negatives where they lie at least `margin` below the
-    positive.
+    positive. In a group of one image the positive may answer any of its instructions, and training takes all texts of
+    the group for answers to that one.
 
     Args:
-        candidates: all candidates of one (image, instruction).
+        candidates: all candidates of one group (see `grouped`).
         reading: the score to go by.
         margin: least distance of a negative from the positive, in the reading's unit, not below 0.
+        by: what makes a group.
 
     Returns:
         The group, None with no usable candidate; and all candidates in input order with their fate: positive,
@@ -47,8 +72,9 @@ def select_group(
     """
     if margin < 0:
         raise ValueError(f"margin must not be below 0, not {margin}")
-    if len({(c.candidate.image, c.candidate.instruction) for c in candidates}) > 1:
-        raise ValueError("select_group takes the candidates of one (image, instruction)")
+    if len({_group_of(c, by) for c in candidates}) > 1:
+        unit = "image" if by == "image" else "(image, instruction)"
+        raise ValueError(f"select_group takes the candidates of one {unit}")
     usable = [i for i, c in enumerate(candidates) if c.scores is not None]
     ranked = sorted(usable, key=lambda i: (-_score(candidates[i], reading), candidates[i].candidate.sample))
     fates = ["rejected"] * len(candidates)
@@ -224,6 +250,13 @@ def keep_random_like(
             raise ValueError(f"kind {kind!r} at {tokens} tokens: the reference has {wanted}, candidates {len(there)}")
         kept.update(draw.sample(there, wanted))
     return [c for i, c in enumerate(candidates) if i in kept]
+
+
+def _group_of(one: ScoredCandidate, by: GroupBy) -> object:
+    """What tells the group of a candidate from others."""
+    if by not in ("instruction", "image"):
+        raise ValueError(f"group_by must be instruction or image, not {by!r}")
+    return one.candidate.image if by == "image" else (one.candidate.image, one.candidate.instruction)
 
 
 def _scores(scored: ScoredCandidate) -> Scores:

@@ -1,16 +1,21 @@
 """The run folder: what each round wrote, scored and chose, and the summary that the report is made from."""
 
+import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_c3l import manifest
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate, Scores
 
+_CANDIDATES, _GROUPS, _DESCRIPTIONS = "candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"
+_FILES = (_CANDIDATES, _GROUPS, _DESCRIPTIONS)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -31,6 +36,10 @@ class Round:
     figures: dict[str, Any]
 
 
+class DamagedRound(ValueError):
+    """A finished round whose files are not what was written."""
+
+
 class RunStore:
     """Reads and writes one run folder; every file is whole or absent."""
 
@@ -47,36 +56,46 @@ class RunStore:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def write_round(self, number: int, done: Round) -> None:
-        """Keep a round; one of the same number is replaced."""
+        """Keep a round; one of the same number is replaced.
+
+        The rows that it was put together from go once it is whole. The manifest tells the digests of its files.
+        """
         folder = self.round_folder(number)
         (folder / "round.json").unlink(missing_ok=True)
-        _write_lines(folder / "candidates-00000.jsonl", (asdict(one) for one in done.candidates))
         places = {_identity(one): place for place, one in enumerate(done.candidates)}
-        _write_lines(
-            folder / "groups-00000.jsonl",
-            (
-                {
-                    "positive": places[_identity(group.positive)],
-                    "negatives": [places[_identity(one)] for one in group.negatives],
-                    "weight": group.weight,
-                    "sampling_weight": group.sampling_weight,
-                }
-                for group in done.groups
-            ),
-        )
-        write_json_atomic(folder / "descriptions.json", done.descriptions)
+        _write_lines(folder / _CANDIDATES, (asdict(one) for one in done.candidates))
+        _write_lines(folder / _GROUPS, (_places(group, places) for group in done.groups))
+        write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
+        file = folder / "manifest.json"
+        before = manifest.read(file) if file.is_file() else {}
+        counts = {"candidates": len(done.candidates), "groups": len(done.groups)}
+        digests = {name: _digest(folder / name) for name in _FILES}
+        write_json_atomic(file, {**before, "counts": counts, "files": digests})
         write_json_atomic(folder / "round.json", jsonable(done.figures))
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+
+    def forget(self, number: int) -> None:
+        """Take away all that there is of a round."""
+        folder = self.round_folder(number)
+        # a round without its figures is not whole: so an interrupted removal leaves none
+        (folder / "round.json").unlink(missing_ok=True)
+        if folder.is_dir():
+            shutil.rmtree(folder)
 
     def read_round(self, number: int) -> Round:
         """A round as `write_round` got it.
 
         Raises:
             ValueError: if the round is not there, or not whole.
+            DamagedRound: if a file is not what was written.
         """
         folder = self.round_folder(number)
         if number not in self.rounds():
             raise ValueError(f"{folder}: no finished round lies here")
-        candidates = [_scored(row) for row in _read_lines(folder / "candidates-00000.jsonl")]
+        for name, digest in manifest.read(folder / "manifest.json").get("files", {}).items():
+            if not (folder / name).is_file() or _digest(folder / name) != digest:
+                raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
+        candidates = [_scored(row) for row in _read_lines(folder / _CANDIDATES)]
         groups = [
             Group(
                 positive=candidates[row["positive"]],
@@ -84,9 +103,9 @@ class RunStore:
                 weight=row["weight"],
                 sampling_weight=row["sampling_weight"],
             )
-            for row in _read_lines(folder / "groups-00000.jsonl")
+            for row in _read_lines(folder / _GROUPS)
         ]
-        return Round(candidates, groups, _read_json(folder / "descriptions.json"), self.read_figures(number))
+        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), self.read_figures(number))
 
     def read_figures(self, number: int) -> dict[str, Any]:
         """What the rounds table shows of a round."""
@@ -122,6 +141,20 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
     return value
+
+
+def _places(group: Group, places: dict[tuple[str, str, str, int], int]) -> dict[str, Any]:
+    return {
+        "positive": places[_identity(group.positive)],
+        "negatives": [places[_identity(one)] for one in group.negatives],
+        "weight": group.weight,
+        "sampling_weight": group.sampling_weight,
+    }
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:

@@ -50,6 +50,7 @@ class TableLVLM:
         begun: Any = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = lambda _: None,
+        finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
         """`samples` texts each."""
         size = len(prompts) if batch_size is None else batch_size
@@ -62,9 +63,11 @@ class TableLVLM:
                  for i, p in zip(images, prompts, strict=True)]  # fmt: skip
         for own in texts:
             progress(len(own))
-        if begun is None:
-            return texts
-        return [[text.removeprefix(start).strip() for text in own] for own, start in zip(texts, begun, strict=True)]
+        if begun is not None:
+            texts = [[t.removeprefix(start).strip() for t in own] for own, start in zip(texts, begun, strict=True)]
+        for number, own in enumerate(texts):
+            finished(number, own)
+        return texts
 
     def score(self, images: Sequence[Any], chats: Any, shuffled: Sequence[Any] | None = None) -> AnswerTokens:
         """Rows right-padded with nonsense, which must not count; several pictures are one key, put together."""

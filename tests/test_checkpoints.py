@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer
+from torch import nn
 
 from data_modules.scenes import SceneImages
 from data_modules.vlit import RoundDataModule
+from lightning_c3l.checkpoints import trained_digest
 from lightning_c3l.lvlm.huggingface import LoRA
 from lightning_c3l.module import C3LModule, Loss
 from lightning_c3l.optimization import Optimization
@@ -96,3 +98,34 @@ def test_another_modules_file_is_refused_by_name(
     with pytest.raises(ValueError, match=words) as caught:
         trainer_of(tmp_path).fit(other, datamodule=data(), ckpt_path=path)
     assert "\n" not in str(caught.value)
+
+
+def two_layers(dtype: torch.dtype = torch.bfloat16) -> nn.Module:
+    """Layers that begin the same in every call; the second is frozen."""
+    torch.manual_seed(0)
+    layers = nn.ModuleDict({"trained": nn.Linear(3, 2), "frozen": nn.Linear(2, 2)}).to(dtype)
+    layers["frozen"].requires_grad_(False)
+    return layers
+
+
+def test_a_digest_tells_trained_weights_apart() -> None:
+    first = trained_digest(two_layers())
+    assert first == trained_digest(two_layers())
+    changed, moved, named = two_layers(), two_layers(), two_layers()
+    with torch.no_grad():
+        changed["trained"].bias[1] += 1  # type: ignore[index]
+        moved["frozen"].weight.zero_()  # type: ignore[index]
+    named["other"] = named.pop("trained")  # type: ignore[operator]
+    assert trained_digest(moved) == first
+    others = [trained_digest(changed), trained_digest(named), trained_digest(two_layers(torch.float32))]
+    assert len({first, *others}) == 4
+
+
+def test_a_digest_sees_shapes_and_strides_as_values() -> None:
+    plain, turned, flat = two_layers(), two_layers(), two_layers()
+    weight = plain["trained"].weight.detach()  # type: ignore[index]
+    turned["trained"].weight = nn.Parameter(weight.T.contiguous().T)  # type: ignore[index]
+    flat["trained"].weight = nn.Parameter(weight.reshape(3, 2))  # type: ignore[index]
+    assert turned["trained"].weight.stride() != weight.stride()  # type: ignore[index]
+    assert trained_digest(turned) == trained_digest(plain)
+    assert trained_digest(flat) != trained_digest(plain)

@@ -2,6 +2,7 @@ import json
 import re
 import shlex
 import signal
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -185,6 +186,42 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
     assert {path.name for path in (folder / "rounds").iterdir()} >= {"0", "1", "2", "3"}
     assert json.loads((folder / "summary.json").read_text())["rounds"][3]["candidates"] == 3 * 4 * 3
     assert not (tmp_path / "runs" / "tiny" / "version_1").exists()
+
+
+def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoint):
+    write_images(tmp_path / "images", 4)
+    path = tiny_config(tmp_path, tiny_checkpoint)
+    # 4 images, 4 kinds, 4 groups a batch: 4 batches a pass
+    words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "100", "--ckpt_path", "last"]
+    words += ["--run.checkpoint_every", "5"]
+    saved = tmp_path / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
+    first = start(*words, cwd=tmp_path)
+    try:
+        while not saved.exists():
+            assert first.poll() is None, first.stdout.read()
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)
+        status, printed = run(*words, cwd=tmp_path)
+        assert status == 2
+        errors = [line for line in printed.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1, printed
+        assert "runs/tiny/version_0 is in use" in errors[0]
+        assert f"process {first.pid} on" in errors[0]
+        first.send_signal(signal.SIGCONT)
+        first.terminate()
+        printed, _ = first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 143, printed
+    assert f"--ckpt_path {saved}" in printed
+    assert "Traceback" not in printed
+    done = torch.load(saved, weights_only=True)["global_step"]
+    assert 5 <= done < 400
+    status, printed = run(*words, cwd=tmp_path)
+    assert status == 0, printed
+    assert torch.load(saved, weights_only=True)["global_step"] == 400
+    assert [path.name for path in saved.parents[2].iterdir()] == ["version_0"]
+    assert not list(saved.parents[1].rglob(".tmp-*"))
 
 
 def test_fit_alone_runs_the_demo_and_a_config_keeps_it_out(monkeypatch):

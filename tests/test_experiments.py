@@ -1,5 +1,6 @@
 """No experiment file can rot: each is found, parsed, built and has its lab note."""
 
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -7,13 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
 from lightning_c3l.cli import C3LCLI, run_trainer
 from lightning_c3l.lvlm.huggingface import model as huggingface
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
+from lightning_c3l.strategies import FullyShardedStrategy
 from tests.commandline import ROOT
 
 NAMES = [
+    "ablations/collapse.yaml",
     "c3l/llava15_7b.yaml",
     "c3l/llava_onevision_7b.yaml",
     "c3l/qwen25vl_7b.yaml",
@@ -22,7 +26,14 @@ NAMES = [
     "demo_images.yaml",
     "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
+    "hardware/cpu.yaml",
+    "hardware/ddp2_cpu.yaml",
+    "hardware/ddp8.yaml",
+    "hardware/deepspeed_zero2.yaml",
+    "hardware/deepspeed_zero3.yaml",
+    "hardware/fsdp.yaml",
     "hardware/qlora.yaml",
+    "hardware/slurm.yaml",
     "scenes_base.yaml",
 ]
 # what is only ever given after an experiment
@@ -30,6 +41,8 @@ OVERLAYS = [name for name in NAMES if name.startswith("hardware/")]
 EXPERIMENTS = [name for name in NAMES if name not in OVERLAYS]
 # with an LVLM of the Hub, on a GPU
 REAL = [name for name in NAMES if name.startswith("c3l/")]
+# with an LVLM of this package or of another experiment, on CPU cores
+SMALL = ["demo.yaml", "demo_images.yaml", "easy_vqa_answers.yaml", "easy_vqa_base.yaml"]
 FIELDS = ("claim", "command", "hardware", "minutes", "expected", "measured")
 
 
@@ -84,7 +97,7 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 10
+    assert len(found) == 18
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -151,15 +164,22 @@ def test_an_unknown_key_is_refused_by_name(path, tmp_path, capsys):
     assert re.search(said, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("name", "overlay"),
+    [
+        *((name, overlay) for name in REAL for overlay in OVERLAYS),
+        # what nobody needs 4 bits for, some of it without a writer
+        *((name, overlay) for name in SMALL for overlay in OVERLAYS if overlay != "hardware/qlora.yaml"),
+    ],
+)
 def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
     configs = ["--config", str(experiment(name)), "--config", str(experiment(overlay))]
     alone, both = (leaves(parse(capsys, "fit", *words)) for words in (configs[:2], configs))
     own = leaves(read(overlay))
-    assert both.keys() == alone.keys()
+    strategy = ("trainer", "strategy")
+    assert {path for path in both.keys() ^ alone.keys() if path[:2] != strategy} <= own.keys()
     assert {path: both[path] for path in own} == own
-    assert {path for path in both if both[path] != alone[path]} <= own.keys()
+    assert {path for path in both if path[:2] != strategy and both[path] != alone.get(path)} <= own.keys()
 
 
 def test_four_bits_leave_as_many_groups_to_a_step():
@@ -172,7 +192,26 @@ def test_four_bits_leave_as_many_groups_to_a_step():
         assert steps == [16, 16]
 
 
-@pytest.mark.parametrize("overlay", [[], *([name] for name in OVERLAYS)], ids=lambda names: "+".join(names) or "alone")
+@pytest.fixture
+def build(tiny_checkpoint, tmp_path, monkeypatch):
+    """The run of these files, on CPUs and with a tiny checkpoint, and which checkpoints it asked for."""
+    asked = []
+
+    def stand_in(*wanted: Any) -> Any:
+        asked.append(wanted)
+        return load_checkpoint(str(tiny_checkpoint), wanted[1], trust_remote_code=False)
+
+    def run(*names: str) -> tuple[C3LCLI, list[Any]]:
+        configs = [word for name in names for word in ("--config", str(experiment(name)))]
+        return run_trainer(["fit", *configs, "--trainer.accelerator", "cpu", "--run.wandb", "null"]), asked
+
+    monkeypatch.setattr(huggingface, "load_checkpoint", stand_in)
+    monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)
+    monkeypatch.setenv("C3L_RUN_FOLDER", str(tmp_path))
+    return run
+
+
+@pytest.mark.parametrize("overlay", [[], ["hardware/qlora.yaml"]], ids=["alone", "qlora"])
 @pytest.mark.parametrize(
     ("name", "checkpoint"),
     [
@@ -182,19 +221,9 @@ def test_four_bits_leave_as_many_groups_to_a_step():
         ("c3l/smolvlm_2b.yaml", "HuggingFaceTB/SmolVLM-Instruct"),
     ],
 )
-def test_a_run_on_a_gpu_can_be_built(name, checkpoint, overlay, tiny_checkpoint, tmp_path, monkeypatch):
+def test_a_run_on_a_gpu_can_be_built(name, checkpoint, overlay, build):
     """Everything but the weights and the GPU: a tiny checkpoint stands in for the one that is asked for."""
-    asked = []
-
-    def stand_in(*wanted: Any) -> Any:
-        asked.append(wanted)
-        return load_checkpoint(str(tiny_checkpoint), wanted[1], trust_remote_code=False)
-
-    monkeypatch.setattr(huggingface, "load_checkpoint", stand_in)
-    monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)
-    monkeypatch.setenv("C3L_RUN_FOLDER", str(tmp_path))
-    configs = [word for each in (name, *overlay) for word in ("--config", str(experiment(each)))]
-    cli = run_trainer(["fit", *configs, "--trainer.accelerator", "cpu", "--run.wandb", "null"])
+    cli, asked = build(name, *overlay)
     assert asked == [(checkpoint, "bfloat16", False, "nf4" if overlay else None)]
     assert cli.trainer.reload_dataloaders_every_n_epochs == 1
     assert cli.model.writing.begin in ("", "Question:")
@@ -202,3 +231,31 @@ def test_a_run_on_a_gpu_can_be_built(name, checkpoint, overlay, tiny_checkpoint,
     trained = {p.dtype for p in cli.model.network.parameters() if p.requires_grad}
     frozen = {p.dtype for p in cli.model.network.parameters() if not p.requires_grad}
     assert [str(kind) for kinds in (trained, frozen) for kind in kinds] == ["torch.float32", "torch.bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("overlays", "strategy", "processes", "groups"),
+    [
+        (["cpu"], SingleDeviceStrategy, 1, 8),
+        (["ddp2_cpu"], DDPStrategy, 2, 8),
+        (["ddp8"], DDPStrategy, 8, 1),
+        (["fsdp"], FullyShardedStrategy, 8, 1),
+        (["fsdp", "slurm"], FullyShardedStrategy, 16, 1),
+        (["ddp8", "slurm"], DDPStrategy, 16, 1),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+)
+def test_processes_are_those_of_the_overlay(overlays, strategy, processes, groups, build):
+    cli, asked = build("c3l/llava15_7b.yaml", *(f"hardware/{name}.yaml" for name in overlays))
+    trainer = cli.trainer
+    assert type(trainer.strategy) is strategy
+    assert (trainer.num_devices * trainer.num_nodes, trainer.accumulate_grad_batches) == (processes, groups)
+    assert asked[0][1] == ("float32" if overlays[0] in ("cpu", "ddp2_cpu") else "bfloat16")
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_takes_its_options(stage):
+    given = read(f"hardware/deepspeed_zero{stage}.yaml")["trainer"]["strategy"]
+    assert given["class_path"] == "lightning.pytorch.strategies.DeepSpeedStrategy"
+    inspect.signature(DeepSpeedStrategy).bind(**given["init_args"])
+    assert given["init_args"]["stage"] == stage

@@ -268,24 +268,23 @@ def test_quantised_weights_need_cuda_and_adapters(tiny_checkpoint: Path, monkeyp
         load_tiny(tiny_checkpoint, quantize="nf4")
 
 
-def test_predicting_in_steps_writes_what_writing_in_one_does(tiny_checkpoint: Path) -> None:
-    """Kinds are balanced over all images, and each prompt has its own draws, whatever step it falls into."""
+def test_predicting_writes_what_writing_alone_does(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """In parts, kinds are balanced over all images, and each prompt has its own draws."""
     module = module_of(tiny_checkpoint)
     module.writing = Writing("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
     keys, seed = [str(number) for number in range(7)], 15_485_863
     read = dict(zip(keys, pictures(7), strict=True)).__getitem__
-    source = SimpleNamespace(read=read)
-    data = SimpleNamespace(source=lambda name: (source, keys), predict_batch_size=4)
+    data = SimpleNamespace(source=lambda name: (SimpleNamespace(read=read), keys), longest_side=None)
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    trainer = SimpleNamespace(datamodule=data, precision_plugin=Precision(), strategy=strategy)
+    trainer = SimpleNamespace(
+        datamodule=data, precision_plugin=Precision(), strategy=strategy, default_root_dir=str(tmp_path)
+    )
     whole = module.write(keys, read, seed)
     assert len({one.instruction for one in whole}) == 4
     module.trainer = trainer  # type: ignore[assignment]
-    steps = [module.predict_step(keys[:4], 0), module.predict_step(keys[4:], 1)]
-    predicted = [one for step in steps for one in step.candidates]
-    assert [(c.candidate.image, c.candidate.sample, c.candidate.text) for c in predicted] == [
-        (c.image, c.sample, c.text) for c in whole
-    ]
+    predicted = module.predict_step(keys, 0).candidates
+    assert [one.candidate for one in predicted] == whole
+    assert any(one.scores is not None for one in predicted) == any(not one.rejected for one in whole)
 
 
 def test_rounds_run_on_the_trainers_device(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,8 +320,8 @@ def test_memory_that_ran_out_once_is_remembered_for_the_run(
     read = dict(zip("abcd", pictures(4), strict=True)).__getitem__
 
     def narrow(images: Any, prompts: Any, *options: Any) -> list[list[str]]:
-        sizes.append(options[-2])
-        if options[-2] > 2:
+        sizes.append(options[3])
+        if options[3] > 2:
             raise torch.OutOfMemoryError("full")
         return [["no label"]] * len(prompts)
 

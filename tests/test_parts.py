@@ -1,6 +1,8 @@
 """Rows of several processes: nothing lost, nothing twice, whatever was killed."""
 
+import errno
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,46 @@ def test_what_a_killed_process_was_writing_does_not_count(tmp_path: Path) -> Non
         complete = whole[:cut].count(b"\n")
         assert [one["record"] for one in parts.rows()] == [1, 2][:complete]
         assert len(parts.done(2)) == complete
+
+
+def test_a_spoilt_line_does_not_count_and_the_others_do(tmp_path: Path) -> None:
+    parts = PartFiles(tmp_path)
+    writer = parts.writer("rank-0")
+    writer.append([row(1, "one"), row(2, "two"), row(3, "three")])
+    writer.close()
+    (file,) = tmp_path.iterdir()
+    data = file.read_bytes()
+    first, second = data.index(b"\n") + 1, data.index(b"\n", data.index(b"\n") + 1)
+    for spot in range(first, second):
+        for bit in range(8):
+            if data[spot] ^ 1 << bit != ord("\n"):
+                file.write_bytes(data[:spot] + bytes([data[spot] ^ 1 << bit]) + data[spot + 1 :])
+                assert [one["record"] for one in parts.rows()] == [1, 3]
+    # a zeroed block takes the lines that it touches
+    file.write_bytes(data[:second] + bytes(10) + data[second + 10 :])
+    assert [one["record"] for one in parts.rows()] == [1]
+    assert list(parts.unordered()) == [row(1, "one")]
+
+
+def test_lines_are_json_with_their_checksum(tmp_path: Path) -> None:
+    parts = PartFiles(tmp_path)
+    writer = parts.writer("rank-0")
+    odd = row(1, 'a "crc": ')
+    writer.append([odd])
+    writer.close()
+    (file,) = tmp_path.iterdir()
+    found = json.loads(file.read_text())
+    assert found == {**odd, "crc": f"{zlib.crc32(json.dumps(odd).encode()):08x}"}
+    assert list(parts.rows()) == [odd]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = PartFiles(tmp_path).writer("rank-0")
+    writer.append([row(1)])
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("lightning_c3l.parts.os.fsync", lambda _: (_ for _ in ()).throw(full))
+    with pytest.raises(OSError, match=r"No space left on device: .*rank-0-"):
+        writer.sync()
 
 
 def test_an_empty_file_appears_with_its_first_row(tmp_path: Path) -> None:

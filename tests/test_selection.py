@@ -9,6 +9,7 @@ import pytest
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate, Scores
 from lightning_c3l.selection import (
     drop_near_duplicates,
+    grouped,
     keep_random_like,
     keep_top,
     near_duplicates,
@@ -38,6 +39,47 @@ def _scored(
 
 def _fates(candidates: list[ScoredCandidate]) -> list[str]:
     return [c.fate for c in candidates]
+
+
+# --- grouped
+
+
+def test_groups_are_of_one_image_and_instruction() -> None:
+    # the same kind in other words is another instruction
+    other = replace(_scored(0.4), candidate=replace(_scored(0.4).candidate, instruction=Instruction("short", "Ask.")))
+    candidates = [_scored(0.1, image="b"), _scored(0.2, image="a"), other, _scored(0.3, 1, image="b"), _scored(None)]
+    groups = grouped(candidates)
+    assert groups == [[candidates[0], candidates[3]], [candidates[1]], [other], [candidates[4]]]
+    assert grouped([]) == []
+
+
+def test_groups_of_an_image_mix_its_instructions() -> None:
+    candidates = [_scored(0.1, image="b"), _scored(0.2, image="a"), _scored(0.3, 1, image="b", kind="long")]
+    assert grouped(candidates, "image") == [[candidates[0], candidates[2]], [candidates[1]]]
+
+
+def test_a_mixed_group_has_one_positive_among_all_kinds() -> None:
+    candidates = [
+        _scored(0.1, 0, kind="color"),
+        _scored(0.4, 1, kind="color"),
+        _scored(0.9, 0, "How many?", "two", kind="number"),
+        # what another instruction was answered with too is a duplicate
+        _scored(0.2, 1, "What is thing1?", kind="number"),
+        _scored(None, 2, kind="number"),
+    ]
+    group, judged = select_group(candidates, by="image")
+    assert _fates(judged) == ["negative", "negative", "positive", "duplicate", "rejected"]
+    assert group == Group(judged[2], (judged[0], judged[1]))
+
+
+def test_groups_that_mix_more_than_they_may_are_refused() -> None:
+    mixed = [_scored(0.1, kind="color"), _scored(0.2, kind="number")]
+    with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
+        select_group(mixed)
+    with pytest.raises(ValueError, match="one image"):
+        select_group([_scored(0.1, image="a"), _scored(0.2, image="b")], by="image")
+    with pytest.raises(ValueError, match="group_by must be instruction or image, not 'kind'"):
+        grouped(mixed, "kind")  # type: ignore[arg-type]
 
 
 # --- select_group

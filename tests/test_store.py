@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lightning_c3l import store as store_module
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate, Scores
-from lightning_c3l.store import Round, RunStore, jsonable
+from lightning_c3l.store import DamagedRound, Round, RunStore, jsonable
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -149,3 +149,40 @@ def test_summary_grows(tmp_path: Path) -> None:
     store.update_summary(a=1, b={"x": math.nan})
     store.update_summary(b=2, c=[3])
     assert store.summary() == {"a": 1, "b": 2, "c": [3]}
+
+
+@pytest.mark.parametrize("name", ["candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"])
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+def test_a_damaged_round_is_named(tmp_path: Path, name: str, harm: str) -> None:
+    store = RunStore(tmp_path)
+    store.write_round(0, Round([scored(0)], [Group(scored(0), ())], {"a.png": "text"}, {}))
+    file = store.round_folder(0) / name
+    data = file.read_bytes()
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(data.replace(b"0", b"1", 1).replace(b"text", b"test", 1))
+    with pytest.raises(DamagedRound, match=name):
+        store.read_round(0)
+    file.write_bytes(data)
+    assert store.read_round(0).candidates == [scored(0)]
+
+
+def test_the_manifest_keeps_what_it_said_and_tells_counts(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    (store.round_folder(0) / "parts").mkdir(parents=True)
+    (store.round_folder(0) / "manifest.json").write_text('{"model": "a"}')
+    store.write_round(0, Round([scored(0), scored(1)], [Group(scored(0), (scored(1),))], {}, {}))
+    found = json.loads((store.round_folder(0) / "manifest.json").read_text())
+    assert found["model"] == "a"
+    assert found["counts"] == {"candidates": 2, "groups": 1}
+    assert not (store.round_folder(0) / "parts").exists()
+
+
+def test_a_forgotten_round_is_gone(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.forget(0)
+    store.write_round(0, Round([scored(0)], [], {}, {}))
+    store.forget(0)
+    assert store.rounds() == []
+    assert not store.round_folder(0).exists()

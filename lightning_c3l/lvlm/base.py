@@ -178,6 +178,7 @@ class LVLM(Protocol):
         begun: Sequence[str] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = ...,
+        finished: Callable[[int, list[str]], object] = ...,
     ) -> list[list[str]]:
         """`sampling.samples` texts for each (image, prompt).
 
@@ -190,6 +191,7 @@ class LVLM(Protocol):
             begun: texts that are continued; only what is new comes back.
             batch_size: prompts at once; all unless given.
             progress: called with the number of texts that have been finished.
+            finished: called with a prompt's number and its texts as soon as all of them are there.
         """
 
     def score(

@@ -54,6 +54,7 @@ def round_figures(
     parsed = [one for one in scored if one.scores is not None]
     positives = [group.positive for group in groups]
     scores = [getattr(one.scores, reading) for one in parsed]
+    tokens = [float(one.scores.tokens) for one in parsed if one.scores]
     figures: dict[str, Any] = {
         "images": len({one.candidate.image for one in scored}),
         "groups": len(groups),
@@ -61,9 +62,9 @@ def round_figures(
         "i2c_mean": _mean(scores),
         "i2c_positive_mean": _mean([getattr(one.scores, reading) for one in positives]),
         "i2c_shuffled_mean": _mean([one.shuffled for one in parsed if one.shuffled is not None]),
-        "length_correlation": rank_correlation(scores, [float(one.scores.tokens) for one in parsed if one.scores])
-        if len(parsed) > 1
-        else None,
+        "image_contrast": image_contrast(scored),
+        "answer_tokens": _mean(tokens),
+        "length_correlation": rank_correlation(scores, tokens) if len(parsed) > 1 else None,
     }
     if any(one.verdict is not None for one in scored):
         figures |= {
@@ -72,6 +73,20 @@ def round_figures(
             "random_truth_rate": truth_rate(keep_random_like(parsed, positives, seed)),
         }
     return figures
+
+
+def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
+    """How far S(I2C) with the right image stands above S(I2C) with another one, whatever the size of both.
+
+    Returns:
+        (r - s) / (|r| + |s|) of the mean `answer` readings r and s: 1 where another image says nothing of an answer,
+        0 where it says as much; None where no text was scored against both.
+    """
+    both = [(one.scores.answer, one.shuffled) for one in scored if one.scores and one.shuffled is not None]
+    right, other = _mean([answer for answer, _ in both]), _mean([shuffled for _, shuffled in both])
+    if right is None or other is None or right == other == 0:
+        return None
+    return (right - other) / (abs(right) + abs(other))
 
 
 def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:

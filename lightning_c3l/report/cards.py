@@ -78,13 +78,19 @@ def _groups(candidates: Iterable[ScoredCandidate]) -> list[PseudoLabels]:
     members: dict[tuple[str, Instruction], list[ScoredCandidate]] = {}
     for one in candidates:
         members.setdefault((one.candidate.image, one.candidate.instruction), []).append(one)
-    groups = []
-    for group in members.values():
-        positive = next((one for one in group if one.fate == "positive"), None)
-        negatives = [one for one in group if one.fate == "negative"]
-        if positive is not None and negatives:
-            groups.append((positive, sorted(negatives, key=lambda one: -(answer_score(one) or 0.0))))
-    return groups
+    positives = {key: one for key, group in members.items() for one in group if one.fate == "positive"}
+    negatives: dict[tuple[str, Instruction], list[ScoredCandidate]] = {key: [] for key in positives}
+    of_image = {key[0]: key for key in positives}
+    for key, group in members.items():
+        # an instruction without a positive shares that of its image: groups were made by image
+        home = key if key in positives else of_image.get(key[0])
+        if home is not None:
+            negatives[home] += [one for one in group if one.fate == "negative"]
+    return [
+        (positives[key], sorted(found, key=lambda one: -(answer_score(one) or 0.0)))
+        for key, found in negatives.items()
+        if found
+    ]
 
 
 def example_groups(candidates: Iterable[ScoredCandidate], count: int = 3) -> list[PseudoLabels]:

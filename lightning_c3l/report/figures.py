@@ -41,6 +41,15 @@ FIGURES: dict[str, Figure] = {
         "S(I²C), another image",
         "Mean score against another sample's image; it should stay well below the mean with the right one.",
     ),
+    "image_contrast": Figure(
+        "contrast of images",
+        "How far S(I²C) with the right image stands above another one's, between \u22121 and 1, whatever their size.",
+    ),
+    "held_out": Figure(
+        "S(I²C) on held-out images",
+        "What a text owes to its own image and to no other, scored by the starting model; not parsed counts 0.",
+    ),
+    "answer_tokens": Figure("answer length", "Mean length of the answers, in tokens.", 2),
     "kind_entropy": Figure("kind entropy", "How evenly the question kinds are spread; a fall means a drift to few."),
     "distinct_rate": Figure("distinct questions", "Different questions over all questions."),
     "length_correlation": Figure(

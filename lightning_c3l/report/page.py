@@ -80,6 +80,8 @@ def _figures(summary: Mapping[str, Any], candidates_by_round: Rounds) -> str:
     separate = "S(I²C) is only useful where it tells right texts from invented ones."
     wrote = "The starting model and the tuned model, each writing afresh."
     own = "How each condition does after a prefix the model wrote itself and after a reference prefix."
+    guard = nested(summary, "guard")
+    judged = "State k is the model that writes round k; the last one writes the data set. " + _kept(guard)
     notes = "".join(element("li", esc(note, 1000)) for note in summary.get("notes") or [])
     return "".join(
         [
@@ -90,6 +92,7 @@ def _figures(summary: Mapping[str, Any], candidates_by_round: Rounds) -> str:
                 several,
                 charts.rounds_charts(summary) + tables.rounds_html(summary) if rounds else "",
             ),
+            _section("Guard rails", judged, tables.guard_html(guard)) if guard.get("states") else "",
             _section(
                 "Distribution of the score",
                 spread,
@@ -101,6 +104,12 @@ def _figures(summary: Mapping[str, Any], candidates_by_round: Rounds) -> str:
             _section("Question kinds", "", charts.kinds_chart(summary) + folded if shares else ""),
         ]
     )
+
+
+def _kept(guard: Mapping[str, Any]) -> str:
+    """Which state the guard holds for the best, and which one the run exports."""
+    best, exported = nested(guard, "best").get("round"), guard.get("exported")
+    return f"Best by the held-out criterion: state {best}. Adapter and data set are those of state {exported}."
 
 
 def _texts(summary: Mapping[str, Any], candidates_by_round: Rounds, picture: cards.Picture) -> str:

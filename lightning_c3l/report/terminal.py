@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lightning_c3l.report.figures import figure, rounds_of
+from lightning_c3l.report.figures import figure, nested, rounds_of
 from lightning_c3l.report.markup import finite, number, visible
 
 _ROWS = {
@@ -17,6 +17,7 @@ _ROWS = {
     "i2c_shuffled_mean": "S(I²C), other image",
     "kind_entropy": "entropy of kinds",
     "distinct_rate": "distinct questions",
+    "answer_tokens": "tokens of an answer",
     "truth_rate": "truth, all",
     "positive_truth_rate": "truth, positives",
     "random_truth_rate": "truth, random choice",
@@ -35,10 +36,17 @@ def rounds_table(summary: Mapping[str, Any]) -> Table:
         rounds = [rounds[0], *rounds[1 - _MOST :]]
     shown = {key: head for key, head in _ROWS.items() if any(finite(one.get(key)) is not None for one in rounds)}
     # Text objects, because plain strings would be read as rich markup.
-    table = Table(title=Text(visible(summary.get("name") or "rounds", 80)))
+    table = Table(title=Text(visible(summary.get("name") or "rounds", 80)), caption=_warnings(summary))
     table.add_column("round")
     for one in rounds:
         table.add_column(Text(visible(one["round"], 20)), justify="right", no_wrap=True)
     for key, head in shown.items():
         table.add_row(Text(head), *(Text(number(one.get(key), figure(key).digits)) for one in rounds))
     return table
+
+
+def _warnings(summary: Mapping[str, Any]) -> Text | None:
+    """Which limits of the guard were broken."""
+    states = nested(summary, "guard").get("states") or []
+    lines = [f"state {state['round']}: {sentence}" for state in states for sentence in state.get("tripped") or []]
+    return Text(visible("\n".join(lines), 2000), style="bold", justify="left") if lines else None

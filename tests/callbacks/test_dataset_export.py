@@ -19,7 +19,7 @@ from tests.tiny import load_tiny
 class Data:
     """A datamodule's side of the protocol, without truth."""
 
-    truth, rejected = None, ()
+    truth, rejected, longest_side = None, (), None
 
     def __init__(self, count: int) -> None:
         self._source = SceneImages(count, seed=3)

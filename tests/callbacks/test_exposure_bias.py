@@ -1,21 +1,31 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
-from callbacks.exposure_bias import BEGINNING, continue_all, measure
+import callbacks.exposure_bias
+from callbacks.exposure_bias import BEGINNING, ExposureBias, continue_all, measure
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.module import C3LModule
 from lightning_c3l.prompts import load_templates
+from lightning_c3l.store import RunStore
+from tests.ranks import run_ranks
 from tests.tiny import load_tiny
 
 KINDS = {instruction.kind: instruction.text for instruction in load_templates("scenes")}
 
 
+def tiny_module(checkpoint, begin: str = "Question: Where are the circles?\nAnswer:") -> C3LModule:
+    writing = Writing("scenes", sampling=Sampling(2, 4, 1.0), begin=begin)
+    return C3LModule(load_tiny(checkpoint), writing)
+
+
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
-    writing = Writing("scenes", sampling=Sampling(2, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
-    return C3LModule(load_tiny(tiny_checkpoint), writing)
+    return tiny_module(tiny_checkpoint)
 
 
 def plain_answer_nll(module: C3LModule, image, prompt: str, beginning: str, answer: str) -> float:
@@ -62,3 +72,57 @@ def test_hidden_attributes_count_as_unseen():
     assert {one.seen for one in asked} == {True, False}
     assert {one.seen for one in hidden} == {True}
     assert all(one.seen for one in asked if one.kind == "presence")
+
+
+def measure_scenes(checkpoint: str, count: int) -> dict[str, float | None]:
+    source = SceneImages(count, follow=0.0, seed=9)
+    module = tiny_module(checkpoint, "Question: Are there circles?\nAnswer:")
+    return measure(module, list(source.keys()), source.read, SceneTruth())
+
+
+def measure_on_ranks(rank: int, argument: str) -> None:
+    checkpoint, folder = argument.split("|")
+    (Path(folder) / f"{rank}.json").write_text(json.dumps([measure_scenes(checkpoint, count) for count in COUNTS]))
+
+
+# one image leaves the second process nothing to write, but beginnings to continue
+COUNTS = (1, 5)
+
+
+def test_two_processes_find_what_one_finds(tiny_checkpoint, tmp_path):
+    run_ranks(measure_on_ranks, f"{tiny_checkpoint}|{tmp_path}")
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    for count, shared in zip(COUNTS, first, strict=True):
+        alone = measure_scenes(str(tiny_checkpoint), count)
+        assert alone["nll, own"] is not None
+        assert alone == {key: value and pytest.approx(value, rel=1e-5) for key, value in shared.items()}
+
+
+class Run:
+    global_step, rejected, longest_side = 3, (), None
+
+    def __init__(self, folder, source) -> None:
+        self.default_root_dir, self.datamodule, self.source_, self.truth = str(folder), self, source, SceneTruth()
+
+    def source(self, name: str):
+        return self.source_, list(self.source_.keys())
+
+    def set_round(self, number, groups, descriptions) -> None:
+        raise AssertionError("nobody makes a round here")
+
+
+def test_a_resumed_run_measures_only_what_is_not_there(module, tmp_path, monkeypatch):
+    asked, run, store = [], Run(tmp_path, SceneImages(2, seed=9)), RunStore(tmp_path)
+    monkeypatch.setattr(
+        callbacks.exposure_bias, "measure", lambda module, *_: asked.append(1) or {"nll, own": float(len(asked))}
+    )
+    ExposureBias().on_fit_end(run, module)
+    whole = store.summary()["exposure_bias"]
+    assert whole == {"starting model": {"nll, own": 1.0}, "tuned, lambda 0.3": {"nll, own": 2.0}}
+    ExposureBias().on_fit_end(run, module)
+    assert len(asked) == 2
+    # killed between the two
+    store.update_summary(exposure_bias={"starting model": whole["starting model"]})
+    ExposureBias().on_fit_end(run, module)
+    assert store.summary()["exposure_bias"] == {**whole, "tuned, lambda 0.3": {"nll, own": 3.0}}

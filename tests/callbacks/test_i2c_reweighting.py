@@ -1,9 +1,12 @@
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from callbacks.i2c_reweighting import I2CReweighting, _Clock
+from callbacks.checkpointing import Checkpointing
+from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
@@ -14,6 +17,8 @@ from tests.tiny import load_tiny
 
 class Data:
     """A datamodule's side of the protocol."""
+
+    longest_side = None
 
     def __init__(self, count: int) -> None:
         self.truth, self.rejected, self.handed = SceneTruth(), [], []
@@ -27,7 +32,7 @@ class Data:
 
 
 class Run:
-    should_stop, max_epochs, current_epoch = False, 4, 0
+    should_stop, max_epochs, current_epoch, callbacks, fast_dev_run = False, 4, 0, (), False
 
     def __init__(self, folder, data) -> None:
         self.default_root_dir, self.datamodule = str(folder), data
@@ -101,7 +106,7 @@ def test_a_round_made_in_parts_is_that_made_in_one(module, tmp_path, monkeypatch
             assert one.scores.answer == pytest.approx(other.scores.answer, abs=1e-5)
             assert one.shuffled is not None
         assert one.fate == other.fate
-    assert set(parts.figures["seconds"]) == {"generate", "score", "select"}
+    assert set(parts.figures["seconds"]) == {"generate", "score", "select", "wait", "engine"}
 
 
 def test_a_round_opens_each_image_once_and_runs_it_through_the_tower_once(module, tmp_path, monkeypatch):
@@ -154,15 +159,6 @@ def test_a_part_in_which_nothing_can_be_looked_at_does_not_stop_the_round(module
     assert {one.candidate.image for one in stored.candidates} == {*keys[4:]}
 
 
-def test_a_clock_adds_up_the_laps_of_a_stage(monkeypatch):
-    times = iter([0.0, 1.0, 3.0, 6.0, 10.0])
-    monkeypatch.setattr("callbacks.i2c_reweighting.time.perf_counter", lambda: next(times))
-    clock = _Clock()
-    for name in ("generate", "score", "generate", "score"):
-        clock.lap(name)
-    assert clock.laps == {"generate": 1.0 + 3.0, "score": 2.0 + 4.0}
-
-
 def test_images_of_a_round_depend_on_seed_and_number_alone():
     keys = [str(number) for number in range(50)]
     callback = I2CReweighting(images_per_round=10)
@@ -180,3 +176,110 @@ def test_images_of_a_round_depend_on_seed_and_number_alone():
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match="i2c"):
         I2CReweighting(**options)
+
+
+def remembered(module, monkeypatch) -> list[str]:
+    """Seeds of the texts that are written from now on."""
+    asked, generate = [], type(module.lvlm).generate
+
+    def noted(lvlm, images, prompts, sampling, seed, *more):
+        asked.extend(seed)
+        return generate(lvlm, images, prompts, sampling, seed, *more)
+
+    monkeypatch.setattr(type(module.lvlm), "generate", noted)
+    return asked
+
+
+@pytest.fixture
+def bare(module, monkeypatch):
+    """Without descriptions, so that only texts are written."""
+    monkeypatch.setattr(module, "loss", Loss())
+    return module
+
+
+def test_an_unfinished_round_goes_on_where_it_was(bare, tmp_path, monkeypatch):
+    whole = made(bare, tmp_path / "whole", 4)
+    score = type(bare).score
+    monkeypatch.setattr(type(bare), "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        made(bare, tmp_path / "cut", 4)
+    assert RunStore(tmp_path / "cut").rounds() == []
+    monkeypatch.setattr(type(bare), "score", score)
+    asked = remembered(bare, monkeypatch)
+    again = made(bare, tmp_path / "cut", 4)
+    assert asked == []
+    assert (again.candidates, again.groups) == (whole.candidates, whole.groups)
+    assert not (tmp_path / "cut" / "rounds" / "0" / "parts").exists()
+
+
+def test_a_finished_round_that_training_has_not_seen_is_not_made_again(bare, tmp_path, monkeypatch):
+    whole = made(bare, tmp_path, 3)
+    asked = remembered(bare, monkeypatch)
+    assert made(bare, tmp_path, 3).candidates == whole.candidates
+    assert asked == []
+
+
+def test_a_damaged_round_that_training_has_not_seen_is_made_again(bare, tmp_path):
+    whole = made(bare, tmp_path, 3)
+    file = tmp_path / "rounds" / "0" / "groups-00000.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.warns(UserWarning, match=r"groups-00000\.jsonl: is not what was written .* made again"):
+        again = made(bare, tmp_path, 3)
+    assert (again.candidates, again.groups) == (whole.candidates, whole.groups)
+
+
+def test_another_option_is_refused_until_the_round_is_restarted(bare, tmp_path, monkeypatch):
+    made(bare, tmp_path, 3)
+    monkeypatch.setattr(bare, "writing", replace(bare.writing, sampling=Sampling(3, 5, 1.0)))
+    with pytest.raises(ValueError, match=r"begun with max_new_tokens 4, now it is 5; .*--i2c\.restart_round true"):
+        made(bare, tmp_path, 3)
+    data = Data(3)
+    monkeypatch.undo()
+    monkeypatch.setattr(bare, "loss", Loss())
+    with pytest.raises(ValueError, match=r"begun with thresholds .*'margin': 0\.0.*'margin': 0\.5"):
+        I2CReweighting(margin=0.5).on_fit_start(Run(tmp_path, data), bare)
+    callback = I2CReweighting(margin=0.5, restart_round=True)
+    callback.on_fit_start(Run(tmp_path, data), bare)
+    manifest = json.loads((tmp_path / "rounds/0/manifest.json").read_text())
+    assert manifest["thresholds"]["margin"] == 0.5
+    assert data.handed
+
+
+def test_other_weights_are_refused_before_training_and_expected_after(bare, tmp_path):
+    first = I2CReweighting()
+    first.on_fit_start(Run(tmp_path, Data(3)), bare)
+    weight = next(p for p in bare.parameters() if p.requires_grad)
+    before = weight.detach().clone()
+    try:
+        weight.data += 1
+        with pytest.raises(ValueError, match="begun with weights"):
+            made(bare, tmp_path, 3)
+        resumed, data = I2CReweighting(), Data(3)
+        resumed.load_state_dict(first.state_dict())
+        resumed.on_fit_start(Run(tmp_path, data), bare)
+        assert data.handed[0][0] == 0
+        again = I2CReweighting(restart_round=True)
+        again.load_state_dict(first.state_dict())
+        with pytest.raises(ValueError, match=r"i2c\.restart_round: round 0 has been trained on"):
+            again.on_fit_start(Run(tmp_path, data), bare)
+    finally:
+        weight.data.copy_(before)
+
+
+def test_a_checkpoint_is_left_before_a_round_is_made(bare, tmp_path, monkeypatch):
+    data, callback, saved = Data(2), I2CReweighting(), []
+    run = Run(tmp_path, data)
+    run.callbacks = [Checkpointing(1, None)]
+
+    def save(path, weights_only) -> None:
+        saved.append((dict(callback.state_dict()), len(data.handed)))
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(b"")
+
+    run.save_checkpoint = save
+    callback.on_fit_start(run, bare)
+    callback.on_train_epoch_start(run, bare)
+    callback.on_train_epoch_end(run, bare)
+    assert saved == [({"round": 0, "wanted": 1}, 1)]
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+    assert [number for number, _, _ in data.handed] == [0, 1]

@@ -24,8 +24,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def attach(module: InstructionDataModule) -> InstructionDataModule:
-    trainer: Any = SimpleNamespace(lightning_module=SimpleNamespace(encode=list))
+def attach(
+    module: InstructionDataModule, seed: int = 0, epoch: int = 0, rank: int = 0, world: int = 1
+) -> InstructionDataModule:
+    trainer: Any = SimpleNamespace(
+        lightning_module=SimpleNamespace(encode=list, seed=seed),
+        current_epoch=epoch,
+        global_rank=rank,
+        world_size=world,
+        fit_loop=SimpleNamespace(restarting=True),
+    )
     module.trainer = trainer
     return module
 
@@ -80,6 +88,34 @@ def test_every_record_comes_once(file: Path) -> None:
     still = attach(InstructionDataModule(str(file), batch_size=2, shuffle=False))
     names = [conversation.id for batch in still.train_dataloader() for conversation, _ in batch]
     assert names == ["r0", "r1", "r2", "r3", "r4"]
+
+
+def names(module: InstructionDataModule) -> list[str | None]:
+    return [conversation.id for batch in module.train_dataloader() for conversation, _ in batch]
+
+
+def test_order_depends_on_seed_and_epoch_alone(file: Path) -> None:
+    def drawn(**where: int) -> tuple[str | None, ...]:
+        return tuple(names(attach(InstructionDataModule(str(file), batch_size=2), **where)))
+
+    assert drawn() == drawn()
+    assert len({drawn(seed=n, epoch=m) for n in range(3) for m in range(3)}) > 6
+
+
+def test_processes_share_the_records(file: Path) -> None:
+    alone = names(attach(InstructionDataModule(str(file), batch_size=2)))
+    own = [names(attach(InstructionDataModule(str(file), batch_size=1), rank=rank, world=2)) for rank in range(2)]
+    # five records: the last batch has one for both
+    assert own == [alone[0::2], [*alone[1::2], alone[4]]]
+
+
+def test_a_resumed_epoch_goes_on(file: Path) -> None:
+    interrupted = attach(InstructionDataModule(str(file), batch_size=2))
+    whole = names(interrupted)
+    next(iter(interrupted.train_dataloader()))
+    resumed = attach(InstructionDataModule(str(file), batch_size=1))
+    resumed.load_state_dict(interrupted.state_dict())
+    assert names(resumed) == whole[2:]
 
 
 def test_misuse_is_refused(file: Path) -> None:

@@ -1,8 +1,7 @@
-"""Draws by weight: counts, shares of processes, determinism."""
+"""Draws by weight: counts, order, determinism."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -10,17 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.samplers import RoundSampler
+from data_modules.samplers import draw_by_weight
 
 WEIGHTS = st.lists(st.one_of(st.just(0.0), st.floats(0.01, 5.0)), min_size=1, max_size=30).filter(any)
-
-
-def draws(weights: Sequence[float], seed: int = 0, world: int = 1, passes: float = 1.0) -> list[list[int]]:
-    """What each rank draws."""
-    samplers = [RoundSampler(weights, seed, rank, world, passes) for rank in range(world)]
-    out = [list(sampler) for sampler in samplers]
-    assert [len(own) for own in out] == [len(sampler) for sampler in samplers]
-    return out
 
 
 @settings(deadline=None)
@@ -28,7 +19,7 @@ def draws(weights: Sequence[float], seed: int = 0, world: int = 1, passes: float
 def test_each_is_drawn_as_often_as_its_weight_says_give_or_take_one(
     weights: list[float], seed: int, passes: float
 ) -> None:
-    (drawn,) = draws(weights, seed, passes=passes)
+    drawn = draw_by_weight(weights, seed, passes)
     total = math.ceil(len(weights) * passes)
     assert len(drawn) == total
     counts = Counter(drawn)
@@ -41,44 +32,31 @@ def test_each_is_drawn_as_often_as_its_weight_says_give_or_take_one(
 
 def test_whole_weights_are_drawn_exactly() -> None:
     for seed in range(20):
-        assert Counter(draws([3.0, 0.0, 1.0, 2.0, 0.0, 0.0], seed)[0]) == {0: 3, 2: 1, 3: 2}
+        assert Counter(draw_by_weight([3.0, 0.0, 1.0, 2.0, 0.0, 0.0], seed)) == {0: 3, 2: 1, 3: 2}
 
 
 def test_a_draw_at_the_very_edge_takes_no_group_of_weight_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.zeros(1))
-    assert Counter(draws([0.0, 2.0, 0.0, 2.0, 0.0])[0]) in ({1: 3, 3: 2}, {1: 2, 3: 3})
+    assert Counter(draw_by_weight([0.0, 2.0, 0.0, 2.0, 0.0], 0)) in ({1: 3, 3: 2}, {1: 2, 3: 3})
 
 
 def test_the_rest_of_a_weight_is_its_probability() -> None:
     # 3 draws over weights 1 : 2 of a sum of 4 and a zero group: group 0 has 3/4 of a draw on average
-    counts = [Counter(draws([1.0, 3.0, 0.0], seed)[0])[0] for seed in range(2000)]
+    counts = [Counter(draw_by_weight([1.0, 3.0, 0.0], seed))[0] for seed in range(2000)]
     assert set(counts) == {0, 1}
     assert abs(sum(counts) / 2000 - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 2000)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 4])
-@pytest.mark.parametrize("count", [1, 2, 5, 12])
-def test_ranks_share_the_draws_of_one_process(world: int, count: int) -> None:
-    (alone,) = draws([1.0] * count, seed=7)
-    ranks = draws([1.0] * count, seed=7, world=world)
-    assert {len(own) for own in ranks} == {math.ceil(count / world)}
-    woven = [own[turn] for turn in range(len(ranks[0])) for own in ranks]
-    assert woven[:count] == alone  # no overlap, full cover
-    assert set(woven[count:]) <= set(alone)  # filled up, since all ranks must draw as many
-
-
 def test_the_draw_depends_on_the_seed_alone() -> None:
     weights = [0.5, 1.5, 1.0, 1.0, 2.0]
-    first = draws(weights, 3)
+    first = draw_by_weight(weights, 3)
     torch.rand(9)
-    assert draws(weights, 3) == first
-    sampler = RoundSampler(weights, 3)
-    assert list(sampler) == list(sampler) == first[0]
-    assert len({tuple(draws(weights, seed)[0]) for seed in range(10)}) > 5
+    assert draw_by_weight(weights, 3) == first
+    assert len({tuple(draw_by_weight(weights, seed)) for seed in range(10)}) > 5
 
 
 def test_order_is_mixed() -> None:
-    (drawn,) = draws([1.0] * 100)
+    drawn = draw_by_weight([1.0] * 100, 0)
     assert sorted(drawn) == list(range(100))
     assert sum(a + 1 == b for a, b in pairwise(drawn)) < 10
 
@@ -86,10 +64,10 @@ def test_order_is_mixed() -> None:
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0], [1.0, -0.1], [math.nan, 1.0], [1.0, math.inf]])
 def test_weights_that_cannot_be_drawn_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="sampling weights"):
-        RoundSampler(weights, 0)
+        draw_by_weight(weights, 0)
 
 
 @pytest.mark.parametrize("passes", [0.0, -1.0])
 def test_no_pass_is_refused(passes: float) -> None:
     with pytest.raises(ValueError, match="passes"):
-        RoundSampler([1.0], 0, passes=passes)
+        draw_by_weight([1.0], 0, passes)

@@ -39,6 +39,7 @@ def attached(module: RoundDataModule, folder: Path, seed: int = 0, rank: int = 0
         current_epoch=0,
         global_rank=rank,
         world_size=world,
+        fit_loop=SimpleNamespace(restarting=False),
     )
     module.trainer = trainer
     return module
@@ -161,6 +162,32 @@ def test_ranks_share_a_round(tmp_path: Path) -> None:
     assert not seen[0] & seen[1]
 
 
+def test_a_place_counts_only_while_its_epoch_is_resumed(tmp_path: Path) -> None:
+    folder = colors(tmp_path / "images", "red", "blue", "green", "gray")
+    groups = [group(f"{name}.png") for name in ("red", "blue", "green", "gray")]
+    interrupted = attached(RoundDataModule(str(folder), batch_size=1), tmp_path)
+    assert interrupted.state_dict() == {}
+    interrupted.set_round(0, groups, {})
+    drawn = order(interrupted)
+    next(iter(loader := interrupted.train_dataloader()))
+    state = interrupted.state_dict()
+    assert state == loader.state_dict()
+    for restarting, left in ((True, drawn[1:]), (False, drawn)):
+        module = attached(RoundDataModule(str(folder), batch_size=1), tmp_path)
+        module.load_state_dict(state)
+        module.set_round(0, groups, {})
+        module.trainer.fit_loop.restarting = restarting  # type: ignore[union-attr]
+        assert order(module) == left
+
+
+def test_every_epoch_asks_for_its_loader(tmp_path: Path) -> None:
+    module = attached(RoundDataModule(str(colors(tmp_path / "images", "red"))), tmp_path)
+    module.set_round(0, [group("red.png")], {})
+    module.train_dataloader()
+    assert module.trainer is not None
+    assert module.trainer.reload_dataloaders_every_n_epochs == 1  # type: ignore[attr-defined]
+
+
 def test_the_next_round_takes_over(tmp_path: Path) -> None:
     folder = colors(tmp_path / "images", "red", "blue")
     module = attached(RoundDataModule(str(folder)), tmp_path)
@@ -169,10 +196,12 @@ def test_the_next_round_takes_over(tmp_path: Path) -> None:
     assert order(module) == ["blue.png2?"]
 
 
-def test_predict_goes_over_the_keys_in_order(tmp_path: Path) -> None:
+def test_predict_gives_every_process_all_keys_at_once(tmp_path: Path) -> None:
     folder = colors(tmp_path / "images", "red", "blue", "green")
-    module = attached(RoundDataModule(str(folder), batch_size=1), tmp_path)
-    assert [key for batch in module.predict_dataloader() for key in batch] == ["blue.png", "green.png", "red.png"]
+    module = attached(RoundDataModule(str(folder), batch_size=1), tmp_path, rank=1, world=2)
+    loader = module.predict_dataloader()
+    assert list(loader) == list(loader) == [["blue.png", "green.png", "red.png"]]
+    assert len(loader) == 1
 
 
 def test_without_a_round_there_is_nothing_to_train_on(tmp_path: Path) -> None:

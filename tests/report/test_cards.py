@@ -64,6 +64,21 @@ def test_groups_differ_in_picture_and_kind() -> None:
     assert all(best.candidate.answer == "0.9" for best, _ in groups)
 
 
+def test_a_group_of_a_whole_image_shows_the_negatives_of_all_its_kinds() -> None:
+    texts = [
+        scored(0.3, "a", reply="0.3", kind="x", fate="negative"),
+        scored(0.9, "a", reply="0.9", kind="y", fate="positive"),
+        scored(0.5, "a", reply="0.5", kind="y", fate="negative"),
+        scored(0.4, "a", reply="0.4", kind="z", fate="negative"),
+        scored(0.6, "a", reply="0.6", kind="z", fate="duplicate"),
+        # nobody's: no positive of its image
+        scored(0.2, "b", reply="0.2", kind="x", fate="negative"),
+    ]
+    ((best, others),) = example_groups(texts)
+    assert best.candidate.answer == "0.9"
+    assert [one.candidate.answer for one in others] == ["0.5", "0.4", "0.3"]
+
+
 def test_card_shows_the_record() -> None:
     root = parse(card(scored(0.4321, "p.png", "Why?", "So.", "reasoning", "wrong", "positive"), grey))
     assert root.find("p", "question")[0].text == "Why?"

@@ -182,3 +182,24 @@ def test_rejected_counts_come_from_the_summary_or_from_the_texts() -> None:
         "no answer": ["7", "0"],
     }
     assert [one.text for one in root.find("pre")] == ["0", "1", "2", "3", "4", "a"]
+
+
+def guarded(*tripped: str) -> dict[str, Any]:
+    figures = {"parsed_rate": 0.5, "i2c_mean": 0.25}
+    states = [{"round": 0, "held_out": 0.375, "tripped": [], "figures": figures}]
+    states.append({**states[0], "round": 1, "held_out": 0.125, "tripped": list(tripped)})
+    return {**summary(), "guard": {"states": states, "best": {"round": 0, "held_out": 0.375}, "exported": 0}}
+
+
+def test_states_that_the_guard_judged_are_shown() -> None:
+    text = render_report(guarded("parsed rate <b>fell</b>"), {}, no_picture)
+    page = parse(text)
+    cells = table_cells(page, "What each state wrote on the guard's images")
+    assert {name: [one.attributes["data-value"] for one in row] for name, row in cells.items()} == {
+        "S(I²C) on held-out images": ["0.375", "0.125"],
+        "parsed rate": ["0.5", "0.5"],
+    }
+    assert "state 1: parsed rate &lt;b&gt;fell&lt;/b&gt;" in text
+    assert "Best by the held-out criterion: state 0. Adapter and data set are those of state 0." in text
+    assert "No limit was broken." in render_report(guarded(), {}, no_picture)
+    assert "Guard rails" not in render_report(summary(), {}, no_picture)

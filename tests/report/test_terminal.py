@@ -53,3 +53,11 @@ def test_names_cannot_steer_the_terminal() -> None:
 
 def test_no_rounds() -> None:
     assert "round" in printed({})
+
+
+def test_broken_limits_are_told() -> None:
+    states = [{"round": 0, "tripped": []}, {"round": 1, "tripped": ["parsed rate fell[/nope]\x1b[2J"]}]
+    text = printed({"rounds": [{"round": 0, "i2c_mean": 0.5}], "guard": {"states": states}})
+    assert "state 1: parsed rate fell[/nope][U+001B][2J" in " ".join(text.split())
+    assert "\x1b" not in text
+    assert "state" not in printed({"rounds": [], "guard": {"states": states[:1]}})

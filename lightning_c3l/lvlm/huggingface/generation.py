@@ -74,6 +74,7 @@ class Generator:
         sampling: how texts are drawn.
         ends: tokens that end a text; empty lets every text run to its longest.
         progress: called with the number of texts that have been finished.
+        finished: called with a request's number and the tokens of its texts, once all of them are finished.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Generator:
         sampling: Sampling,
         ends: Collection[int],
         progress: Callable[[int], object] = lambda _: None,
+        finished: Callable[[int, list[Row]], object] = lambda _, __: None,
     ) -> None:
-        self.decoder, self.encoder, self.sampling, self.progress = decoder, encoder, sampling, progress
+        self.decoder, self.encoder, self.sampling = decoder, encoder, sampling
+        self.progress, self.finished = progress, finished
         self.ends = torch.tensor(sorted(ends), dtype=torch.long, device=decoder.model.device)
         token = encoder.images.token
         inside = [token] if token < decoder.text.vocab_size else []
@@ -189,7 +192,9 @@ class Generator:
         if rows < len(state.requests) and 2 * rows < len(state.requests):
             return state
         for row in finished.nonzero()[:, 0].tolist():
-            out[state.requests[row].number] = [tuple(text) for text in state.texts[row]]
+            number, texts = state.requests[row].number, [tuple(text) for text in state.texts[row]]
+            out[number] = texts
+            self.finished(number, texts)
         if rows == len(state.requests):
             return None
         return _kept(state, (~finished).nonzero()[:, 0])
@@ -245,13 +250,17 @@ def generate(
     sampling: Sampling,
     batch_size: int,
     progress: Callable[[int], object],
+    finished: Callable[[int, list[str]], object],
 ) -> list[list[str]]:
-    """`sampling.samples` texts for each request."""
-    if not requests:
-        return []
-    generator = Generator(decoder, encoder, sampling, encoder.end_of_turn_ids(), progress)
-    written = generator.write(requests, batch_size)
-    flat = [list(text) for texts in written for text in texts]
-    texts = [text.strip() for text in encoder.tokenizer.batch_decode(flat, skip_special_tokens=True)]
-    n = sampling.samples
-    return [texts[i : i + n] for i in range(0, len(texts), n)]
+    """`sampling.samples` texts for each request; each request's are handed out as soon as they are there."""
+    out: list[list[str]] = [[] for _ in requests]
+
+    def decode(number: int, rows: list[Row]) -> None:
+        texts = encoder.tokenizer.batch_decode([list(row) for row in rows], skip_special_tokens=True)
+        out[number] = [text.strip() for text in texts]
+        finished(number, out[number])
+
+    if requests:
+        generator = Generator(decoder, encoder, sampling, encoder.end_of_turn_ids(), progress, decode)
+        generator.write(requests, batch_size)
+    return out

@@ -166,13 +166,14 @@ class HuggingFaceLVLM:
         begun: Sequence[str] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = lambda _: None,
+        finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
         """`sampling.samples` texts for each (image, prompt); see `LVLM.generate`."""
         seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else seed
         begun = [""] * len(prompts) if begun is None else begun
         requests = [Request(*fields) for fields in zip(count(), images, prompts, begun, seeds)]
         size = batch_size or max(1, len(requests))
-        return generate(self.decoder, self.encoder, requests, sampling, size, progress)
+        return generate(self.decoder, self.encoder, requests, sampling, size, progress, finished)
 
     def score(
         self,

@@ -1,0 +1,98 @@
+"""`checkpoints/last.ckpt`: one file, always whole, from which a run goes on."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from callbacks.interruption import Interruption
+from lightning_c3l import processes
+from lightning_c3l.atomic import atomic_path
+from lightning_c3l.run_folder import LAST, OLD
+
+_FRESH = LAST.with_name(".tmp-last.ckpt")
+
+
+def save_last(trainer: Trainer) -> None:
+    """Write the checkpoint that the run goes on from, where checkpoints are wanted.
+
+    All processes must call it, between two optimizer steps. Some strategies write a folder, which cannot be replaced in
+    one go: for a moment there is only the old one, under another name.
+    """
+    wanted = any(isinstance(one, Checkpointing) and one.every for one in trainer.callbacks)  # type: ignore[attr-defined]
+    if not wanted or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return
+    folder = Path(trainer.default_root_dir)
+    trainer.save_checkpoint(folder / _FRESH, weights_only=False)
+    if processes.is_first():
+        fresh, last, old = folder / _FRESH, folder / LAST, folder / OLD
+        if fresh.is_dir() or last.is_dir():
+            _remove(old)
+            if last.exists():
+                os.replace(last, old)
+        os.replace(fresh, last)
+        _remove(old)
+    processes.wait()
+
+
+def keeps_checkpoints(trainer: Trainer) -> bool:
+    """Whether this run writes them."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(isinstance(one, Checkpointing) and one.every for one in callbacks) and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+
+class WholeFile(TorchCheckpointIO):
+    """Writes beside the place of the file and renames; Lightning's own goes through the folder for temporary files."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Whole, or not at all."""
+        with atomic_path(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:
+                # torch's word for a full disk
+                raise OSError(f"{path}: the checkpoint could not be written ({error})") from error
+
+
+class Checkpointing(Checkpoint):
+    """Writes the checkpoint, and lets go where the run was told to stop; must be the last callback.
+
+    Args:
+        every: optimizer steps between two writings inside an epoch; 0 writes no checkpoint at all.
+        interruption: knows whether the run was told to stop.
+    """
+
+    def __init__(self, every: int, interruption: Interruption) -> None:
+        self.every, self.interruption = every, interruption
+        self._before = 0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """A batch need not end with an optimizer step."""
+        self._before = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Only between two optimizer steps: gradients that wait for more are in no checkpoint."""
+        if trainer.global_step == self._before:
+            return
+        reason = self.interruption.agreed()
+        # the end of the epoch is about to write one
+        due = self.every and trainer.global_step % self.every == 0 and not trainer.is_last_batch
+        if due or reason is not None:
+            save_last(trainer)
+        if reason is not None:
+            self.interruption.leave(reason)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """With what the other callbacks made of this epoch, such as the next round."""
+        save_last(trainer)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""The control of a run: the same LVLM, trained again on the run's stored groups without the contrastive term."""
+
+import copy
+import signal
+from dataclasses import replace
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.replay import ReplayRounds
+from lightning_c3l.module import C3LModule
+
+
+def can_train_control(trainer: Trainer) -> bool:
+    """Whether a second training can run in the processes of the first: where each of them holds the whole model."""
+    # no isinstance: DeepSpeed's strategy is derived from DDP's
+    return type(trainer.strategy) is DDPStrategy or isinstance(trainer.strategy, SingleDeviceStrategy)
+
+
+def train_control(trainer: Trainer, module: C3LModule) -> C3LModule:
+    """Train in the processes of a run that has ended; all of them must call this.
+
+    Args:
+        trainer: of that run.
+        module: what it trained.
+
+    Returns:
+        The control, trained for as many steps.
+    """
+    with isolate_rng():
+        # adapters and heads begin alike however much the run has drawn before, and in every process
+        torch.manual_seed(module.seed)
+        loss = replace(module.loss, contrastive_weight=0.0)
+        control = C3LModule(module.lvlm.fresh(), module.writing, loss, module.optimization)
+        control.seed = module.seed
+        again = _trainer_like(trainer)
+        try:
+            again.fit(control, datamodule=copy.copy(trainer.datamodule))  # type: ignore[attr-defined]
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):
+                # Lightning ends the program at Ctrl-C; the run has its own way with it
+                raise KeyboardInterrupt from None
+            raise
+    return control.to(trainer.strategy.root_device)
+
+
+def _trainer_like(trainer: Trainer) -> Trainer:
+    """A trainer for the control on the devices of a run."""
+    rounds = next((one for one in trainer.callbacks if isinstance(one, I2CReweighting)), None)  # type: ignore[attr-defined]
+    folder, on_gpu = trainer.default_root_dir, trainer.strategy.root_device.type == "cuda"
+    return Trainer(
+        accelerator=trainer.accelerator,
+        strategy=_strategy_like(trainer.strategy),
+        devices=trainer.device_ids if on_gpu else trainer.num_devices,
+        num_nodes=trainer.num_nodes,
+        plugins=[RunningProcesses(trainer.node_rank, trainer.local_rank)],
+        precision=trainer.precision,
+        max_epochs=trainer.max_epochs,
+        max_steps=trainer.max_steps,
+        accumulate_grad_batches=trainer.accumulate_grad_batches,
+        gradient_clip_val=trainer.gradient_clip_val,
+        gradient_clip_algorithm=trainer.gradient_clip_algorithm,
+        reload_dataloaders_every_n_epochs=1,
+        # its batches are shared out by the datamodule already
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=trainer.progress_bar_callback is not None,
+        callbacks=[
+            ReplayRounds(folder, rounds.epochs_per_round if rounds is not None else 1),
+            _AsLong(trainer.global_step),
+        ],
+    )
+
+
+def _strategy_like(strategy: Strategy) -> Strategy | str:
+    if not isinstance(strategy, DDPStrategy):
+        return "auto"
+    return DDPStrategy(process_group_backend=strategy.process_group_backend, **strategy._ddp_kwargs)
+
+
+class RunningProcesses(LightningEnvironment):
+    """The processes that run already: none is started, nothing about them is changed, and no job is queued again.
+
+    Args:
+        node_rank: number of this process's node.
+        local_rank: number of this process on its node.
+    """
+
+    def __init__(self, node_rank: int, local_rank: int) -> None:
+        super().__init__()
+        self._node_rank, self._local_rank = node_rank, local_rank
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """They are there."""
+        return True
+
+    def node_rank(self) -> int:
+        """As in the run."""
+        return self._node_rank
+
+    def local_rank(self) -> int:
+        """As in the run."""
+        return self._local_rank
+
+    def teardown(self) -> None:
+        """Leave the environment's variables, which the run still needs."""
+
+
+class _AsLong(Callback):
+    """Ends a training after so many steps, which a run may have been stopped after, and leaves its signals alone."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        # the trainer's own handler talks to the other processes, which may be waiting elsewhere
+        self._handler: Any = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the run's handler back, which the trainer has replaced."""
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop where the run did."""
+        if trainer.global_step >= self.steps:
+            trainer.should_stop = True

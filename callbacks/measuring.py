@@ -1,0 +1,69 @@
+"""Measurements that all processes make together, and that a resumed run finds in summary.json."""
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from data_modules.sharing import share
+from lightning_c3l import processes
+from lightning_c3l.checkpoints import trained_digest
+from lightning_c3l.prompts import load_templates
+from lightning_c3l.store import RunStore
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+Figures = dict[str, Any]
+# part of summary.json that says what the figures of other parts were measured with
+_MADE_WITH = "measured_with"
+
+
+def share_out(items: Sequence[_Item], work: Callable[[Sequence[_Item], int], Sequence[_Made]]) -> list[_Made]:
+    """What is made of all items, in their order, in every process; each does its share, and all must call this.
+
+    Args:
+        items: the same in all processes.
+        work: makes something of neighbouring items, given the number of the first; not called where there are none.
+    """
+    own = share(len(items), processes.rank(), processes.world())
+    made = work(items[own.start : own.stop], own.start) if own else []
+    return [one for part in processes.gather(list(made)) for one in part]
+
+
+def origin(module: Any, *what: Any) -> str:
+    """Digest of a writer and of what it is measured on: figures of equal digests are equal.
+
+    Every process must ask for it.
+
+    Args:
+        module: the writer.
+        what: all else that the figures depend on, as values of JSON.
+    """
+    templates = [[one.kind, one.text] for one in load_templates(module.writing.templates)]
+    writer = [trained_digest(module), module.lvlm.fingerprint, module.seed, repr(module.writing), templates]
+    return blake2b(json.dumps([writer, *what]).encode(), digest_size=16).hexdigest()
+
+
+def measured_once(store: RunStore, part: str, name: str, made_with: str, measure: Callable[[], Figures]) -> Figures:
+    """Figures from `summary.json`, where they have been measured in the same way; else measured and put there.
+
+    Every process must call this; the first one reads and writes the file, and its digest counts.
+
+    Args:
+        store: the run.
+        part: part of the summary.
+        name: name of the figures in it.
+        made_with: digest of all that the figures depend on, by `origin`.
+        measure: gives the figures, the same in all processes.
+    """
+    # all must decide alike
+    summary, made_with = processes.by_first(lambda: (store.summary(), made_with))
+    known: Figures | None = summary.get(part, {}).get(name)
+    origins: dict[str, dict[str, str]] = summary.get(_MADE_WITH, {})
+    if known is not None and origins.get(part, {}).get(name) == made_with:
+        return known
+    figures = measure()
+    parts = {part: {**summary.get(part, {}), name: figures}}
+    parts[_MADE_WITH] = {**origins, part: {**origins.get(part, {}), name: made_with}}
+    processes.by_first(lambda: store.update_summary(**parts))
+    return figures

@@ -1,0 +1,172 @@
+"""Where a run leaves what it made, and from which checkpoint it goes on: one answer for all of its processes."""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lightning_c3l import launch, locking
+
+# of the run folder; `last.old` only exists for the moment in which a new one takes its place
+LAST = Path("checkpoints") / "last.ckpt"
+OLD = Path("checkpoints") / "last.old"
+# the first process of a node tells those that Lightning starts there
+_FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run leaves what it made: `<root>/<name>/version_<n>`.
+
+    Attributes:
+        root: folder of all runs.
+        name: name of the experiment.
+        version: number of the run; the first free one unless given, the newest one with `--ckpt_path last`.
+        wandb: project that W&B logs to, offline unless you are logged in; null leaves W&B out.
+        checkpoint_every: optimizer steps between two writings of `checkpoints/last.ckpt`.
+    """
+
+    root: str = "runs"
+    name: str = "c3l"
+    version: int | None = None
+    wandb: str | None = "lightning_c3l"
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse intervals that are none."""
+        if self.checkpoint_every < 1:
+            raise ValueError("run.checkpoint_every must be at least 1")
+
+    @property
+    def home(self) -> Path:
+        """Folder of all versions."""
+        return Path(self.root) / self.name
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run folder, and the checkpoint to go on from; None begins anew."""
+
+    folder: str
+    checkpoint: str | None
+
+
+def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
+    """Choose, lock, and tell the other processes.
+
+    Args:
+        run: what the user said about the folder.
+        verb: `fit` or `predict`.
+        checkpoint: `--ckpt_path`.
+        nodes: how many nodes the run has.
+
+    Raises:
+        ValueError: if another run has the folder, or if there is nothing to choose.
+    """
+    if (parent := os.environ.get(_PARENT)) and _FOLDER in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
+        launch.end_with(int(parent))
+        locking.hold(Path(os.environ[_FOLDER]), None)
+        return Place(os.environ[_FOLDER], os.environ.get(_CHECKPOINT) or None)
+    if (agent := launch.agent()) is not None:
+        launch.end_with(agent)
+    place = Place(**json.loads(launch.from_first(lambda: json.dumps(asdict(_claim(run, verb, checkpoint))), nodes)))
+    if not locking.holds():
+        # what the first process has made may take a moment to be seen on another node; if it is never seen, the
+        # folder is not shared, which is said where it is first read
+        Path(place.folder).mkdir(parents=True, exist_ok=True)
+        locking.hold(Path(place.folder), None)
+    os.environ.update({_FOLDER: place.folder, _CHECKPOINT: place.checkpoint or "", _PARENT: str(os.getpid())})
+    return place
+
+
+def leave() -> None:
+    """After a run: another one in the same process chooses anew."""
+    locking.release()
+    for name in (_FOLDER, _CHECKPOINT, _PARENT):
+        os.environ.pop(name, None)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from, None where none was written yet."""
+    return next((folder / name for name in (LAST, OLD) if (folder / name).exists()), None)
+
+
+def _claim(run: Run, verb: str, checkpoint: str | None) -> Place:
+    """Choose in the first process, and lock."""
+    place = _choose(run, verb, checkpoint)
+    folder = Path(place.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    locking.hold(folder, {"verb": verb, "job": job()})
+    # nobody writes here now: what a killed run was about to rename is of no use
+    for left in folder.rglob(".tmp-*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return place
+
+
+def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:
+    if (chosen := os.environ.get(_FOLDER)) is not None:
+        return Place(chosen, checkpoint)
+    if verb == "fit":
+        if (folder := _requeued(run)) is not None:
+            return _go_on(folder, None if checkpoint == "last" else checkpoint)
+        if checkpoint == "last":
+            folder = _newest(run) if run.version is None else run.home / f"version_{run.version}"
+            return Place(str(_new(run)), None) if folder is None else _go_on(folder, None)
+        if checkpoint is not None and (Path(checkpoint).resolve().parent.parent / "config.yaml").is_file():
+            return Place(str(Path(checkpoint).parent.parent), checkpoint)
+    elif checkpoint == "last":
+        # which run's is a guess that a data set should not rest on
+        raise ValueError(f"{verb} --ckpt_path needs the path of a checkpoint, not last")
+    return Place(str(_new(run)), checkpoint)
+
+
+def _go_on(folder: Path, otherwise: str | None) -> Place:
+    """Where a run left off, or at its beginning."""
+    if (last := last_checkpoint(folder)) is not None:
+        return Place(str(folder), str(last))
+    if folder.is_dir():
+        print(f"{folder} has no checkpoint yet: the run begins anew there, with what it has written", flush=True)
+    return Place(str(folder), otherwise)
+
+
+def _new(run: Run) -> Path:
+    """The given version, or the first free one: making its folder claims it."""
+    if run.version is not None:
+        return run.home / f"version_{run.version}"
+    run.home.mkdir(parents=True, exist_ok=True)
+    number = max(_versions(run), default=-1) + 1
+    while True:
+        try:
+            (folder := run.home / f"version_{number}").mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _versions(run: Run) -> list[int]:
+    found = (re.fullmatch(r"version_(\d+)", path.name) for path in run.home.glob("version_*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _newest(run: Run) -> Path | None:
+    """The newest folder of a fit: those of `predict` lie beside them."""
+    folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
+    return next((f for f in folders if last_checkpoint(f) or locking.owner(f).get("verb") != "predict"), None)
+
+
+def job() -> str | None:
+    """SLURM's name of this job; a job that was requeued keeps it."""
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def _requeued(run: Run) -> Path | None:
+    """The folder in which this job was before SLURM started it again."""
+    if job() is None or int(os.environ.get("SLURM_RESTART_COUNT") or 0) < 1:
+        return None
+    folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
+    mine = {"verb": "fit", "job": job()}
+    return next((f for f in folders if mine.items() <= locking.owner(f).items()), None)

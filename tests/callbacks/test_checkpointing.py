@@ -1,0 +1,140 @@
+"""`last.ckpt` is whole at any instant, and is written between two optimizer steps."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from callbacks.checkpointing import Checkpointing, WholeFile, save_last
+from callbacks.interruption import Interruption
+from lightning_c3l.run_folder import LAST, OLD, last_checkpoint
+
+
+class Toy(LightningModule):
+    """One weight that counts its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch, batch_idx):
+        return -self.weight
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class Steps(Callback):
+    """Optimizer steps in the checkpoint, after each batch and each epoch."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.seen.append(self.steps(trainer))
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.seen.append(self.steps(trainer))
+
+    @staticmethod
+    def steps(trainer) -> int | None:
+        path = Path(trainer.default_root_dir) / LAST
+        return int(torch.load(path, weights_only=True)["global_step"]) if path.exists() else None
+
+
+def trainer_of(folder: Path, every: int, *callbacks: Callback, **options) -> Trainer:
+    interruption = Interruption(["python", "-m", "lightning_c3l", "fit", "--config", "a.yaml"])
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        callbacks=[interruption, *callbacks, Checkpointing(every, interruption)],
+        plugins=[WholeFile()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def batches(count: int) -> DataLoader:
+    return DataLoader(range(count), batch_size=1)
+
+
+def test_written_every_so_many_optimizer_steps_and_at_the_end_of_each_epoch(tmp_path):
+    steps = Steps()
+    # steps after batches 2, 4, 6 and 7 of each epoch
+    trainer_of(tmp_path, 2, steps, max_epochs=2, accumulate_grad_batches=2).fit(Toy(), batches(7))
+    assert steps.seen == [None] * 4 + [2] * 3 + [4] * 4 + [6] * 3 + [8]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt"]
+
+
+def test_where_none_are_wanted_none_are_written(tmp_path):
+    trainer_of(tmp_path, 0, max_epochs=1).fit(Toy(), batches(2))
+    trainer_of(tmp_path, 1, fast_dev_run=True).fit(Toy(), batches(2))
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_training_goes_on_from_it(tmp_path):
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            if trainer.global_step == 3:
+                raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        trainer_of(tmp_path, 1, Stop(), max_epochs=1).fit(Toy(), batches(5))
+    module = Toy()
+    trainer = trainer_of(tmp_path, 1, max_epochs=1)
+    trainer.fit(module, batches(5), ckpt_path=last_checkpoint(tmp_path), weights_only=True)
+    assert (float(module.weight), trainer.global_step) == (5.0, 5)
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    trainer_of(tmp_path, 1, max_epochs=1).fit(Toy(), batches(2))
+    before = (tmp_path / LAST).read_bytes()
+
+    def full(obj, path) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"last\.ckpt: the checkpoint could not be written"):
+        trainer_of(tmp_path, 1, max_epochs=1).fit(Toy(), batches(2))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_torch_says_that_a_disk_is_full_as_expected():
+    with pytest.raises((RuntimeError, OSError)):
+        torch.save({"weight": torch.zeros(100_000)}, "/dev/full")
+
+
+def test_a_checkpoint_that_is_a_folder_is_never_missing(tmp_path, monkeypatch):
+    written = []
+
+    def save(path: Path, weights_only: bool) -> None:
+        path.mkdir()
+        (path / "shard").write_text(str(len(written)))
+        written.append(path)
+
+    interruption = Interruption([])
+    trainer = SimpleNamespace(
+        default_root_dir=tmp_path, callbacks=[Checkpointing(1, interruption)], fast_dev_run=False, save_checkpoint=save
+    )
+    (tmp_path / "checkpoints").mkdir()
+    moved, there = os.replace, []
+
+    def watched(source: Path, target: Path) -> None:
+        moved(source, target)
+        there.append((last_checkpoint(tmp_path) / "shard").read_text())
+
+    monkeypatch.setattr(os, "replace", watched)
+    for _ in range(3):
+        save_last(trainer)
+    # after each rename: the first, then the old one and the new one
+    assert there == ["0", "0", "1", "1", "2"]
+    assert not (tmp_path / OLD).exists()

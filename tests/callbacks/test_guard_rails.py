@@ -1,0 +1,375 @@
+"""The guard's decisions, on a module whose writing is set by one trained weight."""
+
+import json
+import math
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+from safetensors.torch import load_file
+from torch import nn
+
+from callbacks.adapter_export import AdapterExport
+from callbacks.guard_rails import GuardRails
+from callbacks.i2c_reweighting import I2CReweighting
+from data_modules.scenes import SceneImages, SceneTruth
+from data_modules.vlit import RoundDataModule
+from lightning_c3l.generation import Writing
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.metrics.collapse import Limits
+from lightning_c3l.module import C3LModule, Loss
+from lightning_c3l.optimization import Optimization
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
+from lightning_c3l.store import RunStore
+from tests.ranks import run_ranks
+from tests.tiny import load_tiny
+
+KINDS = ("What is it?", "How many are there?", "Where is it?", "Is it red?")
+
+
+class Writer(nn.Module):
+    """Writes four pairs an image, whose S(I2C) by the starting model is its one weight."""
+
+    seed, writing, loss = 3, None, None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worth = nn.Parameter(torch.tensor(0.5))
+        self.lvlm = SimpleNamespace(save=self._save, remembering=nullcontext)
+        self.asked = list[tuple[list[str], int, int]]()
+        self.scorers = set[str]()
+
+    def _save(self, folder: Path) -> None:
+        (folder / "adapter").write_text(str(self.worth.item()))
+
+    def outside_steps(self) -> Any:
+        return nullcontext()
+
+    whole_weights = outside_steps
+
+    def answers(self, *_: object) -> list[str]:
+        return []
+
+    def final_records(self, *_: object, **more: object) -> list[ScoredCandidate]:
+        return []
+
+    def write(self, keys: Any, read: Any, seed: int, progress: str = "write", first: int = 0) -> list[Candidate]:
+        self.asked.append((list(keys), seed, first))
+        return [
+            Candidate(read(key), Instruction("k", "t"), place, "raw", question, f"{self.worth.item():g}")
+            for key in keys
+            for place, question in enumerate(KINDS)
+        ]
+
+    def score(self, candidates: Any, read: Any, scorer: str, seed: int, progress: str = "") -> list[ScoredCandidate]:
+        self.scorers.add(scorer)
+        partner = len({one.image for one in candidates}) > 1
+        return [
+            ScoredCandidate(one, Scores(float(one.answer), 0.0, 0.0, 0.0, 0.0, 0.0, 2), 0.0 if partner else None)
+            for one in candidates
+        ]
+
+
+class Partitioned(Writer):
+    """As ZeRO stage 3 leaves the weights of a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worth.ds_id = 0  # type: ignore[attr-defined]
+
+
+class Data:
+    truth, rejected, longest_side = None, (), None
+
+    def __init__(self, images: int, held_out: int | None = None) -> None:
+        self.sources = {"images": self._keys("i", images), "held_out": held_out and self._keys("h", held_out)}
+
+    def _keys(self, letter: str, count: int) -> list[str]:
+        return [f"{letter}{number:03d}" for number in range(count)]
+
+    def source(self, name: str) -> Any:
+        keys = self.sources[name]
+        return keys and (SimpleNamespace(read=str), keys)
+
+    def set_round(self, *_: object) -> None:
+        pass
+
+
+class Scenes(Data):
+    """Real pictures."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        source = SceneImages(4, seed=2)
+        self.sources = {"images": (source, list(source.keys())), "held_out": None}
+
+    def source(self, name: str) -> Any:
+        return self.sources[name]
+
+
+def figures(**changed: float) -> dict[str, Any]:
+    usual = {
+        "parsed_rate": 1.0,
+        "distinct_rate": 0.5,
+        "kind_entropy": 1.25,
+        "image_contrast": 0.5,
+        "answer_tokens": 2.0,
+    }
+    return {**usual, **changed}
+
+
+class Run:
+    """A trainer's side: rounds are made by writing their figures."""
+
+    def __init__(self, folder: Path, guard: GuardRails, data: Data | None = None) -> None:
+        self.default_root_dir, self.datamodule = str(folder), data or Data(12)
+        self.rounds, self.guard, self.should_stop = I2CReweighting(), guard, False
+        self.callbacks = [self.rounds, guard]
+
+    def made(self, number: int, **changed: float) -> None:
+        folder = Path(self.default_root_dir) / "rounds" / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "round.json").write_text(json.dumps({"round": number, **figures(**changed)}))
+        self.rounds.load_state_dict({**self.rounds.state_dict(), "round": number, "wanted": number})
+
+    def go(self, module: Writer, *states: tuple[float, dict[str, float]]) -> dict[str, Any]:
+        """Through all states as a trainer would: each but the last one writes a round. The summary's `guard`."""
+        for number, (worth, changed) in enumerate(states):
+            with torch.no_grad():
+                module.worth.fill_(worth)
+            if number == len(states) - 1 or self.should_stop:
+                break
+            self.made(number, **changed)
+            (self.guard.on_train_epoch_end if number else self.guard.on_fit_start)(self, module)
+            if not self.should_stop:
+                self.guard.on_train_epoch_start(self, module)
+        self.guard.on_fit_end(self, module)
+        return RunStore(self.default_root_dir).summary()["guard"]
+
+
+def test_a_run_that_gets_better_is_left_alone(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("stop"))
+    told = run.go(module, (0.5, {}), (0.75, {}), (0.625, {}))
+    assert [state["held_out"] for state in told["states"]] == [0.5, 0.75, 0.625]
+    assert not any(state["tripped"] for state in told["states"])
+    # the best one is kept, but where no limit is broken, the last one goes out
+    assert told["best"] == {"round": 1, "held_out": 0.75}
+    assert told["exported"] == 2
+    assert module.worth.item() == 0.625
+    assert (tmp_path / "best" / "adapter").read_text() == "0.75"
+    assert module.scorers == {"reference"}
+
+
+def test_stop_ends_training_and_puts_the_best_state_back(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("stop"))
+    # a higher criterion does not count for a state that broke a limit
+    with pytest.warns(UserWarning, match=r"state 2: entropy of question kinds went from 1\.250 at first to 0\.600"):
+        told = run.go(module, (0.5, {}), (0.75, {}), (4.0, {"kind_entropy": 0.6}), (5.0, {}), (5.0, {}))
+    assert run.should_stop
+    assert [state["round"] for state in told["states"]] == [0, 1, 2]
+    assert (told["best"]["round"], told["exported"]) == (1, 1)
+    assert module.worth.item() == 0.75
+
+
+def test_a_warning_changes_nothing(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("warn"))
+    with pytest.warns(UserWarning, match="state 1: parsed rate"):
+        told = run.go(module, (0.5, {}), (0.75, {"parsed_rate": 0.5}), (0.875, {}), (0.875, {}))
+    assert not run.should_stop
+    # the third state looks well, but was trained on what a broken one wrote
+    assert [len(state["tripped"]) for state in told["states"]] == [0, 1, 0, 0]
+    assert (told["best"]["round"], told["exported"]) == (0, 3)
+    assert module.worth.item() == 0.875
+
+
+def test_a_score_that_rises_for_the_model_alone_is_told(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("warn"))
+    # state 1: 2 times as much by both; state 2: 3.2 times by the run's scorer, 2 times by the starting model
+    rounds = (0.5, {"i2c_mean": 0.25}), (1.0, {"i2c_mean": 0.5}), (1.0, {"i2c_mean": 0.8}), (1.0, {})
+    with pytest.warns(UserWarning, match="state 2: S.* went from 0.500 at first to 0.800, above 1.5 times as much"):
+        told = run.go(module, *rounds)
+    assert [len(state["tripped"]) for state in told["states"]] == [0, 0, 1, 0]
+
+
+def test_the_frozen_scorer_sees_what_the_rounds_own_figures_hide(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("stop"))
+    with pytest.warns(UserWarning, match=r"state 1: S\(I2C\) on held-out images went from 0\.500 at first to 0\.375"):
+        told = run.go(module, (0.5, {}), (0.375, {"image_contrast": 0.9}), (0.5, {}))
+    assert told["exported"] == 0
+    assert module.worth.item() == 0.5
+
+
+def test_the_state_after_the_last_round_is_judged_by_what_it_writes(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("stop"))
+    with pytest.warns(UserWarning, match="state 2: S"):
+        told = run.go(module, (0.5, {}), (0.75, {}), (0.125, {}))
+    assert not run.should_stop
+    assert told["exported"] == 1
+    assert module.worth.item() == 0.75
+
+
+def test_stop_is_refused_where_weights_cannot_be_put_back(tmp_path):
+    run = Run(tmp_path, GuardRails("stop"))
+    run.made(0)
+    with pytest.raises(ValueError, match=r"guard\.action: stop .* ZeRO stage 3"):
+        run.guard.on_fit_start(run, Partitioned())
+
+
+def test_off_does_nothing(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("off"))
+    run.made(0)
+    run.guard.on_fit_start(run, module)
+    run.guard.on_fit_end(run, module)
+    assert not module.asked
+    assert not (tmp_path / "best").exists()
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_resumed_run_judges_no_state_twice(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("stop"))
+    run.made(0)
+    run.guard.on_fit_start(run, module)
+    run.guard.on_train_epoch_start(run, module)
+    state = json.loads(json.dumps(run.guard.state_dict()))
+    # killed in the middle of the epoch; then round 1 was made, but not judged, before it was killed again
+    again = Run(tmp_path, GuardRails("stop"))
+    again.guard.load_state_dict(state)
+    again.made(0)
+    seen = len(module.asked)
+    again.guard.on_fit_start(again, module)
+    assert len(module.asked) == seen
+    again.made(1, parsed_rate=0.1)
+    with pytest.warns(UserWarning, match="state 1: parsed rate"):
+        again.guard.on_train_epoch_end(again, module)
+    assert again.should_stop
+    # killed while the data set was written: the decision stands, and nothing is judged again
+    last = Run(tmp_path, GuardRails("stop"))
+    last.guard.load_state_dict(again.guard.state_dict())
+    last.made(1, parsed_rate=0.1)
+    with torch.no_grad():
+        module.worth.fill_(9.0)
+    seen = len(module.asked)
+    last.guard.on_fit_start(last, module)
+    last.guard.on_fit_end(last, module)
+    assert last.should_stop
+    assert len(module.asked) == seen
+    assert module.worth.item() == 0.5
+
+
+def test_a_state_that_is_judged_again_after_a_kill_is_the_same(tmp_path):
+    module, first = Writer(), Run(tmp_path, GuardRails())
+    first.go(module, (0.5, {}), (0.75, {}), (0.75, {}))
+    told = Run(tmp_path, GuardRails()).go(module, (0.5, {}), (0.75, {}), (0.75, {}))
+    assert [state["round"] for state in told["states"]] == [0, 1, 2]
+    assert told["best"] == {"round": 1, "held_out": 0.75}
+    assert (tmp_path / "best" / "adapter").read_text() == "0.75"
+
+
+@pytest.mark.parametrize(("data", "letter", "count"), [(Data(40), "i", 20), (Data(40, 30), "h", 20), (Data(9), "i", 9)])
+def test_images_are_a_fixed_sample_of_the_held_out_ones(tmp_path, data, letter, count):
+    module, run = Writer(), Run(tmp_path, GuardRails(images=20), data)
+    run.go(module, (0.5, {}), (0.75, {}), (0.75, {}))
+    written = [key for asked, _, _ in module.asked for key in asked]
+    assert len(written) == 3 * count
+    assert written[:count] == written[count : 2 * count] == written[2 * count :]
+    assert len(set(written)) == count
+    assert all(key.startswith(letter) for key in written)
+
+
+@pytest.mark.parametrize("options", [{"action": "halt"}, {"images": 1}])
+def test_options_are_checked(options):
+    with pytest.raises(ValueError, match=r"guard\."):
+        GuardRails(**options)
+
+
+def test_a_real_run_stops_and_exports_the_state_that_was_best(tiny_checkpoint, tmp_path):
+    writing = Writing("scenes", sampling=Sampling(2, 6, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    module = C3LModule(load_tiny(tiny_checkpoint), writing, Loss(), Optimization(0.1))
+    began = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+    # any change of the answers' length is too much
+    limits = Limits(None, None, None, None, None, 1 + 1e-9)
+    guard, steps = GuardRails("stop", limits, 4), list[int]()
+
+    class Steps(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+            steps.append(trainer.current_epoch)
+
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        callbacks=[I2CReweighting(), guard, AdapterExport(), Steps()],
+        default_root_dir=tmp_path,
+        reload_dataloaders_every_n_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with pytest.warns(UserWarning, match="state 1: mean answer length"):
+        trainer.fit(module, datamodule=RoundDataModule("scenes:count=6,seed=1", truth=SceneTruth(), batch_size=8))
+    told = RunStore(tmp_path).summary()["guard"]
+    assert [state["round"] for state in told["states"]] == RunStore(tmp_path).rounds() == [0, 1]
+    assert (told["best"]["round"], told["exported"]) == (0, 0)
+    # one epoch moved the weights, which are back where they were, and so is the adapter that was exported
+    assert set(steps) == {0}
+    assert all(torch.equal(p, began[name]) for name, p in module.named_parameters() if name in began)
+    exported = [load_file(tmp_path / folder / "adapter_model.safetensors") for folder in ("adapter", "best")]
+    assert exported[0].keys() == exported[1].keys()
+    assert all(torch.equal(value, exported[1][name]) for name, value in exported[0].items())
+
+
+def test_the_guard_draws_nothing_that_training_would(tiny_checkpoint, tmp_path):
+    writing = Writing("scenes", sampling=Sampling(2, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    module, run = C3LModule(load_tiny(tiny_checkpoint), writing), Run(tmp_path, GuardRails(images=3), Scenes())
+    run.made(0)
+    modes = {name: part.training for name, part in module.named_modules()}
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    run.guard.on_fit_start(run, module)
+    assert torch.equal(torch.rand(4), expected)
+    assert {name: part.training for name, part in module.named_modules()} == modes
+    (state,) = run.guard.state_dict()["states"]
+    assert state["figures"]["images"] == 3
+    assert math.isfinite(state["held_out"])
+
+
+def _on_rank(rank: int, folder: str) -> None:
+    module, run = Writer(), Run(Path(folder), GuardRails("stop", Limits(), 20), Data(40, 30))
+    # only the first process sees the fall: the others must go with it
+    fall = {"parsed_rate": 0.25} if rank == 0 else {}
+    (run.made if rank == 0 else run.rounds.load_state_dict)(0 if rank == 0 else {"round": 0, "wanted": 0})
+    run.guard.on_fit_start(run, module)
+    with torch.no_grad():
+        module.worth.fill_(0.75)
+    run.guard.on_train_epoch_start(run, module)
+    (run.made if rank == 0 else run.rounds.load_state_dict)(1 if rank == 0 else {"round": 1, "wanted": 1}, **fall)
+    run.guard.on_train_epoch_end(run, module)
+    run.guard.on_fit_end(run, module)
+    left = {
+        "stop": run.should_stop,
+        "worth": module.worth.item(),
+        "state": run.guard.state_dict(),
+        "keys": module.asked,
+    }
+    (Path(folder) / f"rank-{rank}.json").write_text(json.dumps(left))
+
+
+def test_two_processes_share_the_images_and_decide_as_one(tmp_path):
+    run_ranks(_on_rank, str(tmp_path))
+    one, two = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    alone, run = Writer(), Run(tmp_path / "alone", GuardRails("stop", Limits(), 20), Data(40, 30))
+    with pytest.warns(UserWarning, match="state 1: parsed rate"):
+        run.go(alone, (0.5, {}), (0.75, {"parsed_rate": 0.25}), (0.75, {}))
+    assert one["stop"]
+    assert two["stop"]
+    assert one["worth"] == two["worth"] == alone.worth.item() == 0.5
+    assert one["state"] == two["state"] == json.loads(json.dumps(run.guard.state_dict()))
+    asked = sorted([*one["keys"], *two["keys"]])
+    assert asked == sorted([list(call) for call in alone.asked])
+    assert one["keys"]
+    assert two["keys"]

@@ -1,0 +1,129 @@
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from callbacks.writer_comparison import WriterComparison
+from data_modules.scenes import SceneImages, SceneTruth
+from data_modules.truth import Asked
+from lightning_c3l.generation import Writing
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.module import C3LModule
+from tests.ranks import run_ranks
+from tests.tiny import load_tiny
+
+
+class Data:
+    """A datamodule's side of the protocol."""
+
+    def __init__(self, count: int) -> None:
+        self.truth, self.rejected, self.longest_side = SceneTruth(), [], None
+        self._source = SceneImages(count, follow=0.0, seed=2)
+
+    def source(self, name: str):
+        return self._source, list(self._source.keys())
+
+    def set_round(self, number, groups, descriptions) -> None:
+        raise AssertionError("nobody makes a round here")
+
+
+class Run:
+    def __init__(self, folder, data) -> None:
+        self.default_root_dir, self.datamodule = str(folder), data
+
+
+def tiny_module(checkpoint) -> C3LModule:
+    # two kinds an image, which go by the image's number
+    drawing = Sampling(2, 6, 1.0)
+    torch.manual_seed(0)  # of the projection head
+    writing = Writing("scenes", per_image=2, sampling=drawing, begin="Question: Where is it?\nAnswer:", batch_size=3)
+    module = C3LModule(load_tiny(checkpoint), writing)
+    written = module.write
+
+    def write(keys, *rest, **named):
+        assert keys, "a process without images must not ask the model"
+        return written(keys, *rest, **named)
+
+    module.write = write
+    return module
+
+
+def compare(folder: Path, checkpoint: str, count: int) -> None:
+    run, comparison, module = Run(folder, Data(count)), WriterComparison(answer_tokens=4), tiny_module(checkpoint)
+    comparison.on_fit_start(run, module)
+    comparison.on_fit_end(run, module)
+    assert set(comparison.state_dict()["base"]) >= {"truth_rate", "qa_accuracy", "candidates"}
+
+
+def compare_on_ranks(rank: int, argument: str) -> None:
+    checkpoint, folder = argument.split("|")
+    for count in COUNTS:
+        compare(Path(folder) / f"{count} of rank {rank}", checkpoint, count)
+    count_right()
+
+
+# one image leaves the second process nothing to write
+COUNTS = (1, 5)
+
+
+def test_two_processes_find_what_one_finds(tiny_checkpoint, tmp_path):
+    run_ranks(compare_on_ranks, f"{tiny_checkpoint}|{tmp_path}")
+    for count in COUNTS:
+        compare(tmp_path / "alone", str(tiny_checkpoint), count)
+        alone, shared = (
+            json.loads((tmp_path / name / "summary.json").read_text()) for name in ("alone", f"{count} of rank 0")
+        )
+        assert alone == shared
+        assert alone["writers"]["base"]["candidates"] == count * 2 * 2
+        assert not (tmp_path / f"{count} of rank 1").exists()
+
+
+def test_a_resumed_run_takes_what_it_measured_before(tiny_checkpoint, tmp_path):
+    run, module = Run(tmp_path, Data(2)), tiny_module(tiny_checkpoint)
+    WriterComparison(answer_tokens=4).on_fit_start(run, module)
+    before = json.loads((tmp_path / "summary.json").read_text())
+
+    def write(*_, **__):
+        raise AssertionError("it was measured with these very weights")
+
+    module.write, again = write, WriterComparison(answer_tokens=4)
+    again.on_fit_start(run, module)
+    assert again.state_dict()["base"] == before["writers"]["base"]
+    with pytest.raises(AssertionError, match="these very weights"):
+        WriterComparison(answer_tokens=5).on_fit_start(run, module)
+
+
+class Answering:
+    """Answers a question with the number that ends it."""
+
+    writing = SimpleNamespace(batch_size=2)
+
+    def __init__(self) -> None:
+        self.sizes = []
+
+    def answers(self, keys, questions, read, sampling):
+        self.sizes.append(len(questions))
+        return [question.split()[-1] for question in questions]
+
+    def outside_steps(self):
+        return nullcontext()
+
+
+class OddIsRight:
+    def judge(self, image, question, answer):
+        return "right" if int(answer) % 2 else "wrong"
+
+
+def count_right() -> None:
+    asked, module = [Asked("image", "kind", f"number {n}", "") for n in range(7)], Answering()
+    assert WriterComparison().accuracy(module, asked, str, OddIsRight()) == 3 / 7
+    assert max(module.sizes) == 2
+    assert WriterComparison().accuracy(module, [], str, OddIsRight()) == 0.0
+    assert WriterComparison().accuracy(module, asked[1:2], str, OddIsRight()) == 1.0
+
+
+def test_answers_are_counted_once_each():
+    count_right()

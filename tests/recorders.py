@@ -1,0 +1,39 @@
+"""Callbacks that a run of the real command line is given, so that a test learns what went on inside."""
+
+import json
+from typing import Any
+
+import torch
+from lightning import Callback
+
+
+class Losses(Callback):
+    """Notes the loss of every step at once, for a killed run keeps nothing that waits in memory.
+
+    Args:
+        file: appended to by the first process, a line of JSON each step.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.is_global_zero:
+            row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "loss": float(outputs["loss"])}
+            with open(self.file, "a") as out:
+                out.write(json.dumps(row) + "\n")
+
+
+class FirstGradient(Callback):
+    """Keeps the gradient of the first optimizer step, as it is after all processes have given their part.
+
+    Args:
+        file: written by the first process, gradients by the name of the weight.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        if trainer.is_global_zero and trainer.global_step == 0:
+            torch.save({name: p.grad for name, p in pl_module.named_parameters() if p.requires_grad}, self.file)

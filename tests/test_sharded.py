@@ -1,0 +1,85 @@
+"""Weights split over two gloo ranks: the same figures as whole ones, and rounds that ranks run apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+from lightning_c3l import sharded
+from lightning_c3l.checkpoints import trained_digest
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.module import C3LModule
+from tests.ranks import run_ranks
+from tests.test_module import module_of, samples
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+
+
+def split(module: C3LModule) -> C3LModule:
+    """The module, its weights split over all ranks."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    sharded.shard(module, module.lvlm.model.get_decoder().layers, mesh)
+    return module
+
+
+def whole(tensor: Tensor | None) -> Tensor | None:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gradients(module: C3LModule) -> dict[str, Tensor]:
+    found = {name: whole(p.grad) for name, p in module.named_parameters() if p.requires_grad}
+    assert all(value is not None for value in found.values())
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@contextmanager
+def writing(module: C3LModule) -> Iterator[None]:
+    with sharded.gathered(module), torch.no_grad():
+        module.eval()
+        yield
+        module.train()
+
+
+def written(module: C3LModule, count: int) -> list[list[str]]:
+    """Texts for so many prompts."""
+    one = samples()[0]
+    return module.lvlm.generate([one.image] * count, [one.instruction] * count, Sampling(2, 5, 1.0), 7)
+
+
+def check_steps(rank: int, folder: str) -> None:
+    """A step on two split halves of a batch beside the same step on whole weights, before and after a round."""
+    plain, halves = module_of(Path(folder)), split(module_of(Path(folder)))
+    assert all(isinstance(parameter, DTensor) for parameter in halves.parameters())
+    held = sum(p.to_local().numel() for p in halves.parameters() if isinstance(p, DTensor))
+    assert held < 0.6 * sum(p.numel() for p in plain.parameters())
+    digest = trained_digest(plain)
+    assert trained_digest(halves) == digest
+    # the first rank writes nothing, the second three texts
+    with writing(halves):
+        assert written(halves, 3 * rank) == written(plain.eval(), 3 * rank)
+        assert trained_digest(halves) == digest
+    plain.train()
+    for _ in range(2):
+        expected = plain.training_step(plain.encode(samples()), 0)
+        expected.backward()  # type: ignore[no-untyped-call]
+        loss = halves.training_step(halves.encode(samples()[rank : rank + 1]), 0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean = loss.detach().clone()
+        dist.all_reduce(mean)
+        torch.testing.assert_close(mean / 2, expected.detach(), rtol=1e-5, atol=1e-5)
+    ours, theirs = gradients(halves), gradients(plain)
+    assert len(ours) == 30
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    with writing(halves):
+        assert written(halves, 1 + rank) == written(plain.eval(), 1 + rank)
+
+
+def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) -> None:
+    run_ranks(check_steps, str(tiny_checkpoint))

@@ -40,12 +40,6 @@ def save_last(trainer: Trainer) -> None:
     processes.wait()
 
 
-def keeps_checkpoints(trainer: Trainer) -> bool:
-    """Whether this run writes them."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return any(isinstance(one, Checkpointing) and one.every for one in callbacks) and not trainer.fast_dev_run  # type: ignore[attr-defined]
-
-
 class WholeFile(TorchCheckpointIO):
     """Writes beside the place of the file and renames; Lightning's own goes through the folder for temporary files."""
 
@@ -84,7 +78,10 @@ class Checkpointing(Checkpoint):
         reason = self.interruption.agreed()
         # the end of the epoch is about to write one
         due = self.every and trainer.global_step % self.every == 0 and not trainer.is_last_batch
-        if due or reason is not None:
+        # at an epoch's last batch Lightning would take the epoch for done, and leave out the hooks in which the next
+        # round is made: the run goes on from the checkpoint before
+        stopping = reason is not None and not trainer.is_last_batch
+        if due or stopping:
             save_last(trainer)
         if reason is not None:
             self.interruption.leave(reason)

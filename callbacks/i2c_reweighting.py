@@ -9,7 +9,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks.checkpointing import keeps_checkpoints, save_last
+from callbacks.checkpointing import save_last
 from callbacks.protocols import is_round_run
 from lightning_c3l import processes
 from lightning_c3l.clock import Clock
@@ -93,9 +93,8 @@ class I2CReweighting(Callback):
         if last or trainer.should_stop or done % self.epochs_per_round:
             return
         clock, self._wanted = Clock(), self._round + 1
-        if keeps_checkpoints(trainer):
-            # who is interrupted while the round is made goes on with the very weights that write it
-            save_last(trainer)
+        # who is interrupted while the round is made goes on with the very weights that write it
+        save_last(trainer)
         clock.lap("engine")
         self._make_round(trainer, pl_module, clock)
 

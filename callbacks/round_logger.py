@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
+from callbacks.metrics_file import MetricsFile
 from lightning_c3l.store import RunStore
 
 
@@ -92,6 +93,12 @@ class RoundLogger(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """A resumed run does not log a round twice."""
         self._logged = state_dict["logged"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The step from which a run goes on is known now."""
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile) and trainer.is_global_zero:
+                logger.go_on_from(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The rounds are made in hooks in which a module cannot log; this is the next one in which loggers work."""

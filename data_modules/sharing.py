@@ -1,11 +1,9 @@
 """Which part of a set each process takes."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import torch.distributed as dist
 
 from data_modules.images import ImageSource, Rejected, scan
+from lightning_c3l import processes
 
 
 def share(count: int, rank: int, world: int, worker: int = 0, workers: int = 1) -> range:
@@ -46,11 +44,6 @@ def scan_shared(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], li
     Returns:
         The keys that can be read, and the others with their reasons, in every process, both in the order of `keys`.
     """
-    is_shared = dist.is_available() and dist.is_initialized()
-    rank, world = (dist.get_rank(), dist.get_world_size()) if is_shared else (0, 1)
-    own = share(len(keys), rank, world)
-    found = scan(source, keys[own.start : own.stop])
-    everywhere: list[Any] = [found] * world
-    if is_shared:
-        dist.all_gather_object(everywhere, found)
+    own = share(len(keys), processes.rank(), processes.world())
+    everywhere = processes.gather(scan(source, keys[own.start : own.stop]))
     return [key for readable, _ in everywhere for key in readable], [one for _, own in everywhere for one in own]

@@ -26,14 +26,14 @@ def trained_digest(module: nn.Module) -> str:
     process must ask for it.
     """
     digest = blake2b(digest_size=16)
-    for name, parameter in sorted(module.named_parameters()):
-        if not parameter.requires_grad:
-            continue
-        value = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
-        # a copy: memory that numpy has seen can no longer be freed by FSDP; as bytes, since numpy knows no bfloat16
-        copy = value.detach().to("cpu", copy=True).contiguous()
-        digest.update(copy.flatten().view(torch.uint8).numpy())
+    trained = {name: parameter for name, parameter in sorted(module.named_parameters()) if parameter.requires_grad}
+    with sharded.gathered_parameters(trained.values()):
+        for name, parameter in trained.items():
+            value = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
+            # a copy: memory that numpy has seen can no longer be freed by FSDP; as bytes, since numpy knows no bfloat16
+            copy = value.detach().to("cpu", copy=True).contiguous()
+            digest.update(copy.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -8,14 +8,15 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
 
 from callbacks.adapter_export import AdapterExport
 from callbacks.checkpointing import Checkpointing, WholeFile
 from callbacks.dataset_export import DatasetExport
 from callbacks.exposure_bias import ExposureBias
+from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.interruption import Interruption
+from callbacks.metrics_file import MetricsFile
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.writer_comparison import WriterComparison
@@ -24,6 +25,7 @@ from lightning_c3l.run_folder import Run, leave, settle
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,
+    "guard": GuardRails,
     "comparison": WriterComparison,
     "exposure": ExposureBias,
     "export": DatasetExport,
@@ -68,7 +70,8 @@ class C3LCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         folder = Path(config.trainer.default_root_dir)
         if config.trainer.logger is None or config.trainer.logger is True:
-            loggers = [CSVLogger(folder, name="", version="")]
+            # written at once: what waits in memory is lost with the process
+            loggers = [MetricsFile(folder, name="", version="", flush_logs_every_n_steps=1)]
             kwargs["logger"] = (
                 loggers
                 if config.run.wandb is None
@@ -96,7 +99,17 @@ class C3LCLI(LightningCLI):
 
 
 def _place(callback: Any) -> int:
-    order = (I2CReweighting, RoundLogger, WriterComparison, AdapterExport, ExposureBias, DatasetExport, RunReport)
+    order = (
+        I2CReweighting,
+        RoundLogger,
+        # it puts the state back that all others measure and export
+        GuardRails,
+        WriterComparison,
+        AdapterExport,
+        ExposureBias,
+        DatasetExport,
+        RunReport,
+    )
     if isinstance(callback, Interruption):
         return -1
     if isinstance(callback, Checkpointing):

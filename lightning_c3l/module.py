@@ -138,7 +138,7 @@ class C3LModule(TrainedWeightsModule):
 
     @contextmanager
     def outside_steps(self) -> Iterator[None]:
-        """What Lightning's steps have and rounds need too: eval mode, whole weights, the trainer's device and precision.
+        """What steps have and rounds need too, the trainer's device and precision; and eval mode and whole weights.
 
         Enter it on all processes together, or inside `whole_weights`, which has to be entered so.
         """

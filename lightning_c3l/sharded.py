@@ -5,11 +5,10 @@ the same number of times. Rounds do not: each process has texts of its own to wr
 and the network without gradients and optimizer must fit into one device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
@@ -39,9 +38,11 @@ def shard(module: nn.Module, layers: nn.ModuleList, mesh: DeviceMesh) -> None:
         fully_shard(layer, mesh=mesh)
     fully_shard(module, mesh=mesh)
     register_fsdp_forward_method(module, "training_step")
-    if hasattr(module, "set_reduce_scatter_unused_params"):  # newer than the oldest torch that this package takes
+    # newer than the oldest torch that this package takes
+    reduce_unused = getattr(module, "set_reduce_scatter_unused_params", None)
+    if reduce_unused is not None:
         # a process whose batch has no picture would else reduce fewer gradients than the others
-        module.set_reduce_scatter_unused_params(True, recurse=False)
+        reduce_unused(True, recurse=False)
 
 
 @contextmanager
@@ -78,6 +79,19 @@ def gathered_zero3(engine: Any) -> Iterator[None]:
             yield
         finally:
             offload._register_deepspeed_module(offload.module)
+
+
+@contextmanager
+def gathered_parameters(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Inside, those of these weights that DeepSpeed has split at stage 3 are whole, to be read. Collective."""
+    split = [one for one in parameters if one.numel() != getattr(one, "ds_numel", one.numel())]
+    if not split:
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(split):
+        yield
 
 
 def whole_state(network: nn.Module) -> dict[str, Tensor]:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def environment() -> dict[str, str]:
     """Two threads at most, nothing from the network, no run folder of an outer run."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("C3L_RUN_FOLDER", "WANDB_API_KEY")}
+    outer = ("C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT", "WANDB_API_KEY")
+    kept = {k: v for k, v in os.environ.items() if k not in outer}
     return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
 
 

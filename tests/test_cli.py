@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 import shlex
@@ -31,7 +32,7 @@ def test_a_run_leaves_what_the_readme_says(finished):
     for name in ("config.yaml", "vlit.json", "vlit.meta.json", "vlit.parquet", "summary.json", "report.html"):
         assert (folder / name).is_file(), (name, printed)
     assert (folder / "checkpoints" / "last.ckpt").is_file()
-    assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1"}
+    assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1", "final"}
     assert not list(folder.rglob(".tmp-*"))
 
 
@@ -221,6 +222,11 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert status == 0, printed
     assert torch.load(saved, weights_only=True)["global_step"] == 400
     assert [path.name for path in saved.parents[2].iterdir()] == ["version_0"]
+    # the log goes on too; a run that is told to stop saves before Lightning logs that step
+    with (saved.parents[1] / "metrics.csv").open(newline="") as file:
+        logged = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert sorted({*logged, *({done - 1} if done % 50 == 0 else ())}) == list(range(49, 400, 50))
+    assert len(set(logged)) == len(logged)
     assert not list(saved.parents[1].rglob(".tmp-*"))
 
 

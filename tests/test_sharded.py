@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from lightning_c3l import sharded
@@ -65,6 +66,8 @@ def check_steps(rank: int, folder: str) -> None:
     with writing(halves):
         assert written(halves, 3 * rank) == written(plain.eval(), 3 * rank)
         assert trained_digest(halves) == digest
+        state = sharded.whole_state(halves.network)
+        torch.testing.assert_close(state, dict(plain.network.state_dict()), rtol=0, atol=0)
     plain.train()
     for _ in range(2):
         expected = plain.training_step(plain.encode(samples()), 0)
@@ -83,3 +86,24 @@ def check_steps(rank: int, folder: str) -> None:
 
 def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) -> None:
     run_ranks(check_steps, str(tiny_checkpoint))
+
+
+def test_weights_in_few_bits_are_refused() -> None:
+    layer = nn.Linear(2, 2)
+    layer.weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(ValueError, match="strategy: 0.weight is kept in few bits"):
+        sharded.shard(nn.Sequential(layer), nn.ModuleList([layer]), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("anchor", "context"), [("prompt", "image"), ("instruction", "image"), ("prompt", "text")])
+def test_passes_depend_on_options_alone(anchor: Any, context: Any, tiny_checkpoint: Path) -> None:
+    """Ranks with unlike batches must run the same layers the same number of times."""
+    module, passes = module_of(tiny_checkpoint, anchor=anchor, context=context), list[int]()
+    layer = module.lvlm.model.get_decoder().layers[0]
+    layer.register_forward_hook(lambda *_: passes.__setitem__(-1, passes[-1] + 1))
+    first, second = samples()
+    short = replace(first, texts=first.texts[:1], weight=0.0)
+    for batch in ([first], [short], [first, second], [second, short, first]):
+        passes.append(0)
+        module.training_step(module.encode(batch), 0)
+    assert passes == [2 if (anchor, context) == ("prompt", "image") else 3] * 4

@@ -49,6 +49,10 @@ FIGURES: dict[str, Figure] = {
         "S(I²C) on held-out images",
         "What a text owes to its own image and to no other, scored by the starting model; not parsed counts 0.",
     ),
+    "inflation": Figure(
+        "own score over frozen score",
+        "S(I²C) of the round by the run's scorer over that by the starting model; a rise is a model sure of itself.",
+    ),
     "answer_tokens": Figure("answer length", "Mean length of the answers, in tokens.", 2),
     "kind_entropy": Figure("kind entropy", "How evenly the question kinds are spread; a fall means a drift to few."),
     "distinct_rate": Figure("distinct questions", "Different questions over all questions."),

@@ -9,7 +9,15 @@ from lightning_c3l.report.markup import MISSING, element, esc, exact, finite, nu
 # Shown elsewhere on the page, or no figure of the rounds table.
 _ELSEWHERE = frozenset({"round", "kind_shares", "seconds", "rejected"})
 
-GUARDED = ("held_out", "parsed_rate", "distinct_rate", "kind_entropy", "image_contrast", "answer_tokens")
+_GUARDED = (
+    "held_out",
+    "inflation",
+    "parsed_rate",
+    "distinct_rate",
+    "kind_entropy",
+    "image_contrast",
+    "answer_tokens",
+)
 
 
 def table(caption: str, columns: Sequence[object], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
@@ -79,7 +87,7 @@ def writers_html(writers: Mapping[str, Any]) -> str:
 def guard_html(guard: Mapping[str, Any]) -> str:
     """Every state that the guard judged, with what it wrote on the guard's images and the limits that it broke."""
     states = [state for state in guard.get("states") or [] if isinstance(state, Mapping)]
-    figures = [{"held_out": state.get("held_out"), **nested(state, "figures")} for state in states]
+    figures = [{**nested(state, "figures"), **state} for state in states]
     heads = [f"state {state.get('round')}" for state in states]
     listed = "".join(
         element("li", esc(f"state {state.get('round')}: {sentence}", 500))
@@ -87,7 +95,7 @@ def guard_html(guard: Mapping[str, Any]) -> str:
         for sentence in state.get("tripped") or []
     )
     broken = element("ul", listed) if listed else element("p", esc("No limit was broken."))
-    rows = _figure_rows([key for key in GUARDED if any(key in one for one in figures)], figures)
+    rows = _figure_rows([key for key in _GUARDED if any(key in one for one in figures)], figures)
     return broken + table("What each state wrote on the guard's images", ["figure", *heads], rows)
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from data_modules.vlit import RoundDataModule
-from lightning_c3l.lvlm.base import GroupSample
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
+from lightning_c3l.samples import GroupSample
 
 
 def colors(folder: Path, *names: str) -> Path:

@@ -1,0 +1,187 @@
+"""Guard rails against self-training collapse: every state of the model is held against the first."""
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.protocols import is_round_run
+from lightning_c3l import processes
+from lightning_c3l.best import BestState
+from lightning_c3l.generation import opened, spans
+from lightning_c3l.metrics.collapse import Limits, held_out_criterion, inflation, tripped
+from lightning_c3l.metrics.rounds import round_figures
+from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.store import RunStore
+
+# images that one process writes about at once; the control's partners lie among them, so it must not depend on how
+# many processes there are
+_PART = 8
+
+
+class GuardRails(Callback):
+    """Judges the model as each round begins, and after the last, by what it writes; no truth is needed.
+
+    State k is the model that writes round k. Its figures are those of round k, held against round 0's, and the
+    held-out criterion: the starting model's S(I2C) of what the state writes on a few held-out images, with the right
+    image less with another one (see `lightning_c3l.metrics.collapse.held_out_criterion`). The state after the last
+    round writes no round: it is judged by what it writes on those images. The best state is the one with the highest
+    criterion (the earlier of two) among those before the first that broke a limit: what comes after was trained on what
+    a broken writer wrote, even where its figures recover. It is kept in `<run>/best/`, for any action but off.
+
+    Args:
+        action: warn; or stop training and leave the run's adapter and data set to the best state; or off. A warning
+            never changes what a run makes, and where no limit is broken, neither does stop.
+        limits: how far a state may fall behind the first one.
+        images: held-out images to write about, those of the rounds where there are none.
+    """
+
+    def __init__(
+        self,
+        action: Literal["off", "warn", "stop"] = "warn",
+        limits: Limits = Limits(),  # noqa: B008  # frozen
+        images: int = 64,
+    ) -> None:
+        if action not in ("off", "warn", "stop"):
+            raise ValueError(f"guard.action must be off, warn or stop, not {action!r}")
+        if images < 2:
+            raise ValueError(f"guard.images must be at least 2, so that each has another one, not {images}")
+        self.action, self.limits, self.images = action, limits, images
+        self._states: list[dict[str, Any]] = []
+        self._moved = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been judged, and whether training has gone on since."""
+        return {"states": self._states, "moved": self._moved}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run judges no state twice, and goes on with the one that it began with."""
+        self._states, self._moved = [dict(state) for state in state_dict["states"]], state_dict["moved"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The state that wrote the first round; on resume, of a round that was made but not judged.
+
+        Raises:
+            ValueError: if the best state could not be put back in the end.
+        """
+        if self.action == "stop" and any(hasattr(parameter, "ds_id") for parameter in pl_module.parameters()):
+            raise ValueError("guard.action: stop cannot put weights back under ZeRO stage 3: set warn, and take best/")
+        self._look(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on the model is no longer the state that was judged last."""
+        self._moved = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The state that wrote the round that was just made."""
+        self._look(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last state; where a limit stopped the run, the best one takes its place for all exports."""
+        if not self._states or not self._is_on(trainer, pl_module):
+            return
+        if self._moved:
+            self._judge(trainer, pl_module, self._states[-1]["round"] + 1, made=False)
+        exported = last = self._states[-1]
+        if self.action == "stop" and last["tripped"]:
+            exported = self._best(trainer).put_back(pl_module)
+            rank_zero_info(f"guard: adapter and data set are those of state {exported['round']}, the best one")
+        self._tell(trainer, exported["round"])
+
+    def _is_on(self, trainer: Trainer, module: LightningModule) -> bool:
+        return self.action != "off" and is_round_run(module, getattr(trainer, "datamodule", None))
+
+    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the round that training needs next, unless that has been done."""
+        if not self._is_on(trainer, pl_module):
+            return
+        number = next(c.state_dict()["round"] for c in trainer.callbacks if isinstance(c, I2CReweighting))  # type: ignore[attr-defined]
+        if number > max((state["round"] for state in self._states), default=-1):
+            self._judge(trainer, pl_module, number, made=True)
+        if self.action == "stop" and self._states[-1]["tripped"]:
+            trainer.should_stop = True
+
+    def _judge(self, trainer: Trainer, module: Any, number: int, made: bool) -> None:
+        """Hold the model as it is now against the first state.
+
+        Args:
+            trainer: of the run.
+            module: the model.
+            number: of the state.
+            made: whether it has written a round.
+        """
+        scored, store = self._write(trainer, module), RunStore(trainer.default_root_dir)
+
+        def judgement() -> dict[str, Any]:
+            written = round_figures(scored, [], "answer", module.seed)
+            own = store.read_figures(number) if made else written
+            state: dict[str, Any] = {
+                "round": number,
+                "held_out": held_out_criterion(scored),
+                "inflation": inflation(own.get("i2c_mean"), written["i2c_mean"]) if made else None,
+                "figures": written,
+            }
+            first = self._states[0] if self._states else state
+            began = store.read_figures(first["round"]) if made else first["figures"]
+            # a state without a round has nothing by the run's own scorer
+            before, now = _with_state(began, first if made else {**first, "inflation": None}), _with_state(own, state)
+            return {**state, "tripped": tripped(before, now, self.limits)}
+
+        # all processes must go on alike
+        state = processes.by_first(judgement)
+        self._states.append(state)
+        self._moved = False
+        for sentence in state["tripped"]:
+            rank_zero_warn(f"guard: state {number}: {sentence}")
+        self._keep(trainer, module, state)
+        self._tell(trainer)
+
+    def _keep(self, trainer: Trainer, module: Any, state: dict[str, Any]) -> None:
+        """Keep the state where it is the best so far."""
+        best = self._best(trainer)
+        known = processes.by_first(best.known)
+        # what a run left that was begun again from an earlier checkpoint does not count
+        better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
+        if better and not any(one["tripped"] for one in self._states):
+            best.keep(module, {name: state[name] for name in ("round", "held_out")})
+
+    def _write(self, trainer: Trainer, module: Any) -> list[ScoredCandidate]:
+        """What the model writes about the guard's images, scored by the starting model; each process makes a share."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        source, keys = data.source("held_out") or data.source("images")
+        keys = sorted(Random(f"guard {module.seed}").sample(list(keys), min(self.images, len(keys))))
+        seed, own = module.seed * 1009 + 611_953, dict[int, list[ScoredCandidate]]()
+        parts = spans(len(keys), math.ceil(len(keys) / _PART))
+        with module.outside_steps():
+            share = parts[processes.rank() :: processes.world()]
+            for start, part, read in opened(module.lvlm, keys, share, source.read):
+                written = module.write(part, read, seed, "guard: write", start)
+                own[start] = module.score(written, read, "reference", seed + start, "guard: score")
+        everywhere = {start: scored for found in processes.gather(own) for start, scored in found.items()}
+        return [one for part in parts for one in everywhere[part.start]]
+
+    def _best(self, trainer: Trainer) -> BestState:
+        return BestState(Path(trainer.default_root_dir) / "best")
+
+    def _tell(self, trainer: Trainer, exported: int | None = None) -> None:
+        """What is known so far into summary.json."""
+        if processes.is_first():
+            guard = {
+                "action": self.action,
+                "states": self._states,
+                "best": self._best(trainer).known(),
+                "exported": exported,
+            }
+            RunStore(trainer.default_root_dir).update_summary(guard=guard)
+
+
+def _with_state(figures: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    return {**figures, "held_out": state["held_out"], "inflation": state["inflation"]}
+
+
+def _higher(one: float | None, other: float | None) -> bool:
+    return one is not None and (other is None or one > other)

@@ -1,0 +1,82 @@
+"""The best state of a run so far: a folder that users load, with the trained weights to go back to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from lightning_c3l import processes
+from lightning_c3l.atomic import atomic_folder, write_json_atomic
+
+_WEIGHTS = "trained-weights.safetensors"
+_STATE = "state.json"
+
+
+class BestState:
+    """Keeps and puts back the trained weights of one state; frozen ones are never copied.
+
+    Args:
+        folder: where it lies; whole or absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def known(self) -> dict[str, Any] | None:
+        """What was noted of the state that is kept; None where there is none."""
+        file = self.folder / _STATE
+        if not file.is_file():
+            return None
+        noted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return noted
+
+    def keep(self, module: Any, noted: dict[str, Any]) -> None:
+        """Replace what is kept by the weights of now; every process must call it, the first one writes.
+
+        Args:
+            module: a `TrainedWeightsModule`.
+            noted: what `known` shall say of the state.
+        """
+
+        def write() -> None:
+            weights = {name: value.detach().cpu().clone().contiguous() for name, value in _trained(module).items()}
+            with atomic_folder(self.folder) as folder:
+                module.lvlm.save(folder)
+                save_file(weights, folder / _WEIGHTS)
+                write_json_atomic(folder / _STATE, noted)
+
+        with module.whole_weights():
+            processes.by_first(write)
+
+    def put_back(self, module: nn.Module) -> dict[str, Any]:
+        """Give a module the kept weights; every process must call it.
+
+        Returns:
+            What was noted of the state.
+
+        Raises:
+            ValueError: if there is no state, or the module does not train exactly the weights that were kept.
+            OSError: if a process cannot see the folder.
+        """
+        noted = processes.from_first(self.known())
+        if noted is None:
+            raise ValueError(f"{self.folder}: the state to go back to is gone; go on with guard.action: warn")
+        processes.require_visible(self.folder / _WEIGHTS)
+        kept, trained = load_file(self.folder / _WEIGHTS), _trained(module)
+        if {n: v.shape for n, v in kept.items()} != {n: p.shape for n, p in trained.items()}:
+            raise ValueError(f"{self.folder}: holds weights of another LVLM or of other adapter options; remove it")
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                value = kept[name].to(parameter.device)
+                if isinstance(parameter, DTensor):
+                    value = distribute_tensor(value, parameter.device_mesh, parameter.placements)
+                parameter.copy_(value)
+        return noted
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}

@@ -95,7 +95,13 @@ class C3LCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Tell the module its seed: every draw of a run goes back to it."""
         super().instantiate_classes()
-        self.model.seed = int(self.config_init[self.subcommand].seed_everything or 0)
+        config = self.config_init[self.subcommand]
+        self.model.seed = int(config.seed_everything or 0)
+        if config.ckpt_path is not None and self.trainer.strategy.restore_checkpoint_after_setup:
+            raise ValueError(
+                "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
+                "experiments/hardware/fsdp.yaml for runs that must go on"
+            )
 
 
 def _place(callback: Any) -> int:

@@ -190,7 +190,7 @@ class C3LModule(TrainedWeightsModule):
         return self.lvlm.encode_groups(samples, self.loss.anchor, self.loss.context)
 
     def on_train_batch_start(self, batch: GroupBatch, batch_idx: int) -> None:
-        """Dropout draws from the global generators: let a resumed run draw the masks that an uninterrupted one would."""
+        """Dropout draws from the global generators: a resumed run must draw the masks that it would have drawn."""
         place = self.seed, self.trainer.current_epoch, batch_idx, self.global_rank
         torch.manual_seed(hash(place) % 2**32)
 

@@ -35,6 +35,7 @@ from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerpr
 from lightning_c3l.lvlm.huggingface.scoring import score_answers
 from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
 from lightning_c3l.samples import GroupSample, TuningSample
+from lightning_c3l.sharded import whole_state
 
 
 class HuggingFaceLVLM:
@@ -201,8 +202,9 @@ class HuggingFaceLVLM:
         return conversation_logp(self.decoder, batch)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter (or the whole network) and the processor as a checkpoint folder."""
-        self._network.save_pretrained(folder, safe_serialization=True)
+        """Write the adapter (or the whole network), whose weights must be whole, and the processor as a folder."""
+        state = whole_state(self._network)
+        self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
         self.processor.save_pretrained(folder)
 
 

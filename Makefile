@@ -4,7 +4,7 @@ SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa scenes-base bench bench-data clean
+.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa exp-collapse scenes-base bench bench-data clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ exp-easy-vqa:  ## score easy-VQA pairs, half of them about another picture: S(I2
 	test -f $(EASY_VQA_ANSWERS)/config.json || $(RUN) fit --config experiments/easy_vqa_answers.yaml
 	$(RUN) score --model $(EASY_VQA_ANSWERS) --batch-size 16 runs/easy-vqa/exchanged.jsonl runs/easy-vqa/scored.jsonl
 	$(RUN) check-scores runs/easy-vqa/scored.jsonl --at-least 0.9
+
+exp-collapse:  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
+	$(RUN) fit --config experiments/ablations/collapse.yaml --seed_everything $(SEED)
 
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base

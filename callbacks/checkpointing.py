@@ -47,10 +47,11 @@ class WholeFile(TorchCheckpointIO):
         """Whole, or not at all."""
         with atomic_path(path) as temporary:
             try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:
-                # torch's word for a full disk
-                raise OSError(f"{path}: the checkpoint could not be written ({error})") from error
+                # into a file of our own: of one that it opens itself, torch does not say that the disk is full
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class Checkpointing(Checkpoint):

@@ -44,7 +44,7 @@ class GuardRails(Callback):
         self,
         action: Literal["off", "warn", "stop"] = "warn",
         limits: Limits = Limits(),  # noqa: B008  # frozen
-        images: int = 64,
+        images: int = 32,
     ) -> None:
         if action not in ("off", "warn", "stop"):
             raise ValueError(f"guard.action must be off, warn or stop, not {action!r}")

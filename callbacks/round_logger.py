@@ -113,3 +113,7 @@ class RoundLogger(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=trainer.global_step)
             self._logged = number
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A round at which the guard stopped has no epoch."""
+        self.on_train_epoch_start(trainer, pl_module)

@@ -23,7 +23,10 @@ def begin(path: Path, made_with: dict[str, Any], again: str, notes: Collection[s
     if not path.is_file():
         write_json_atomic(path, made_with)
         return
-    before = read(path)
+    try:
+        before = read(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {again} to begin again") from error
     for name in {**before, **made_with}:
         if name not in notes and before.get(name) != made_with.get(name):
             raise ValueError(

@@ -105,7 +105,11 @@ class RunStore:
             )
             for row in _read_lines(folder / _GROUPS)
         ]
-        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), self.read_figures(number))
+        try:
+            figures = self.read_figures(number)
+        except ValueError as error:  # it has no digest, for the time of training is put into it
+            raise DamagedRound(f"{folder / 'round.json'}: is not what was written ({error})") from error
+        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), figures)
 
     def read_figures(self, number: int) -> dict[str, Any]:
         """What the rounds table shows of a round."""

@@ -151,6 +151,14 @@ def test_summary_grows(tmp_path: Path) -> None:
     assert store.summary() == {"a": 1, "b": 2, "c": [3]}
 
 
+def test_spoilt_figures_are_a_damaged_round(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.write_round(0, Round([scored(0)], [], {}, {"round": 0}))
+    (store.round_folder(0) / "round.json").write_text('{"half')
+    with pytest.raises(DamagedRound, match=r"round\.json: is not what was written"):
+        store.read_round(0)
+
+
 @pytest.mark.parametrize("name", ["candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"])
 @pytest.mark.parametrize("harm", ["changed", "gone"])
 def test_a_damaged_round_is_named(tmp_path: Path, name: str, harm: str) -> None:

@@ -36,6 +36,10 @@ def test_each_finished_round_is_logged_once_also_after_a_resume(tmp_path):
     resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
     resumed.on_train_epoch_start(Run(tmp_path, recorder), LightningModule())
     assert [metrics["round/round"] for metrics, _ in recorder.seen] == [0, 1]
+    # a round at which the guard stopped is followed by no epoch
+    store.write_round(2, Round([], [], {}, {"round": 2}))
+    resumed.on_train_end(Run(tmp_path, recorder), LightningModule())
+    assert [metrics["round/round"] for metrics, _ in recorder.seen] == [0, 1, 2]
 
 
 def test_wandb_is_offline_where_nobody_is_logged_in(tmp_path, monkeypatch):

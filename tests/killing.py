@@ -1,5 +1,6 @@
 """Runs on the embedded world that are killed at chosen moments and started again, for the tests of resuming."""
 
+import csv
 import json
 import os
 import random
@@ -223,6 +224,11 @@ class Experiment:
             found.setdefault(row["step"], []).append(row["loss"])
         return found
 
+    def logged(self, name: str) -> list[tuple[int, float]]:
+        """A figure of metrics.csv, with its step."""
+        with (self.folder / "metrics.csv").open(newline="") as file:
+            return [(int(row["step"]), float(row[name])) for row in csv.DictReader(file) if row.get(name)]
+
     def _losses(self) -> Iterator[dict[str, Any]]:
         if self.losses_file.exists():
             for line in self.losses_file.read_text().splitlines(keepends=True):
@@ -324,11 +330,16 @@ def complete_records(run: Experiment) -> None:
 
 
 def same_losses(found: Experiment, whole: Experiment) -> None:
-    """The same steps, and every loss as it was, however often its step was made."""
+    """The same steps, and every loss as it was, however often its step was made; metrics.csv has each once."""
     steps, expected = found.losses(), whole.losses()
     assert sorted(steps) == sorted(expected)
     for step, losses in steps.items():
         assert all(abs(loss - expected[step][0]) < 1e-4 for loss in losses), (step, losses, expected[step])
+    for name in ("train/loss", "round/candidates"):
+        logged, wanted = found.logged(name), whole.logged(name)
+        assert [step for step, _ in logged] == [step for step, _ in wanted]
+        assert all(abs(one - other) < 1e-4 for (_, one), (_, other) in zip(logged, wanted, strict=True))
+    assert len(whole.logged("train/loss")) == len(expected)
 
 
 def nothing_left(run: Experiment) -> None:

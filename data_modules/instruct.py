@@ -8,7 +8,7 @@ from lightning import LightningDataModule
 
 from data_modules.decoding import decode_rgb
 from data_modules.formats import image_root, read_conversations
-from data_modules.round_loader import ResumableLoader
+from data_modules.round_loader import Place, ResumableLoader
 from lightning_c3l.samples import TuningSample
 
 
@@ -74,17 +74,14 @@ class InstructionDataModule(LightningDataModule):
             raise ValueError("give either path (a file of records) or records (an object that makes them)")
         self.records: Any = records if path is None else FileRecords(path, images)
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
-        self._loader: ResumableLoader | None = None
-        self._place: dict[str, Any] = {}
+        self._place = Place()
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
         trainer = self.trainer
         if trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
-        # else Lightning would not count the batches of the epochs after a resumed one, which may be more or fewer
-        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # one of Trainer's connectors adds it
-        self._loader = ResumableLoader(
+        loader = ResumableLoader(
             self.records,
             self._order,
             self.batch_size,
@@ -93,17 +90,15 @@ class InstructionDataModule(LightningDataModule):
             (trainer.global_rank, trainer.world_size),
             trainer.current_epoch,
         )
-        if self._place and trainer.fit_loop.restarting:
-            self._loader.load_state_dict(self._place)
-        return self._loader
+        return self._place.follow(loader, trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch. Lightning keeps it too, but gives it back only after it has asked for the length."""
-        return dict(self._loader.state_dict()) if self._loader is not None else {}
+        """The place in the epoch."""
+        return self._place.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the place for the loader."""
-        self._place = state_dict
+        """Go on there."""
+        self._place.load_state_dict(state_dict)
 
     def _order(self, epoch: int) -> list[int]:
         if not self.shuffle:

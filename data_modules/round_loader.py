@@ -118,3 +118,31 @@ class ResumableLoader:
 
     def _fingerprint(self) -> int:
         return crc32(repr(self._draws).encode())
+
+
+class Place:
+    """A datamodule's loader and its place, across restarts.
+
+    Lightning keeps a loader's place too, but gives it back only after it has asked for the loader's length.
+    """
+
+    def __init__(self) -> None:
+        self._loader: ResumableLoader | None = None
+        self._kept: dict[str, Any] = {}
+
+    def follow(self, loader: ResumableLoader, trainer: Any) -> ResumableLoader:
+        """Take over the loader of an epoch; in an epoch that goes on, put it where it was."""
+        # else the next epochs would go on with the samples and the number of batches of the first one
+        trainer.reload_dataloaders_every_n_epochs = 1
+        self._loader = loader
+        if self._kept and trainer.fit_loop.restarting:
+            loader.load_state_dict(self._kept)
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch, for checkpoints."""
+        return dict(self._loader.state_dict()) if self._loader is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the place for the loader, which is made later."""
+        self._kept = state_dict

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from torch.utils.data import Dataset
 
 from data_modules.images import ImageSource, Rejected, open_images, write_rejected
-from data_modules.round_loader import ResumableLoader
+from data_modules.round_loader import Place, ResumableLoader
 from data_modules.samplers import draw_by_weight
 from data_modules.scenes import is_scenes, parse_scenes
 from data_modules.sharing import scan_shared
@@ -60,8 +60,7 @@ class RoundDataModule(LightningDataModule):
         self._groups: list[Group] = []
         self._descriptions: dict[str, str] = {}
         self._round = -1
-        self._loader: ResumableLoader | None = None
-        self._place: dict[str, Any] = {}
+        self._place = Place()
 
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
         """A source (`images`, `fresh`, `held_out`) and its readable keys; None where it was not given.
@@ -115,9 +114,7 @@ class RoundDataModule(LightningDataModule):
             raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
         found = self.source("images")
         assert found is not None  # images has no default
-        # else the next epochs would go on with the groups and the number of batches of the first one
-        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # one of Trainer's connectors adds it
-        self._loader = ResumableLoader(
+        loader = ResumableLoader(
             GroupDataset(found[0], self._groups, self._descriptions),
             self._order(),
             self.batch_size,
@@ -126,9 +123,7 @@ class RoundDataModule(LightningDataModule):
             (trainer.global_rank, trainer.world_size),
             trainer.current_epoch,
         )
-        if self._place and trainer.fit_loop.restarting:
-            self._loader.load_state_dict(self._place)
-        return self._loader
+        return self._place.follow(loader, trainer)
 
     def _order(self) -> Callable[[int], list[int]]:
         weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed()
@@ -136,12 +131,12 @@ class RoundDataModule(LightningDataModule):
         return lambda epoch: draw_by_weight(weights, hash((seed, number, epoch)) % 2**31, self.passes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch. Lightning keeps it too, but gives it back only after it has asked for the length."""
-        return dict(self._loader.state_dict()) if self._loader is not None else {}
+        """The place in the epoch."""
+        return self._place.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the place for the loader, which is made once the round is there."""
-        self._place = state_dict
+        """Go on there."""
+        self._place.load_state_dict(state_dict)
 
     def predict_dataloader(self) -> "OneBatch":
         """All image keys at once, for `predict`: the module shares them out over the processes."""

@@ -45,13 +45,9 @@ class WholeFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Whole, or not at all."""
-        with atomic_path(path) as temporary:
-            try:
-                # into a file of our own: of one that it opens itself, torch does not say that the disk is full
-                with temporary.open("wb") as file:
-                    torch.save(checkpoint, file)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(path)) from error
+        # into a file of our own: of one that it opens itself, torch does not say that the disk is full
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class Checkpointing(Checkpoint):

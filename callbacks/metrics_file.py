@@ -8,7 +8,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from lightning_c3l.atomic import atomic_path
+from lightning_c3l.atomic import atomic_path, naming
 
 
 class MetricsFile(CSVLogger):
@@ -38,6 +38,11 @@ class _Writer(ExperimentWriter):
             self._write(rows)
         else:
             Path(self.metrics_file_path).unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """As Lightning does; a full disk is told with the file's name."""
+        with naming(Path(self.metrics_file_path)):
+            super().save()
 
     def _rows(self) -> list[dict[str, str]]:
         """The whole rows of the file: a killed process may have left part of one."""

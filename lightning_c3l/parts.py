@@ -10,12 +10,11 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from lightning_c3l.atomic import sync_folder
+from lightning_c3l.atomic import naming, sync_folder
 from lightning_c3l.manifest import begin
 
 Row = dict[str, Any]
@@ -108,7 +107,7 @@ class PartWriter:
             OSError: they cannot be written; names the file.
         """
         data = b"".join(map(_line, rows))
-        with self._named():
+        with naming(self._path):
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("xb", buffering=0)
@@ -119,16 +118,8 @@ class PartWriter:
     def sync(self) -> None:
         """Wait until the disk has what was appended: from now on a power cut cannot take it."""
         if self._file is not None:
-            with self._named():
+            with naming(self._path):
                 os.fsync(self._file.fileno())
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """A full disk says nothing of the file."""
-        try:
-            yield
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def close(self) -> None:
         """Sync and close the file."""

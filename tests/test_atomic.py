@@ -1,11 +1,12 @@
 """A file is whole or absent."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.atomic import atomic_path, naming, write_json_atomic, write_text_atomic
 
 
 def test_replaces_and_creates_parents(tmp_path: Path) -> None:
@@ -49,3 +50,16 @@ def test_unwritable_place_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         write_text_atomic(tmp_path / "folder", "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(OSError, match=r"No space left on device: .*result\.json"),
+        atomic_path(tmp_path / "result.json"),
+    ):
+        raise full
+    other = OSError(errno.EACCES, "Permission denied", "another file")
+    with pytest.raises(OSError, match="Permission denied: 'another file'"), naming(tmp_path / "result.json"):
+        raise other
+    assert list(tmp_path.iterdir()) == []

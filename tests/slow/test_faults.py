@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -202,11 +203,14 @@ def test_two_runs_on_one_folder(tmp_path, whole):
     found = Experiment(tmp_path, ROUNDS)
     running = found.start()
     assert found.wait_for(Moment("round 0", 0.1), running)
+    # so that it has not ended before the others have looked
+    running.process.send_signal(signal.SIGSTOP)
     for more in ((), ("--run.version", "0")):
         second = found.start(1, *more)
         assert second.wait() == 2
         (said,) = errors(second)
         assert f"{found.folder} is in use by another run" in said
         assert str(running.process.pid) in said
+    running.process.send_signal(signal.SIGCONT)
     assert running.wait() == 0, running.printed[-3000:]
     as_without_fault(found, whole)

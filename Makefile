@@ -23,7 +23,7 @@ test-slow:  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
 
 # a seed that found something: C3L_KILL_SEED=k make test-kill
-test-kill:  ## kill runs at random moments and let them go on, about 15 minutes
+test-kill:  ## runs that are killed at random moments, faults, launchers: about half an hour
 	$(PYTHON) -m pytest -m kill --capture=no --override-ini timeout=3600
 
 check:  ## style, types, and which package may import which

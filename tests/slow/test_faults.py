@@ -13,7 +13,6 @@ import pytest
 from lightning_c3l.parts import PartFiles
 from tests.killing import Experiment, Moment, Running, nothing_left, same_losses, same_records
 
-pytestmark = pytest.mark.slow
 ROUNDS = 2
 
 
@@ -62,6 +61,7 @@ def fill(filler: Path) -> None:
 FULL = [Moment("round 0", 0.3), Moment("train 0", 0.3), Moment("round 1", 1.0), Moment("data set", 1.0)]
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, small_disk, whole):
     found, filler = Experiment(tmp_path / "run", ROUNDS), small_disk / "filler"
     (tmp_path / "run" / "runs").symlink_to(small_disk / "runs")
@@ -82,6 +82,7 @@ def test_a_full_disk(tmp_path, small_disk, whole):
     as_without_fault(found, whole)
 
 
+@pytest.mark.kill
 def test_a_full_disk_of_two_processes(tmp_path, small_disk, whole):
     found, filler = Experiment(tmp_path / "run", 1), small_disk / "filler"
     (tmp_path / "run" / "runs").symlink_to(small_disk / "runs")
@@ -98,6 +99,7 @@ def test_a_full_disk_of_two_processes(tmp_path, small_disk, whole):
     assert found.candidates(0) == whole.candidates(0)
 
 
+@pytest.mark.slow
 def test_a_dead_worker_ends_the_run(tmp_path):
     found = Experiment(tmp_path, 1)
     running = found.start(2)
@@ -121,6 +123,7 @@ def spoil(files: list[Path]) -> None:
         file.write_bytes(data)
 
 
+@pytest.mark.kill
 def test_spoilt_rows_are_made_again(tmp_path, whole):
     found = Experiment(tmp_path, ROUNDS)
     found.kill_at(Moment("round 1", share) for share in (0.15, 0.4, 0.7))
@@ -140,6 +143,7 @@ def flip(file: Path) -> None:
     file.write_bytes(data)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", ["candidates-00000.jsonl", "round.json", "manifest.json"])
 def test_a_spoilt_round_that_was_not_trained_on(tmp_path, whole, name):
     """It is made again, or the run says which file is spoilt and how to begin that round again."""
@@ -161,6 +165,7 @@ def test_a_spoilt_round_that_was_not_trained_on(tmp_path, whole, name):
     as_without_fault(found, whole)
 
 
+@pytest.mark.kill
 def test_a_spoilt_round_that_is_trained_on_is_named(tmp_path):
     found = Experiment(tmp_path, ROUNDS)
     assert found.kill_at([Moment("train 0", 0.6)]).total() == 1
@@ -182,6 +187,7 @@ time.time = lambda: _now() - 86400 - next(_looks)
 """
 
 
+@pytest.mark.kill
 def test_a_clock_that_goes_backwards(tmp_path, whole):
     found = Experiment(tmp_path, ROUNDS)
     (tmp_path / "clock").mkdir()
@@ -199,6 +205,7 @@ def test_a_clock_that_goes_backwards(tmp_path, whole):
     as_without_fault(found, whole)
 
 
+@pytest.mark.kill
 def test_two_runs_on_one_folder(tmp_path, whole):
     found = Experiment(tmp_path, ROUNDS)
     running = found.start()

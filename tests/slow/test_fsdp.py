@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from tests.commandline import ROOT, run, start, tiny_config, write_images
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.kill
 OVERLAY = ("--config", str(ROOT / "experiments" / "hardware" / "fsdp.yaml"))
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2")
 

@@ -14,7 +14,6 @@ import torch
 from tests.commandline import environment, run, tiny_config, write_images
 from tests.test_launch import port
 
-pytestmark = pytest.mark.slow
 FIT = [sys.executable, "-m", "lightning_c3l", "fit", "--config", "tiny.yaml"]
 DDP = ["--trainer.strategy", "ddp", "--trainer.devices"]
 
@@ -66,6 +65,7 @@ def torchrun(work: Path, *words: str) -> list[subprocess.Popen[str]]:
     return [begin([*command, *FIT[1:], *DDP, "2", *words], work)]
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("start", [torchrun, hosts, tasks])
 def test_all_processes_take_one_folder(work, start):
     printed = finish(start(work))
@@ -74,6 +74,7 @@ def test_all_processes_take_one_folder(work, start):
     assert sum("report:" in one for one in printed) == 1
 
 
+@pytest.mark.kill
 def test_a_requeued_job_goes_on(work):
     tool = work / "bin" / "scontrol"
     tool.parent.mkdir()
@@ -94,6 +95,7 @@ def test_a_requeued_job_goes_on(work):
     assert versions(work) == ["version_0"]
 
 
+@pytest.mark.kill
 def test_the_processes_of_a_killed_run_go_and_free_its_folder(work):
     words = [*DDP, "2", "--data.passes", "300", "--run.checkpoint_every", "5", "--ckpt_path", "last"]
     saved = work / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
@@ -109,6 +111,7 @@ def test_the_processes_of_a_killed_run_go_and_free_its_folder(work):
     assert versions(work) == ["version_0"]
 
 
+@pytest.mark.slow
 def test_sigterm_stops_both_processes_at_the_same_step(work):
     words = [*DDP, "2", "--data.passes", "300", "--run.checkpoint_every", "5"]
     saved = work / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
@@ -120,6 +123,7 @@ def test_sigterm_stops_both_processes_at_the_same_step(work):
     assert "Traceback" not in printed
 
 
+@pytest.mark.kill
 def test_wandb_that_cannot_be_reached_is_left_for_later(work):
     words = ["--run.wandb", "some_project", "--trainer.max_epochs", "1"]
     own = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0123456789" * 4}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.commandline import ROOT, run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.kill
 SHORT = ["--i2c.images_per_round", "12", "--data.init_args.limit", "12", "--run.wandb", "null"]
 # the same batches, in two halves
 TWO = ["--data.init_args.batch_size", "8", "--trainer.devices", "2", "--trainer.strategy", "ddp"]

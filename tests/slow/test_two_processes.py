@@ -12,8 +12,6 @@ import torch
 from tests.commandline import run, tiny_config, write_images
 from tests.killing import GROUPS, Experiment, same_round
 
-pytestmark = pytest.mark.slow
-
 
 def one_step(folder: Path, cross_group: bool) -> Experiment:
     """A round and one optimizer step of twelve groups; no dropout, whose masks belong to the processes."""
@@ -55,6 +53,7 @@ def alone(tmp_path_factory) -> dict[bool, Experiment]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cross_group", [False, True])
 def test_records_and_first_gradient(tmp_path, alone, cross_group):
     found = one_step(tmp_path, cross_group)
@@ -63,12 +62,14 @@ def test_records_and_first_gradient(tmp_path, alone, cross_group):
     same_gradient(found, alone[cross_group])
 
 
+@pytest.mark.slow
 def test_negatives_of_other_images_make_a_difference(alone):
     """Else the test above would say nothing of gathered negatives."""
     got, expected = gradient(alone[True]), gradient(alone[False])
     assert any(float((got[name] - expected[name]).abs().max()) > 1e-3 for name in got)
 
 
+@pytest.mark.slow
 def test_two_hosts(tmp_path, alone):
     found, port = one_step(tmp_path, False), str(free_port())
     nodes = [
@@ -84,6 +85,7 @@ def test_two_hosts(tmp_path, alone):
     same_gradient(found, alone[False])
 
 
+@pytest.mark.kill
 def test_torchrun(tmp_path, alone):
     found = one_step(tmp_path, False)
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
@@ -139,11 +141,11 @@ def same(found: dict[str, Any], whole: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("images", "unreadable", "processes"),
     [
-        (5, [], 2),
-        (1, [], 2),
-        (2, [], 3),
-        (6, ["picture 0.png", "picture 1.png", "picture 2.png"], 2),
-        (6, ["picture 1.png", "picture 3.png", "picture 5.png"], 2),
+        pytest.param(5, [], 2, marks=pytest.mark.kill),
+        pytest.param(1, [], 2, marks=pytest.mark.kill),
+        pytest.param(2, [], 3, marks=pytest.mark.slow),
+        pytest.param(6, ["picture 0.png", "picture 1.png", "picture 2.png"], 2, marks=pytest.mark.slow),
+        pytest.param(6, ["picture 1.png", "picture 3.png", "picture 5.png"], 2, marks=pytest.mark.kill),
     ],
     ids=["uneven", "one image", "two images, three processes", "first half broken", "every second broken"],
 )
@@ -158,6 +160,7 @@ def test_shares_of_any_size(tmp_path, tiny_checkpoint, images, unreadable, proce
     assert set(about.values()) == {4 * 3}
 
 
+@pytest.mark.kill
 def test_predict(tmp_path, tiny_checkpoint):
     write_images(tmp_path / "images", 5)
     found, whole = (records(tmp_path, n, tiny_checkpoint, verb="predict") for n in (2, 1))

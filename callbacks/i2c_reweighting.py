@@ -1,5 +1,6 @@
 """The round: generate, score, select, and hand the datamodule its reweighted groups."""
 
+import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -58,20 +59,25 @@ class I2CReweighting(Callback):
         self._restart = restart_round
         self._round = -1
         self._wanted = 0
+        self._ended = 0
         self._epoch_began = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The last finished round and the one that training needs next."""
-        return {"round": self._round, "wanted": self._wanted}
+        """The last finished round, the one that training needs next, and the epochs of a run that came to its end."""
+        return {"round": self._round, "wanted": self._wanted, "ended": self._ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume: a finished round is read back from the run folder instead of being made again."""
         self._round, self._wanted = state_dict["round"], state_dict["wanted"]
+        self._ended = state_dict.get("ended", 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The first round, before the first loader is built; on resume, the stored one."""
         if not is_round_run(pl_module, _data(trainer)):
             return
+        if 0 < self._ended < (trainer.max_epochs or 0) and self._ended % self.epochs_per_round == 0:
+            # more epochs than before: the round that the last of them would have begun with was not made
+            self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
             self._make_round(trainer, pl_module, Clock())
         else:
@@ -90,6 +96,7 @@ class I2CReweighting(Callback):
             RunStore(trainer.default_root_dir).add_seconds(self._round, "train", seconds)
         done = trainer.current_epoch + 1
         last = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done
+        self._ended = done if last else 0
         if last or trainer.should_stop or done % self.epochs_per_round:
             return
         clock, self._wanted = Clock(), self._round + 1
@@ -186,6 +193,8 @@ def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:
         warnings.warn(f"{error}; the round is made again", stacklevel=2)
         store.forget(number)
         return False
+    # a run may have been killed before it could take them away
+    shutil.rmtree(store.round_folder(number) / "parts", ignore_errors=True)
     return True
 
 

@@ -153,6 +153,9 @@ def begin(writing: Writing, task: Task, trained: bool = False) -> dict[str, Any]
     notes = {"code": version("lightning_c3l"), "images_a_part": images_a_part(writing)}
     path = task.folder / "manifest.json"
     ignored = (*_NOTES, "weights", "config") if trained else _NOTES
+    if not any((task.folder / name).exists() for name in ("parts", "round.json")):
+        # nothing was made with it, or what was made has been put together elsewhere
+        path.unlink(missing_ok=True)
     manifest.begin(path, {**notes, **settings}, task.again, ignored)
     kept = manifest.read(path)
     if kept["code"] != notes["code"]:

@@ -1,6 +1,7 @@
 """Records of many images: nothing lost, nothing twice, whoever makes them and whatever interrupts."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -257,3 +258,10 @@ def test_scores_without_a_number_come_back_as_none(module: Module, tmp_path: Pat
     module.lvlm.score = spoilt
     records = make_records(module, task(tmp_path / "round"), Clock())
     assert {one.shuffled for one in records.candidates} == {None}
+
+
+def test_a_manifest_of_nothing_does_not_hold(module: Module, tmp_path: Path) -> None:
+    """What was put together elsewhere, or never begun, may be made anew with other weights."""
+    make_records(module, task(tmp_path / "final"), Clock())
+    shutil.rmtree(tmp_path / "final" / "parts")
+    whole(make_records(module, task(tmp_path / "final", made_with={"model": "b"}), Clock()))

@@ -280,6 +280,31 @@ def test_a_checkpoint_is_left_before_a_round_is_made(bare, tmp_path, monkeypatch
     callback.on_fit_start(run, bare)
     callback.on_train_epoch_start(run, bare)
     callback.on_train_epoch_end(run, bare)
-    assert saved == [({"round": 0, "wanted": 1}, 1)]
+    assert saved == [({"round": 0, "wanted": 1, "ended": 0}, 1)]
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert [number for number, _, _ in data.handed] == [0, 1]
+
+
+def test_a_finished_run_that_is_given_more_epochs_makes_the_next_round(bare, tmp_path):
+    data, first = Data(2), I2CReweighting()
+    run = Run(tmp_path, data)
+    run.max_epochs = 1
+    first.on_fit_start(run, bare)
+    first.on_train_epoch_start(run, bare)
+    first.on_train_epoch_end(run, bare)
+    assert [number for number, _, _ in data.handed] == [0]
+    for epochs, expected in ((1, [0]), (2, [1])):
+        data, resumed = Data(2), I2CReweighting()
+        resumed.load_state_dict(first.state_dict())
+        run = Run(tmp_path, data)
+        run.max_epochs = epochs
+        resumed.on_fit_start(run, bare)
+        assert [number for number, _, _ in data.handed] == expected
+
+
+def test_rows_that_were_left_behind_are_taken_away(bare, tmp_path):
+    made(bare, tmp_path, 2)
+    left = tmp_path / "rounds" / "0" / "parts"
+    left.mkdir()
+    made(bare, tmp_path, 2)
+    assert not left.exists()

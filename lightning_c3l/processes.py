@@ -7,6 +7,7 @@ all others.
 """
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +20,9 @@ _T = TypeVar("_T")
 _PATIENCE = timedelta(days=7)
 # a minute, in which a network's file system has forgotten that a file was not there
 _LOOKS, _PAUSE = 300, 0.2
-# the group of the gradients, and the one that belongs to it here
-_control: tuple[Any, Any] | None = None
+# the group of the gradients, and the one that belongs to it here; who ends them must find nobody holding them: threads
+# of theirs that outlive the interpreter abort the process
+_control: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
 
 
 def rank() -> int:
@@ -104,6 +106,8 @@ def _is_shared() -> bool:
 
 def _group() -> Any:
     global _control
-    if _control is None or _control[0] is not dist.group.WORLD:
-        _control = dist.group.WORLD, dist.new_group(backend="gloo", timeout=_PATIENCE)
-    return _control[1]
+    group = None if _control is None or _control[0]() is not dist.group.WORLD else _control[1]()
+    if group is None:
+        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        _control = weakref.ref(dist.group.WORLD), weakref.ref(group)
+    return group

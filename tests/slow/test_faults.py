@@ -61,7 +61,7 @@ def fill(filler: Path) -> None:
 FULL = [Moment("round 0", 0.3), Moment("train 0", 0.3), Moment("round 1", 1.0), Moment("data set", 1.0)]
 
 
-@pytest.mark.slow
+@pytest.mark.kill
 def test_a_full_disk(tmp_path, small_disk, whole):
     found, filler = Experiment(tmp_path / "run", ROUNDS), small_disk / "filler"
     (tmp_path / "run" / "runs").symlink_to(small_disk / "runs")

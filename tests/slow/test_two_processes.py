@@ -143,7 +143,7 @@ def same(found: dict[str, Any], whole: dict[str, Any]) -> None:
     [
         pytest.param(5, [], 2, marks=pytest.mark.kill),
         pytest.param(1, [], 2, marks=pytest.mark.kill),
-        pytest.param(2, [], 3, marks=pytest.mark.slow),
+        pytest.param(2, [], 3, marks=pytest.mark.kill),
         pytest.param(6, ["picture 0.png", "picture 1.png", "picture 2.png"], 2, marks=pytest.mark.slow),
         pytest.param(6, ["picture 1.png", "picture 3.png", "picture 5.png"], 2, marks=pytest.mark.kill),
     ],

@@ -1,6 +1,7 @@
 """Guard rails against self-training collapse: every state of the model is held against the first."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.measuring import share_out
 from callbacks.protocols import is_round_run
 from lightning_c3l import processes
 from lightning_c3l.best import BestState
@@ -154,15 +156,18 @@ class GuardRails(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         source, keys = data.source("held_out") or data.source("images")
         keys = sorted(Random(f"guard {module.seed}").sample(list(keys), min(self.images, len(keys))))
-        seed, own = module.seed * 1009 + 611_953, dict[int, list[ScoredCandidate]]()
-        parts = spans(len(keys), math.ceil(len(keys) / _PART))
-        with module.outside_steps():
-            share = parts[processes.rank() :: processes.world()]
+        seed = module.seed * 1009 + 611_953
+
+        def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
+            out = list[list[ScoredCandidate]]()
             for start, part, read in opened(module.lvlm, keys, share, source.read):
                 written = module.write(part, read, seed, "guard: write", start)
-                own[start] = module.score(written, read, "reference", seed + start, "guard: score")
-        everywhere = {start: scored for found in processes.gather(own) for start, scored in found.items()}
-        return [one for part in parts for one in everywhere[part.start]]
+                out.append(module.score(written, read, "reference", seed + start, "guard: score"))
+            return out
+
+        with module.outside_steps():
+            parts = share_out(spans(len(keys), math.ceil(len(keys) / _PART)), make)
+        return [one for part in parts for one in part]
 
     def _best(self, trainer: Trainer) -> BestState:
         return BestState(Path(trainer.default_root_dir) / "best")

@@ -124,6 +124,9 @@ class Interruption(Callback):
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._stepping and processes.is_waiting():
+            # the listener ends the process
+            return
         self._noticed.set()
         if self._asked is not None:
             # whether it was sent twice is told by the listener, which works while this thread waits

@@ -78,19 +78,9 @@ class InstructionDataModule(LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
-        trainer = self.trainer
-        if trainer is None:
+        if self.trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
-        loader = ResumableLoader(
-            self.records,
-            self._order,
-            self.batch_size,
-            self.num_workers,
-            cast(Any, trainer.lightning_module).encode,
-            (trainer.global_rank, trainer.world_size),
-            trainer.current_epoch,
-        )
-        return self._place.follow(loader, trainer)
+        return self._place.loader(self.records, self._order, self.batch_size, self.num_workers, self.trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch."""

@@ -130,14 +130,22 @@ class Place:
         self._loader: ResumableLoader | None = None
         self._kept: dict[str, Any] = {}
 
-    def follow(self, loader: ResumableLoader, trainer: Any) -> ResumableLoader:
-        """Take over the loader of an epoch; in an epoch that goes on, put it where it was."""
+    def loader(
+        self,
+        dataset: Dataset[Any],
+        order: Callable[[int], Sequence[int]],
+        batch_size: int,
+        num_workers: int,
+        trainer: Any,
+    ) -> ResumableLoader:
+        """The loader of an epoch, with batches encoded by the module; an epoch that goes on goes on where it was."""
         # else the next epochs would go on with the samples and the number of batches of the first one
         trainer.reload_dataloaders_every_n_epochs = 1
-        self._loader = loader
+        encode, share = trainer.lightning_module.encode, (trainer.global_rank, trainer.world_size)
+        self._loader = ResumableLoader(dataset, order, batch_size, num_workers, encode, share, trainer.current_epoch)
         if self._kept and trainer.fit_loop.restarting:
-            loader.load_state_dict(self._kept)
-        return loader
+            self._loader.load_state_dict(self._kept)
+        return self._loader
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch, for checkpoints."""

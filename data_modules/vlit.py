@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -114,16 +114,8 @@ class RoundDataModule(LightningDataModule):
             raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
         found = self.source("images")
         assert found is not None  # images has no default
-        loader = ResumableLoader(
-            GroupDataset(found[0], self._groups, self._descriptions),
-            self._order(),
-            self.batch_size,
-            self.num_workers,
-            cast(Any, trainer.lightning_module).encode,
-            (trainer.global_rank, trainer.world_size),
-            trainer.current_epoch,
-        )
-        return self._place.follow(loader, trainer)
+        groups = GroupDataset(found[0], self._groups, self._descriptions)
+        return self._place.loader(groups, self._order(), self.batch_size, self.num_workers, trainer)
 
     def _order(self) -> Callable[[int], list[int]]:
         weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed()

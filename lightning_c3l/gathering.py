@@ -209,7 +209,7 @@ def digest(texts: Sequence[str]) -> str:
     """Short name of a list of texts."""
     found = blake2b(digest_size=8)
     for text in texts:
-        found.update(text.encode("utf-8", "surrogateescape") + b"\0")
+        found.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return found.hexdigest()
 
 

@@ -1,14 +1,15 @@
 """What the processes of a run tell each other outside of training steps.
 
-All functions but `rank`, `world`, `is_first` and those that look at files are collective: every process must call them,
-in the same order. They go over a gloo group of their own, so that a process may wait for hours while another writes,
-whatever time limit the group of the gradients has, and so that no GPU spins meanwhile. One that dies ends the wait of
-all others.
+All functions but `rank`, `world`, `is_first`, `is_waiting` and those that look at files are collective: every process
+must call them, in the same order. They go over a gloo group of their own, so that a process may wait for hours while
+another writes, whatever time limit the group of the gradients has, and so that no GPU spins meanwhile. One that dies
+ends the wait of all others.
 """
 
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ _LOOKS, _PAUSE = 300, 0.2
 # the group of the gradients, and the one that belongs to it here; who ends them must find nobody holding them: threads
 # of theirs that outlive the interpreter abort the process
 _control: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
+_waiting = False
 
 
 def rank() -> int:
@@ -43,7 +45,17 @@ def is_first() -> bool:
 def wait() -> None:
     """Go on once all processes have come here."""
     if world() > 1:
-        dist.barrier(group=_group())
+        with _wait_under_way():
+            dist.barrier(group=_group())
+
+
+def is_waiting() -> bool:
+    """Whether this process is inside a function that waits for others.
+
+    An exception that a signal's handler raises there leaves the wait behind it, and the process cannot end before that
+    has ended too.
+    """
+    return _waiting
 
 
 def gather(value: _T) -> list[_T]:
@@ -51,7 +63,8 @@ def gather(value: _T) -> list[_T]:
     if world() == 1:
         return [value]
     everywhere: list[Any] = [None] * world()
-    dist.all_gather_object(everywhere, value, group=_group())
+    with _wait_under_way():
+        dist.all_gather_object(everywhere, value, group=_group())
     return everywhere
 
 
@@ -98,6 +111,16 @@ def require_visible(path: Path) -> None:
         if path.exists():
             return
     raise OSError(f"{path}: written by another process and not to be seen here; do all nodes share the run folder?")
+
+
+@contextmanager
+def _wait_under_way() -> Iterator[None]:
+    global _waiting
+    _waiting = True
+    try:
+        yield
+    finally:
+        _waiting = False
 
 
 def _is_shared() -> bool:

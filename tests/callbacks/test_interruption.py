@@ -143,7 +143,7 @@ def test_the_command_that_goes_on(tmp_path, command, wanted):
 
 
 WAITING = """
-import sys, time
+import os, signal, sys, time
 from datetime import timedelta
 from types import SimpleNamespace
 import torch.distributed as dist
@@ -159,13 +159,20 @@ interruption.setup(trainer, None, "fit")
 interruption._stepping = sys.argv[3] == "stepping"
 processes.wait()
 print("ready", flush=True)
+if rank == 0 and sys.argv[3] == "caught":
+    def caught_between(group):
+        work = group.barrier()
+        os.kill(os.getpid(), signal.SIGTERM)
+        work.wait()
+    dist.barrier = caught_between
 if rank == 0:
     processes.wait()
 time.sleep(120)
 """
 
 
-@pytest.mark.parametrize("stage", ["round", "stepping"])
+# caught: the signal comes between the start of a wait and the moment when the process sleeps
+@pytest.mark.parametrize("stage", ["round", "stepping", "caught"])
 def test_a_process_that_waits_for_another_can_be_told_to_stop(stage, unused_port):
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
     both = [
@@ -181,7 +188,8 @@ def test_a_process_that_waits_for_another_can_be_told_to_stop(stage, unused_port
         for process in both:
             assert process.stdout.readline() == "ready\n"
         waiting = both[0]
-        waiting.send_signal(signal.SIGTERM)
+        if stage != "caught":
+            waiting.send_signal(signal.SIGTERM)
         if stage == "stepping":
             # it may yet come to the end of its step: only who asks twice is obeyed
             with pytest.raises(subprocess.TimeoutExpired):
@@ -189,7 +197,7 @@ def test_a_process_that_waits_for_another_can_be_told_to_stop(stage, unused_port
             waiting.send_signal(signal.SIGTERM)
         printed, _ = waiting.communicate(timeout=60)
         assert waiting.returncode == 143
-        assert ("--run.version 4" in printed) == (stage == "round")
+        assert ("--run.version 4" in printed) == (stage != "stepping")
     finally:
         for process in both:
             process.kill()

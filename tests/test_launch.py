@@ -90,9 +90,22 @@ def test_a_refusal_reaches_all():
         assert errors.splitlines()[-1] == "error: the folder is in use"
 
 
+FAIL_ONCE = """
+import time
+from pathlib import Path
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    # torchrun ends the other one as soon as one has failed
+    here = Path(__file__).parent
+    (here / os.environ["RANK"]).touch()
+    while not all((here / rank).exists() for rank in "01"):
+        time.sleep(0.01)
+    os._exit(1)
+"""
+
+
 def test_torchrun_even_where_an_earlier_start_has_failed(tmp_path):
     # the first start ends with an error after it has settled; the store with its answer lives on
-    (tmp_path / "settle.py").write_text(SETTLE + "\nif os.environ['TORCHELASTIC_RESTART_COUNT'] == '0': os._exit(1)\n")
+    (tmp_path / "settle.py").write_text(SETTLE + FAIL_ONCE)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
     command += ["--master-port", port(), "--monitor-interval", "0.1", str(tmp_path / "settle.py"), "1"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)

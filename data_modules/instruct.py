@@ -1,14 +1,16 @@
 """Instruction-tuning records as batches."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 
-from data_modules.decoding import decode_rgb
-from data_modules.formats import image_root, read_conversations
+from data_modules.images import write_rejected
 from data_modules.round_loader import Place, ResumableLoader
+from data_modules.tuning_sets import FileRecords
 from lightning_c3l.samples import TuningSample
 
 
@@ -22,39 +24,16 @@ class Records(Protocol):
         """One record."""
 
 
-class FileRecords:
-    """The records of a file, in any format that `data_modules.formats` reads, with their pictures.
-
-    The conversations are kept in memory, a picture is read when it is asked for.
-
-    Args:
-        path: the file; one that carries its images is refused, since they would all be kept.
-        images: folder that its image paths are relative to; unless given, the one that `<stem>.meta.json` names, or
-            the file's own.
-    """
-
-    def __init__(self, path: str, images: str | None = None) -> None:
-        self.root = image_root(path, Path(images) if images is not None else None)
-        self.conversations = read_conversations(path, self.root)
-
-    def __len__(self) -> int:
-        return len(self.conversations)
-
-    def __getitem__(self, number: int) -> TuningSample:
-        conversation = self.conversations[number]
-        pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
-        return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
-
-
 class InstructionDataModule(LightningDataModule):
     """Batches of VLIT records for `InstructionTuningModule`.
 
     Args:
-        path: a file with the records (JSON, JSONL, Parquet); either this or `records`.
-        records: an object that makes them.
+        path: a file with the records, in any format that the project reads; either this or `records`.
+        records: an object that makes them: `data_modules.tuning_sets.FileRecords` for a file whose records are weighed
+            by their scores, `MixedRecords` for several files.
         images: folder that the file's image paths are relative to; as for `FileRecords` unless given.
         batch_size: records a batch of each process.
-        shuffle: draw them in a new order each epoch.
+        shuffle: draw them in a new order each epoch; a mixture always does.
         num_workers: processes that read and prepare them.
     """
 
@@ -76,6 +55,14 @@ class InstructionDataModule(LightningDataModule):
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
         self._place = Place()
 
+    def setup(self, stage: str) -> None:
+        """List in the run folder what is left out."""
+        rejected = getattr(self.records, "rejected", [])
+        if rejected and self.trainer is not None and self.trainer.is_global_zero:
+            path = Path(self.trainer.default_root_dir) / "rejected.jsonl"
+            write_rejected(path, rejected)
+            rank_zero_warn(f"{len(rejected)} records are left out, listed in {path}; the first: {rejected[0].reason}")
+
     def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
         if self.trainer is None:
@@ -91,9 +78,12 @@ class InstructionDataModule(LightningDataModule):
         self._place.load_state_dict(state_dict)
 
     def _order(self, epoch: int) -> list[int]:
-        if not self.shuffle:
-            return list(range(len(self.records)))
         seed = getattr(cast(Any, self.trainer).lightning_module, "seed", 0)
         generator = torch.Generator().manual_seed(hash((seed, epoch)) % 2**31)
+        draws: Callable[[torch.Generator], list[int]] | None = getattr(self.records, "draws", None)
+        if draws is not None:
+            return draws(generator)
+        if not self.shuffle:
+            return list(range(len(self.records)))
         mixed: list[int] = torch.randperm(len(self.records), generator=generator).tolist()
         return mixed

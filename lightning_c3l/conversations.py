@@ -31,11 +31,13 @@ class Conversation:
             conversation.
         turns: an optional system turn, then user and assistant in turn, ending with the assistant. Images for which no
             turn has a place belong before the first user turn.
+        weight: how much its loss counts, 1 in the mean of its set.
     """
 
     id: str
     image: str | tuple[str, ...] | None
     turns: tuple[Turn, ...]
+    weight: float = 1.0
 
     @property
     def images(self) -> tuple[str, ...]:

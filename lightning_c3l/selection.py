@@ -127,10 +127,25 @@ def weigh_groups(groups: Sequence[Group], reading: str = "answer", cap: float = 
     roots = [0.0] * len(groups)
     for indices in members.values():
         scores = [max(_score(groups[i].positive, reading), 0.0) for i in indices]
-        for i, w in zip(indices, _capped_shares(scores, cap), strict=True):
+        for i, w in zip(indices, capped_shares(scores, cap), strict=True):
             roots[i] = math.sqrt(w)
     mean = sum(roots) / len(roots) if roots else 1.0
     return [replace(g, weight=r / mean, sampling_weight=r / mean) for g, r in zip(groups, roots, strict=True)]
+
+
+def capped_shares(scores: Sequence[float], cap: float) -> list[float]:
+    """Scores, none below 0, scaled to mean 1 and held to `cap`; the rest share what it cuts off."""
+    shares, open_, left = [0.0] * len(scores), set(range(len(scores))), float(len(scores))
+    while open_:
+        total = sum(scores[i] for i in open_)
+        wanted = {i: left * scores[i] / total if total > 0 else left / len(open_) for i in open_}
+        over = {i for i, w in wanted.items() if w > cap}
+        # Those at the cap leave the pot; the others' shares grow, so look again.
+        for i in over or open_:
+            shares[i] = min(wanted[i], cap)
+        open_ = open_ - over if over else set()
+        left -= cap * len(over)
+    return shares
 
 
 def near_duplicates(first: Candidate, second: Candidate, threshold: float = 0.8) -> bool:
@@ -305,21 +320,6 @@ def words(text: str) -> list[str]:
 
 def _words(candidate: Candidate) -> set[str]:
     return set(words(f"{candidate.question} {candidate.answer}"))
-
-
-def _capped_shares(scores: Sequence[float], cap: float) -> list[float]:
-    """Scores, none below 0, scaled to mean 1 and held to `cap`; the rest share what it cuts off."""
-    shares, open_, left = [0.0] * len(scores), set(range(len(scores))), float(len(scores))
-    while open_:
-        total = sum(scores[i] for i in open_)
-        wanted = {i: left * scores[i] / total if total > 0 else left / len(open_) for i in open_}
-        over = {i for i, w in wanted.items() if w > cap}
-        # Those at the cap leave the pot; the others' shares grow, so look again.
-        for i in over or open_:
-            shares[i] = min(wanted[i], cap)
-        open_ = open_ - over if over else set()
-        left -= cap * len(over)
-    return shares
 
 
 def equal_quotas(available: Mapping[str, int], target_size: int) -> dict[str, int]:

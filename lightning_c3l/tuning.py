@@ -12,7 +12,7 @@ from lightning_c3l.samples import TuningSample
 
 
 class InstructionTuningModule(TrainedWeightsModule):
-    """Negative log-likelihood of the assistant's turns, each token alike.
+    """Negative log-likelihood of the assistant's turns, each token alike but for its record's weight.
 
     Args:
         lvlm: the model to tune.
@@ -41,11 +41,10 @@ class InstructionTuningModule(TrainedWeightsModule):
         return self.lvlm.encode_conversations(samples)
 
     def training_step(self, batch: TuningBatch, batch_idx: int) -> Tensor:
-        """Mean NLL of the batch's target tokens."""
-        logp = self.lvlm.conversation_logp(batch)
-        loss = -logp.sum() / batch.target.sum()
-        self.log("train/nll", loss, prog_bar=True, batch_size=len(batch.ids))
-        return loss
+        """Weighted mean NLL of the batch's target tokens; `train/nll` is the mean without weights."""
+        nll, tokens = -self.lvlm.conversation_logp(batch).sum(1), batch.target.sum()
+        self.log("train/nll", nll.detach().sum() / tokens, prog_bar=True, batch_size=len(batch.ids))
+        return (batch.weight * nll).sum() / tokens
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""

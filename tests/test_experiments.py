@@ -1,6 +1,7 @@
 """No experiment file can rot: each is found, parsed, built and has its lab note."""
 
 import inspect
+import json
 import re
 import shlex
 from pathlib import Path
@@ -26,6 +27,11 @@ NAMES = [
     "demo_images.yaml",
     "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
+    "finetune/llava15_7b.yaml",
+    "finetune/llava15_7b_mixed.yaml",
+    "finetune/qwen25vl_7b.yaml",
+    "finetune/scenes.yaml",
+    "finetune/smolvlm_2b.yaml",
     "hardware/cpu.yaml",
     "hardware/ddp2_cpu.yaml",
     "hardware/ddp8.yaml",
@@ -98,7 +104,7 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 18
+    assert len(found) == 23
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -211,6 +217,29 @@ def build(tiny_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)
     monkeypatch.setenv("C3L_RUN_FOLDER", str(tmp_path))
     return run
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpoint"),
+    [
+        ("llava15_7b.yaml", "llava-hf/llava-1.5-7b-hf"),
+        ("llava15_7b_mixed.yaml", "llava-hf/llava-1.5-7b-hf"),
+        ("qwen25vl_7b.yaml", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        ("smolvlm_2b.yaml", "HuggingFaceTB/SmolVLM-Instruct"),
+    ],
+)
+def test_tuning_on_a_gpu_can_be_built(name, checkpoint, build, tmp_path, monkeypatch):
+    (tmp_path / "path" / "to" / "images").mkdir(parents=True)
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "This."}]
+    scored = {"conversations": turns, "c3l": {"scores": {"answer": 1.0, "tokens": 1}}}
+    for file in ("vlit.json", "llava_v1_5_mix665k.json"):
+        (tmp_path / "path" / "to" / file).write_text(json.dumps([scored]))
+    monkeypatch.chdir(tmp_path)
+    cli, asked = build(f"finetune/{name}")
+    assert asked == [(checkpoint, "bfloat16", False, None)]
+    assert cli.datamodule.batch_size * cli.trainer.accumulate_grad_batches == 32
+    assert len(cli.datamodule.records) == (2 if "mixed" in name else 1)
+    assert {str(p.dtype) for p in cli.model.network.parameters() if p.requires_grad} == {"torch.float32"}
 
 
 @pytest.mark.parametrize("overlay", [[], ["hardware/qlora.yaml"]], ids=["alone", "qlora"])

@@ -2,10 +2,11 @@
 
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.export import write_llava_json, write_parquet
+from data_modules.formats.kinds import kind_of
 from data_modules.formats.pictures import image_root, picture_file
 from data_modules.formats.readers import Layout, count_records, layout, read_records
 from data_modules.formats.record import Entry, Inexpressible, Message, Picture, Record
-from data_modules.formats.training import read_conversations, to_conversation
+from data_modules.formats.training import Trainable, to_conversation, trainable
 from data_modules.formats.writers import Writer, open_writer
 
 __all__ = [
@@ -16,15 +17,17 @@ __all__ = [
     "Message",
     "Picture",
     "Record",
+    "Trainable",
     "Writer",
     "count_records",
     "image_root",
+    "kind_of",
     "layout",
     "open_writer",
     "picture_file",
-    "read_conversations",
     "read_records",
     "to_conversation",
+    "trainable",
     "write_llava_json",
     "write_parquet",
 ]

@@ -1,45 +1,70 @@
 """Records as the conversations that an LVLM is trained on and scored with."""
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from data_modules.formats.pictures import extracted
 from data_modules.formats.readers import read_records
-from data_modules.formats.record import Message, Record
+from data_modules.formats.record import Message, Picture, Record
 from lightning_c3l.conversations import Conversation, Role, Turn
 
 _ROLES = get_args(Role)
 
 
-def read_conversations(source: str | Path, image_root: Path | None) -> list[Conversation]:
-    """Reads a whole set for training.
+@dataclass(frozen=True)
+class Trainable:
+    """A record of a set, and what is trained on.
+
+    Attributes:
+        number: its place in the set, from 1.
+        record: as it was read; None where it is broken.
+        conversation: None where it cannot be trained on.
+        reason: why not.
+    """
+
+    number: int
+    record: Record | None
+    conversation: Conversation | None
+    reason: str = ""
+
+
+def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainable]:
+    """The records of a set as conversations, in constant memory.
 
     Args:
         source: whatever `read_records` reads.
-        image_root: where given, every image must exist below it.
+        root: folder that image paths are relative to; every image must exist.
+        carried: folder that the images are written to which the set carries.
 
-    Returns:
-        The conversations; image paths as they are in the file.
+    Yields:
+        Each record, the paths of written images relative to the root too.
 
     Raises:
-        ValueError: names the file, the record (from 1) and why it cannot be trained on.
-        OSError: the file cannot be read.
+        ValueError: nothing of the set can be read.
+        OSError: likewise, or an image cannot be written.
     """
-    conversations = []
     for entry in read_records(source):
+        record = entry.record
         try:
-            if entry.record is None:
+            if record is None:
                 raise ValueError(entry.reason)
-            conversation = to_conversation(entry.record, entry.number)
-            if any(picture.data is not None for picture in entry.record.pictures):
-                raise ValueError("the set carries its images; convert it first, with --extract FOLDER")
-            if image_root is not None:
-                _check_files(conversation, image_root)
+            pictures = tuple(_as_file(picture, root, carried) for picture in record.pictures)
+            conversation = to_conversation(replace(record, pictures=pictures), entry.number)
+            _check_files(conversation, root)
         except ValueError as error:
-            raise ValueError(f"{source}, record {entry.number}: {error}") from error
-        conversations.append(conversation)
-    return conversations
+            yield Trainable(entry.number, record, None, str(error))
+        else:
+            yield Trainable(entry.number, record, conversation)
+
+
+def _as_file(picture: Picture, root: Path, carried: Path) -> Picture:
+    """The picture by its path below the root, written first where the set carries it."""
+    if picture.data is None:
+        return picture
+    return Picture(os.path.relpath(carried / extracted(picture, carried, lossy=True).name, root))
 
 
 def to_conversation(record: Record, number: int) -> Conversation:

@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from data_modules.formats import Record, read_records
+from data_modules.formats import Record, kind_of, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
-from lightning_c3l.commands.scored_input import kind_of
 from lightning_c3l.curation.scores import record_score
 from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.metrics.ranking import auroc, auroc_interval

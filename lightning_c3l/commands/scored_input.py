@@ -9,10 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Record, read_records
+from data_modules.formats import Entry, Record, kind_of, read_records
 from lightning_c3l.curation.columns import Columns, ColumnsBuilder, Row, hash_of
 from lightning_c3l.curation.scores import RecordScore, Turns, record_score
-from lightning_c3l.metrics.diversity import question_kind
 
 UNREADABLE = "unreadable"
 
@@ -76,14 +75,6 @@ def _row(entry: Entry, by: str, turns: Turns, with_texts: bool) -> Row:
         images=hash_of(picture.name if picture.data is None else picture.data for picture in record.pictures),
         texts=[message.text for message in said] if with_texts else (),
     )
-
-
-def kind_of(record: Record) -> str:
-    """What a run asked for, where it says so; else what the first question asks for."""
-    own = record.extra.get("c3l")
-    if isinstance(own, Mapping) and isinstance(own.get("kind"), str):
-        return str(own["kind"])
-    return question_kind(next((message.text for message in record.messages if message.role == "user"), ""))
 
 
 def _models(record: Record) -> set[str]:

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data_modules.easy_vqa_truth import EasyVQATruth
-from data_modules.formats import read_conversations
 from lightning_c3l.commands.easy_vqa import MARKER, main
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.prompts import load_templates
 from tests.commandline import ROOT, run
+from tests.conversations import read_conversations
 
 ROWS = [
     ["what color is the shape?", "red", 0],

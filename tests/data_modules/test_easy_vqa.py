@@ -10,10 +10,10 @@ import pytest
 from data_modules.easy_vqa import CAPTION, EasyVQATruth, prepare
 from data_modules.easy_vqa_questions import Figure, Query, parse_question
 from data_modules.easy_vqa_truth import measure
-from data_modules.formats import read_conversations
 from data_modules.images import open_images
 from data_modules.truth import Asked
 from lightning_c3l.conversations import Conversation
+from tests.conversations import read_conversations
 
 INSTRUCTIONS = {"color": "Write C.", "shape": "Write S.", "yes_no": "Write Y."}
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_modules.instruct import FileRecords, InstructionDataModule
-from lightning_c3l.commands.convert import Job, convert
+from data_modules.instruct import InstructionDataModule
+from data_modules.tuning_sets import MixedRecords, Part
 
 
 @pytest.fixture
@@ -36,47 +36,6 @@ def attach(
     )
     module.trainer = trainer
     return module
-
-
-def test_records_hold_turns_and_picture(file: Path) -> None:
-    records = FileRecords(str(file))
-    conversation, image = records[0]
-    assert [(turn.role, turn.text) for turn in conversation.turns] == [("user", "What color?"), ("assistant", "blue")]
-    assert isinstance(image, Image.Image)
-    assert image.getpixel((0, 0)) == (0, 0, 255)
-    assert records[4][1] is None
-    assert len(records) == 5
-
-
-@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet"])
-def test_any_format_holds_the_same(file: Path, name: str) -> None:
-    out = file.parent / name
-    assert convert(Job(str(file), out)) == (5, 0)
-    assert FileRecords(str(out)).conversations == FileRecords(str(file)).conversations
-
-
-def test_several_pictures_come_together(file: Path) -> None:
-    Image.new("RGB", (1, 1), "red").save(file.parent / "r.png")
-    turns = [{"from": "human", "value": "<image>or <image>?"}, {"from": "gpt", "value": "red"}]
-    file.write_text(json.dumps([{"image": ["b.png", "r.png"], "conversations": turns}]))
-    conversation, pictures = FileRecords(str(file))[0]
-    assert conversation.images == ("b.png", "r.png")
-    assert isinstance(pictures, tuple)
-    assert [picture.getpixel((0, 0)) for picture in pictures] == [(0, 0, 255), (255, 0, 0)]
-
-
-def test_what_cannot_be_trained_on_is_named(file: Path, tmp_path: Path) -> None:
-    convert(Job(str(file), tmp_path / "x.tar"))
-    with pytest.raises(ValueError, match=r"x\.tar, record 1: .*--extract"):
-        FileRecords(str(tmp_path / "x.tar"))
-    file.write_text(file.read_text().replace("b.png", "c.png"))
-    with pytest.raises(ValueError, match=r"vlit\.json, record 1: image c\.png is not below"):
-        FileRecords(str(file))
-
-
-def test_pictures_may_lie_elsewhere(file: Path, tmp_path: Path) -> None:
-    moved = file.rename(tmp_path / "vlit.json")
-    assert FileRecords(str(moved), str(tmp_path / "pictures"))[0][1] is not None
 
 
 def test_every_record_comes_once(file: Path) -> None:
@@ -116,6 +75,29 @@ def test_a_resumed_epoch_goes_on(file: Path) -> None:
     resumed = attach(InstructionDataModule(str(file), batch_size=1))
     resumed.load_state_dict(interrupted.state_dict())
     assert names(resumed) == whole[2:]
+
+
+def test_a_mixture_is_drawn_anew_in_each_epoch(file: Path) -> None:
+    twice = MixedRecords([Part(str(file)), Part(str(file), ratio=0.4)])
+    epochs = [names(attach(InstructionDataModule(records=twice, shuffle=False), epoch=epoch)) for epoch in range(9)]
+    assert all(len(epoch) == 7 and set(epoch) == {f"r{n}" for n in range(5)} for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 6
+    again = names(attach(InstructionDataModule(records=twice), epoch=3))
+    assert again == epochs[3]
+
+
+def test_what_is_left_out_is_listed_in_the_run_folder(file: Path, tmp_path: Path) -> None:
+    records = json.loads(file.read_text())
+    file.write_text(json.dumps([{**records[0], "image": "gone.png"}, *records]))
+    module = attach(InstructionDataModule(str(file)))
+    trainer: Any = module.trainer
+    trainer.default_root_dir, trainer.is_global_zero = str(tmp_path / "run"), True
+    (tmp_path / "run").mkdir()
+    with pytest.warns(UserWarning, match=r"1 records are left out.*image gone\.png is not below"):
+        module.setup("fit")
+    (line,) = (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["key"] == f"{file}, record 1"
+    assert len(names(module)) == 5
 
 
 def test_misuse_is_refused(file: Path) -> None:

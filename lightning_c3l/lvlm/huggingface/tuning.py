@@ -25,17 +25,20 @@ class TuningBatch:
         mask: True at tokens, [B, L].
         target: True at the assistant's tokens and its ends of turn, [B, L].
         pixels: pixel tensors of the rows' images, in their order; empty where there are none.
+        weight: how much the loss of each conversation counts, [B].
     """
 
     ids: Tensor
     mask: Tensor
     target: Tensor
     pixels: dict[str, Tensor]
+    weight: Tensor
 
     def to(self, device: torch.device) -> "TuningBatch":
         """The same batch on another device."""
         pixels = {name: value.to(device) for name, value in self.pixels.items()}
-        return TuningBatch(self.ids.to(device), self.mask.to(device), self.target.to(device), pixels)
+        ids, mask, target = self.ids.to(device), self.mask.to(device), self.target.to(device)
+        return TuningBatch(ids, mask, target, pixels, self.weight.to(device))
 
 
 def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) -> TuningBatch:
@@ -61,6 +64,7 @@ def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) 
         mask=pad_mask([len(chat.ids) for chat in chats]),
         target=pad([chat.target for chat in chats]),
         pixels=pixels,
+        weight=torch.tensor([conversation.weight for conversation, _ in samples]),
     )
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from data_modules.formats import Message, Picture, Record, read_conversations, read_records, to_conversation
+from data_modules.formats import Message, Picture, Record, read_records, to_conversation
 from data_modules.formats.dialects import from_json
 from lightning_c3l.conversations import Conversation, Turn
+from tests.conversations import read_conversations
 
 
 def turns(*texts: str) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """Instruction-tuning batches against transformers' own loss on each conversation alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_loss_is_that_of_transformers(lvlm: HuggingFaceLVLM, samples: list[tuple
     module = InstructionTuningModule(lvlm)
     lvlm.network.eval()
     assert float(module.training_step(module.encode(samples), 0)) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_a_record_counts_by_its_weight(lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]) -> None:
+    module = InstructionTuningModule(lvlm)
+    lvlm.network.eval()
+    batches = [lvlm.encode_conversations([one]) for one in samples]
+    sums = [float(module.training_step(one, 0)) * int(one.target.sum()) for one in batches]
+    weighted = [
+        (replace(one, weight=weight), image) for (one, image), weight in zip(samples, (0.0, 2.5, 0.5), strict=True)
+    ]
+    expected = (2.5 * sums[1] + 0.5 * sums[2]) / sum(int(one.target.sum()) for one in batches)
+    assert float(module.training_step(module.encode(weighted), 0)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_rows_do_not_feel_each_other(lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]) -> None:

@@ -1,0 +1,188 @@
+"""What an LVLM is tuned on: the records of a file, or of several that are mixed."""
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from data_modules.decoding import UnreadableImage, decode_rgb
+from data_modules.formats import image_root, kind_of, trainable
+from data_modules.images import Rejected
+from lightning_c3l.conversations import Conversation
+from lightning_c3l.curation.scores import record_score
+from lightning_c3l.i2c import READINGS_AND_RIVAL
+from lightning_c3l.samples import TuningSample
+from lightning_c3l.selection import capped_shares
+
+# no weight of a record is more than so many times the mean of its kind, as in rounds
+_CAP = 3.0
+# neighbours that are looked at where a record's picture cannot be read
+_TRIES = 20
+
+
+class FileRecords:
+    """The records of a file, in any format that `data_modules.formats` reads, with their pictures.
+
+    The conversations are kept in memory, a picture is read when it is asked for. A set that carries its images (shards,
+    Parquet with bytes, `data:` URLs) has them written to files first. Records that cannot be trained on are left out.
+
+    Attributes:
+        rejected: what is left out, with the reason.
+
+    Args:
+        path: the file.
+        images: folder that its image paths are relative to, and where images go that it carries; unless given, the one
+            that `<stem>.meta.json` names or the file's own, and `<stem>.images` beside it.
+        weights: reading of S(I2C) that the loss of each record is weighed by, from the scores in the file; null weighs
+            all alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none above 3; records
+            without a score weigh 1.
+
+    Raises:
+        ValueError: no record can be trained on, or none has that reading.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: str, images: str | None = None, weights: str | None = None) -> None:
+        if weights is not None and weights not in READINGS_AND_RIVAL:
+            raise ValueError(f"weights: must be null or one of {', '.join(READINGS_AND_RIVAL)}, not {weights!r}")
+        folder = None if images is None else Path(images)
+        if folder is None and path.startswith("pipe:"):
+            raise ValueError(f"{path}: give images, the folder that its pictures are written to")
+        self.path, self.root = path, image_root(path, folder)
+        self.rejected = list[Rejected]()
+        self.conversations, scores = self._read(folder or Path(path).with_suffix(".images"), weights)
+        if weights is not None:
+            if not any(math.isfinite(score) for _, score in scores):
+                raise ValueError(
+                    f"{path}: no record has the score {weights!r}; run `score` on it, or set weights to null"
+                )
+            found = zip(self.conversations, loss_weights(scores), strict=True)
+            self.conversations = [replace(one, weight=weight) for one, weight in found]
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def __getitem__(self, number: int) -> TuningSample:
+        """A record; for one whose picture cannot be read now the next one that can stands in."""
+        for place in range(number, number + min(_TRIES, len(self))):
+            conversation = self.conversations[place % len(self)]
+            try:
+                pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
+            except UnreadableImage as error:
+                warnings.warn(f"{self.path}, record {conversation.id}: {error}; another stands in", stacklevel=2)
+                continue
+            return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
+        raise ValueError(f"{self.path}: the pictures of {_TRIES} records in a row cannot be read; look at {self.root}")
+
+    def _read(self, carried: Path, weights: str | None) -> tuple[list[Conversation], list[tuple[str, float]]]:
+        """All conversations, and the kind and score of each."""
+        conversations, scores = list[Conversation](), list[tuple[str, float]]()
+        for one in tqdm(trainable(self.path, self.root, carried), desc="read", unit="record", delay=2, leave=False):
+            if one.conversation is None or one.record is None:
+                self.rejected.append(Rejected(f"{self.path}, record {one.number}", one.reason))
+                continue
+            conversations.append(one.conversation)
+            if weights is not None:
+                scores.append((kind_of(one.record), record_score(one.record.extra, weights).value))
+        if not conversations:
+            reason = self.rejected[0].reason if self.rejected else "it is empty"
+            raise ValueError(f"{self.path}: no record to train on; the first: {reason}")
+        return conversations, scores
+
+
+def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:
+    """W of each record: its score within its kind, as `selection.weigh_groups` has it.
+
+    Args:
+        scores: kind and score in nats a token of each record, nan where it has none.
+
+    Returns:
+        Weights of mean 1 over the scored records of each kind; 1 for the others.
+    """
+    kinds = defaultdict[str, list[int]](list)
+    for number, (kind, score) in enumerate(scores):
+        if math.isfinite(score):
+            kinds[kind].append(number)
+    weights = [1.0] * len(scores)
+    for numbers in kinds.values():
+        shares = capped_shares([max(scores[number][1], 0.0) for number in numbers], _CAP)
+        for number, weight in zip(numbers, shares, strict=True):
+            weights[number] = weight
+    return weights
+
+
+@dataclass(frozen=True)
+class Part:
+    """One set of a mixture.
+
+    Attributes:
+        path: its file.
+        images: as for `FileRecords`.
+        weights: likewise.
+        ratio: records of it in an epoch for each record of the others, see `MixedRecords`.
+    """
+
+    path: str
+    images: str | None = None
+    weights: str | None = None
+    ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse ratios that mean nothing."""
+        if not 0 < self.ratio < math.inf:
+            raise ValueError(f"{self.path}: ratio must be above 0, not {self.ratio}")
+
+
+class MixedRecords:
+    """Several sets in one, each with its share of every epoch.
+
+    An epoch goes once through the first set. Of another it takes `ratio / (ratio of the first)` records for each record
+    of the first: a small set is gone through several times, and of a large one another part is drawn in each epoch.
+
+    Args:
+        parts: the sets.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        if not parts:
+            raise ValueError("parts: a mixture needs at least one set")
+        self.sets = [FileRecords(one.path, one.images, one.weights) for one in parts]
+        first = parts[0].ratio
+        self._draws = [max(1, round(len(self.sets[0]) * one.ratio / first)) for one in parts]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What is left out of all of them."""
+        return [one for own in self.sets for one in own.rejected]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def __getitem__(self, number: int) -> TuningSample:
+        """One record; the sets come one after the other."""
+        for own in self.sets:
+            if number < len(own):
+                return own[number]
+            number -= len(own)
+        raise IndexError(number)
+
+    def draws(self, generator: torch.Generator) -> list[int]:
+        """Numbers of the records of an epoch, in mixed order."""
+        start, numbers = 0, list[int]()
+        for own, wanted in zip(self.sets, self._draws, strict=True):
+            numbers += [start + number for number in draw_times(len(own), wanted, generator)]
+            start += len(own)
+        order: Iterable[int] = torch.randperm(len(numbers), generator=generator).tolist()
+        return [numbers[place] for place in order]
+
+
+def draw_times(count: int, wanted: int, generator: torch.Generator) -> list[int]:
+    """So many draws from 0 .. count - 1, each as often as any other, give or take one."""
+    whole, rest = divmod(wanted, count)
+    some: list[int] = torch.randperm(count, generator=generator)[:rest].tolist()
+    return [*list(range(count)) * whole, *some]

@@ -4,10 +4,10 @@ SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa exp-collapse scenes-base bench bench-data clean
+.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 # torchvision is for the tests alone, apart from the packages that all else sees: torch's CPU builds have none
 install:  ## make .venv and install the project with its tested dependencies
@@ -23,7 +23,7 @@ test-slow:  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
 
 # a seed that found something: C3L_KILL_SEED=k make test-kill
-test-kill:  ## runs that are killed at random moments, faults, launchers: about half an hour
+test-kill:  ## runs that are killed at random moments, faults, launchers, a training: over half an hour
 	$(PYTHON) -m pytest -m kill --capture=no --override-ini timeout=3600
 
 check:  ## style, types, and which package may import which
@@ -53,6 +53,9 @@ exp-easy-vqa:  ## score easy-VQA pairs, half of them about another picture: S(I2
 
 exp-collapse:  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
 	$(RUN) fit --config experiments/ablations/collapse.yaml --seed_everything $(SEED)
+
+exp-two-by-two:  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
+	$(RUN) two-by-two --out runs/two-by-two
 
 scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base

@@ -67,6 +67,10 @@ class Interruption(Callback):
         """As above."""
         self._install()
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As above."""
+        self._install()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there are steps to finish."""
         self._stepping = True

@@ -16,7 +16,11 @@ VERBS = {
     "validate-data": ("validate_data", "every problem of an instruction-tuning set"),
     "merge": ("merge", "a checkpoint with a trained adapter folded in"),
     "easy-vqa": ("easy_vqa", "prepare the easy-VQA pictures for the experiments on them"),
+    "evaluate": ("evaluate", "the score of anybody's answers to a benchmark"),
+    "judge": ("judge", "a judge's reviews of answers to LLaVA-Bench's questions"),
     "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
+    "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
+    "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),
     "bench-data": ("bench_data", "speed and memory of data in and out"),
 }
@@ -24,6 +28,7 @@ VERBS = {
 _METHODS = {
     "fit": "rounds of C3L, or instruction tuning, from an experiment file; the demonstration without one",
     "predict": "a data set about other images, with a trained checkpoint",
+    "test": "answers to a benchmark's questions, and their score",
 }
 
 
@@ -31,7 +36,7 @@ def _overview() -> int:
     """Print all verbs."""
     print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n")
     for verb, what in {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}.items():
-        print(f"  {verb:<14} {what}")
+        print(f"  {verb:<17} {what}")
     return 0
 
 

@@ -1,9 +1,10 @@
-"""The LightningCLI: `fit` and `predict` from experiment files."""
+"""The LightningCLI: `fit`, `predict` and `test` from experiment files."""
 
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -17,6 +18,7 @@ from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.interruption import Interruption
 from callbacks.metrics_file import MetricsFile
+from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.writer_comparison import WriterComparison
@@ -50,7 +52,7 @@ class C3LCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The Trainer methods that this project has a use for."""
         skipped = {"model", "dataloaders", "datamodule"}
-        return {"fit": skipped | {"train_dataloaders", "val_dataloaders"}, "predict": skipped}
+        return {"fit": skipped | {"train_dataloaders", "val_dataloaders"}, "predict": skipped, "test": skipped}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flat flags for what a sweep sets: `--run.name`, `--i2c.margin`, `--export.target_size`."""
@@ -61,6 +63,10 @@ class C3LCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle the run folder between all processes, before anything asks the trainer for it."""
         config = self.config[self.subcommand]
+        if self.subcommand == "test":
+            _try_data(config.data)
+            # the figures come in a table of their own
+            config.verbose = False
         run = Run(**config.run.as_dict())
         place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
@@ -86,7 +92,7 @@ class C3LCLI(LightningCLI):
         kwargs["plugins"] = _with_whole_files(config.trainer.plugins)
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in own):
             # tqdm as in generation and scoring: rich's live display cannot be nested
-            given.append(TQDMProgressBar())
+            given.append(QuestionProgress() if self.subcommand == "test" else TQDMProgressBar())
         trainer = super().instantiate_trainer(**kwargs, callbacks=[*own, *given])
         # the exporters and the report come last, in this order, but for the checkpoint that holds everybody's state
         trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
@@ -102,6 +108,13 @@ class C3LCLI(LightningCLI):
                 "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
                 "experiments/hardware/fsdp.yaml for runs that must go on"
             )
+
+
+def _try_data(data: Any) -> None:
+    """Build the datamodule alone: what is wrong with it is said before a model is loaded, which would come first."""
+    parser = LightningArgumentParser()
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    parser.instantiate_classes(Namespace(data=data))  # type: ignore[no-untyped-call]
 
 
 def _place(callback: Any) -> int:

@@ -12,6 +12,8 @@ from lightning_c3l import launch, locking
 # of the run folder; `last.old` only exists for the moment in which a new one takes its place
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
+# what leaves no checkpoint to go on from
+_OTHERS = ("predict", "test")
 # the first process of a node tells those that Lightning starts there
 _FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"
 
@@ -58,7 +60,7 @@ def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
 
     Args:
         run: what the user said about the folder.
-        verb: `fit` or `predict`.
+        verb: `fit`, `predict` or `test`.
         checkpoint: `--ckpt_path`.
         nodes: how many nodes the run has.
 
@@ -117,7 +119,7 @@ def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:
         if checkpoint is not None and (Path(checkpoint).resolve().parent.parent / "config.yaml").is_file():
             return Place(str(Path(checkpoint).parent.parent), checkpoint)
     elif checkpoint == "last":
-        # which run's is a guess that a data set should not rest on
+        # which run's is a guess that neither a data set nor a score should rest on
         raise ValueError(f"{verb} --ckpt_path needs the path of a checkpoint, not last")
     return Place(str(_new(run)), checkpoint)
 
@@ -151,9 +153,9 @@ def _versions(run: Run) -> list[int]:
 
 
 def _newest(run: Run) -> Path | None:
-    """The newest folder of a fit: those of `predict` lie beside them."""
+    """The newest folder of a fit: those of `predict` and `test` lie beside them."""
     folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
-    return next((f for f in folders if last_checkpoint(f) or locking.owner(f).get("verb") != "predict"), None)
+    return next((f for f in folders if last_checkpoint(f) or locking.owner(f).get("verb") not in _OTHERS), None)
 
 
 def job() -> str | None:

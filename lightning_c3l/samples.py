@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, Self, TypeVar
 
 from PIL.Image import Image
 
@@ -60,14 +61,55 @@ class ScoringItem:
         return self
 
 
-class ScoringChunk:
+@dataclass(frozen=True)
+class QuestionItem:
+    """A benchmark's question that is to be asked.
+
+    Attributes:
+        number: its place among the questions, from 1.
+        prompt: what the user says.
+        question: what the user says where the options' likelihoods are wanted.
+        options: texts of the options in the order of their letters.
+        image: key of its picture; None where it is asked without one.
+        reason: why it cannot be asked.
+    """
+
+    number: int
+    prompt: str
+    question: str
+    options: tuple[str, ...] = ()
+    image: str | None = None
+    reason: str = ""
+
+    def without(self, unusable: Mapping[str, str]) -> "QuestionItem":
+        """The same question; where its picture is one of these (with reasons), it cannot be asked."""
+        if not self.reason and self.image is not None and self.image in unusable:
+            return replace(self, reason=f"image: {unusable[self.image]}")
+        return self
+
+
+class Illustrated(Protocol):
+    """What is about pictures that may turn out not to be usable."""
+
+    def without(self, unusable: Mapping[str, str]) -> Self:
+        """The same, marked where it needs one of these pictures, which are given with reasons."""
+
+
+_I = TypeVar("_I", bound=Illustrated)
+
+
+class Chunk(Generic[_I]):
     """Neighbours in a set, with their pictures. A plain object: Lightning walks into dataclasses and lists.
 
     Args:
         number: its place among the chunks.
-        items: the records.
+        items: what it holds.
         pictures: by key.
     """
 
-    def __init__(self, number: int, items: Sequence[ScoringItem], pictures: dict[str, Image]) -> None:
+    def __init__(self, number: int, items: Sequence[_I], pictures: dict[str, Image]) -> None:
         self.number, self.items, self.pictures = number, items, pictures
+
+
+ScoringChunk = Chunk[ScoringItem]
+QuestionChunk = Chunk[QuestionItem]

@@ -15,6 +15,7 @@ from lightning_c3l.cli import C3LCLI, run_trainer
 from lightning_c3l.lvlm.huggingface import model as huggingface
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.strategies import FullyShardedStrategy
+from tests.benchmark_files import write_benchmark
 from tests.commandline import ROOT
 
 NAMES = [
@@ -27,6 +28,10 @@ NAMES = [
     "demo_images.yaml",
     "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
+    "eval/llava_w.yaml",
+    "eval/mmbench.yaml",
+    "eval/pope.yaml",
+    "eval/seed.yaml",
     "finetune/llava15_7b.yaml",
     "finetune/llava15_7b_mixed.yaml",
     "finetune/qwen25vl_7b.yaml",
@@ -45,6 +50,8 @@ NAMES = [
 # what is only ever given after an experiment
 OVERLAYS = [name for name in NAMES if name.startswith("hardware/")]
 EXPERIMENTS = [name for name in NAMES if name not in OVERLAYS]
+# that ask instead of training
+EVALUATIONS = [name for name in NAMES if name.startswith("eval/")]
 # with an LVLM of the Hub, on a GPU
 REAL = [name for name in NAMES if name.startswith("c3l/")]
 # with an LVLM of this package or of another experiment, on CPU cores
@@ -104,12 +111,12 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 23
+    assert len(found) == 27
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_parser_takes_every_line_of_it(name, capsys):
-    parsed = leaves(parse(capsys, "fit", "--config", str(experiment(name))))
+    parsed = leaves(parse(capsys, "test" if name in EVALUATIONS else "fit", "--config", str(experiment(name))))
     written = leaves(read(name))
     assert len(written) > 10
     assert {path: parsed.get(path, "lost") for path in written} == written
@@ -132,6 +139,24 @@ def test_the_command_of_its_header_is_one(name, capsys, monkeypatch):
     assert parse(capsys, *words[3:])["data"]["init_args"]["images"] == "path/to/folder"
 
 
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_benchmark_is_asked_by_the_command_of_its_header(name, capsys, monkeypatch, tiny_checkpoint, tmp_path, build):
+    """On files of a few questions each, up to the first of them."""
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(note(name)["command"])
+    assert words[:4] == ["python", "-m", "lightning_c3l", "test"]
+    assert f"experiments/{name}" in words
+    parsed = parse(capsys, *words[3:])
+    benchmark = Path(name).stem
+    assert parsed["data"]["init_args"]["benchmark"] == benchmark
+    assert parsed["model"]["init_args"]["losses"] == (benchmark == "seed")
+    questions, images = write_benchmark(tmp_path, benchmark)
+    cli, asked = build(name, "--data.init_args.questions", questions, "--data.init_args.images", images, verb="test")
+    assert asked == [("llava-hf/llava-1.5-7b-hf", "bfloat16", False, None)]
+    assert len(next(cli.datamodule.chunks(0, 1)).items) > 3
+    assert cli.model.lvlm.saved_as == "model"
+
+
 def test_the_commands_of_the_readme_are_commands(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = (ROOT / "README.md").read_text().replace("\\\n", " ")
@@ -139,8 +164,15 @@ def test_the_commands_of_the_readme_are_commands(capsys, monkeypatch):
         shlex.split(line) for line in text.splitlines() if re.match(r"\S+ -m lightning_c3l .*experiments/", line)
     ]
     assert any("experiments/c3l/smolvlm_2b.yaml" in words for words in commands)
-    for words in commands:
-        assert parse(capsys, *words[3:])["model"]["class_path"] == "lightning_c3l.module.C3LModule"
+    modules = {
+        "finetune": "lightning_c3l.tuning.InstructionTuningModule",
+        "eval": "lightning_c3l.evaluation.EvaluationModule",
+        "c3l": "lightning_c3l.module.C3LModule",
+    }
+    folders = [Path(words[words.index("--config") + 1]).parent.name for words in commands]
+    assert set(folders) == set(modules)
+    for folder, words in zip(folders, commands, strict=True):
+        assert parse(capsys, *words[3:])["model"]["class_path"] == modules[folder]
 
 
 @pytest.mark.parametrize(
@@ -209,9 +241,11 @@ def build(tiny_checkpoint, tmp_path, monkeypatch):
         asked.append(wanted)
         return load_checkpoint(str(tiny_checkpoint), wanted[1], trust_remote_code=False)
 
-    def run(*names: str) -> tuple[C3LCLI, list[Any]]:
+    def run(*words: str, verb: str = "fit") -> tuple[C3LCLI, list[Any]]:
+        names = [word for word in words if word in NAMES]
         configs = [word for name in names for word in ("--config", str(experiment(name)))]
-        return run_trainer(["fit", *configs, "--trainer.accelerator", "cpu", "--run.wandb", "null"]), asked
+        more = [word for word in words if word not in NAMES]
+        return run_trainer([verb, *configs, "--trainer.accelerator", "cpu", "--run.wandb", "null", *more]), asked
 
     monkeypatch.setattr(huggingface, "load_checkpoint", stand_in)
     monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)

@@ -13,4 +13,4 @@ def test_every_verb_is_in_the_overview(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "lightning_c3l", *words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     named = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert sorted(named) == sorted(["fit", "predict", *VERBS])
+    assert sorted(named) == sorted(["fit", "predict", "test", *VERBS])

@@ -57,10 +57,11 @@ def test_last_begins_goes_on_and_begins_again_where_nothing_was_saved(run, capsy
     assert settled(run, checkpoint="last") == Place(first.folder, saved)
 
 
-def test_last_is_the_newest_fit_by_number_and_passes_over_predict(run):
+@pytest.mark.parametrize("verb", ["predict", "test"])
+def test_last_is_the_newest_fit_by_number_and_passes_over_others(run, verb):
     for number in (9, 10):
         checkpoint_in(settled(replace(run, version=number)).folder)
-    settled(run, verb="predict")
+    settled(run, verb=verb)
     # touched last, which says nothing
     (run.home / "version_9" / LAST).touch()
     assert settled(run, checkpoint="last").checkpoint == str(run.home / "version_10" / LAST)

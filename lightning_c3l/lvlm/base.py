@@ -171,7 +171,7 @@ class LVLM(Protocol):
 
     def generate(
         self,
-        images: Sequence[Image],
+        images: Sequence[Image | None],
         prompts: Sequence[str],
         sampling: Sampling,
         seed: int | Sequence[int],
@@ -183,7 +183,7 @@ class LVLM(Protocol):
         """`sampling.samples` texts for each (image, prompt).
 
         Args:
-            images: a picture for each prompt; the same object may come several times.
+            images: a picture for each prompt; the same object may come several times. None leaves it out of the prompt.
             prompts: what the user says.
             sampling: how texts are drawn.
             seed: one for each prompt, or one that each prompt's is counted on from. A text depends on its prompt's
@@ -192,6 +192,10 @@ class LVLM(Protocol):
             batch_size: prompts at once; all unless given.
             progress: called with the number of texts that have been finished.
             finished: called with a prompt's number and its texts as soon as all of them are there.
+
+        Raises:
+            ConversationError: if a prompt is too long.
+            ImageError: if a picture cannot be looked at.
         """
 
     def score(
@@ -206,6 +210,20 @@ class LVLM(Protocol):
             images: pictures of each set, in the order of their places.
             chats: conversations about each set of pictures.
             shuffled: other pictures for each set, as many as its own.
+
+        Raises:
+            ConversationError: if a conversation cannot be read.
+            ImageError: if a picture cannot be looked at.
+        """
+
+    def mean_nll(self, images: Sequence[Pictures], chats: Sequence[Chats]) -> list[list[float]]:
+        """Mean negative log-likelihood a token of what the assistant says in each conversation, in nats.
+
+        As by `score`: ends of turn do not count. Each value is NaN where the assistant says nothing.
+
+        Args:
+            images: pictures of each set; none leaves them out of its conversations.
+            chats: conversations about each set of pictures.
 
         Raises:
             ConversationError: if a conversation cannot be read.

@@ -2,6 +2,8 @@
 
 * `diversity`: kinds of questions, their entropy, share of distinct questions.
 * `ranking`: area under the ROC curve, rank correlation, paired bootstrap interval.
+* `yes_no`, `choice`, `relative`: what benchmarks report.
+* `significance`: bootstrap intervals of any figure made from sums, exact McNemar test.
 """
 
 from lightning_c3l.metrics.diversity import (

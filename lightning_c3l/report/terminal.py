@@ -1,8 +1,9 @@
-"""The rounds as a table for the terminal."""
+"""Tables for the terminal, and the one of the rounds."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,14 @@ _ROWS = {
 
 # columns that fit 80 characters
 _MOST = 5
+# characters a line where there is no terminal
+_WIDTH = 120
+
+
+def console(stderr: bool = False) -> Console:
+    """Where tables with many columns go: as wide as the terminal, or wide enough for a file."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=_WIDTH)
 
 
 def rounds_table(summary: Mapping[str, Any]) -> Table:

@@ -4,6 +4,7 @@ All passes go through the decoder with embeddings, masks and positions of our ow
 path, and the vision tower's features may come from wherever they were computed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
 from lightning_c3l.lvlm.base import Branches, LVLMError
-from lightning_c3l.lvlm.huggingface.images import ImageEncoder, Pixels
+from lightning_c3l.lvlm.huggingface.images import ImageEncoder, Pixels, Seen
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED, Places, attention_mask
 
 
@@ -31,6 +32,14 @@ class Prompts:
     mask: Tensor
     features: Tensor | None
     grid: Pixels
+
+
+def prompts_of(ids: Tensor, mask: Tensor, seen: Sequence[Seen]) -> Prompts:
+    """Rows with the features of their images, in the order of the rows; rows with and without may be mixed."""
+    if not seen:
+        return Prompts(ids, mask, None, {})
+    grid = {name: torch.cat([one.grid[name] for one in seen]).to(ids.device) for name in seen[0].grid}
+    return Prompts(ids, mask, torch.cat([one.features for one in seen]), grid)
 
 
 class Decoder:

@@ -9,12 +9,12 @@ from torch import Tensor
 from transformers import Cache
 
 from lightning_c3l.conversations import Turn
-from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, Sampling
 from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, uniforms
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, prompts_of
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention_mask
 
@@ -25,14 +25,14 @@ class Request:
 
     Attributes:
         number: its place among all.
-        image: its picture.
+        image: its picture; None where it has none.
         prompt: what the user says.
         begun: what the assistant has said already.
         seed: seed of its texts.
     """
 
     number: int
-    image: Image
+    image: Image | None
     prompt: str
     begun: str
     seed: int
@@ -113,17 +113,7 @@ class Generator:
     def _begin(self, requests: list[Request]) -> TextRows:
         """Run the prompts and draw each text's first token."""
         device, n = self.decoder.model.device, self.sampling.samples
-        seen = self.encoder.images.see(self.decoder.model, [one.image for one in requests])
-        chats = [open_chat(self.encoder, r.prompt, r.begun, s.tokens) for r, s in zip(requests, seen, strict=True)]
-        lengths = [len(chat.ids) for chat in chats]
-        self._check(max(lengths))
-        grid = {name: torch.cat([one.grid[name] for one in seen]).to(device) for name in seen[0].grid}
-        prompts = Prompts(
-            pad([chat.ids for chat in chats]).to(device),
-            pad_mask(lengths).to(device),
-            torch.cat([one.features for one in seen]),
-            grid,
-        )
+        prompts, lengths = self._prompts(requests)
         cache = growing_cache()
         hidden, following = self.decoder.whole_rows(prompts, cache)
         length = torch.tensor(lengths, device=device)
@@ -144,10 +134,22 @@ class Generator:
         self._take(state, logits)
         return state
 
+    def _prompts(self, requests: Sequence[Request]) -> tuple[Prompts, list[int]]:
+        """The requests' prompts with what their images look like, and their lengths."""
+        seen = self.encoder.images.see(self.decoder.model, [one.image for one in requests if one.image is not None])
+        waiting = iter(seen)
+        tokens = [None if one.image is None else next(waiting).tokens for one in requests]
+        chats = [open_chat(self.encoder, r.prompt, r.begun, own) for r, own in zip(requests, tokens, strict=True)]
+        lengths = [len(chat.ids) for chat in chats]
+        self._check(max(lengths))
+        device = self.decoder.model.device
+        ids, mask = pad([chat.ids for chat in chats]).to(device), pad_mask(lengths).to(device)
+        return prompts_of(ids, mask, seen), lengths
+
     def _check(self, longest: int) -> None:
         limit, more = self.encoder.context, self.sampling.max_new_tokens
         if limit is not None and longest + more > limit:
-            raise LVLMError(
+            raise ConversationError(
                 f"{self.encoder.name}: a prompt of {longest} tokens and max_new_tokens of {more} are longer than the "
                 f"model's context of {limit}"
             )

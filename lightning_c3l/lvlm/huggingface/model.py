@@ -25,14 +25,14 @@ from lightning_c3l.lvlm.base import (
     Sampling,
 )
 from lightning_c3l.lvlm.huggingface import groups
-from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
+from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora, attach_trained, base_of
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Request, generate
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
-from lightning_c3l.lvlm.huggingface.scoring import score_answers
+from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
 from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
 from lightning_c3l.samples import GroupSample, TuningSample
 from lightning_c3l.sharded import whole_state
@@ -42,7 +42,8 @@ class HuggingFaceLVLM:
     """An LVLM of transformers.
 
     Args:
-        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world.
+        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world. An adapter folder, such
+            as the `adapter/` of a run, is its base with that adapter, which is not trained any further.
         lora: adapters to train; null trains every weight.
         dtype: precision of the weights in memory.
         keep_reference: under full fine-tuning, keep a frozen copy of the starting model for `scorer: reference`.
@@ -64,10 +65,13 @@ class HuggingFaceLVLM:
         quantize: Quantize | None = None,
         gradient_checkpointing: bool = False,
     ) -> None:
-        self.path = path = resolve(path)
-        if quantize is not None and lora is None:
+        self.name, self.path = path, resolve(path)
+        path, base = self.path, base_of(self.path)
+        if quantize is not None and lora is None and base is None:
             raise LVLMError(f"{path}: quantize: {quantize} keeps weights that cannot be trained; set lora")
-        model, processor = load_checkpoint(path, dtype, trust_remote_code, quantize)
+        if base is not None and lora is not None:
+            raise LVLMError(f"{path}: is an adapter already: set lora: null, or `merge` it to train another one on top")
+        model, processor = load_checkpoint(base or path, dtype, trust_remote_code, quantize)
         if gradient_checkpointing:
             model.activation_checkpointing_enable()
         self.processor = processor
@@ -75,8 +79,11 @@ class HuggingFaceLVLM:
         self.encoder = ChatEncoder(
             self.images, getattr(model.config.get_text_config(), "max_position_embeddings", None)
         )
-        self.fingerprint = fingerprint(path)
-        self._network: Any = model if lora is None else attach_lora(model, lora)
+        self.fingerprint = fingerprint(path, "" if base is None else fingerprint(base))
+        if base is not None:
+            self._network: Any = attach_trained(model, path)
+        else:
+            self._network = model if lora is None else attach_lora(model, lora)
         self._reference = Reference(self._network, keep_reference)
         self._active: Any = None
         self._agrees = False
@@ -160,7 +167,7 @@ class HuggingFaceLVLM:
 
     def generate(
         self,
-        images: Sequence[Image],
+        images: Sequence[Image | None],
         prompts: Sequence[str],
         sampling: Sampling,
         seed: int | Sequence[int],
@@ -184,6 +191,10 @@ class HuggingFaceLVLM:
     ) -> AnswerTokens:
         """Token statistics of every turn of the assistant; see `LVLM.score`."""
         return score_answers(self.decoder, self.encoder, images, chats, shuffled)
+
+    def mean_nll(self, images: Sequence[Pictures], chats: Sequence[Chats]) -> list[list[float]]:
+        """Mean negative log-likelihood a token of what the assistant says in each conversation; see `LVLM.mean_nll`."""
+        return mean_nll(self.decoder, self.encoder, images, chats)
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""

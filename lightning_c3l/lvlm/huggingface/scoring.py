@@ -1,5 +1,6 @@
 """Teacher-forced token statistics of answers, with the image, without it, and with another one."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ from lightning_c3l.i2c import log_kl
 from lightning_c3l.lvlm.base import AnswerTokens, Branches, Chats, Pictures
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, predicting_states
+from lightning_c3l.lvlm.huggingface.forward import Decoder, chosen_logp, predicting_states, prompts_of
 from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
 from lightning_c3l.lvlm.huggingface.images import Seen
 
@@ -45,6 +46,30 @@ def score_answers(
     )
 
 
+@torch.no_grad()
+def mean_nll(
+    decoder: Decoder, encoder: ChatEncoder, images: Sequence[Pictures], chats: Sequence[Chats]
+) -> list[list[float]]:
+    """Of what the assistant says in each conversation, its turns together; see `LVLM.mean_nll`."""
+    # nothing but text is a batch without images as a whole, for which another way may be shorter
+    seen = _see(decoder, encoder, images) if any(map(len, images)) else None
+    states, tokens, lengths = _states(decoder, encoder, chats, seen)
+    mask = pad_mask(lengths).to(tokens.device)
+    logp = _scatter(mask, _log_probabilities(decoder, states, tokens))
+    turns = iter(zip(logp.cpu().double().sum(1).tolist(), lengths, strict=True))
+    out = list[list[float]]()
+    for own in chats:
+        sums = [[next(turns) for turn in chat if turn.role == "assistant"] for chat in own]
+        out.append([_mean(said) for said in sums])
+    return out
+
+
+def _mean(said: Sequence[tuple[float, int]]) -> float:
+    """Mean over the tokens of all turns, given each turn's sum and number of tokens."""
+    count = sum(length for _, length in said)
+    return -sum(total for total, _ in said) / count if count else math.nan
+
+
 def _see(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Pictures]) -> list[list[Seen]]:
     """The images of each set after the tower."""
     for own in images:
@@ -69,8 +94,8 @@ def _states(
 def _whole(decoder: Decoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | None) -> tuple[Branches, Tensor]:
     """Every row from its beginning, and its hidden states."""
     branches = rows.tensors([0] * len(rows.chats)).to(decoder.model.device)
-    own = None if seen is None else [one for owner in rows.owner for one in seen[owner]]
-    return branches, decoder.whole_rows(_prompts(branches.ids, branches.mask, own))[0]
+    own = [one for owner in rows.owner for one in seen[owner]] if seen is not None else []
+    return branches, decoder.whole_rows(prompts_of(branches.ids, branches.mask, own))[0]
 
 
 def _begin_alike(encoder: ChatEncoder, rows: BranchList) -> bool:
@@ -94,18 +119,10 @@ def _shared(
     ids, mask, branches = ids.to(device), mask.to(device), branches.to(device)
     if seen is None and not _pays(mask, branches):
         return None
-    trunk = _prompts(ids, mask, None if seen is None else [one for own in seen for one in own])
+    trunk = prompts_of(ids, mask, [one for own in seen for one in own] if seen is not None else [])
     # without images the shared part is a few sentences: one pass is cheaper than two
     _, hidden = decoder.shared(trunk, branches, joined=seen is None)
     return branches, hidden
-
-
-def _prompts(ids: Tensor, mask: Tensor, seen: Sequence[Seen] | None) -> Prompts:
-    """Rows with the features of their images, in the order of the rows."""
-    if not seen:
-        return Prompts(ids, mask, None, {})
-    grid = {name: torch.cat([one.grid[name] for one in seen]).to(ids.device) for name in seen[0].grid}
-    return Prompts(ids, mask, torch.cat([one.features for one in seen]), grid)
 
 
 def _pays(trunk: Tensor, branches: Branches) -> bool:

@@ -1,0 +1,140 @@
+"""All answers to a benchmark as one file, the judge's reviews of them, and their score."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torchmetrics import Metric
+
+from lightning_c3l import benchmarks, processes
+from lightning_c3l.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.benchmarks.answers import answer_row, read_answers
+from lightning_c3l.benchmarks.base import Answer, Benchmark, Question, QuestionSet
+from lightning_c3l.benchmarks.evaluation import Evaluation, evaluate
+from lightning_c3l.benchmarks.names import headline_metric, headline_name, update_headline
+from lightning_c3l.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.benchmarks.tables import evaluation_tables
+from lightning_c3l.judging.base import Judge, Review
+from lightning_c3l.judging.pairs import to_judge
+from lightning_c3l.judging.reviews import write_reviews
+from lightning_c3l.report.terminal import console
+from lightning_c3l.store import RunStore
+
+# whose answers are worth what a judge says
+JUDGED = "llava_w"
+# of the run folder
+ANSWERS, BLIND_ANSWERS = "answers.jsonl", "answers-blind.jsonl"
+REVIEWS, EVALUATION = "reviews.jsonl", "evaluation.json"
+
+
+class Questions(Protocol):
+    """The datamodule, as far as it is asked."""
+
+    benchmark: Benchmark
+    questions: QuestionSet
+    asked: Sequence[Question]
+    passed_over: int
+    blind: bool
+    longest_side: int | None
+
+    def prompt(self, question: Question) -> str:
+        """What is asked."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A benchmark's answers, one to each question that was asked.
+
+    Attributes:
+        data: the questions.
+        answers: in their order.
+        model_id: who answered.
+        folder: of the run.
+    """
+
+    data: Questions
+    answers: Sequence[Answer]
+    model_id: str
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """The answer file."""
+        return self.folder / (BLIND_ANSWERS if self.data.blind else ANSWERS)
+
+    def write(self) -> None:
+        """Write the answer file, a row for each question, all or none."""
+        rows = (
+            answer_row(one, answer, self.data.prompt(one), self.model_id, self.data.blind, self.data.questions.digest)
+            for one, answer in zip(self.data.asked, self.answers, strict=True)
+        )
+        write_text_atomic(self.file, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def judged(self, judge: Judge) -> list[Review]:
+        """A judge's reviews of the answers, which are written too."""
+        pairs = zip(self.data.asked, self.answers, strict=True)
+        reviews = judge.review([to_judge(question, answer) for question, answer in pairs])
+        write_reviews(self.folder / REVIEWS, reviews)
+        return reviews
+
+    def headlines(self, reviews: Sequence[Review]) -> Iterator[tuple[str, Metric]]:
+        """The headline figure by each protocol that the answers can serve, of this process's share of them."""
+        name = self.data.benchmark.name
+        pairs = list(zip(self.data.asked, self.answers, strict=True))
+        for protocol in self.data.benchmark.protocols:
+            metric = headline_metric(name, protocol)
+            if name == JUDGED:
+                if not reviews:
+                    continue
+                given = [one for one in reviews if protocol == "reference" or one.parsed][_share()]
+                metric.update(_column(given, "candidate"), _column(given, "reference"))
+            else:
+                need = benchmarks.scorable(name).needs(protocol)
+                if all(getattr(one, need) is None for one in self.answers):
+                    continue
+                update_headline(metric, name, protocol, pairs[_share()])
+            yield headline_name(name, protocol), metric
+
+    def score(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:
+        """Write all figures, and show them."""
+        self._say_what_failed()
+        print(f"answers in {self.file}", flush=True)
+        if (found := self._evaluated(reviews)) is None:
+            return
+        write_json_atomic(self.folder / EVALUATION, found.as_json())
+        about = {"benchmark": found.benchmark, "blind": self.data.blind, "model": self.model_id, "n": len(self.answers)}
+        RunStore(self.folder).update_summary(evaluation={**about, **headlines})
+        console().print(evaluation_tables(found))
+
+    def _evaluated(self, reviews: Sequence[Review]) -> Evaluation | None:
+        """None where somebody else has to say what the answers are worth."""
+        benchmark, asked = self.data.benchmark, self.data.questions
+        partial = len(self.data.asked) < len(asked.questions)
+        if benchmark.name == JUDGED:
+            if reviews:
+                return evaluate_reviews(asked, [self.folder / REVIEWS], partial=partial)
+            words = f"--questions {asked.source} --answers {self.file} --out {self.folder / REVIEWS} --judge-model NAME"
+            print(f"a judge says what they are worth:\n  python -m lightning_c3l judge {words}", flush=True)
+            return None
+        if not all(question.truth for question in asked.questions):
+            print("the question file has no right answers, so nothing is scored", flush=True)
+            return None
+        return evaluate(benchmark, asked, read_answers([self.file], benchmark.name), partial=partial)
+
+    def _say_what_failed(self) -> None:
+        failed = [answer for answer in self.answers if answer.problem]
+        if failed:
+            first = f"the first is {failed[0].id}: {failed[0].problem}"
+            print(f"{len(failed)} questions have no answer and count as wrong, {first}", flush=True)
+
+
+def _share() -> slice:
+    """Every n-th of something is this process's."""
+    return slice(processes.rank(), None, processes.world())
+
+
+def _column(reviews: Sequence[Review], name: str) -> torch.Tensor:
+    return torch.tensor([float(getattr(one, name)) for one in reviews], dtype=torch.float64)

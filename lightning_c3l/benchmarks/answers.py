@@ -1,0 +1,146 @@
+"""Answer files: our own, one row a question, and other tools'."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_c3l.benchmarks import scorable
+from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.benchmarks.cells import file_hash, short, text_of
+from lightning_c3l.benchmarks.fields import MODELS, answer_of, flat, question_of
+from lightning_c3l.benchmarks.pope import pope_id, split_of_name
+from lightning_c3l.benchmarks.rows import Row, read_rows
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """A row of an answer file.
+
+    Attributes:
+        place: file and record, for messages.
+        answer: what was said, under the id that the row has; empty where it has none.
+        question: what the row says of its question.
+        prompt: how the question was put, where the row says so.
+    """
+
+    place: str
+    answer: Answer
+    question: Question
+    prompt: str
+
+
+@dataclass(frozen=True)
+class AnswerFile:
+    """Answers of one LVLM to one benchmark, from one file or one a split.
+
+    Attributes:
+        rows: in the order of the files.
+        source: the files, for messages.
+        hashes: SHA-256 of each file's bytes, by its name.
+        version: digest of the question set that the rows name, empty where they name none.
+        own: the questions, where every row carries its truth; else None.
+        model: name of the LVLM, empty where no row says it.
+        blind: whether the LVLM saw no picture; None where no row says it.
+    """
+
+    rows: tuple[AnswerRow, ...]
+    source: str
+    hashes: dict[str, str]
+    version: str = ""
+    own: QuestionSet | None = None
+    model: str = ""
+    blind: bool | None = None
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """What was said, under the ids that the rows have."""
+        return tuple(row.answer for row in self.rows)
+
+
+def answer_row(
+    question: Question, answer: Answer, prompt: str, model_id: str, blind: bool, digest: str
+) -> dict[str, Any]:
+    """A row of our own answer files, which carries what its scoring needs.
+
+    Args:
+        question: what was asked.
+        answer: what was said.
+        prompt: how it was asked.
+        model_id: name of the LVLM.
+        blind: whether it saw no picture.
+        digest: of the question set.
+    """
+    row: dict[str, Any] = {"question_id": question.id, "text": answer.text}
+    if answer.losses is not None:
+        row["losses"] = list(answer.losses)
+    if answer.problem:
+        row["problem"] = answer.problem
+    row |= {"prompt": prompt, "question": question.text, "image": question.image, "truth": question.truth}
+    if question.options:
+        row["options"] = dict(question.options)
+    if question.splits:
+        row["splits"] = list(question.splits)
+    if question.categories:
+        row["categories"] = dict(question.categories)
+    return row | {"model_id": model_id, "blind": blind, "questions": digest}
+
+
+def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
+    """Read answer files of one LVLM: one, or one a split.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: names the file, the record and what is wrong.
+    """
+    rows: list[AnswerRow] = []
+    raw: list[Row] = []
+    for path in paths:
+        for number, given in enumerate(read_rows(path), start=1):
+            row = flat(given)
+            raw.append(row)
+            rows.append(_row(path, number, row, benchmark_name))
+    source = ", ".join(map(str, paths))
+    hashes = {str(path): file_hash([path]) for path in paths}
+    version = _only(source, raw, ("questions",), "versions of the questions")
+    model = _only(source, raw, MODELS, "models")
+    blind = {bool(row["blind"]) for row in raw if isinstance(row.get("blind"), bool)}
+    if len(blind) > 1:
+        raise ValueError(f"{source}: some answers were given blind and some not; give each run its own file")
+    own = _own(rows, source, version or next(iter(hashes.values()))[:16], benchmark_name)
+    return AnswerFile(tuple(rows), source, hashes, version, own, model, blind.pop() if blind else None)
+
+
+def _row(path: Path, number: int, row: Row, benchmark_name: str) -> AnswerRow:
+    place = f"{path}, record {number}"
+    question, prompt = question_of(place, row, benchmark_name)
+    if benchmark_name == "pope" and not question.splits:
+        question = replace(question, splits=split_of_name(path))
+    return AnswerRow(place, answer_of(place, row), question, prompt)
+
+
+def _only(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) -> str:
+    """The one value of a field, empty where no row has it."""
+    values = dict.fromkeys(text_of(row.get(field)) for row in rows for field in fields if row.get(field))
+    if len(values) > 1:
+        some = ", ".join(short(value, 40) for value in list(values)[:3])
+        raise ValueError(f"{source}: answers of several {what} in one ({some}); give each its own file")
+    return next(iter(values), "")
+
+
+def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> QuestionSet | None:
+    """The questions that the rows carry, where every row says enough of its own to be scored."""
+    if name == "llava_w":
+        return None
+    found: dict[str, Question] = {}
+    for row in rows:
+        question = row.question
+        truth = scorable(name).says_truth(question.truth, question.options)
+        needs_split = name == "pope" and not question.splits
+        if not truth or not question.id or needs_split or (name == "mmbench" and not question.id.isdecimal()):
+            return None
+        own_id = question.id
+        if name == "pope" and "/" not in own_id:
+            own_id = pope_id(question.splits, own_id)
+        found.setdefault(own_id, replace(question, id=own_id, truth=truth))
+    return QuestionSet(tuple(found.values()), version, source)

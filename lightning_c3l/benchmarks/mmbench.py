@@ -1,0 +1,183 @@
+"""MMBench (Liu et al., 2023): choices that must be found in every order of the options."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.base import Question, QuestionSet
+from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of
+from lightning_c3l.benchmarks.choice import choice_prompt, option_letter
+from lightning_c3l.benchmarks.pictures import carried_pictures
+from lightning_c3l.benchmarks.rows import Row, read_rows
+from lightning_c3l.benchmarks.scored import Pair, Scored, by_category
+from lightning_c3l.metrics.choice import CircularAccuracy, choice_accuracy, circular_accuracy, circular_groups
+
+TABLES = ("category", "l2-category")
+# rows of one base question share their index modulo this
+_ROUND = 1_000_000
+
+
+class MMBench:
+    """MMBench's table, prompt and CircularEval."""
+
+    name = "mmbench"
+    protocols: tuple[str, ...] = ("circular",)
+
+    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
+        """Read the table of questions.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: names the file, the record and what is wrong.
+        """
+        found: dict[str, Question] = {}
+        pictures: dict[str, bytes] = {}
+        for path in paths:
+            rows = read_rows(path)
+            images, own = carried_pictures(rows)
+            pictures |= own
+            for number, (row, image) in enumerate(zip(rows, images, strict=True), start=1):
+                place = f"{path}, record {number}"
+                add_question(found, _question(place, row, image), place)
+        return QuestionSet(tuple(found.values()), version_of(paths), ", ".join(map(str, paths)), pictures)
+
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        """The files themselves."""
+        return list(paths)
+
+    def prompt(self, question: Question) -> str:
+        """Hint, question, options and the request for a letter, as LLaVA-1.5 was evaluated."""
+        return choice_prompt(question)
+
+    def unit(self, question: Question) -> str:
+        """The base question."""
+        return str(group_of(question))
+
+    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+        """Ids are the table's own."""
+        return [name for name, _ in rows]
+
+    def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
+        """The letter of an option."""
+        letter = letter_of(truth)
+        return letter if letter in options else ""
+
+    def needs(self, protocol: str) -> str:
+        """What was written."""
+        return "text"
+
+    def metric(self, protocol: str) -> Metric:
+        """Share of base questions that are right in every row."""
+        return CircularAccuracy()
+
+    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
+        """Add questions with their answers."""
+        given = list(pairs)
+        if given:
+            metric.update(_ids(given) % _ROUND, _right(given)[0])
+
+    def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
+        """Circular accuracy, single-pass accuracy beside it, and both by category."""
+        right, parsed = _right(pairs)
+        ids = _ids(pairs)
+        # of all answers, which one process has
+        metric = CircularAccuracy(sync_on_compute=False)
+        metric.update(ids % _ROUND, right)
+        whole = circular_groups(ids % _ROUND, right)[1]
+        tables = {
+            table: {name: _figures(ids[places], right[places]) for name, places in categories.items()}
+            for table, categories in by_category(pairs).items()
+        }
+        return Scored(
+            headline=float(metric.compute()),
+            n=len(pairs),
+            unparsable=int((~parsed).sum()),
+            figures={**_figures(ids, right), "groups_with_fewer_rows_than_options": _short(pairs)},
+            tables=tables,
+            parts=[torch.stack([whole.double(), torch.ones(len(whole))], dim=1)],
+            figure=lambda totals: totals[..., 0, 0] / totals[..., 0, 1],
+            right=whole,
+        )
+
+    def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
+        """Which tables the files could not give."""
+        missing = [table for table in TABLES if table not in by_category(pairs)]
+        return [f"no table by {table}: the files do not say it" for table in missing]
+
+
+def group_of(question: Question) -> int:
+    """Number of the base question."""
+    return int(question.id) % _ROUND
+
+
+def option_columns(row: Row) -> dict[str, str]:
+    """Options of a row in columns A, B, ...; empty ones are none."""
+    found = {name: text_of(row[name]).strip() for name in sorted(row) if len(name) == 1 and "A" <= name <= "Z"}
+    return {letter: text for letter, text in found.items() if text}
+
+
+def mmbench_categories(row: Row) -> dict[str, str]:
+    """Values of a row's category columns."""
+    # lmms-eval writes L2-category
+    lower = {name.lower().replace("_", "-"): value for name, value in row.items()}
+    found = {table: text_of(lower.get(table)).strip() for table in TABLES}
+    return {table: value for table, value in found.items() if value}
+
+
+def _question(place: str, row: Row, image: str | None) -> Question:
+    name, text, options = id_of(row.get("index")), text_of(row.get("question")).strip(), option_columns(row)
+    if not name.isdecimal() or not text or not options:
+        raise ValueError(
+            f"{place}: a question needs index (a whole number), question and options A, B, ..., not {short(row)}"
+        )
+    truth = text_of(row.get("answer")).strip()
+    if truth and not MMBench().says_truth(truth, options):
+        raise ValueError(f"{place}: the answer is {short(truth)}, none of the options {', '.join(options)}")
+    split = text_of(row.get("split")).strip()
+    return Question(
+        name,
+        text,
+        truth.upper(),
+        image,
+        options,
+        text_of(row.get("hint")).strip(),
+        (split,) if split else (),
+        mmbench_categories(row),
+    )
+
+
+def _ids(pairs: Sequence[Pair]) -> Tensor:
+    return torch.tensor([int(question.id) for question, _ in pairs], dtype=torch.int64)
+
+
+def _right(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Whether each answer is right, and whether it could be read, `[N]` bool."""
+    letters = [option_letter(answer.text or "", question.options) for question, answer in pairs]
+    right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
+    return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
+
+
+def _figures(ids: Tensor, right: Tensor) -> dict[str, float]:
+    """Circular and single-pass accuracy, over all rows and over each base question's first one."""
+    groups = ids % _ROUND
+    names, places = torch.unique(groups, return_inverse=True)
+    first = torch.full_like(names, torch.iinfo(torch.int64).max).scatter_reduce(0, places, ids, "amin")
+    return {
+        "circular": float(circular_accuracy(groups, right)),
+        "single_pass": float(choice_accuracy(right)),
+        "first_pass": float(choice_accuracy(right[ids == first[places]])),
+        "groups": len(names),
+        "n": len(right),
+    }
+
+
+def _short(pairs: Sequence[Pair]) -> int:
+    """Base questions with fewer rows than options: their options were not put in every order."""
+    rows: dict[int, list[Question]] = {}
+    for question, _ in pairs:
+        rows.setdefault(group_of(question), []).append(question)
+    return sum(len(own) < max(len(question.options) for question in own) for own in rows.values())

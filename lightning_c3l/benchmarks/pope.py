@@ -1,0 +1,187 @@
+"""POPE (Li et al., 2023): does the picture show this object? Yes or no, in three splits."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.base import Question, QuestionSet
+from lightning_c3l.benchmarks.cells import id_of, short, text_of, version_of
+from lightning_c3l.benchmarks.pictures import carried_pictures
+from lightning_c3l.benchmarks.rows import Row, read_rows
+from lightning_c3l.benchmarks.scored import Pair, Scored
+from lightning_c3l.benchmarks.yes_no import reference_yes_no, strict_yes_no
+from lightning_c3l.metrics.yes_no import NO, UNPARSABLE, YES, YesNoF1, mean_f1
+
+SPLITS = ("random", "popular", "adversarial")
+_ASKED = "Answer the question using a single word or phrase."
+# LLaVA numbers the questions of all splits in one file: what it adds to a split's own numbers.
+_OFFSET = 10_000_000
+_OFFSET_SPLITS = ("adversarial", "random", "popular")
+_SAID = {"no": NO, "yes": YES, None: UNPARSABLE}
+_SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".xlsx")
+
+
+class Pope:
+    """POPE's files, prompt and two readings of an answer."""
+
+    name = "pope"
+    protocols: tuple[str, ...] = ("reference", "strict")
+
+    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
+        """Read question files, one a split, or a folder of them, or one file whose rows name their splits.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: names the file, the record and what is wrong.
+        """
+        files = self.files(paths)
+        found: dict[str, Question] = {}
+        pictures: dict[str, bytes] = {}
+        for file in files:
+            rows = read_rows(file)
+            images, own = carried_pictures(rows) if "index" in rows[0] else (None, {})
+            pictures |= own
+            for number, row in enumerate(rows, start=1):
+                question = _question(f"{file}, record {number}", row, split_of_name(file))
+                if images:
+                    question = replace(question, image=images[number - 1])
+                add_question(found, question, f"{file}, record {number}")
+        return QuestionSet(tuple(found.values()), version_of(files), ", ".join(map(str, files)), pictures)
+
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        """Files, and of a folder those whose names say a split.
+
+        Raises:
+            ValueError: a folder holds none.
+        """
+        return [file for path in paths for file in _files(path)]
+
+    def prompt(self, question: Question) -> str:
+        """The question and the request for a short answer, as LLaVA-1.5 was evaluated."""
+        return f"{question.text}\n{_ASKED}"
+
+    def unit(self, question: Question) -> str:
+        """Each question stands for itself."""
+        return question.id
+
+    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+        """By the row's own splits, by LLaVA's numbers over all splits, or by a number that one question alone has."""
+        ids = {question.id for question in questions}
+        ends = Counter(name.rpartition("/")[2] for name in ids)
+        own = {name.rpartition("/")[2]: name for name in ids if ends[name.rpartition("/")[2]] == 1}
+        if any(name.isdecimal() and int(name) >= _OFFSET for name, _ in rows):
+            own = {}
+        return [name if name in ids else _question_id(name, splits, own) for name, splits in rows]
+
+    def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
+        """Yes or no in small letters."""
+        word = truth.strip().strip(".").lower()
+        return word if word in ("yes", "no") else ""
+
+    def needs(self, protocol: str) -> str:
+        """Both readings need what was written."""
+        return "text"
+
+    def metric(self, protocol: str) -> Metric:
+        """Mean F1 of the splits."""
+        return YesNoF1(SPLITS)
+
+    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
+        """Add questions with their answers."""
+        columns = _columns(list(pairs), protocol)
+        if len(columns[0]):
+            metric.update(*columns)
+
+    def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
+        """Mean F1, and all figures of each split."""
+        said, truth, members = _columns(pairs, protocol)
+        # of all answers, which one process has
+        metric = YesNoF1(SPLITS, sync_on_compute=False)
+        metric.update(said, truth, members)
+        cells = torch.nn.functional.one_hot(3 * truth + said, 6)
+        return Scored(
+            headline=float(metric.compute()),
+            n=len(pairs),
+            unparsable=int((said == UNPARSABLE).sum()),
+            figures={"yes_ratio": float((said == YES).double().mean())},
+            tables={"split": metric.figures()},
+            parts=[cells[members[:, place]] for place in range(len(SPLITS))],
+            figure=lambda totals: mean_f1(totals.reshape(*totals.shape[:-1], 2, 3)),
+            right=said == truth,
+        )
+
+    def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
+        """What silence is worth."""
+        empty = sum(not (answer.text or "").strip() for _, answer in pairs)
+        if protocol == "reference":
+            return [
+                "reference reads everything that is not a no as yes: an LVLM that prints nothing gets F1 0.667 on a "
+                f"balanced split; answers that are empty: {empty}"
+            ]
+        return [f"strict counts an answer with both or neither of yes and no as wrong; answers that are empty: {empty}"]
+
+
+def pope_id(splits: Sequence[str], number: str) -> str:
+    """Name of a question: its splits and its number in them."""
+    return f"{','.join(split for split in SPLITS if split in splits)}/{number}"
+
+
+def split_of_name(path: Path) -> tuple[str, ...]:
+    """The split that a file's name gives, none where it gives none or several."""
+    found = tuple(split for split in SPLITS if re.search(rf"(?<![a-z]){split}(?![a-z])", path.name.lower()))
+    return found if len(found) == 1 else ()
+
+
+def splits_of(value: Any) -> tuple[str, ...]:
+    """Splits that a cell names: one, several joined by commas, or a list; none where it names anything else."""
+    names = value if isinstance(value, list) else text_of(value).split(",")
+    found = {text_of(name).strip().lower() for name in names}
+    return tuple(split for split in SPLITS if split in found) if found <= set(SPLITS) else ()
+
+
+def _question_id(name: str, splits: Sequence[str], own: Mapping[str, str]) -> str:
+    if splits:
+        return pope_id(splits, name)
+    if name in own or not name.isdecimal():
+        return own.get(name, name)
+    place, number = divmod(int(name), _OFFSET)
+    return pope_id([_OFFSET_SPLITS[place]], str(number)) if place < len(_OFFSET_SPLITS) else name
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and split_of_name(file))
+    if not found:
+        raise ValueError(f"{path}: no question file of POPE, such as coco_pope_{SPLITS[0]}.json")
+    return found
+
+
+def _question(place: str, row: Row, of_name: Sequence[str]) -> Question:
+    splits = splits_of(row.get("category") or row.get("split")) or tuple(of_name)
+    if not splits:
+        raise ValueError(f"{place}: no split; name one of {', '.join(SPLITS)} in the file's name or in `category`")
+    number = id_of(row.get("question_id", row.get("index")))
+    text = text_of(row.get("text") or row.get("question")).strip()
+    truth = Pope().says_truth(text_of(row.get("label", row.get("answer"))), {})
+    if not number or not text or not truth:
+        raise ValueError(f"{place}: a question needs question_id, text and label (yes or no), not {short(row)}")
+    return Question(pope_id(splits, number), text, truth, text_of(row.get("image")) or None, splits=splits)
+
+
+def _columns(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor, Tensor]:
+    """What was said and what is true, `[N]`, and the splits of each question, `[N, S]`."""
+    read = reference_yes_no if protocol == "reference" else strict_yes_no
+    # where nothing could be asked, silence is no answer
+    said = [UNPARSABLE if answer.problem else _SAID[read(answer.text or "")] for _, answer in pairs]
+    truth = [_SAID[question.truth] for question, _ in pairs]
+    members = [[split in question.splits for split in SPLITS] for question, _ in pairs]
+    return torch.tensor(said), torch.tensor(truth), torch.tensor(members).reshape(-1, len(SPLITS))

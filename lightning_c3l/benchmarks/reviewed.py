@@ -1,0 +1,254 @@
+"""What a judge's reviews make of the answers to LLaVA-Bench in the wild."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_c3l.benchmarks.base import QuestionSet
+from lightning_c3l.benchmarks.cells import file_hash, short
+from lightning_c3l.benchmarks.evaluation import AGAINST, BLIND, Compared, Evaluation, Protocolled
+from lightning_c3l.benchmarks.llava_w import KIND, LlavaW
+from lightning_c3l.benchmarks.names import headline_name
+from lightning_c3l.judging.base import Review
+from lightning_c3l.judging.reviews import read_reviews
+from lightning_c3l.metrics.relative import RelativeScore, of_sums
+from lightning_c3l.metrics.significance import bootstrap_interval, paired_interval
+
+_PROTOCOL_NOTES = {
+    "reference": (
+        "a reply without two numbers counts as -1 and -1; the mean of several files is that of their scores with one "
+        "decimal, as published",
+    ),
+    "strict": ("a reply without two numbers is left out",),
+}
+
+
+@dataclass(frozen=True)
+class Round:
+    """All reviews of one file: one judge, once over the questions, in one order of the answers or in both.
+
+    Attributes:
+        path: the file.
+        judge: who wrote them; empty where the file does not say.
+        reviews: in the order of the file.
+    """
+
+    path: Path
+    judge: str
+    reviews: tuple[Review, ...]
+
+    @property
+    def ids(self) -> set[str]:
+        """Questions that were reviewed."""
+        return {review.id for review in self.reviews}
+
+
+def evaluate_reviews(
+    questions: QuestionSet | None,
+    reviews: Sequence[Path],
+    *,
+    protocols: Sequence[str] | None = None,
+    blind: Sequence[Path] = (),
+    against: Sequence[Path] = (),
+    partial: bool = False,
+) -> Evaluation:
+    """Score reviews: of each file, and the mean over files of one judge.
+
+    Args:
+        questions: what must be reviewed; None takes the first file's.
+        reviews: a file for each round of the judge.
+        protocols: `reference` or `strict`; None takes both.
+        blind: the same of answers given without pictures, by the same judge.
+        against: the same of another LVLM's answers, by the same judge.
+        partial: leave out questions that are not reviewed.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: names the file and what does not fit.
+    """
+    benchmark = LlavaW()
+    for protocol in protocols or ():
+        if protocol not in benchmark.protocols:
+            raise ValueError(f"llava_w has no protocol {protocol!r}; it has {', '.join(benchmark.protocols)}")
+    rounds = [_read(path, questions) for path in reviews]
+    given = {BLIND: blind, AGAINST: against}
+    others = {role: [_read(path, questions) for path in paths] for role, paths in given.items() if paths}
+    everywhere = [*rounds, *(one for other in others.values() for one in other)]
+    ids = _shared(everywhere, questions, partial)
+    judges = list(dict.fromkeys(one.judge for one in everywhere))
+    if others and len(judges) > 1:
+        raise ValueError(f"reviews of different judges cannot be compared: {', '.join(map(_name, judges))}")
+    chosen = protocols or benchmark.protocols
+    files = {"reviews": _hashes(reviews), **{role: _hashes(given[role]) for role in others}}
+    return Evaluation(
+        benchmark.name,
+        chosen[0],
+        {protocol: _protocolled(protocol, rounds, others, ids) for protocol in chosen},
+        files,
+        {"reviews": sum(len(one.reviews) for one in rounds), "scored": len(ids), "rounds": len(rounds)},
+        version=questions.digest if questions else "",
+        notes=_notes(rounds, judges),
+    )
+
+
+def _read(path: Path, questions: QuestionSet | None) -> Round:
+    found = read_reviews(path)
+    judges = list(dict.fromkeys(review.judge for review in found))
+    if len(judges) > 1:
+        raise ValueError(f"{path}: reviews of several judges ({', '.join(map(_name, judges))}); give each its own file")
+    known = {question.id: question for question in questions.questions} if questions else {}
+    unknown = [review.id for review in found if questions and review.id not in known]
+    if unknown and questions:
+        raise ValueError(
+            f"{path} reviews question {short(unknown[0])} that {questions.source} has not: "
+            "another version of the questions?"
+        )
+    return Round(path, judges[0], tuple(found))
+
+
+def _shared(rounds: Sequence[Round], questions: QuestionSet | None, partial: bool) -> list[str]:
+    """Questions to score: those of the benchmark, which every file must have, or with `partial` those that each has."""
+    wanted = [one.id for one in questions.questions] if questions else list(dict.fromkeys(_ids(rounds)))
+    if not partial:
+        for one in rounds:
+            missing = [name for name in wanted if name not in one.ids]
+            if missing:
+                raise ValueError(
+                    f"{one.path}: {len(missing)} of {len(wanted)} questions are not reviewed, {short(missing[0])} is "
+                    "the first; --partial scores the others alone"
+                )
+    left = [name for name in wanted if all(name in one.ids for one in rounds)]
+    if not left:
+        raise ValueError(f"{rounds[0].path}: no question that every file reviews")
+    return left
+
+
+def _ids(rounds: Sequence[Round]) -> Iterable[str]:
+    return (review.id for one in rounds for review in one.reviews)
+
+
+def _protocolled(
+    protocol: str, rounds: Sequence[Round], others: Mapping[str, Sequence[Round]], ids: Sequence[str]
+) -> Protocolled:
+    kept = [_kept(one, protocol, ids) for one in rounds]
+    comparable = len({one.judge for one in rounds}) == 1
+    part = torch.cat([_sums(reviews, ids) for reviews in kept], dim=1)
+    scores = [_score(reviews) for reviews in kept]
+    mean = sum(scores) / len(scores)
+    return Protocolled(
+        headline_name("llava_w", protocol),
+        (_as_published(scores) if protocol == "reference" else mean) if comparable else None,
+        bootstrap_interval([part], _mean_ratio) if comparable else None,
+        sum(map(len, kept)),
+        sum(_failures(one, ids) for one in rounds),
+        {"unrounded": mean, "judge": _name(rounds[0].judge)} if comparable else {},
+        _tables(rounds, kept, ids, comparable),
+        {role: _compared(protocol, part, mean, other, ids) for role, other in others.items()},
+        _PROTOCOL_NOTES[protocol],
+    )
+
+
+def _kept(one: Round, protocol: str, ids: Sequence[str]) -> list[Review]:
+    """Reviews that count."""
+    wanted = set(ids)
+    return [review for review in one.reviews if review.id in wanted and (protocol == "reference" or review.parsed)]
+
+
+def _failures(one: Round, ids: Sequence[str]) -> int:
+    wanted = set(ids)
+    return sum(not review.parsed for review in one.reviews if review.id in wanted)
+
+
+def _sums(reviews: Sequence[Review], ids: Sequence[str]) -> Tensor:
+    """Marks of candidate and reference for each question, summed over the orders, `[Q, 2]`."""
+    places = {name: place for place, name in enumerate(ids)}
+    sums = torch.zeros(len(ids), 2, dtype=torch.float64)
+    for review in reviews:
+        sums[places[review.id]] += torch.tensor([review.candidate, review.reference], dtype=torch.float64)
+    return sums
+
+
+def _mean_ratio(totals: Tensor) -> Tensor:
+    """Mean over the rounds of each one's score, from totals `[..., 1, 2 R]`."""
+    pairs = totals[..., 0, :].reshape(*totals.shape[:-2], -1, 2)
+    return of_sums(pairs[..., 0], pairs[..., 1]).mean(-1)
+
+
+def _as_published(scores: Sequence[float]) -> float:
+    """A round's score; of several the mean of what the benchmark's evaluation prints, which has one decimal."""
+    return scores[0] if len(scores) == 1 else sum(round(score, 1) for score in scores) / len(scores)
+
+
+def _score(reviews: Sequence[Review]) -> float:
+    if not reviews:
+        return float("nan")
+    # of all reviews, which one process has
+    metric = RelativeScore(sync_on_compute=False)
+    metric.update(_marks(reviews, "candidate"), _marks(reviews, "reference"))
+    return float(metric.compute())
+
+
+def _marks(reviews: Sequence[Review], side: str) -> Tensor:
+    return torch.tensor([getattr(review, side) for review in reviews], dtype=torch.float64)
+
+
+def _tables(
+    rounds: Sequence[Round], kept: Sequence[Sequence[Review]], ids: Sequence[str], comparable: bool
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By file; by kind and order over all files of one judge, or of each file apart where judges differ."""
+    alike = len({one.path.name for one in rounds}) < len(rounds)
+    files: dict[str, dict[str, Any]] = {
+        str(one.path) if alike else one.path.name: {
+            "score": _score(reviews),
+            "n": len(reviews),
+            "parse_failures": _failures(one, ids),
+            "judge": _name(one.judge),
+        }
+        for one, reviews in zip(rounds, kept, strict=True)
+    }
+    if comparable:
+        return {"file": files, **_by(KIND, kept), **_by("order", kept)}
+    tables = {"file": files}
+    for one, reviews in zip(rounds, kept, strict=True):
+        tables |= {f"{name} in {one.path}": table for name, table in _by(KIND, [reviews]).items()}
+    return tables
+
+
+def _by(field: str, kept: Sequence[Sequence[Review]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Score of each kind, or of each order: the mean over the rounds; no table where there is only one."""
+    values = sorted({getattr(review, field) for reviews in kept for review in reviews})
+    if len(values) < 2 and field == "order":
+        return {}
+    table = {}
+    for value in values:
+        own = [[review for review in reviews if getattr(review, field) == value] for reviews in kept]
+        table[value] = {"score": sum(map(_score, own)) / len(own), "n": sum(map(len, own))}
+    return {field: table}
+
+
+def _compared(protocol: str, part: Tensor, ours: float, other: Sequence[Round], ids: Sequence[str]) -> Compared:
+    kept = [_kept(one, protocol, ids) for one in other]
+    score = sum(map(_score, kept)) / len(kept)
+    theirs = torch.cat([_sums(reviews, ids) for reviews in kept], dim=1)
+    interval = paired_interval([part], [theirs], _mean_ratio)
+    figures = {"parse_failures": sum(_failures(one, ids) for one in other), "tables": _by(KIND, kept)}
+    return Compared(score, ours - score, interval, None, len(ids), figures)
+
+
+def _notes(rounds: Sequence[Round], judges: Sequence[str]) -> tuple[str, ...]:
+    notes = [f"judge: {', '.join(map(_name, judges))}; never compare across judges"]
+    if len({one.judge for one in rounds}) > 1:
+        notes.append("the files are of different judges: each stands alone, and there is no mean")
+    return tuple(notes)
+
+
+def _name(judge: str) -> str:
+    return judge or "not named in the file"
+
+
+def _hashes(paths: Sequence[Path]) -> dict[str, str]:
+    return {str(path): file_hash([path]) for path in paths}

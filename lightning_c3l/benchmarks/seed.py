@@ -1,0 +1,165 @@
+"""SEED-Bench v1 (Li et al., 2023): four choices about a picture or a video."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of
+from lightning_c3l.benchmarks.choice import choice_prompt, least_loss, option_letter, whole_letter
+from lightning_c3l.benchmarks.rows import Row, read_rows
+from lightning_c3l.benchmarks.scored import Pair, Scored, by_category
+from lightning_c3l.metrics.choice import ChoiceAccuracy, choice_accuracy
+
+DATA_TYPE, QUESTION_TYPE = "data_type", "question_type"
+LETTERS = "ABCD"
+# numbers of the question types that are about pictures; the others are about videos
+_IMAGE_TYPES = range(1, 10)
+_VIDEO_TYPES = range(10, 13)
+
+
+class Seed:
+    """SEED-Bench's file, prompt and three ways to take an answer."""
+
+    name = "seed"
+    protocols: tuple[str, ...] = ("rank", "letter", "strict")
+
+    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
+        """Read the question file; questions about videos are kept, without a picture.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: names the file, the record and what is wrong.
+        """
+        found: dict[str, Question] = {}
+        for path in paths:
+            for number, row in enumerate(read_rows(path), start=1):
+                place = f"{path}, record {number}"
+                add_question(found, _question(place, row), place)
+        return QuestionSet(tuple(found.values()), version_of(paths), ", ".join(map(str, paths)))
+
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        """The files themselves."""
+        return list(paths)
+
+    def prompt(self, question: Question) -> str:
+        """The question with its choices, as LLaVA-1.5 was evaluated; `rank` asks the question's text alone."""
+        return choice_prompt(question)
+
+    def unit(self, question: Question) -> str:
+        """Each question stands for itself."""
+        return question.id
+
+    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+        """Ids are the file's own."""
+        return [name for name, _ in rows]
+
+    def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
+        """The letter of an option."""
+        letter = letter_of(truth)
+        return letter if letter in options else ""
+
+    def needs(self, protocol: str) -> str:
+        """`rank` needs the losses of all options, the others what was written."""
+        return "losses" if protocol == "rank" else "text"
+
+    def metric(self, protocol: str) -> Metric:
+        """Share of right answers."""
+        return ChoiceAccuracy()
+
+    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
+        """Add questions with their answers."""
+        metric.update(_right(list(pairs), protocol)[0])
+
+    def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
+        """Accuracy over all questions, and by kind of data and of question."""
+        right, parsed = _right(pairs, protocol)
+        # of all answers, which one process has
+        metric = ChoiceAccuracy(sync_on_compute=False)
+        metric.update(right)
+        tables = {
+            table: {name: _share(right[places]) for name, places in categories.items()}
+            for table, categories in by_category(pairs).items()
+        }
+        part = torch.stack([right.double(), torch.ones(len(right))], dim=1)
+        return Scored(
+            headline=float(metric.compute()),
+            n=len(pairs),
+            unparsable=int((~parsed).sum()),
+            figures={},
+            tables=tables,
+            parts=[part],
+            figure=lambda totals: totals[..., 0, 0] / totals[..., 0, 1],
+            right=right,
+        )
+
+    def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
+        """Which tables the files could not give."""
+        missing = {DATA_TYPE, QUESTION_TYPE} - by_category(pairs).keys()
+        return [f"no table by {table}: the files do not say it" for table in sorted(missing)]
+
+
+def chosen(question: Question, answer: Answer, protocol: str) -> str | None:
+    """Letter that an answer chooses by a protocol of SEED-Bench, None where it chooses none."""
+    if protocol == "rank":
+        return least_loss(answer.losses, question.options)
+    take = whole_letter if protocol == "letter" else option_letter
+    return take(answer.text or "", question.options)
+
+
+def seed_categories(row: Row, question_id: str) -> dict[str, str]:
+    """Kind of data and of question, as far as a row says them.
+
+    Kind of data: what the row says, or what the number of its question type means, or else the `v` with which the
+    published answers begin the ids of questions about videos; a row of numbers and letters alone says nothing else.
+    """
+    names, number = row.get("question_type"), id_of(row.get("question_type_id"))
+    kind = text_of(row.get("data_type")).strip().lower()
+    if not kind and number.isdecimal():
+        kind = "image" if int(number) in _IMAGE_TYPES else "video" if int(number) in _VIDEO_TYPES else ""
+    if not kind and question_id.removeprefix("v").isdecimal():
+        kind = "video" if question_id.startswith("v") else "image"
+    name = _type_name(names, number)
+    return {**({DATA_TYPE: kind} if kind else {}), **({QUESTION_TYPE: name} if name else {})}
+
+
+def seed_options(row: Row) -> dict[str, str]:
+    """The four choices of a row, those that it has."""
+    found = {letter: text_of(row.get(f"choice_{letter.lower()}")).strip() for letter in LETTERS}
+    return {letter: text for letter, text in found.items() if text}
+
+
+def _type_name(names: Any, number: str) -> str:
+    """Name of a question type: the file says `{name: number}` once."""
+    if isinstance(names, dict):
+        return next((str(name) for name, own in names.items() if id_of(own) == number), "")
+    return text_of(names)
+
+
+def _question(place: str, row: Row) -> Question:
+    name, text, options = id_of(row.get("question_id")), text_of(row.get("question")).strip(), seed_options(row)
+    truth = Seed().says_truth(text_of(row.get("answer")), options)
+    if not name or not text or not truth:
+        raise ValueError(
+            f"{place}: a question needs question_id, question, choice_a to choice_d and answer (a letter of them), "
+            f"not {short(row)}"
+        )
+    categories = seed_categories(row, name)
+    image = None if categories.get(DATA_TYPE) == "video" else text_of(row.get("data_id")) or None
+    return Question(name, text, truth, image, options, categories=categories)
+
+
+def _right(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor]:
+    """Whether each answer is right, and whether it could be read, `[N]` bool."""
+    letters = [chosen(question, answer, protocol) for question, answer in pairs]
+    right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
+    return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
+
+
+def _share(right: Tensor) -> dict[str, float]:
+    return {"accuracy": float(choice_accuracy(right)), "n": len(right)}

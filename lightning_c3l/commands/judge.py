@@ -1,0 +1,60 @@
+"""`judge`: a judge's reviews of answers to open questions, and what they are worth by them."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_c3l import benchmarks
+from lightning_c3l.benchmarks.answers import read_answers
+from lightning_c3l.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.benchmarks.tables import evaluation_tables
+from lightning_c3l.judging.choose import add_options, judge_of
+from lightning_c3l.judging.pairs import pairs_of
+from lightning_c3l.judging.reviews import write_reviews
+from lightning_c3l.report.terminal import console
+
+_BENCHMARK = "llava_w"
+
+
+def main(arguments: list[str]) -> int:
+    """Let a judge compare answers to LLaVA-Bench's questions with the references; the same command goes on."""
+    options = _parser().parse_args(arguments)
+    cache = options.cache or options.out.with_name(options.out.name + ".replies")
+    _check_paths(options, cache)
+    questions = benchmarks.load(_BENCHMARK).read_questions([options.questions])
+    answers = read_answers([options.answers], _BENCHMARK)
+    pairs = pairs_of(questions, answers)
+    judge = judge_of(options, cache)
+    try:
+        reviews = judge.review(pairs, options.both_orders)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    write_reviews(options.out, reviews)
+    found = replace(evaluate_reviews(questions, [options.out]), model=answers.model)
+    console().print(evaluation_tables(found))
+    unread = sum(not review.parsed for review in reviews)
+    print(f"{len(reviews)} reviews by {judge.name} in {options.out}" + (f", {unread} without marks" if unread else ""))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lightning_c3l judge", description=main.__doc__)
+    parser.add_argument("--questions", metavar="FOLDER", type=Path, required=True, help="of the benchmark's files")
+    parser.add_argument("--answers", metavar="FILE", type=Path, required=True, help="answers of one LVLM")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="reviews to write, as JSON lines")
+    parser.add_argument("--both-orders", action="store_true", help="judge each pair a second time, the other way round")
+    parser.add_argument("--cache", metavar="FOLDER", type=Path, help="of replies; beside --out unless given")
+    add_options(parser)
+    return parser
+
+
+def _check_paths(options: argparse.Namespace, cache: Path) -> None:
+    """Refuse before anything is asked what could not be kept in the end."""
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out}: is a folder; give a file")
+    if options.out.resolve() == options.answers.resolve():
+        raise ValueError(f"--out {options.out}: would replace the answers that are judged; give another name")
+    if cache.exists() and not cache.is_dir():
+        raise ValueError(f"--cache {cache}: is no folder")

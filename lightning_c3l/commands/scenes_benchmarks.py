@@ -1,0 +1,24 @@
+"""`scenes-benchmarks`: the embedded world's own benchmarks, in the formats of the real ones."""
+
+import argparse
+from pathlib import Path
+
+from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
+from lightning_c3l.scenes.shown import benchmark_scenes
+
+
+def main(arguments: list[str]) -> int:
+    """Write yes/no, four-choice and open questions about scenes that no training shows, with their pictures."""
+    parser = argparse.ArgumentParser(prog="python -m lightning_c3l scenes-benchmarks", description=main.__doc__)
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder that they are written to")
+    parser.add_argument("--scenes", type=int, default=200, metavar="N", help="pictures")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="other seeds have other pictures")
+    parser.add_argument("--follow", type=float, default=0.2, metavar="F", help="how usual they are, 0 to 0.9")
+    options = parser.parse_args(arguments)
+    shown = benchmark_scenes(options.scenes, options.follow, options.seed)
+    write_benchmarks(options.out, shown)
+    print(
+        f"{options.out}: {len(shown)} pictures in {IMAGES}/; about each of them 4 questions in each split of pope/, "
+        "3 in seed/, 3 in 4 rotations in mmbench/ and 3 in llava_w/"
+    )
+    return 0

@@ -1,0 +1,64 @@
+"""What the experiment does."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# sets of written pairs: who wrote and what chose
+WRITERS = ("starting", "tuned")
+GRID = ("starting-random", "starting-top", "tuned-random", "tuned-top")
+# no claim rests on these: true pairs are the upper line; `tuned-top-even` is `tuned-top` with yes as often as no
+TRUE, EVEN = "true-pairs", "tuned-top-even"
+SETS = (*GRID, EVEN, TRUE)
+# the starting model as it is
+NONE = "no-tuning"
+MODELS = (NONE, *SETS)
+BASE = "shipped:scenes"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the experiment.
+
+    Attributes:
+        rounds: of C3L, for the tuned writer.
+        round_images: pictures of each round.
+        fresh_images: pictures that both writers write about.
+        size: pairs of each set.
+        epochs: passes of each tuning over its set.
+        scenes: pictures of the benchmarks.
+    """
+
+    rounds: int = 2
+    round_images: int = 200
+    fresh_images: int = 250
+    size: int = 800
+    epochs: int = 3
+    scenes: int = 150
+
+    def __post_init__(self) -> None:
+        """Refuse sizes of nothing; scores need another picture to be compared with."""
+        for name, value in asdict(self).items():
+            least = 2 if name.endswith("images") else 1
+            if value < least:
+                raise ValueError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
+
+    def made_with(self, **more: Any) -> dict[str, Any]:
+        """What the results depend on, by name."""
+        return {**asdict(self), **more}
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds such as `0-4` or `0,2,5-7`.
+
+    Raises:
+        ValueError: if they are none, or come twice.
+    """
+    seeds = list[int]()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"seeds: {text!r} names no seeds; write them as 0-4 or 0,2,5")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: {text!r} names none, or one twice")
+    return seeds

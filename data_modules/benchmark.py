@@ -31,7 +31,6 @@ class BenchmarkDataModule(LightningDataModule):
         limit: only the first so many questions.
         prompt: what to ask instead of the benchmark's usual words, with {question} and maybe {hint} and {options}.
         num_workers: processes that decode pictures.
-        longest_side: shrink larger pictures to this many pixels.
 
     Raises:
         ValueError: the questions cannot be read, or their pictures are not there.
@@ -46,16 +45,15 @@ class BenchmarkDataModule(LightningDataModule):
         limit: int | None = None,
         prompt: str | None = None,
         num_workers: int = 2,
-        longest_side: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("limit", limit), ("num_workers", num_workers), ("longest_side", longest_side)):
+        for name, value in (("limit", limit), ("num_workers", num_workers)):
             if value is not None and value < 1:
                 raise ValueError(f"data: {name} must be at least 1, not {value}")
         if prompt is not None:
             check_template(prompt)
         self.benchmark, self.blind = benchmarks.load(benchmark), blind
-        self.template, self.workers, self.longest_side = prompt, num_workers, longest_side
+        self.template, self.workers = prompt, num_workers
         paths = [questions] if isinstance(questions, str) else questions
         self.questions = self.benchmark.read_questions([Path(path) for path in paths])
         # a question of SEED-Bench about a video has no picture, and can only be asked blindly
@@ -93,7 +91,7 @@ class BenchmarkDataModule(LightningDataModule):
 
     def chunks(self, rank: int, world: int) -> Iterator[QuestionChunk]:
         """Every `world`-th chunk that is not done, from number `rank` on."""
-        with DecodePool(self.workers, longest_side=self.longest_side) as pool:
+        with DecodePool(self.workers) as pool:
             yield from with_pictures(map(self._chunk, self._open(rank, world)), pool)
 
     def _open(self, rank: int, world: int) -> Iterator[int]:

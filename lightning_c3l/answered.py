@@ -38,7 +38,6 @@ class Questions(Protocol):
     asked: Sequence[Question]
     passed_over: int
     blind: bool
-    longest_side: int | None
 
     def prompt(self, question: Question) -> str:
         """What is asked."""

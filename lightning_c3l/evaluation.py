@@ -94,7 +94,6 @@ class EvaluationModule(TrainedWeightsModule):
             "questions": data.questions.digest,
             "count": len(data.asked),
             "blind": data.blind,
-            "longest_side": data.longest_side,
             "prompts": digest([data.prompt(question) for question in data.asked]),
             "model": self.lvlm.fingerprint,
             "dtype": str(self.lvlm.model.dtype),

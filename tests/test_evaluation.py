@@ -211,7 +211,6 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
     [
         ({"limit": 3}, {}, "begun with count 5, now it is 3"),
         ({"prompt": "{question} Why?"}, {}, "begun with prompts"),
-        ({"longest_side": 20}, {}, "begun with longest_side None, now it is 20"),
         ({}, {"max_new_tokens": 7}, "begun with max_new_tokens 6, now it is 7"),
         ({}, {"losses": True}, "begun with losses False, now it is True"),
     ],

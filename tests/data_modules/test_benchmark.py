@@ -86,7 +86,6 @@ def test_the_first_questions_and_ones_own_words(files: dict[str, tuple[str, str]
     [
         ({"limit": 0}, "limit must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
-        ({"longest_side": 0}, "longest_side must be at least 1"),
         ({"benchmark": "vqa"}, "no benchmark is called 'vqa'"),
         ({"images": "no/such"}, "images: no/such: no such folder"),
         ({"images": None}, r"images is not set, and question \S+ of .* is about 0.png"),

@@ -207,7 +207,7 @@ def drop_near_duplicates(
 
 
 def keep_top(candidates: Sequence[ScoredCandidate], target_size: int, reading: str = "answer") -> list[ScoredCandidate]:
-    """Keep the best pairs of each kind of instruction, kinds in equal shares.
+    """Keep the best pairs of each kind of instruction, kinds in equal shares, and of yes and no as many (see `evenly`).
 
     A kind with fewer candidates than its share leaves the rest to the others; what does not divide goes to
     the kinds first in the alphabet. Equal scores go by input order.
@@ -226,14 +226,39 @@ def keep_top(candidates: Sequence[ScoredCandidate], target_size: int, reading: s
     """
     if target_size < 0:
         raise ValueError(f"target_size must not be below 0, not {target_size}")
-    left = equal_quotas(Counter(c.candidate.instruction.kind for c in candidates), target_size)
-    kept: set[int] = set()
+    kinds: dict[str, list[ScoredCandidate]] = defaultdict(list)
     for i in _ranking(candidates, reading):
-        kind = candidates[i].candidate.instruction.kind
-        if left[kind] > 0:
-            left[kind] -= 1
-            kept.add(i)
-    return [c for i, c in enumerate(candidates) if i in kept]
+        kinds[candidates[i].candidate.instruction.kind].append(candidates[i])
+    quotas = equal_quotas({kind: len(own) for kind, own in kinds.items()}, target_size)
+    kept = {id(c) for kind, own in kinds.items() for c in evenly(own, quotas[kind])}
+    return [c for c in candidates if id(c) in kept]
+
+
+def evenly(ranked: Sequence[ScoredCandidate], size: int) -> list[ScoredCandidate]:
+    """The first `size`, but among those of them that are answered yes or no as many of either.
+
+    To see a thing moves the answer more than not to see it: S(I2C) ranks yes before no whether or not it is true, and
+    who learns from its first ones alone learns to say yes. An answer counts by its first word. Where one of the two
+    runs out, the other fills its places.
+
+    Args:
+        ranked: candidates, the best first.
+        size: how many to take; all where there are fewer.
+    """
+    first = list(ranked[:size])
+    places = sum(polarity(one) != "" for one in first)
+    yes, no = ([one for one in ranked if polarity(one) == word] for word in ("yes", "no"))
+    # an odd one goes to whichever is ranked first
+    ahead = next((polarity(one) for one in first if polarity(one)), "")
+    half = places // 2 + (places % 2 if ahead == "yes" else 0)
+    count = min(max(half, places - len(no)), len(yes))
+    return [one for one in first if not polarity(one)] + yes[:count] + no[: places - count]
+
+
+def polarity(one: ScoredCandidate) -> str:
+    """`yes` or `no` where the answer begins with that word, else nothing."""
+    said = words(one.candidate.answer)[:1]
+    return said[0] if said in (["yes"], ["no"]) else ""
 
 
 def keep_random_like(

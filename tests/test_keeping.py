@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.selection import drop_near_duplicates, keep_random_like, keep_top, near_duplicates
+from lightning_c3l.selection import drop_near_duplicates, evenly, keep_random_like, keep_top, near_duplicates
 from tests.scored import scored
 
 # --- near-duplicates
@@ -114,6 +114,41 @@ def test_keep_top_quotas(counts: dict[str, int], target: int, expected: dict[str
 def test_keep_top_ties_go_to_the_first() -> None:
     pool = [scored(0.5, i) for i in range(4)]
     assert keep_top(pool, 2) == pool[:2]
+
+
+def _answered(*answers: str) -> list[ScoredCandidate]:
+    """Ranked as they stand."""
+    return [scored(1.0 - 0.01 * i, i, answer=answer) for i, answer in enumerate(answers)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "size", "places"),
+    [
+        (["yes", "yes", "yes", "yes", "no", "no", "no"], 4, [0, 1, 4, 5]),
+        # an odd place goes to the first
+        (["yes", "yes", "yes", "no", "no"], 3, [0, 1, 3]),
+        (["no", "no", "no", "yes", "yes"], 3, [0, 1, 3]),
+        # one runs out
+        (["yes", "yes", "yes", "yes", "no"], 4, [0, 1, 2, 4]),
+        (["no", "no", "no", "no"], 3, [0, 1, 2]),
+        # other answers keep their places, and their number
+        (["red", "Yes, a dog.", "yes", "blue", "No!", "green"], 4, [0, 1, 3, 4]),
+        (["red", "blue", "no", "yes"], 2, [0, 1]),
+        # these only begin alike
+        (["yesterday", "yes", "none", "no"], 2, [0, 1]),
+        (["yes"], 3, [0]),
+        (["yes", "no"], 0, []),
+    ],
+)
+def test_yes_comes_as_often_as_no(answers: list[str], size: int, places: list[int]) -> None:
+    ranked = _answered(*answers)
+    assert sorted(one.candidate.sample for one in evenly(ranked, size)) == places
+
+
+def test_keep_top_keeps_yes_as_often_as_no() -> None:
+    pool = [scored(1.0 - 0.1 * (i // 2 + 5 * (i % 2)), i, answer="yes" if i % 2 == 0 else "no") for i in range(10)]
+    assert [one.candidate.answer for one in keep_top(pool, 4)].count("yes") == 2
+    assert [one.candidate.sample for one in keep_top(pool, 4)] == [0, 1, 2, 3]
 
 
 def test_keep_top_rejects_bad_input() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.selection import drop_near_duplicates, equal_quotas, near_duplicates, normalised
+from lightning_c3l.selection import drop_near_duplicates, equal_quotas, evenly, near_duplicates, polarity
 
 # kind of instruction, and tokens of the answer
 Cell = tuple[str, int]
@@ -87,27 +87,14 @@ def take(ordered: Sequence[ScoredCandidate], quotas: Mapping[Cell, int]) -> list
 
 
 def take_even(ordered: Sequence[ScoredCandidate], quotas: Mapping[Cell, int]) -> list[ScoredCandidate]:
-    """As `take`, but of pairs that are answered yes or no as many of either as there are, half of them each at best."""
-    moved = list[ScoredCandidate]()
-    for cell, quota in quotas.items():
-        own = [one for one in ordered if cell_of(one) == cell]
-        yes, no = ([one for one in own if answers(one) == word] for word in ("yes", "no"))
-        if not yes and not no:
-            moved += own[:quota]
-            continue
-        few = min(len(yes), len(no), quota // 2)
-        chosen = [*yes[:few], *no[:few]]
-        inside = set(map(id, chosen))
-        moved += chosen + [one for one in own if id(one) not in inside][: quota - len(chosen)]
-    return take(moved, quotas)
-
-
-def answers(one: ScoredCandidate) -> str:
-    """The answer as it counts in comparisons."""
-    return normalised(one.candidate.answer)
+    """As `take`, but of pairs that are answered yes or no as many of either, as `selection.keep_top` does it."""
+    cells: dict[Cell, list[ScoredCandidate]] = defaultdict(list)
+    for one in ordered:
+        cells[cell_of(one)].append(one)
+    return take([one for cell, quota in quotas.items() for one in evenly(cells[cell], quota)], quotas)
 
 
 def yes_share(chosen: Sequence[ScoredCandidate]) -> float | None:
     """Share of yes among the pairs that are answered yes or no; None where there are none."""
-    said = [answers(one) for one in chosen if answers(one) in ("yes", "no")]
+    said = [polarity(one) for one in chosen if polarity(one)]
     return said.count("yes") / len(said) if said else None

@@ -23,6 +23,8 @@ from lightning_c3l.selection import capped_shares
 _CAP = 3.0
 # neighbours that are looked at where a record's picture cannot be read
 _TRIES = 20
+# records that an epoch may draw of one set
+_MOST = 10**8
 
 
 class FileRecords:
@@ -48,6 +50,7 @@ class FileRecords:
     """
 
     def __init__(self, path: str, images: str | None = None, weights: str | None = None) -> None:
+        images, weights = _given(images), _given(weights)
         if weights is not None and weights not in READINGS_AND_RIVAL:
             raise ValueError(f"weights: must be null or one of {', '.join(READINGS_AND_RIVAL)}, not {weights!r}")
         folder = None if images is None else Path(images)
@@ -93,6 +96,11 @@ class FileRecords:
             reason = self.rejected[0].reason if self.rejected else "it is empty"
             raise ValueError(f"{self.path}: no record to train on; the first: {reason}")
         return conversations, scores
+
+
+def _given(value: str | None) -> str | None:
+    """None for what jsonargparse makes of a `null` on the command line, deep inside a class."""
+    return None if value in ("None", "null") else value
 
 
 def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:
@@ -153,7 +161,10 @@ class MixedRecords:
             raise ValueError("parts: a mixture needs at least one set")
         self.sets = [FileRecords(one.path, one.images, one.weights) for one in parts]
         first = parts[0].ratio
-        self._draws = [max(1, round(len(self.sets[0]) * one.ratio / first)) for one in parts]
+        self._draws = [max(1, round(len(self.sets[0]) * min(one.ratio / first, _MOST))) for one in parts]
+        for one, draws in zip(parts, self._draws, strict=True):
+            if draws > _MOST:
+                raise ValueError(f"{one.path}: ratio {one.ratio} draws {draws} records an epoch: it is much too large")
 
     @property
     def rejected(self) -> list[Rejected]:

@@ -50,7 +50,11 @@ def _guarded(run: Callable[[], int]) -> int:
         is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
         if not is_users or os.environ.get("C3L_DEBUG"):
             raise
-        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        from lightning_c3l.report.markup import visible  # late: it is only needed here
+
+        # names in data may hold what a terminal obeys
+        line = visible(" ".join(str(error).split())) or type(error).__name__
+        print(f"error: {line}", file=sys.stderr)
         return 2
 
 

@@ -1,11 +1,14 @@
 """Ordinary instruction tuning of an LVLM on a VLIT set."""
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.lvlm.base import ConversationError, ImageError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.samples import TuningSample
@@ -35,10 +38,33 @@ class InstructionTuningModule(TrainedWeightsModule):
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
         self.network = lvlm.network.train()
         self.optimization = optimization
+        self._spare = list[TuningSample]()
 
     def encode(self, samples: Sequence[TuningSample]) -> TuningBatch:
-        """Collate function that the datamodule is handed."""
-        return self.lvlm.encode_conversations(samples)
+        """Collate function that the datamodule is handed; a record that the LVLM cannot take is left out of its batch.
+
+        Raises:
+            LVLMError: if there is nothing else to put into the batch.
+        """
+        try:
+            batch = self.lvlm.encode_conversations(samples)
+        except (ConversationError, ImageError) as error:
+            samples = [one for one in samples if self._takes(one)] or self._spare
+            if not samples:
+                raise
+            batch = self.lvlm.encode_conversations(samples)
+            warnings.warn(f"left out of its batch: {error}", stacklevel=2)
+        # all processes go through as many batches, so there must be something in each
+        conversation, pictures = samples[0]
+        self._spare = [(replace(conversation, weight=0.0), pictures)]
+        return batch
+
+    def _takes(self, sample: TuningSample) -> bool:
+        try:
+            self.lvlm.encode_conversations([sample])
+        except (ConversationError, ImageError):
+            return False
+        return True
 
     def training_step(self, batch: TuningBatch, batch_idx: int) -> Tensor:
         """Weighted mean NLL of the batch's target tokens; `train/nll` is the mean without weights."""

@@ -53,6 +53,8 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
                 raise ValueError(entry.reason)
             pictures = tuple(_as_file(picture, root, carried) for picture in record.pictures)
             conversation = to_conversation(replace(record, pictures=pictures), entry.number)
+            if not any(turn.text.strip() for turn in conversation.turns if turn.role == "assistant"):
+                raise ValueError("the assistant says nothing")
             _check_files(conversation, root)
         except ValueError as error:
             yield Trainable(entry.number, record, None, str(error))

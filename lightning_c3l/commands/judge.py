@@ -54,7 +54,8 @@ def _check_paths(options: argparse.Namespace, cache: Path) -> None:
     """Refuse before anything is asked what could not be kept in the end."""
     if options.out.is_dir():
         raise ValueError(f"--out {options.out}: is a folder; give a file")
-    if options.out.resolve() == options.answers.resolve():
-        raise ValueError(f"--out {options.out}: would replace the answers that are judged; give another name")
+    read = [options.answers, *benchmarks.load(_BENCHMARK).files([options.questions])]
+    if options.out.resolve() in [path.resolve() for path in read]:
+        raise ValueError(f"--out {options.out}: would replace a file that is read; give another name")
     if cache.exists() and not cache.is_dir():
         raise ValueError(f"--cache {cache}: is no folder")

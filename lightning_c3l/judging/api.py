@@ -151,11 +151,13 @@ class _Run:
                     model=self._endpoint.model, messages=[{"role": "user", "content": prompt}], **options
                 )
             except openai.BadRequestError as error:
-                if error.param not in options or error.param not in _INSTEAD:
+                # an endpoint may say anything
+                name = error.param if isinstance(error.param, str) else ""
+                if name not in options or name not in _INSTEAD:
                     raise
                 # another worker may have met the same refusal before
-                if self._options.pop(error.param, None) is not None:
-                    self._options |= _INSTEAD[error.param]
+                if self._options.pop(name, None) is not None:
+                    self._options |= _INSTEAD[name]
 
     def _refused(self, error: Any) -> _Problem:
         """What an HTTP status means; an endpoint's words on keys are never repeated, they may hold one."""

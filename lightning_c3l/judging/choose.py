@@ -36,6 +36,8 @@ def judge_of(options: argparse.Namespace, cache: Path | None) -> Judge:
         raise JudgeError("give one judge: --judge-model, --judge-checkpoint or --judge-class")
     if options.judge_url is not None and options.judge_model is None:
         raise JudgeError("--judge-url goes with --judge-model")
+    if options.judge_url == "":
+        raise JudgeError("--judge-url is empty; leave it out to ask OpenAI")
     if options.judge_class is not None:
         return _of_class(options.judge_class)
     if options.judge_checkpoint is not None:

@@ -55,6 +55,8 @@ class Endpoint:
     @property
     def where(self) -> str:
         """The address without its scheme, as it is named in files and messages."""
+        if not (self.url.isascii() and self.url.isprintable() and " " not in self.url):
+            raise JudgeError(f"the judge's address holds characters that no URL has; see --judge-url and {_URL}")
         try:
             parts = urlsplit(self.url)
             _ = parts.port  # raises where it is no number

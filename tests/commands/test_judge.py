@@ -67,6 +67,14 @@ def script(request: Request) -> Answer:
     return Answer("no marks" if request.question == 5 else f"8 {4 if request.question % 3 == 0 else 6}")
 
 
+@pytest.mark.parametrize("name", ["answers.jsonl", "bench/questions.jsonl", "bench/context.jsonl"])
+def test_nothing_that_is_read_is_replaced(folder: Path, name: str) -> None:
+    before = (folder / name).read_bytes()
+    with pytest.raises(ValueError, match="would replace a file that is read"):
+        judge(folder, "--judge-class", f"{__name__}.Mute", "--out", str(folder / name))
+    assert (folder / name).read_bytes() == before
+
+
 def test_to_files_and_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(script) as app:
         words = ["--judge-model", "big", "--judge-url", app.url]
@@ -92,7 +100,7 @@ def test_bad_input_asks_nothing(folder: Path) -> None:
         write(folder / "answers.jsonl", [{"question_id": n, "text": "Maybe."} for n in range(7)])
         with pytest.raises(ValueError, match=r"answers\.jsonl.*1 ids are not among the questions: 6"):
             judge(folder, *words)
-        with pytest.raises(ValueError, match="would replace the answers"):
+        with pytest.raises(ValueError, match="would replace a file"):
             judge(folder, *words, "--out", str(folder / "answers.jsonl"))
         with pytest.raises(ValueError, match="is a folder"):
             judge(folder, *words, "--out", str(folder))

@@ -75,11 +75,13 @@ def test_several_pictures_come_together(file: Path) -> None:
 def test_what_cannot_be_trained_on_is_left_out(file: Path) -> None:
     good = json.loads(file.read_text())
     video = {"conversations": [{"from": "human", "value": "<video> a"}, {"from": "gpt", "value": "b"}]}
-    file.write_text(json.dumps([good[0], [], {**good[1], "image": "c.png"}, video, good[4]]))
+    silent = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": " "}]}
+    file.write_text(json.dumps([good[0], [], {**good[1], "image": "c.png"}, video, good[4], silent]))
     records = FileRecords(str(file))
     assert [one.id for one in records.conversations] == ["r0", "r4"]
-    assert [one.key for one in records.rejected] == [f"{file}, record {number}" for number in (2, 3, 4)]
+    assert [one.key for one in records.rejected] == [f"{file}, record {number}" for number in (2, 3, 4, 6)]
     assert records.rejected[1].reason == f"image c.png is not below {file.parent}"
+    assert records.rejected[3].reason == "the assistant says nothing"
 
 
 @pytest.mark.parametrize(("text", "says"), [("[]", "it is empty"), ("[[], []]", "the first: must be an object")])
@@ -126,6 +128,12 @@ def test_weights_go_by_the_score_within_a_kind(file: Path) -> None:
     assert by_gap == pytest.approx([1.5, 0.5, 1.0, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("word", ["None", "null"])
+def test_null_may_come_from_the_command_line(file: Path, word: str) -> None:
+    records = FileRecords(str(file), word, word)
+    assert (len(records), records.root) == (5, file.parent)
+
+
 def test_weights_that_the_file_cannot_give_are_refused(file: Path) -> None:
     with pytest.raises(ValueError, match=r"vlit\.json: no record has the score 'answer'"):
         FileRecords(str(file), weights="answer")
@@ -169,5 +177,7 @@ def test_draws_are_even() -> None:
 def test_mixtures_that_mean_nothing_are_refused(file: Path) -> None:
     with pytest.raises(ValueError, match=r"vlit\.json: ratio must be above 0, not 0"):
         Part(str(file), ratio=0)
+    with pytest.raises(ValueError, match=r"vlit\.json: ratio 1e\+308 draws .* much too large"):
+        MixedRecords([Part(str(file)), Part(str(file), ratio=1e308)])
     with pytest.raises(ValueError, match="parts"):
         MixedRecords([])

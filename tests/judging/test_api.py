@@ -165,6 +165,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         (Answer(status=403), "HTTP 403); set OPENAI_API_KEY", 1),
         (Answer(status=404), "--judge-url", 1),
         (Answer(status=400, body=b'{"error": {"message": "too\\u001b[31m\\nlong"}}'), "HTTP 400: too [31m long", 3),
+        (Answer(status=400, body=b'{"error": {"message": "no", "param": ["temperature"]}}'), "HTTP 400: no", 3),
         (Answer(status=422), "refuses the request (HTTP 422)", 3),
         (Answer(status=500, headers=AT_ONCE), "HTTP 500", 6),
         (Answer(body=b"{broken"), "OpenAI-compatible API?", 9),

@@ -70,6 +70,7 @@ def test_a_checkpoint(tiny_checkpoint: Path) -> None:
         (["--judge-class", f"{__name__}.Picky"], "cannot be made"),
         (["--judge-class", f"{__name__}.NoJudge"], "is no judge"),
         (["--judge-checkpoint", "/no/such/folder"], "/no/such/folder"),
+        (["--judge-model", "a", "--judge-url", ""], "--judge-url is empty"),
         (["--judge-model", "a", "--concurrency", "0"], "--concurrency"),
     ],
 )

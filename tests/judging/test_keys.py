@@ -125,6 +125,8 @@ def test_addresses_with_secrets_are_refused_without_showing_them(url: str) -> No
     ("options", "said"),
     [
         ({"base_url": "judge.example/v1"}, "http://"),
+        ({"base_url": "http://judge.example/\x1b[31m"}, "characters that no URL has"),
+        ({"base_url": "http://judge.example/a b"}, "characters that no URL has"),
         ({"base_url": "ftp://judge.example/v1"}, "http://"),
         ({"model": ""}, "--judge-model"),
         ({"concurrency": 0}, "--concurrency"),

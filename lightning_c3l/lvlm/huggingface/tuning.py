@@ -7,7 +7,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.base import ConversationError
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
@@ -45,7 +45,8 @@ def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) 
     """Encode a batch of records; rows without image, with one and with several may be mixed.
 
     Raises:
-        LVLMError: if a record has no supervised token; the message names it.
+        ConversationError: if a record has no supervised token, or is too long; the message names it.
+        ImageError: if one of its pictures cannot be looked at.
     """
     seen = [_pictures(pictures) for _, pictures in samples]
     for own in seen:
@@ -55,9 +56,12 @@ def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) 
     waiting = iter(tokens)
     chats = []
     for (conversation, _), own in zip(samples, seen, strict=True):
-        chat = encoder.encode(conversation.turns, [next(waiting) for _ in own])
+        try:
+            chat = encoder.encode(conversation.turns, [next(waiting) for _ in own])
+        except ConversationError as error:
+            raise ConversationError(f"record {conversation.id}: {error}") from error
         if not any(chat.answer):  # the target alone would count the end of an empty turn
-            raise LVLMError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
+            raise ConversationError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
         chats.append(chat)
     return TuningBatch(
         ids=pad([chat.ids for chat in chats]),

@@ -95,6 +95,25 @@ def test_a_record_with_nothing_to_learn_is_named(lvlm: HuggingFaceLVLM, answer: 
         lvlm.encode_conversations([(empty, None)])
 
 
+def test_a_record_that_is_too_long_leaves_its_batch(
+    lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]
+) -> None:
+    module = InstructionTuningModule(lvlm)
+    lvlm.network.eval()
+    long = Conversation("long-1", None, (Turn("user", "What? " * 999), Turn("assistant", "This.")))
+    with pytest.raises(LVLMError, match=r"record long-1: a conversation of .* longer than the model's context"):
+        module.encode([(long, None)])
+    alone = float(module.training_step(module.encode(samples[:1]), 0))
+    with pytest.warns(UserWarning, match=r"left out of its batch: record long-1"):
+        batch = module.encode([(long, None), samples[0]])
+    assert float(module.training_step(batch, 0)) == pytest.approx(alone)
+    # a batch with nothing else trains nothing
+    with pytest.warns(UserWarning, match="long-1"):
+        batch = module.encode([(long, None)])
+    assert len(batch.ids) == 1
+    assert float(module.training_step(batch, 0)) == 0
+
+
 def test_frozen_weights_keep_their_values(
     tiny_checkpoint: Path, samples: list[tuple[Conversation, Image | None]]
 ) -> None:

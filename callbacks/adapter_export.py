@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_folder
@@ -24,3 +25,4 @@ class AdapterExport(Callback):
 def _save(run: Path, lvlm: Any) -> None:
     with atomic_folder(run / lvlm.saved_as) as folder:
         lvlm.save(folder)
+    rank_zero_info(f"trained {lvlm.saved_as} in {run / lvlm.saved_as}")

@@ -50,11 +50,9 @@ def _guarded(run: Callable[[], int]) -> int:
         is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
         if not is_users or os.environ.get("C3L_DEBUG"):
             raise
-        from lightning_c3l.report.markup import visible  # late: it is only needed here
+        from lightning_c3l.reasons import plain_reason  # late: it is only needed here
 
-        # names in data may hold what a terminal obeys
-        line = visible(" ".join(str(error).split())) or type(error).__name__
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {plain_reason(str(error)) or type(error).__name__}", file=sys.stderr)
         return 2
 
 

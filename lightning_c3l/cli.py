@@ -23,6 +23,7 @@ from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.quiet import quieten
+from lightning_c3l.reasons import plain_reason
 from lightning_c3l.run_folder import Run, leave, settle
 
 ROUND_CALLBACKS = {
@@ -40,8 +41,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what was wrong, without the usage text, and leave."""
-        line = " ".join(message.split())
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {plain_reason(message)}", file=sys.stderr)
         raise SystemExit(2)
 
 

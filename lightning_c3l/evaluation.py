@@ -129,7 +129,14 @@ class EvaluationModule(TrainedWeightsModule):
         processes.by_first(lambda: answered.score(reviews, {name: float(value) for name, value in figures.items()}))
 
     def _keep(self, answered: Answered) -> list[Review]:
-        """In the first process: write the answers, and have them judged."""
+        """In the first process: write the answers, and have them judged.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if all(answer.problem for answer in answered.answers):
+            first = answered.answers[0]
+            raise ValueError(f"no question could be answered; the first, {first.id}: {first.problem}")
         answered.write()
         if self.judge is None or answered.data.benchmark.name != JUDGED:
             return []

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
 from lightning_c3l.cli import C3LCLI, run_trainer
+from lightning_c3l.commands.scenes_benchmarks import commands
 from lightning_c3l.lvlm.huggingface import model as huggingface
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.strategies import FullyShardedStrategy
@@ -173,6 +175,16 @@ def test_the_commands_of_the_readme_are_commands(capsys, monkeypatch):
     assert set(folders) == set(modules)
     for folder, words in zip(folders, commands, strict=True):
         assert parse(capsys, *words[3:])["model"]["class_path"] == modules[folder]
+
+
+def test_the_commands_that_scenes_benchmarks_prints_are_commands(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for line, name in zip(commands(Path("a folder")), ("pope", "seed", "mmbench", "llava_w"), strict=True):
+        told = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True)
+        data = parse(capsys, *told.stdout.split("\0")[3:-1])["data"]["init_args"]
+        assert (data["benchmark"], data["images"]) == (name, "a folder/images")
+        assert data["questions"].startswith(f"a folder/{name}")
+        assert data["prompt"] == ("{options}\n{question}" if name == "mmbench" else "{question}")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_c3l.benchmarks import scorable
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
-from lightning_c3l.benchmarks.cells import file_hash, short, text_of
+from lightning_c3l.benchmarks.cells import file_hash, short, text_of, whole_of
 from lightning_c3l.benchmarks.fields import MODELS, answer_of, flat, question_of
 from lightning_c3l.benchmarks.pope import pope_id, split_of_name
 from lightning_c3l.benchmarks.rows import Row, read_rows
@@ -116,6 +116,8 @@ def _row(path: Path, number: int, row: Row, benchmark_name: str) -> AnswerRow:
     question, prompt = question_of(place, row, benchmark_name)
     if benchmark_name == "pope" and not question.splits:
         question = replace(question, splits=split_of_name(path))
+    if question.id.isdecimal() and whole_of(question.id) is None:
+        raise ValueError(f"{place}: the id {short(question.id)} is too large a number")
     return AnswerRow(place, answer_of(place, row), question, prompt)
 
 
@@ -129,7 +131,11 @@ def _only(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) ->
 
 
 def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> QuestionSet | None:
-    """The questions that the rows carry, where every row says enough of its own to be scored."""
+    """The questions that the rows carry, where every row says enough of its own to be scored.
+
+    Raises:
+        ValueError: rows of one id carry different questions.
+    """
     if name == "llava_w":
         return None
     found: dict[str, Question] = {}
@@ -142,5 +148,11 @@ def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> Que
         own_id = question.id
         if name == "pope" and "/" not in own_id:
             own_id = pope_id(question.splits, own_id)
-        found.setdefault(own_id, replace(question, id=own_id, truth=truth))
+        question = replace(question, id=own_id, truth=truth)
+        if _asked(found.setdefault(own_id, question)) != _asked(question):
+            raise ValueError(f"{row.place}: question {short(own_id)} is there already, and it is another one")
     return QuestionSet(tuple(found.values()), version, source)
+
+
+def _asked(question: Question) -> tuple[str, dict[str, str], str]:
+    return question.text, dict(question.options), question.truth

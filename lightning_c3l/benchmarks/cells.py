@@ -9,6 +9,8 @@ from typing import Any
 
 # Length of the name of a version of the questions.
 _DIGEST_LENGTH = 16
+# the first number that an int64 cannot hold
+_TOO_LARGE = 1 << 63
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
@@ -27,6 +29,12 @@ def id_of(value: Any) -> str:
     text = text_of(value).strip()
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
+
+
+def whole_of(text: str) -> int | None:
+    """The whole number that an id is, None where it is none or too large for 64 bits."""
+    number = int(text) if text.isdecimal() and len(text) < 20 else _TOO_LARGE
+    return number if number < _TOO_LARGE else None
 
 
 def letter_of(value: Any) -> str:

@@ -153,7 +153,7 @@ def evaluate(
     matched = match(scoring, questions, answers, partial)
     asked = matched.questions
     others = {role: file for role, file in ((BLIND, blind), (AGAINST, against)) if file is not None}
-    matches = {role: match(scoring, asked, file, partial) for role, file in others.items()}
+    matches = {role: match(scoring, asked, file, partial, carried=questions is None) for role, file in others.items()}
     chosen = protocols or served(scoring, answers)
     found = {}
     for protocol in chosen:

@@ -6,6 +6,7 @@ else it is what the LVLM wrote.
 """
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from lightning_c3l.benchmarks.base import Answer, Question
@@ -92,9 +93,10 @@ def _first(value: Any) -> Any:
 def _losses(place: str, value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
-    if not isinstance(value, list) or not all(type(one) in (int, float) or one is None for one in value):
-        raise ValueError(f"{place}: losses are a list of numbers, one an option, not {short(value)}")
-    return tuple(math.nan if one is None else float(one) for one in value)
+    if isinstance(value, list) and all(type(one) in (int, float) or one is None for one in value):
+        with suppress(OverflowError):  # a whole number that no float can hold
+            return tuple(math.nan if one is None else float(one) for one in value)
+    raise ValueError(f"{place}: losses are a list of numbers, one an option, not {short(value)}")
 
 
 def _options(row: Row, benchmark: str) -> dict[str, str]:

@@ -28,7 +28,11 @@ class Matched:
 
 
 def match(
-    benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile, partial: bool = False
+    benchmark: ScoredBenchmark,
+    questions: QuestionSet | None,
+    file: AnswerFile,
+    partial: bool = False,
+    carried: bool = False,
 ) -> Matched:
     """Join answers and questions by id; rows without one by their order, where the texts agree.
 
@@ -37,11 +41,12 @@ def match(
         questions: None takes those that the answer file carries.
         file: the answers.
         partial: leave out what has no answer; else that is an error.
+        carried: the questions are those that another answer file carries.
 
     Raises:
         ValueError: names both files and the first question that does not fit.
     """
-    questions = _questions(benchmark, questions, file)
+    questions = _questions(benchmark, questions, file, carried)
     by_id = {question.id: question for question in questions.questions}
     ids = _ids(benchmark, questions, file)
     _check_known(ids, by_id, questions, file)
@@ -58,7 +63,9 @@ def match(
     return Matched(questions, pairs, counts, (*_notes(counts, benchmark.name), *note))
 
 
-def _questions(benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile) -> QuestionSet:
+def _questions(
+    benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile, carried: bool
+) -> QuestionSet:
     if questions is None and file.own is None:
         raise ValueError(
             f"{file.source}: not every row carries what scoring needs ({_carried(benchmark.name)}); "
@@ -68,8 +75,10 @@ def _questions(benchmark: ScoredBenchmark, questions: QuestionSet | None, file: 
         assert file.own is not None
         return file.own
     if file.version and file.version != questions.digest:
+        hint = "; give the questions that both answer with --questions" if carried else ""
         raise ValueError(
-            f"{file.source} answers version {file.version} of the questions, {questions.source} is {questions.digest}"
+            f"{file.source} answers version {file.version} of the questions, {questions.source} is "
+            f"{questions.digest}{hint}"
         )
     untrue = next((one for one in questions.questions if not one.truth), None)
     if untrue:
@@ -89,7 +98,10 @@ def _ids(benchmark: ScoredBenchmark, questions: QuestionSet, file: AnswerFile) -
     nameless = [row for row in file.rows if not row.answer.id]
     if not nameless:
         named = [(row.answer.id, row.question.splits) for row in file.rows]
-        return benchmark.question_ids(named, questions.questions)
+        try:
+            return benchmark.question_ids(named, questions.questions)
+        except ValueError as error:
+            raise ValueError(f"{file.source}: {error}") from None
     if len(nameless) < len(file.rows):
         raise ValueError(f"{nameless[0].place}: no question_id, while other rows have one")
     queues: dict[tuple[str, ...], list[Question]] = {}

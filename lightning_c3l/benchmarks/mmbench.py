@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from lightning_c3l.benchmarks.adding import add_question
 from lightning_c3l.benchmarks.base import Question, QuestionSet
-from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of
+from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.choice import choice_prompt, option_letter
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
@@ -130,9 +130,10 @@ def mmbench_categories(row: Row) -> dict[str, str]:
 
 def _question(place: str, row: Row, image: str | None) -> Question:
     name, text, options = id_of(row.get("index")), text_of(row.get("question")).strip(), option_columns(row)
-    if not name.isdecimal() or not text or not options:
+    if whole_of(name) is None or not text or not options:
         raise ValueError(
-            f"{place}: a question needs index (a whole number), question and options A, B, ..., not {short(row)}"
+            f"{place}: a question needs index (a whole number below 2**63), question and options A, B, ..., "
+            f"not {short(row)}"
         )
     truth = text_of(row.get("answer")).strip()
     if truth and not MMBench().says_truth(truth, options):

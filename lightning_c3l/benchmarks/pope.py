@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from lightning_c3l.benchmarks.adding import add_question
 from lightning_c3l.benchmarks.base import Question, QuestionSet
-from lightning_c3l.benchmarks.cells import id_of, short, text_of, version_of
+from lightning_c3l.benchmarks.cells import id_of, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
 from lightning_c3l.benchmarks.scored import Pair, Scored
@@ -73,13 +73,19 @@ class Pope:
         return question.id
 
     def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
-        """By the row's own splits, by LLaVA's numbers over all splits, or by a number that one question alone has."""
+        """By the row's own splits, by LLaVA's numbers over all splits, or by a number that one question alone has.
+
+        Raises:
+            ValueError: a number may be of several splits.
+        """
         ids = {question.id for question in questions}
         ends = Counter(name.rpartition("/")[2] for name in ids)
         own = {name.rpartition("/")[2]: name for name in ids if ends[name.rpartition("/")[2]] == 1}
-        if any(name.isdecimal() and int(name) >= _OFFSET for name, _ in rows):
-            own = {}
-        return [name if name in ids else _question_id(name, splits, own) for name, splits in rows]
+        splits = {question.splits for question in questions}
+        only = splits.pop() if len(splits) == 1 else ()
+        if any((whole_of(name) or 0) >= _OFFSET for name, _ in rows):
+            return [name if name in ids else _offset_id(name, named) for name, named in rows]
+        return [name if name in ids else _question_id(name, named or only, own) for name, named in rows]
 
     def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """Yes or no in small letters."""
@@ -150,10 +156,18 @@ def splits_of(value: Any) -> tuple[str, ...]:
 def _question_id(name: str, splits: Sequence[str], own: Mapping[str, str]) -> str:
     if splits:
         return pope_id(splits, name)
-    if name in own or not name.isdecimal():
-        return own.get(name, name)
-    place, number = divmod(int(name), _OFFSET)
-    return pope_id([_OFFSET_SPLITS[place]], str(number)) if place < len(_OFFSET_SPLITS) else name
+    if name not in own and name.isdecimal():
+        raise ValueError(f"question {short(name)}: no split; give one file a split, with the split in its name")
+    return own.get(name, name)
+
+
+def _offset_id(name: str, splits: Sequence[str]) -> str:
+    """By LLaVA's numbers, where a row names no split."""
+    number = whole_of(name)
+    if splits or number is None:
+        return pope_id(splits, name) if splits else name
+    place, rest = divmod(number, _OFFSET)
+    return pope_id([_OFFSET_SPLITS[place]], str(rest)) if place < len(_OFFSET_SPLITS) else name
 
 
 def _files(path: Path) -> list[Path]:

@@ -147,7 +147,7 @@ def _protocolled(
         sum(_failures(one, ids) for one in rounds),
         {"unrounded": mean, "judge": _name(rounds[0].judge)} if comparable else {},
         _tables(rounds, kept, ids, comparable),
-        {role: _compared(protocol, part, mean, other, ids) for role, other in others.items()},
+        {role: _compared(protocol, rounds, other, ids) for role, other in others.items()},
         _PROTOCOL_NOTES[protocol],
     )
 
@@ -230,13 +230,16 @@ def _by(field: str, kept: Sequence[Sequence[Review]]) -> dict[str, dict[str, dic
     return {field: table}
 
 
-def _compared(protocol: str, part: Tensor, ours: float, other: Sequence[Round], ids: Sequence[str]) -> Compared:
-    kept = [_kept(one, protocol, ids) for one in other]
-    score = sum(map(_score, kept)) / len(kept)
-    theirs = torch.cat([_sums(reviews, ids) for reviews in kept], dim=1)
-    interval = paired_interval([part], [theirs], _mean_ratio)
-    figures = {"parse_failures": sum(_failures(one, ids) for one in other), "tables": _by(KIND, kept)}
-    return Compared(score, ours - score, interval, None, len(ids), figures)
+def _compared(protocol: str, ours: Sequence[Round], theirs: Sequence[Round], ids: Sequence[str]) -> Compared:
+    """Both sides on the same questions: by `strict` those whose every review could be read, on both sides."""
+    unread = {review.id for one in (*ours, *theirs) for review in one.reviews if not review.parsed}
+    shared = [name for name in ids if protocol == "reference" or name not in unread]
+    sides = [[_kept(one, protocol, shared) for one in side] for side in (ours, theirs)]
+    scores = [sum(map(_score, side)) / len(side) for side in sides]
+    parts = [torch.cat([_sums(reviews, shared) for reviews in side], dim=1) for side in sides]
+    interval = paired_interval(parts[:1], parts[1:], _mean_ratio) if shared else (float("nan"), float("nan"))
+    figures = {"parse_failures": sum(_failures(one, ids) for one in theirs), "tables": _by(KIND, sides[1])}
+    return Compared(scores[1], scores[0] - scores[1], interval, None, len(shared), figures)
 
 
 def _notes(rounds: Sequence[Round], judges: Sequence[str]) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ Row = dict[str, Any]
 
 # Unpacked bytes of a workbook above which it is refused: a few kilobytes can unpack to any size.
 _MOST_UNPACKED = 1 << 30
+# Rows of a sheet, at most, as Excel has it: a row may state any number, and openpyxl gives all that it skips.
+_MOST_ROWS = 1 << 20
 # JSON objects that hold the records in one of these.
 _HOLDERS = ("questions", "data")
 # An object with one of these is a record; one without, whose values are all plain, says the answer of each id.
@@ -37,6 +39,8 @@ def read_rows(path: Path) -> list[Row]:
         OSError: the file cannot be read.
         ValueError: names the file, the line or record, and what is wrong.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a folder is an error of the system
+        raise ValueError(f"{path}: no regular file; it is read more than once")
     with path.open("rb") as stream:
         start = stream.read(4096)
     opening = start.removeprefix(codecs.BOM_UTF8).lstrip()
@@ -181,7 +185,9 @@ def _workbook(path: Path) -> list[Row]:
 def _sheet(lines: Iterator[tuple[Any, ...]]) -> list[Row]:
     names = next(lines, ())
     rows = []
-    for cells in lines:
+    for number, cells in enumerate(lines, start=2):
+        if number > _MOST_ROWS:
+            raise ValueError(f"more than {_MOST_ROWS} rows")
         padded = (*cells, *[None] * (len(names) - len(cells)))  # trailing empty cells are not stored
         row = {str(name).strip(): cell for name, cell in zip(names, padded, strict=False) if name is not None}
         if any(cell is not None for cell in row.values()):

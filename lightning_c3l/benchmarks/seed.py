@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from lightning_c3l.benchmarks.adding import add_question
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
-from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of
+from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.choice import choice_prompt, least_loss, option_letter, whole_letter
 from lightning_c3l.benchmarks.rows import Row, read_rows
 from lightning_c3l.benchmarks.scored import Pair, Scored, by_category
@@ -120,8 +120,8 @@ def seed_categories(row: Row, question_id: str) -> dict[str, str]:
     """
     names, number = row.get("question_type"), id_of(row.get("question_type_id"))
     kind = text_of(row.get("data_type")).strip().lower()
-    if not kind and number.isdecimal():
-        kind = "image" if int(number) in _IMAGE_TYPES else "video" if int(number) in _VIDEO_TYPES else ""
+    if not kind and (type_id := whole_of(number)) is not None:
+        kind = "image" if type_id in _IMAGE_TYPES else "video" if type_id in _VIDEO_TYPES else ""
     if not kind and question_id.removeprefix("v").isdecimal():
         kind = "video" if question_id.startswith("v") else "image"
     name = _type_name(names, number)

@@ -18,6 +18,7 @@ from lightning_c3l.report.terminal import console
 def main(arguments: list[str]) -> int:
     """Score an answer file of a benchmark, with intervals, by every protocol that it can serve or by one."""
     options = _parser().parse_args(arguments)
+    _check_out(options)
     evaluation = _of_reviews(options) if options.benchmark == "llava_w" else _of_answers(options)
     if options.questions:
         hashes = {str(path): file_hash([path]) for path in load(options.benchmark).files(options.questions)}
@@ -48,6 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="the figures as JSON to standard output")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON to a file")
     return parser
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        ValueError: names the file.
+    """
+    if not options.out:
+        return
+    asked = load(options.benchmark).files(options.questions) if options.questions else []
+    given = (options.answers, options.reviews, options.blind, options.against, asked)
+    if options.out.resolve() in {path.resolve() for paths in given for path in paths or ()}:
+        raise ValueError(f"--out {options.out} is one of the files that are read; name another")
 
 
 def _of_answers(options: argparse.Namespace) -> Evaluation:

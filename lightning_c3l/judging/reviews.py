@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def _text(row: dict[str, Any], field: str) -> str:
 def _numbers(value: Any) -> tuple[float, float]:
     """Marks of reference and candidate; other judges' scales may differ, but no mark is negative."""
     if isinstance(value, list) and len(value) == 2 and all(type(one) in (int, float) for one in value):
-        two = (float(value[0]), float(value[1]))
-        if two == UNPARSED or all(math.isfinite(one) and one >= 0 for one in two):
-            return two
+        with suppress(OverflowError):  # a whole number that no float can hold
+            two = (float(value[0]), float(value[1]))
+            if two == UNPARSED or all(math.isfinite(one) and one >= 0 for one in two):
+                return two
     raise ValueError(f"tuple is {value!r}; it must be the marks of reference and candidate, or [-1, -1]")

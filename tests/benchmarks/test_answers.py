@@ -13,6 +13,7 @@ import pytest
 from lightning_c3l.benchmarks import load, scorable
 from lightning_c3l.benchmarks.answers import AnswerFile, answer_row, read_answers
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.benchmarks.evaluation import evaluate
 from lightning_c3l.benchmarks.matching import Matched, match
 from tests.benchmarks import files
 
@@ -290,6 +291,7 @@ def test_without_questions_the_rows_must_say_enough(tmp_path: Path) -> None:
         ([{"question_id": 1}], "record 1: no answer in it"),
         ([{"question_id": 1, "losses": ["x"]}], "record 1: losses are a list of numbers"),
         ([{"question_id": 1, "losses": 3}], "record 1: losses are a list of numbers"),
+        ([{"question_id": 1, "losses": [10**400]}], "record 1: losses are a list of numbers"),
         ([{"question_id": 1, "text": "a", "model_id": name} for name in ("x", "y")], "several models in one .'x', 'y'"),
         ([{"question_id": 1, "text": "a", "questions": name} for name in ("x", "y")], "several versions"),
         ([{"question_id": 1, "text": "a", "blind": value} for value in (True, False)], "some answers were given blind"),
@@ -312,3 +314,48 @@ def test_files_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
     one = files.write_lines(tmp_path / "a.jsonl", [{"question_id": "1", "text": "A"}])
     found = read_answers([one], "seed")
     assert found.hashes == {str(one): hashlib.sha256(one.read_bytes()).hexdigest()}
+
+
+def test_numbers_without_a_split_are_not_guessed(pope: QuestionSet, tmp_path: Path) -> None:
+    rows = [{"question_id": n, "text": "No"} for n in (1, 2)]
+    with pytest.raises(ValueError, match=r"mine\.jsonl: question '1': no split; give one file a split"):
+        match(scorable("pope"), pope, read_answers([files.write_lines(tmp_path / "mine.jsonl", rows)], "pope"), True)
+    named = read_answers([files.write_lines(tmp_path / "mine_random.jsonl", rows)], "pope")
+    assert set(_texts(match(scorable("pope"), pope, named, True))) == {"random/1", "random/2"}
+
+
+def test_a_number_that_the_only_split_has_not_is_of_that_split(tmp_path: Path) -> None:
+    only = load("pope").read_questions([files.pope(tmp_path / "q") / "coco_pope_random.json"])
+    found = read_answers([files.write_lines(tmp_path / "a", [{"question_id": 9, "text": "No"}])], "pope")
+    with pytest.raises(ValueError, match=r"random/9.*has not"):
+        match(scorable("pope"), only, found)
+
+
+@pytest.mark.parametrize("change", [{"question": "R?"}, {"choice_b": "three"}, {"answer": "B"}])
+def test_an_id_that_two_questions_of_an_answer_file_share(change: dict[str, str], tmp_path: Path) -> None:
+    row = {"question_id": 7, "question": "Q?", "choice_a": "one", "choice_b": "two", "answer": "A", "prediction": "A"}
+    again = files.write_lines(tmp_path / "again", [row, {**row, "prediction": "B"}])
+    own = read_answers([again], "seed").own
+    assert own is not None
+    assert [one.id for one in own.questions] == ["7"]
+    odd = files.write_lines(tmp_path / "odd", [row, {**row, **change}])
+    with pytest.raises(ValueError, match="odd, record 2: question '7' is there already, and it is another one"):
+        read_answers([odd], "seed")
+
+
+@pytest.mark.parametrize("name", ["pope", "seed", "mmbench"])
+@pytest.mark.parametrize("number", [2**63, int("9" * 4000), "9" * 5000])
+def test_ids_beyond_all_are_named(name: str, number: int | str, tmp_path: Path) -> None:
+    path = files.write_lines(tmp_path / "a.jsonl", [{"index": number, "text": "No"}])
+    with pytest.raises(ValueError, match=r"a\.jsonl, record 1: the id '9.* is too large"):
+        read_answers([path], name)
+
+
+def test_a_rival_that_answers_another_version_needs_the_questions(tmp_path: Path) -> None:
+    tool = {"question_id": 7, "question": "Q?", "choice_a": "one", "choice_b": "two", "answer": "A", "prediction": "A"}
+    ours = {"question_id": 7, "text": "A", "truth": "A", "options": {"A": "one", "B": "two"}, "questions": "feed"}
+    answers, against = (
+        read_answers([files.write_lines(tmp_path / name, [row])], "seed") for name, row in (("t", tool), ("o", ours))
+    )
+    with pytest.raises(ValueError, match=r"answers version feed .*--questions"):
+        evaluate(load("seed"), None, answers, against=against)

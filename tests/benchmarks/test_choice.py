@@ -1,6 +1,7 @@
 """Which option an answer chooses, and how a question is put."""
 
 import math
+import time
 
 import pytest
 
@@ -86,6 +87,20 @@ NINE = dict(zip("ABCDEFGHI", ["one", "two", "three", "four", "five", "six", "sev
         ("The answer is B or C", None),
         ("The answer is (B) / (C).", None),
         ("The answer is B. C is wrong.", "B"),
+        ("neither A nor B", None),
+        ("Neither B nor C", None),
+        ("It is A nor anything else", "A"),
+        ("The correct option is (C) because A shows one", "C"),
+        ("The correct choice is B", "B"),
+        ("The right option is not B", None),
+        ("B\n\nExplanation: A is wrong", "B"),
+        ("**(B)**\nThe answer A is wrong", "B"),
+        ("A\nB\nC\nD\nAnswer: B", "B"),
+        ("A\nB", None),
+        ("option b", "B"),
+        ("Option: (b).", "B"),
+        ("\uff22", "B"),
+        ("\u7b54\u6848\uff1a\uff22", "B"),
     ],
 )
 def test_extraction(text: str, letter: str | None) -> None:
@@ -188,3 +203,42 @@ def test_prompt() -> None:
     asked = "Answer with the option's letter from the given choices directly."
     assert choice_prompt(question) == f"Look well.\nHow many?\nA. One\nB. Two\n{asked}"
     assert choice_prompt(Question("1", "Q?", options={"A": "x"})) == f"Q?\nA. x\n{asked}"
+
+
+def test_texts_with_letters_are_taken_in_any_case() -> None:
+    vitamins = {"A": "Vitamin C", "B": "Vitamin D", "C": "Vitamin A"}
+    for text in ("Answer: vitamin C", "It shows vitamin C.", "VITAMIN C"):
+        assert option_letter(text, vitamins) == "A"
+    assert option_letter("Vitamin C", {"A": "vitamin c", "C": "vitamin a"}) == "A"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("-1", None),
+        ("\u22121", None),
+        (".1", None),
+        ("10:2", None),
+        ("2:10", None),
+        ("1/2", None),
+        ("1-2", None),
+        ("It is 2.", "C"),
+        ("Answer:2", "C"),
+        ("(3)", "D"),
+    ],
+)
+def test_numbers_are_no_parts_of_others(text: str, letter: str | None) -> None:
+    assert option_letter(text, dict(zip("ABCD", "0123", strict=True))) == letter
+
+
+def test_words_may_stand_beside_numbers() -> None:
+    colours = {"A": "red", "B": "blue"}
+    assert [option_letter(text, colours) for text in ("2:red", "red/2", "red-1")] == ["A"] * 3
+
+
+@pytest.mark.parametrize("unit", ["A ", "a ", "B ", "I ", "not B ", "answer is A ", " ", "\n", "(", "*"])
+def test_long_answers_take_no_time(unit: str) -> None:
+    text = "The answer" + unit * (200_000 // len(unit))
+    began = time.process_time()
+    option_letter(text, NINE)
+    assert time.process_time() - began < 3  # with quadratic time: minutes

@@ -185,3 +185,11 @@ def test_one_picture_described_in_several_sentences(tmp_path: Path) -> None:
     files.write_lines(folder / "context.jsonl", [{"image": "000.jpg", "caption": ["A dog.", "It barks."]}])
     found = load("llava_w").read_questions([folder])
     assert [one.context for one in found.questions] == ["A dog.\nIt barks."] * 2
+
+
+@pytest.mark.parametrize("index", [str(2**63), "9" * 5000])
+def test_an_index_of_mmbench_beyond_all_is_named(index: str, tmp_path: Path) -> None:
+    rows = files.mmbench_rows()
+    rows[1]["index"] = index
+    with pytest.raises(ValueError, match=r"q\.tsv, record 2: a question needs index"):
+        load("mmbench").read_questions([files.write_table(tmp_path / "q.tsv", rows)])

@@ -108,3 +108,30 @@ def test_reviews_must_fit_the_questions(tmp_path: Path) -> None:
         evaluate_reviews(questions, [tmp_path / "odd.jsonl"])
     with pytest.raises(ValueError, match="llava_w has no protocol 'rank'"):
         evaluate_reviews(questions, [whole], protocols=["rank"])
+
+
+def test_what_one_side_cannot_read_is_left_out_on_both(tmp_path: Path) -> None:
+    ours = _reviews(tmp_path / "a", [(10, 8), (10, 6), (-1, -1)])
+    theirs = _reviews(tmp_path / "b", [(10, 5), (-1, -1), (10, 4)])
+    found = evaluate_reviews(None, [ours], against=[theirs])
+    strict = found.protocols["strict"]
+    assert strict.headline == pytest.approx(70)  # of itself, on what it has
+    against = strict.others["against"]
+    assert (against.headline, against.difference, against.n) == (pytest.approx(50), pytest.approx(30), 1)
+    assert against.interval == pytest.approx((30, 30))
+    reference = found.protocols["reference"].others["against"]
+    assert (reference.headline, reference.n) == (pytest.approx(100 * 8 / 19), 3)
+    assert reference.difference == pytest.approx(100 * 13 / 19 - 100 * 8 / 19)
+
+
+def test_sides_that_share_nothing_readable_have_no_difference(tmp_path: Path) -> None:
+    ours, theirs = _reviews(tmp_path / "a", [(10, 8), (-1, -1)]), _reviews(tmp_path / "b", [(-1, -1), (10, 4)])
+    document = evaluate_reviews(None, [ours], protocols=["strict"], against=[theirs]).as_json()
+    assert document["headline"]["value"] == pytest.approx(80)
+    against = document["protocols"]["strict"]["others"]["against"]
+    assert (against["difference"], against["interval"], against["n"]) == (None, [None, None], 0)
+
+
+def test_marks_that_no_float_can_hold_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="record 1: tuple is"):
+        evaluate_reviews(None, [_reviews(tmp_path / "a", [(10**400, 5)])])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from lightning_c3l.benchmarks.cells import id_of, letter_of, text_of
+from lightning_c3l.benchmarks.cells import id_of, letter_of, text_of, whole_of
 from lightning_c3l.benchmarks.rows import read_rows
 
 RECORDS = [{"index": 1, "text": "Yes, a\tb"}, {"index": 2, "text": 'No "really"\nnot'}]
@@ -165,3 +166,32 @@ def test_cells_become_text() -> None:
         "",
     ]
     assert [letter_of(value) for value in ("b", " C ", "1", "AB", None, "\u00c4")] == ["B", "C", "", "", "", ""]
+
+
+def test_a_workbook_that_states_a_row_beyond_all_is_refused(tmp_path: Path) -> None:
+    _book(tmp_path / "whole.xlsx", [["index"], [1], [2]])
+    far = tmp_path / "far.xlsx"
+    with zipfile.ZipFile(tmp_path / "whole.xlsx") as source, zipfile.ZipFile(far, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                assert b'<row r="3"' in content
+                content = content.replace(b'<row r="3"', b'<row r="2000000000"')
+            target.writestr(name, content)
+    with pytest.raises(ValueError, match=r"far\.xlsx: no workbook .* more than 1048576 rows"):
+        read_rows(far)
+
+
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(ValueError, match=f"{path}: no regular file"):
+            read_rows(path)
+    with pytest.raises(IsADirectoryError):
+        read_rows(tmp_path)
+
+
+def test_ids_are_whole_numbers_of_64_bits() -> None:
+    for text, number in (("7", 7), (str(2**63 - 1), 2**63 - 1), (str(2**63), None), ("9" * 5000, None), ("-1", None)):
+        assert whole_of(text) == number

@@ -73,3 +73,22 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["vqa"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("role", ["--answers", "--reviews", "--blind", "--against", "--questions"])
+def test_what_is_read_is_never_written_over(role: str, tmp_path: Path) -> None:
+    path = tmp_path / "no json yet"
+    path.write_text("kept")
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(ValueError, match=r"--out .*link is one of the files that are read"):
+        main(["seed", role, str(path), "--out", str(tmp_path / "link")])
+    assert path.read_text() == "kept"
+
+
+def test_files_of_a_question_folder_are_not_written_over(tmp_path: Path) -> None:
+    folder = files.pope(tmp_path / "questions")
+    answers = files.write_lines(tmp_path / "a.jsonl", [{"question_id": "random/1", "text": "No"}])
+    arguments = ["pope", "--questions", str(folder), "--answers", str(answers), "--partial", "--out"]
+    with pytest.raises(ValueError, match="is one of the files that are read"):
+        main([*arguments, str(folder / "coco_pope_random.json")])
+    assert main([*arguments, str(folder / "figures.json")]) == 0

@@ -103,7 +103,6 @@ class DatasetExport(Callback):
 
     def _record(self, number: int, one: ScoredCandidate, module: Any) -> VLITRecord:
         candidate = one.candidate
-        assert one.scores is not None  # only scored pairs are kept
         provenance = {
             "round": "final",
             "prompt": candidate.instruction.text,
@@ -111,15 +110,7 @@ class DatasetExport(Callback):
             "seed": module.seed,
             "model": module.lvlm.fingerprint,
         }
-        return VLITRecord(
-            id=f"{number:06d}",
-            image=candidate.image,
-            question=candidate.question,
-            answer=candidate.answer,
-            kind=candidate.instruction.kind,
-            scores=one.scores,
-            provenance=provenance,
-        )
+        return VLITRecord.of(number, one, provenance)
 
     def _fates(
         self, scored: Sequence[ScoredCandidate], alike: Sequence[ScoredCandidate], chosen: Sequence[ScoredCandidate]

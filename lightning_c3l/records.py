@@ -119,3 +119,23 @@ class VLITRecord:
     kind: str
     scores: Scores
     provenance: dict[str, Any]
+
+    @classmethod
+    def of(cls, number: int, kept: ScoredCandidate, provenance: dict[str, Any]) -> "VLITRecord":
+        """A kept pair as the record `number` of a set.
+
+        Raises:
+            ValueError: it has no scores.
+        """
+        candidate, scores = kept.candidate, kept.scores
+        if scores is None:
+            raise ValueError(f"a pair about {candidate.image} is kept without scores")
+        return cls(
+            id=f"{number:06d}",
+            image=candidate.image,
+            question=candidate.question,
+            answer=candidate.answer,
+            kind=candidate.instruction.kind,
+            scores=scores,
+            provenance=provenance,
+        )

@@ -193,17 +193,21 @@ def drop_near_duplicates(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
+    ranked = [candidates[i] for i in _ranking(candidates, reading)]
+    kept = {id(c) for c in first_of_alike(ranked, threshold)}
+    return [c for c in candidates if id(c) in kept], [c for c in candidates if id(c) not in kept]
+
+
+def first_of_alike(ordered: Sequence[ScoredCandidate], threshold: float = 0.8) -> list[ScoredCandidate]:
+    """What is no near-duplicate of one about the same image that stands before it and stays, in the same order."""
     stayed: dict[str, list[Candidate]] = defaultdict(list)
-    kept: set[int] = set()
-    for i in _ranking(candidates, reading):
-        candidate = candidates[i].candidate
-        if not any(near_duplicates(candidate, other, threshold) for other in stayed[candidate.image]):
-            stayed[candidate.image].append(candidate)
-            kept.add(i)
-    return (
-        [c for i, c in enumerate(candidates) if i in kept],
-        [c for i, c in enumerate(candidates) if i not in kept],
-    )
+    out = list[ScoredCandidate]()
+    for one in ordered:
+        others = stayed[one.candidate.image]
+        if not any(near_duplicates(one.candidate, other, threshold) for other in others):
+            others.append(one.candidate)
+            out.append(one)
+    return out
 
 
 def keep_top(candidates: Sequence[ScoredCandidate], target_size: int, reading: str = "answer") -> list[ScoredCandidate]:

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.selection import drop_near_duplicates, equal_quotas, evenly, near_duplicates, polarity
+from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.selection import drop_near_duplicates, equal_quotas, evenly, first_of_alike, polarity
 
 # kind of instruction, and tokens of the answer
 Cell = tuple[str, int]
@@ -28,14 +28,7 @@ def shuffled(candidates: Sequence[ScoredCandidate], seed: int) -> list[ScoredCan
     """The scored pairs without near-duplicates in random order; which of two stays does not depend on their scores."""
     scored = [one for one in candidates if one.scores is not None]
     Random(f"blind {seed}").shuffle(scored)
-    stayed: dict[str, list[Candidate]] = defaultdict(list)
-    out = list[ScoredCandidate]()
-    for one in scored:
-        others = stayed[one.candidate.image]
-        if not any(near_duplicates(one.candidate, other) for other in others):
-            others.append(one.candidate)
-            out.append(one)
-    return out
+    return first_of_alike(scored)
 
 
 def common_quotas(pools: Sequence[Sequence[ScoredCandidate]], size: int) -> dict[Cell, int]:

@@ -95,14 +95,5 @@ def tuned(plan: Plan, seed: int, folder: Path, name: str) -> HuggingFaceLVLM:
 
 def _record(number: int, one: ScoredCandidate, name: str, seed: int) -> VLITRecord:
     candidate = one.candidate
-    assert one.scores is not None  # pools hold scored pairs alone
     provenance = {"set": name, "seed": seed, "prompt": candidate.instruction.text, "sample": candidate.sample}
-    return VLITRecord(
-        id=f"{number:06d}",
-        image=candidate.image,
-        question=candidate.question,
-        answer=candidate.answer,
-        kind=candidate.instruction.kind,
-        scores=one.scores,
-        provenance=provenance,
-    )
+    return VLITRecord.of(number, one, provenance)

@@ -13,9 +13,8 @@ from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images import EncodedImages, ImageSource
 from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_path
-from lightning_c3l.i2c import READINGS
 from lightning_c3l.metrics.rounds import judged, truth_rate
-from lightning_c3l.records import ScoredCandidate, VLITRecord
+from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
 from lightning_c3l.selection import drop_near_duplicates, keep_random_like, keep_top
 from lightning_c3l.store import RunStore
 

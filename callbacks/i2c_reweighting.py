@@ -15,10 +15,9 @@ from callbacks.protocols import is_round_run
 from lightning_c3l import processes
 from lightning_c3l.clock import Clock
 from lightning_c3l.gathering import Records, Task, begin, made_with, make_records
-from lightning_c3l.i2c import READINGS
 from lightning_c3l.metrics.rounds import judged, round_figures
 from lightning_c3l.module import Scorer
-from lightning_c3l.records import Group, ScoredCandidate
+from lightning_c3l.records import READINGS, Group, ScoredCandidate
 from lightning_c3l.selection import GroupBy, grouped, select_group, weigh_groups
 from lightning_c3l.store import DamagedRound, Round, RunStore
 

@@ -13,7 +13,8 @@ from data_modules.images import UnreadableImage
 from lightning_c3l import processes
 from lightning_c3l.atomic import write_text_atomic
 from lightning_c3l.metrics.rounds import reading_auroc
-from lightning_c3l.report import render_report, rounds_table
+from lightning_c3l.report.page import render_report
+from lightning_c3l.report.terminal import rounds_table
 from lightning_c3l.store import RunStore
 
 

@@ -20,6 +20,8 @@ _ENDS = (".tar", ".tar.gz", ".tgz")
 _BEFORE = (b"L", b"K", b"x", b"g", b"X")
 _MOST_BEFORE = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+# as webdataset's `base_plus_ext`, whose module imports torch: the key ends at the first dot of the file's name
+_MEMBER = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")
 
 
 def looks_like_shards(spec: str) -> bool:
@@ -85,6 +87,16 @@ class BoundedHeader(tarfile.TarInfo):
         if found.type in _BEFORE and found.size > _MOST_BEFORE:
             raise tarfile.ReadError(f"a header of {found.size} bytes")
         return found
+
+
+def split_member(name: str) -> tuple[str, str] | None:
+    """Key and extension of a shard's member, `("a/b", "seg.png")` for `a/b.seg.png`.
+
+    Returns:
+        None for a name that belongs to no sample: one without a dot, or that starts with one.
+    """
+    found = _MEMBER.fullmatch(name)
+    return None if found is None else (found[1], found[2])
 
 
 def drain(stream: Any) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from tqdm import tqdm
-from webdataset.tariterators import base_plus_ext
 
 from data_modules.decoding import UnreadableImage
 from data_modules.folder_images import EXTENSIONS, check_limit
 from data_modules.image_names import ImageNames
-from data_modules.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened
+from data_modules.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened, split_member
 from lightning_c3l.atomic import atomic_path
 
 _COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -161,9 +160,9 @@ def _one_per_sample(members: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]
     sample: dict[str, tuple[str, T]] = {}
     current: str | None = None
     for name, found in members:
-        key, extension = base_plus_ext(name)
-        if key is None:  # a name that starts with a dot belongs to no sample
+        if (member := split_member(name)) is None:
             continue
+        key, extension = member
         if sample and (key != current or extension in sample):
             yield _main_image(sample)
             sample = {}

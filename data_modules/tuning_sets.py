@@ -15,7 +15,7 @@ from data_modules.formats import image_root, kind_of, trainable
 from data_modules.images import Rejected
 from lightning_c3l.conversations import Conversation
 from lightning_c3l.curation.scores import record_score
-from lightning_c3l.i2c import READINGS_AND_RIVAL
+from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.samples import TuningSample
 from lightning_c3l.selection import capped_shares
 

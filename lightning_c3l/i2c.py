@@ -20,10 +20,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-READINGS = ("answer", "positions", "vocabulary", "gap")
-# and plain confidence with the image, which every reading has to be shown beside
-READINGS_AND_RIVAL = (*READINGS, "mean_logp")
-
 
 class Readings(NamedTuple):
     """All readings of a batch of answers, each `[B]`; see the module's text for the formulas.

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
+# of S(I2C), see `lightning_c3l.i2c`
+READINGS = ("answer", "positions", "vocabulary", "gap")
+# and plain confidence with the image, which every reading has to be shown beside
+READINGS_AND_RIVAL = (*READINGS, "mean_logp")
 
 
 @dataclass(frozen=True)

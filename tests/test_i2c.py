@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lightning_c3l.i2c import (
-    READINGS,
     Readings,
     all_readings,
     answer_reading,
@@ -16,6 +15,7 @@ from lightning_c3l.i2c import (
     token_kl,
     vocabulary_reading,
 )
+from lightning_c3l.records import READINGS
 
 LN2 = math.log(2.0)
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from data_modules.formats import json_text, parquet
+from data_modules.formats import json_text, parquet, shards
 from data_modules.formats.dialects import from_json, recognised
 from data_modules.formats.json_text import Beside, Raw, Take
 from data_modules.formats.pictures import attached, is_inline
@@ -72,7 +71,7 @@ def count_records(source: str | Path) -> int:
     """
     container = container_of(source)
     if container == "tar":
-        return int(_shards().count(str(source)))
+        return int(shards.count(str(source)))
     return parquet.count(Path(source)) if container == "parquet" else json_text.count(Path(source))
 
 
@@ -120,7 +119,7 @@ def container_of(source: str | Path) -> str:
 
 def _raw_records(source: str | Path, container: str, take: Take) -> Iterator[Raw]:
     if container == "tar":
-        return _shards().raw_records(str(source), take)  # type: ignore[no-any-return]
+        return shards.raw_records(str(source), take)
     read = parquet.raw_records if container == "parquet" else json_text.raw_records
     return read(Path(source), take)
 
@@ -136,9 +135,3 @@ def _seen(source: str | Path, container: str, item: Raw) -> tuple[str, Record]:
     if item.record is None:
         raise ValueError(item.reason)
     return parquet.dialect(Path(source)), item.record
-
-
-def _shards() -> Any:
-    from data_modules.formats import shards  # late: webdataset imports torch, which takes seconds
-
-    return shards

@@ -12,14 +12,12 @@ from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import IO, Any, Self, cast
 
-from webdataset.tariterators import base_plus_ext
-
 from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.json_text import Raw, Take
 from data_modules.formats.json_window import LIMIT, StrictDecoder
 from data_modules.formats.pictures import UNKNOWN_KIND
 from data_modules.formats.record import Entry, Picture
-from data_modules.shard_files import BoundedHeader, drain, expand, one_line, opened
+from data_modules.shard_files import BoundedHeader, drain, expand, one_line, opened, split_member
 
 _IMAGES = (*EXTENSIONS, UNKNOWN_KIND)
 _NUMBERED = re.compile(r"(?:(\d{1,6})\.)?\w+")
@@ -74,7 +72,7 @@ class _Grouping:
     def __call__(self, member: tarfile.TarInfo | str) -> int | str:
         if isinstance(member, str):
             return member
-        key, extension = base_plus_ext(member.name)
+        key, extension = split_member(member.name) or ("", "")
         if key != self._key or extension in self._seen:
             self._key, self._seen, self._number = key, set(), self._number + 1
         self._seen.add(extension)
@@ -86,7 +84,7 @@ def _members(archive: Any, stream: Any) -> Iterator[tarfile.TarInfo | str]:
     try:
         for member in archive:
             archive.members = []  # tarfile remembers all of them otherwise
-            if member.isreg() and base_plus_ext(member.name)[0] is not None:
+            if member.isreg() and split_member(member.name) is not None:
                 yield member
         drain(stream)
     except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
@@ -122,7 +120,7 @@ def _sample(archive: tarfile.TarFile, members: Iterator[Any]) -> _Sample | str:
     """The sample, or what is wrong with it."""
     sample, wrong = _Sample(), ""
     for member in members:
-        extension = "." + base_plus_ext(member.name)[1].lower()
+        extension = "." + (split_member(member.name) or ("", ""))[1].lower()
         if extension != ".json" and not extension.endswith(_IMAGES):
             continue
         try:

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from data_modules.formats import Record, kind_of, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.curation.scores import record_score
-from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.metrics.ranking import auroc, auroc_interval
+from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.scale import bin_edges
 from lightning_c3l.report.svg import histogram
 

@@ -12,8 +12,8 @@ from data_modules.formats import Picture, Record, layout, open_writer, read_reco
 from data_modules.formats.rejected import Rejected, rejected_list
 from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.curation.scores import SCORES
-from lightning_c3l.i2c import READINGS_AND_RIVAL
 from lightning_c3l.parts import PartFiles, Row
+from lightning_c3l.records import READINGS_AND_RIVAL
 
 _COLUMNS = (*READINGS_AND_RIVAL, "mean_logq", "shuffled")
 

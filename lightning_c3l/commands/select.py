@@ -24,7 +24,7 @@ from lightning_c3l.curation.columns import Mask
 from lightning_c3l.curation.plan import Choice, Plan, choose
 from lightning_c3l.curation.rules import random_like
 from lightning_c3l.curation.terminal import steps_table
-from lightning_c3l.i2c import READINGS_AND_RIVAL
+from lightning_c3l.records import READINGS_AND_RIVAL
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
 # a table to look at is no selection

@@ -41,7 +41,7 @@ def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "m
 
     Args:
         extra: the record's further fields.
-        by: the reading to go by, one of `READINGS_AND_RIVAL` of `i2c`.
+        by: the reading to go by, one of `records.READINGS_AND_RIVAL`.
         turns: `mean` weighs the turns by their tokens, `min` takes the worst.
     """
     items = list(_items(extra))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lightning_c3l.i2c import READINGS_AND_RIVAL
-from lightning_c3l.metrics.diversity import distinct_rate, kind_entropy, question_kind
+from lightning_c3l.metrics.diversity import distinct_rate, kind_entropy
 from lightning_c3l.metrics.ranking import auroc, rank_correlation
-from lightning_c3l.records import Candidate, Group, ScoredCandidate, Verdict
+from lightning_c3l.question_kinds import question_kind
+from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, Group, ScoredCandidate, Verdict
 from lightning_c3l.selection import keep_random_like
 
 Judge = Callable[[str, str, str], Verdict]

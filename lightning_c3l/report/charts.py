@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning_c3l.i2c import READINGS_AND_RIVAL
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.figures import READINGS, figure, nested, rounds_of
 from lightning_c3l.report.markup import element, esc, finite
 from lightning_c3l.report.scale import bin_edges

@@ -6,14 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_c3l.metrics import (
-    QUESTION_KINDS,
-    DistinctRate,
-    KindEntropy,
-    distinct_rate,
-    kind_entropy,
-    question_kind,
-)
+from lightning_c3l.metrics.diversity import DistinctRate, KindEntropy, distinct_rate, kind_entropy
+from lightning_c3l.question_kinds import QUESTION_KINDS, question_kind
 from tests.ranks import run_ranks
 
 # Shares 1/2, 1/4, 1/4: (1/2) ln 2 + 2 (1/4) ln 4 = (3/2) ln 2.

@@ -5,8 +5,7 @@ import random
 
 import pytest
 
-from lightning_c3l.metrics import auroc, paired_bootstrap, rank_correlation
-from lightning_c3l.metrics.ranking import auroc_interval
+from lightning_c3l.metrics.ranking import auroc, auroc_interval, paired_bootstrap, rank_correlation
 
 
 def test_auroc_counts_ordered_pairs() -> None:

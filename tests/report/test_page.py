@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lightning_c3l.report import render_report
+from lightning_c3l.report.page import render_report
 from tests.report.dom import Node, parse
 from tests.report.samples import grey, no_picture, refused, scored, summary
 

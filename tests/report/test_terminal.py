@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lightning_c3l.report import rounds_table
+from lightning_c3l.report.terminal import rounds_table
 
 
 def printed(summary: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     neither an interrupted process nor a power cut leaves half of it.
 
     Args:
-        path: the file to write; missing parent folders are created.
+        path: the file to write; missing parent folders are created. A symbolic link stays, the file it points to is
+            replaced.
 
     Yields:
         The temporary path. It does not exist yet.
@@ -28,9 +29,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: the folder or the file cannot be written.
     """
-    target = Path(path)
+    target = followed(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".tmp-{uuid4().hex}{target.suffix[:20]}"
+    temporary = target.parent / f".tmp-{uuid4().hex}{Path(path).suffix[:20]}"
     try:
         with naming(target):
             yield temporary
@@ -39,6 +40,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def followed(path: str | Path) -> Path:
+    """The path a symbolic link leads to, whether or not anything is there; any other path as it is."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
 
 
 @contextmanager
@@ -92,7 +98,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Gives a temporary folder to fill, which becomes `path` when the block ends well; an old one is replaced.
 
     Args:
-        path: the folder to write; missing parent folders are created.
+        path: the folder to write; missing parent folders are created. A symbolic link stays, the folder it points to is
+            replaced.
 
     Yields:
         The temporary folder, empty.
@@ -100,7 +107,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
-    target = Path(path)
+    target = followed(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".tmp-{uuid4().hex}"
     temporary.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.atomic import atomic_path, naming, write_json_atomic, write_text_atomic
+from lightning_c3l.atomic import atomic_folder, atomic_path, naming, write_json_atomic, write_text_atomic
 
 
 def test_replaces_and_creates_parents(tmp_path: Path) -> None:
@@ -63,3 +63,37 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Permission denied: 'another file'"), naming(tmp_path / "result.json"):
         raise other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    far = tmp_path / "other disk"
+    far.mkdir()
+    (far / "old.bin").write_text("old")
+    link, chained = tmp_path / "link.json", tmp_path / "chained.json"
+    link.symlink_to(Path("other disk") / "old.bin")  # relative, as `ln -s` often leaves them
+    chained.symlink_to("link.json")
+    with atomic_path(chained) as temporary:
+        # the rename must not cross file systems; writers go by the extension of the name they were given
+        assert (temporary.parent, temporary.suffix) == (far, ".json")
+        temporary.write_text("new")
+    assert chained.is_symlink()
+    assert link.is_symlink()
+    assert (far / "old.bin").read_text() == "new"
+    dangling = tmp_path / "dangling.json"
+    dangling.symlink_to(far / "later.json")
+    write_text_atomic(dangling, "there")
+    assert dangling.is_symlink()
+    assert (far / "later.json").read_text() == "there"
+    assert sorted(path.name for path in far.iterdir()) == ["later.json", "old.bin"]
+
+
+def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
+    far, link = tmp_path / "far", tmp_path / "adapter"
+    far.mkdir()
+    (far / "stale").write_text("old")
+    link.symlink_to(far)
+    with atomic_folder(link) as temporary:
+        (temporary / "fresh").write_text("new")
+    assert link.is_symlink()
+    assert [path.name for path in far.iterdir()] == ["fresh"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "far"]

@@ -16,11 +16,11 @@ _NEAR_END = 16
 
 
 class StrictDecoder:
-    """JSON without the numbers that JSON does not have (NaN, infinities, and 1e999, which Python reads as one)."""
+    """JSON; numbers that JSON or Python does not have (NaN, infinities, 1e999) become null, as from Parquet."""
 
     def __init__(self) -> None:
         self._odd = ""
-        self._json = json.JSONDecoder(parse_constant=self._constant, parse_float=self._float, parse_int=self._int)
+        self._json = json.JSONDecoder(parse_constant=lambda name: None, parse_float=_finite, parse_int=self._int)
 
     def next(self, text: str, start: int) -> tuple[Any, int, str]:
         """The value that begins at `start`, where it ends, and what is wrong with it although it has an end.
@@ -50,20 +50,16 @@ class StrictDecoder:
             raise ValueError(f"no valid JSON: {odd or f'something follows at character {end}'}")
         return value
 
-    def _constant(self, name: str) -> None:
-        self._odd = f"{name} is no JSON number"
-
     def _int(self, text: str) -> int:
         if len(text) > _MOST_DIGITS:
             self._odd = f"a number of {len(text)} digits"
             return 0
         return int(text)
 
-    def _float(self, text: str) -> float:
-        value = float(text)
-        if math.isinf(value):
-            self._odd = f"the number {text[:40]} is too large"
-        return value
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 class Window:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lightning_c3l.atomic import atomic_path
+from lightning_c3l.atomic import atomic_path, followed
 
 
 class Rejected:
@@ -36,4 +36,4 @@ def rejected_list(path: Path) -> Iterator[Rejected]:
         rejected = Rejected(file)
         yield rejected
     if not rejected.count:
-        path.unlink()
+        followed(path).unlink()

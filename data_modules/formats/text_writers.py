@@ -2,12 +2,18 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from data_modules.formats.dialects import to_json
 from data_modules.formats.record import Record
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet may run as a formula: `=`, `+`, `-` or `@`, also full-width (U+FF0x, U+FF1D, U+FF20), behind any
+# white space, control or invisible characters, which spreadsheets strip; a leading tab or carriage return is enough.
+_FORMULA = re.compile(
+    r"[\t\r]"
+    r"|[\s\x00-\x1f\x7f-\x9f\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*[=+@\uff1d\uff0b\uff20\uff0d-]"
+)
 
 
 class JsonText:
@@ -64,7 +70,7 @@ class Cells:
                 question = message.text
             elif message.role == "assistant":
                 cells = (str(number if name is None else name), images, question, message.text)
-                self._rows.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+                self._rows.writerow([f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells])
 
     def close(self) -> None:
         """Writes what is left."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.formats import count_records, json_text, json_window, read_records
+from data_modules.formats import count_records, json_text, json_window, open_writer, read_records
 from data_modules.formats.record import Entry
 from tests.data_modules.formats.made_records import JSON, strict
 
@@ -59,8 +59,8 @@ def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
 
 
 def test_a_broken_line_is_one_broken_record(tmp_path: Path) -> None:
-    bad = [b"{", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}', b'{"a": "\xff"}', b"[" * 100_000, b"{} {}", b"7"]
-    says = ["line 2: no valid JSON", "NaN is no", "-Infinity is no", "1e999 is too large", "no UTF-8"]
+    bad = [b"{", b'{"a": %s}' % (b"1" * 5000), b'{"a": "\xff"}', b"[" * 100_000, b"{} {}", b"7"]
+    says = ["line 2: no valid JSON", "a number of 5000 digits", "no UTF-8"]
     says += ["nested too deeply", "something follows", "must be an object, got int"]
     lines = [line for one in bad for line in (GOOD.encode(), one)]
     (tmp_path / "x.jsonl").write_bytes(b"\n".join(lines))
@@ -94,8 +94,22 @@ def test_a_list_that_is_broken_in_the_middle(tmp_path: Path, rest: str, says: st
 
 
 def test_odd_numbers_break_one_element_of_a_list(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text(f'[{GOOD}, {{"a": NaN}}, {GOOD}]')
+    (tmp_path / "x.json").write_text(f'[{GOOD}, {{"a": {"1" * 5000}}}, {GOOD}]')
     assert [bool(reason) for reason in reasons(tmp_path / "x.json")] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_null(tmp_path: Path, name: str, number: str) -> None:
+    odd = GOOD.replace("{", f'{{"image": {number}, "loss": [1.5, {number}], ', 1)  # as pandas writes missing cells
+    (tmp_path / name).write_text(f"[{odd}, {GOOD}]" if name == "x.json" else f"{odd}\n{GOOD}\n")
+    assert reasons(tmp_path / name) == ["", ""]
+    first = next(iter(read_records(tmp_path / name))).record
+    assert first is not None
+    assert (first.pictures, first.extra) == ((), {"loss": [1.5, None]})
+    with open_writer(tmp_path / f"out-{name}") as writer:
+        writer.write(first, 1)
+    assert next(iter(read_records(tmp_path / f"out-{name}"))).record == first
 
 
 def test_one_object_over_many_lines_is_one_problem(tmp_path: Path) -> None:

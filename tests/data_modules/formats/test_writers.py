@@ -78,3 +78,25 @@ def test_spreadsheets_run_nothing(tmp_path: Path) -> None:
     assert [row[3] for row in rows] == [*kept, "b"]
     assert rows[0][:3] == ["'@id", "'=a.jpg;0;1;2;3;4;5;6;7;8", "'=cmd"]
     assert rows[-1] == ["2", "", "a", "b"]
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+@pytest.mark.parametrize(
+    "before", ["", "\n", "\r\n", "\t", " ", " \n \t", "\xa0", "\u3000", "\u2028", "\ufeff", "\u200b", "\0"]
+)
+def test_formulas_behind_what_shows_nothing(tmp_path: Path, sign: str, before: str) -> None:
+    cell = f"{before}{sign}cmd|' /C calc'!A0"
+    record = Record((Picture(cell),), (Message("user", cell, (0,)), Message("assistant", cell)), {"id": cell})
+    with open_writer(tmp_path / "x.csv", lossy=True) as writer:
+        writer.write(record, 1)
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [[f"'{cell}"] * 4]
+
+
+def test_text_that_is_no_formula_stays(tmp_path: Path) -> None:
+    cells = ["\nplain", " a = b", "1-2", "\u200bword", "\u2013 a dash"]
+    with open_writer(tmp_path / "x.csv", lossy=True) as writer:
+        for cell in cells:
+            writer.write(Record((), (Message("user", "q"), Message("assistant", cell)), {"id": "i"}), 1)
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        assert [row[3] for row in csv.reader(file)][1:] == cells

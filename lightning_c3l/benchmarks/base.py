@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lightning_c3l.benchmarks.final_answer import final_answer
+
 # names of the benchmarks, as commands and experiment files know them
 NAMES = ("pope", "seed", "mmbench", "llava_w")
 
@@ -66,7 +68,7 @@ class Answer:
 
     Attributes:
         id: the question's.
-        text: None where only losses are known.
+        text: what it wrote, reasoning included; None where only losses are known.
         losses: mean negative log-likelihood a token of each option, in nats, in the order of the letters.
         problem: why there is no answer, such as a picture that could not be read.
     """
@@ -75,6 +77,16 @@ class Answer:
     text: str | None
     losses: tuple[float, ...] | None = None
     problem: str = ""
+
+    @property
+    def final(self) -> str | None:
+        """What is read as the answer: `text` without the model's reasoning; None where there is no answer."""
+        return None if self.text is None else final_answer(self.text)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was written, or nothing after the reasoning."""
+        return not (self.text or "").strip() or self.final == ""
 
 
 class Benchmark(Protocol):

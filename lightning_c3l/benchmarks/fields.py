@@ -18,6 +18,8 @@ from lightning_c3l.benchmarks.seed import LETTERS, seed_categories, seed_options
 
 _IDS = ("question_id", "index", "id", "doc_id")
 _OUTPUTS = ("prediction", "pred", "response", "output", "filtered_resps", "resps")
+# where an object that stands for an answer may have its text; OpenAI's messages have `content`
+_TEXTS = ("answer", "text", "content", "prediction", "response", "output")
 _TRUTHS = ("truth", "gt_answer", "ground_truth", "gt", "label", "target")
 MODELS = ("model_id", "model")
 
@@ -43,10 +45,30 @@ def answer_of(place: str, row: Row) -> Answer:
     problem = text_of(row.get("problem"))
     if field is None and losses is None and not problem:
         raise ValueError(f"{place}: no answer in it: none of text, {', '.join(_OUTPUTS)}, answer, losses")
-    value = None if field is None else _first(row[field])
+    value = None if field is None else _written(f"{place}: {field}", row[field])
     # an empty cell of a table is an empty answer; our own rows say null where an LVLM was not made to write
     silent = field is None or (value is None and (losses is not None or bool(problem)))
     return Answer(row_id(row), None if silent else text_of(value), losses, problem)
+
+
+def _written(place: str, value: Any) -> Any:
+    """The text in a cell: of nested lists the first, of lists of a message's parts their texts, of objects their text.
+
+    Raises:
+        ValueError: an object has none of the known fields, or several of them.
+    """
+    if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
+        return "".join(text_of(part.get("text")) for part in value if part["type"] == "text")
+    value = _first(value)
+    if not isinstance(value, dict):
+        return value
+    named = [name for name in _TEXTS if name in value]
+    if len(named) != 1:
+        raise ValueError(
+            f"{place} is an object with {', '.join(map(str, value)) or 'nothing in it'}; its text must stand under one "
+            f"of {', '.join(_TEXTS)}"
+        )
+    return _written(f"{place}.{named[0]}", value[named[0]])
 
 
 def question_of(place: str, row: Row, benchmark: str) -> tuple[Question, str]:

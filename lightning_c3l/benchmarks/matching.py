@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lightning_c3l.benchmarks.answers import AnswerFile, AnswerRow
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.benchmarks.cells import plain, short
+from lightning_c3l.benchmarks.reasoning import reasoning_counts, reasoning_notes
 from lightning_c3l.benchmarks.scored import Pair, ScoredBenchmark
 
 
@@ -225,13 +226,14 @@ def _counts(
         "missing": len(questions.questions) - len(rows),
         "repeated_same": repeats["same"],
         "repeated_contradicting": repeats["contradicting"],
-        "empty": sum(answer.losses is None and not (answer.text or "").strip() for _, answer in pairs),
+        "empty": sum(answer.losses is None and answer.silent for _, answer in pairs),
         "problems": sum(bool(answer.problem) for _, answer in pairs),
+        **reasoning_counts([answer for _, answer in pairs]),
     }
 
 
 def _notes(counts: dict[str, int], name: str) -> list[str]:
-    notes = []
+    notes = reasoning_notes(counts)
     if again := counts["repeated_same"] + counts["repeated_contradicting"]:
         notes.append(
             f"{again} rows answer a question again, {counts['repeated_contradicting']} of them otherwise: "

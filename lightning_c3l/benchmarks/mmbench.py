@@ -157,7 +157,7 @@ def _ids(pairs: Sequence[Pair]) -> Tensor:
 
 def _right(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """Whether each answer is right, and whether it could be read, `[N]` bool."""
-    letters = [option_letter(answer.text or "", question.options) for question, answer in pairs]
+    letters = [option_letter(answer.final or "", question.options) for question, answer in pairs]
     right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
     return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
 

@@ -126,7 +126,7 @@ class Pope:
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
         """What silence is worth."""
-        empty = sum(not (answer.text or "").strip() for _, answer in pairs)
+        empty = sum(answer.silent for _, answer in pairs)
         if protocol == "reference":
             return [
                 "reference reads everything that is not a no as yes: an LVLM that prints nothing gets F1 0.667 on a "
@@ -194,8 +194,9 @@ def _question(place: str, row: Row, of_name: Sequence[str]) -> Question:
 def _columns(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor, Tensor]:
     """What was said and what is true, `[N]`, and the splits of each question, `[N, S]`."""
     read = reference_yes_no if protocol == "reference" else strict_yes_no
-    # where nothing could be asked, silence is no answer
-    said = [UNPARSABLE if answer.problem else _SAID[read(answer.text or "")] for _, answer in pairs]
+    # where nothing could be asked, or the reasoning never ended, silence is no answer
+    finals = [None if answer.problem else answer.final for _, answer in pairs]
+    said = [UNPARSABLE if final is None else _SAID[read(final)] for final in finals]
     truth = [_SAID[question.truth] for question, _ in pairs]
     members = [[split in question.splits for split in SPLITS] for question, _ in pairs]
     return torch.tensor(said), torch.tensor(truth), torch.tensor(members).reshape(-1, len(SPLITS))

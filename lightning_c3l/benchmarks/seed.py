@@ -109,7 +109,7 @@ def chosen(question: Question, answer: Answer, protocol: str) -> str | None:
     if protocol == "rank":
         return least_loss(answer.losses, question.options)
     take = whole_letter if protocol == "letter" else option_letter
-    return take(answer.text or "", question.options)
+    return take(answer.final or "", question.options)
 
 
 def seed_categories(row: Row, question_id: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_c3l import benchmarks
 from lightning_c3l.benchmarks.answers import read_answers
+from lightning_c3l.benchmarks.reasoning import reasoning_counts, reasoning_notes
 from lightning_c3l.benchmarks.reviewed import evaluate_reviews
 from lightning_c3l.benchmarks.tables import evaluation_tables
 from lightning_c3l.judging.choose import add_options, judge_of
@@ -35,6 +36,8 @@ def main(arguments: list[str]) -> int:
     found = replace(evaluate_reviews(questions, [options.out]), model=answers.model)
     console().print(evaluation_tables(found))
     unread = sum(not review.parsed for review in reviews)
+    for note in reasoning_notes(reasoning_counts(answers.answers)):
+        print(f"note: {note}")
     print(f"{len(reviews)} reviews by {judge.name} in {options.out}" + (f", {unread} without marks" if unread else ""))
     return 0
 

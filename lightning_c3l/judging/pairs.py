@@ -13,9 +13,9 @@ _NAMED = 3
 
 
 def to_judge(question: Question, answer: Answer) -> ToJudge:
-    """A question with an answer to it; one without a text is judged on nothing."""
+    """A question with the final answer to it, without reasoning; one without a text is judged on nothing."""
     kind = question.categories.get(KIND, "")
-    return ToJudge(question.id, kind, question.text, question.context, question.reference, answer.text or "")
+    return ToJudge(question.id, kind, question.text, question.context, question.reference, answer.final or "")
 
 
 def pairs_of(questions: QuestionSet, file: AnswerFile) -> list[ToJudge]:

@@ -2,6 +2,7 @@
 
 import re
 
+from lightning_c3l.benchmarks.final_answer import final_answer
 from lightning_c3l.judging.base import UNPARSED
 
 _MARK = r"(\d{1,2}(?:\.\d+)?)(?: ?/ ?10)?"
@@ -14,9 +15,10 @@ def marks(reply: str) -> tuple[float, float]:
 
     `8 9`, `8,9`, `8, 9`, `8.5 9`, `8/10 9/10` and `**8 9**` are read, with white space around. Every pair of marks
     that LLaVA-Bench's own rule reads (two numbers with a blank or a comma between them) is among these, as long as
-    both lie on the scale. Sentences with numbers in them are not guessed at.
+    both lie on the scale. Sentences with numbers in them are not guessed at. A judge's reasoning (`<think>`) is left
+    out first.
     """
-    first = reply.strip().partition("\n")[0]
+    first = (final_answer(reply) or "").strip().partition("\n")[0]
     found = _LINE.fullmatch(" ".join(first.split()))
     if found is None:
         return UNPARSED

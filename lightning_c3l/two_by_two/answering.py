@@ -119,7 +119,7 @@ class Paper:
 def judged(pairs: Sequence[tuple[Question, Answer]]) -> Tensor:
     """The sum of the rule judge's marks for candidates and for references, `[1, 2]`."""
     to_judge = [
-        ToJudge(question.id, "", question.text, question.context, question.reference, answer.text or "")
+        ToJudge(question.id, "", question.text, question.context, question.reference, answer.final or "")
         for question, answer in pairs
     ]
     reviews = SceneJudge().review(to_judge)

@@ -67,6 +67,14 @@ def script(request: Request) -> Answer:
     return Answer("no marks" if request.question == 5 else f"8 {4 if request.question % 3 == 0 else 6}")
 
 
+def test_reasoning_is_left_out_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [{"question_id": n, "text": f"<think>{n}?</think>Maybe {n}."} for n in range(5)]
+    write(folder / "answers.jsonl", [*answers, {"question_id": 5, "text": "<think>Maybe 5."}])
+    assert judge(folder, "--judge-class", f"{__name__}.Mute") == 0
+    printed = capsys.readouterr().out
+    assert "note: 6 answers hold reasoning (<think> and the like), which is left out; in 1 of them it never" in printed
+
+
 @pytest.mark.parametrize("name", ["answers.jsonl", "bench/questions.jsonl", "bench/context.jsonl"])
 def test_nothing_that_is_read_is_replaced(folder: Path, name: str) -> None:
     before = (folder / name).read_bytes()

@@ -34,6 +34,12 @@ def test_an_answer_without_text_is_judged_as_nothing() -> None:
     assert pair.candidate == ""
 
 
+@pytest.mark.parametrize(("text", "candidate"), [("<think>Is it 1?</think>\nIt is 0.", "It is 0."), ("<think>Is", "")])
+def test_a_judge_reads_the_answer_without_its_reasoning(text: str, candidate: str) -> None:
+    [pair] = put_together(QUESTIONS[:1], [Answer("0", text)])
+    assert pair.candidate == candidate
+
+
 @pytest.mark.parametrize(
     ("questions", "answers", "said"),
     [

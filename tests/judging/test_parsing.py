@@ -27,6 +27,7 @@ from lightning_c3l.judging.parsing import marks
         ("8/10, 9 / 10", (8, 9)),
         ("**8 9**\nreasons", (8, 9)),
         ("`7 6.5`", (7, 6.5)),
+        ("<think>\n9 1? The first is better.\n</think>\n\n8 9\nreasons", (8, 9)),
     ],
 )
 def test_read(reply: str, expected: tuple[float, float]) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_folder, write_json_atomic
+from lightning_c3l.weight_files import load_tensors
 
 _WEIGHTS = "trained-weights.safetensors"
 _STATE = "state.json"
@@ -59,14 +60,14 @@ class BestState:
             What was noted of the state.
 
         Raises:
-            ValueError: if there is no state, or the module does not train exactly the weights that were kept.
+            ValueError: if there is no state, its file is damaged, or the module does not train exactly these weights.
             OSError: if a process cannot see the folder.
         """
         noted = processes.from_first(self.known())
         if noted is None:
             raise ValueError(f"{self.folder}: the state to go back to is gone; go on with guard.action: warn")
         processes.require_visible(self.folder / _WEIGHTS)
-        kept, trained = load_file(self.folder / _WEIGHTS), _trained(module)
+        kept, trained = load_tensors(self.folder / _WEIGHTS), _trained(module)
         if {n: v.shape for n, v in kept.items()} != {n: p.shape for n, p in trained.items()}:
             raise ValueError(f"{self.folder}: holds weights of another LVLM or of other adapter options; remove it")
         with torch.no_grad():

@@ -88,16 +88,24 @@ class TrainedWeightsModule(LightningModule):
         return nullcontext()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep trained weights only."""
+        """Keep trained weights only, and which base they belong to."""
+        checkpoint["base"] = {"path": self.lvlm.name, "fingerprint": self.lvlm.fingerprint}
         trained = self._trained_names()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the file holds exactly the weights that this module trains.
+        """Check that the file holds exactly the weights that this module trains, on the base that they belong to.
 
         Raises:
-            ValueError: naming the first weight that is missing, too much or of another shape.
+            ValueError: it is of another base, or a weight is missing, too much or of another shape; names the first.
         """
+        # files of older versions do not say
+        base = checkpoint.get("base")
+        if base is not None and base["fingerprint"] != self.lvlm.fingerprint:
+            raise ValueError(
+                f"ckpt_path: was trained on {base['path']} with fingerprint {base['fingerprint']}, but "
+                f"model.lvlm.path {self.lvlm.name} has fingerprint {self.lvlm.fingerprint}: give the same base"
+            )
         if "state_dict" not in checkpoint:  # DeepSpeed has read the weights itself, from files of its own
             return
         trained = {name: p.shape for name, p in self.named_parameters() if p.requires_grad}

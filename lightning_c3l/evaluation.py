@@ -20,6 +20,8 @@ from lightning_c3l.samples import QuestionChunk
 # of the run folder: rows as they are made
 PARTS = "answers.parts"
 _AGAIN = "another --run.version"
+# weights that training alone has a use for
+_FOR_TRAINING = "contrastive."
 
 
 class EvaluationModule(TrainedWeightsModule):
@@ -65,7 +67,10 @@ class EvaluationModule(TrainedWeightsModule):
             ValueError: naming the first weight that does not fit.
         """
         if "state_dict" in checkpoint:
-            stored = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("network.")}
+            weights = checkpoint["state_dict"]
+            stored = {name: value for name, value in weights.items() if not name.startswith(_FOR_TRAINING)}
+            if not stored:
+                raise ValueError("ckpt_path: the checkpoint holds no weight of an LVLM")
             checkpoint["state_dict"] = stored
             if self.lvlm.saved_as == "model":
                 # weights that a run kept frozen are not in its file, and stay those of the LVLM's own checkpoint

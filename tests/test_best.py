@@ -50,6 +50,15 @@ def test_a_state_that_is_gone_is_named(tmp_path):
         BestState(tmp_path / "best").put_back(nn.Linear(1, 1))
 
 
+def test_a_cut_file_is_named(tiny_checkpoint, tmp_path):
+    module, best = C3LModule(load_tiny(tiny_checkpoint)), BestState(tmp_path / "best")
+    best.keep(module, {"round": 0})
+    file = tmp_path / "best" / "trained-weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{file}: not a whole safetensors file"):
+        best.put_back(module)
+
+
 def test_a_later_state_replaces_it(tiny_checkpoint, tmp_path):
     module, best = C3LModule(load_tiny(tiny_checkpoint)), BestState(tmp_path / "best")
     best.keep(module, {"round": 0})

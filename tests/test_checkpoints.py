@@ -15,7 +15,7 @@ from lightning_c3l.lvlm.huggingface import LoRA
 from lightning_c3l.module import C3LModule, Loss
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
-from tests.tiny import SMALL_LORA, load_tiny
+from tests.tiny import SMALL_LORA, build_lookalike, load_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -98,6 +98,19 @@ def test_another_modules_file_is_refused_by_name(
     with pytest.raises(ValueError, match=words) as caught:
         trainer_of(tmp_path).fit(other, datamodule=data(), ckpt_path=path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_base_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """All names and shapes are right, and the adapter would change other weights than it was trained on."""
+    _, path = trained_checkpoint(tiny_checkpoint, tmp_path)
+    other = module_of(build_lookalike(tiny_checkpoint, tmp_path / "other"))
+    with pytest.raises(ValueError, match=f"trained on {tiny_checkpoint} .*but model.lvlm.path {tmp_path}/other"):
+        trainer_of(tmp_path).fit(other, datamodule=data(), ckpt_path=path)
+    # files of older versions do not say which base they belong to
+    content = torch.load(path, weights_only=True)
+    del content["base"]
+    torch.save(content, path)
+    trainer_of(tmp_path).fit(module_of(tiny_checkpoint), datamodule=data(), ckpt_path=path)
 
 
 def two_layers(dtype: torch.dtype = torch.bfloat16) -> nn.Module:

@@ -337,6 +337,24 @@ def test_weights_that_do_not_all_come_back_are_refused(
     assert not list(tmp_path.glob("run/answers*"))
 
 
+def test_a_file_without_any_of_its_weights_is_refused(
+    tmp_path: Path, tiny_checkpoint: Path, files: dict[str, tuple[str, str]]
+) -> None:
+    """A fully tuned model keeps what its file lacks: it would answer as its base does."""
+    lvlm = load_tiny(tiny_checkpoint, None, keep_reference=False)
+    checkpoint = checkpoint_of(C3LModule(lvlm), tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    weights = content["state_dict"]
+    for change, said in (
+        (lambda name: f"other.{name}", r"holds the unknown weight other\."),
+        (lambda name: name if name.startswith("contrastive") else None, "holds no weight of an LVLM"),
+    ):
+        content["state_dict"] = {change(n): value for n, value in weights.items() if change(n) is not None}
+        torch.save(content, checkpoint)
+        with pytest.raises(ValueError, match=said):
+            run(tmp_path / "run", lvlm, files["llava_w"], "llava_w", checkpoint=checkpoint)
+
+
 def test_the_answer_file_is_scored_alone_as_well(
     tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]]
 ) -> None:

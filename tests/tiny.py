@@ -1,5 +1,6 @@
 """A tiny LLaVA for tests, and plain forwards of it that share no code with what they check."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
@@ -36,6 +38,16 @@ def build_tiny(folder: Path) -> Path:
             if parameter.ndim > 1:
                 parameter.mul_(10.0)
     model.save_pretrained(folder)
+    return folder
+
+
+def build_lookalike(checkpoint: Path, folder: Path) -> Path:
+    """Another base of the same name, shapes and file sizes: one matrix of the decoder was trained further."""
+    shutil.copytree(checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("q_proj.weight") and "language_model" in name)
+    weights[name] = weights[name] * 1.5
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

@@ -15,8 +15,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     options = parser.parse_args(arguments)
-    if not (options.adapter / "adapter_config.json").is_file():
-        raise ValueError(f"{options.adapter}: no adapter_config.json in this folder; give the adapter/ of a run")
     if options.out.exists():
         raise ValueError(f"{options.out}: already exists; give a new folder")
     model, processor = merged(options.base, options.adapter, options.dtype)

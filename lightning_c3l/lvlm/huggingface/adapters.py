@@ -1,13 +1,11 @@
 """LoRA on the decoder, and the reference: the starting model beside the one being trained."""
 
 import copy
-import json
+import os
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +13,6 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
-
-# of an adapter folder
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -51,43 +46,11 @@ def attach_lora(model: Any, lora: LoRA) -> PeftModel:
     # from the run's seed alone: the same adapter whatever else has used random numbers before
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed())
-        return get_peft_model(model, config)
-
-
-def base_of(path: str) -> str | None:
-    """Checkpoint that an adapter folder belongs to; None where the path is no such folder.
-
-    Raises:
-        LVLMError: if the folder does not say, or holds no weights that can be read safely.
-    """
-    file = Path(path) / _CONFIG
-    if not file.is_file():
-        return None
-    try:
-        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise LVLMError(f"{file}: names no base_model_name_or_path") from error
-    if not isinstance(base, str) or not base:
-        raise LVLMError(f"{file}: names no base_model_name_or_path")
-    if not (Path(path) / _WEIGHTS).is_file():
-        raise LVLMError(f"{path}: has no {_WEIGHTS}")
-    return base
-
-
-def attach_trained(model: Any, path: str) -> PeftModel:
-    """A model with a trained adapter of a folder; exact, while weights that it is folded into would be rounded.
-
-    Raises:
-        LVLMError: if they do not belong together.
-    """
-    try:
-        with warnings.catch_warnings():
-            # peft only warns of weights that the file lacks
-            warnings.filterwarnings("error", message=".*missing adapter keys.*")
-            return PeftModel.from_pretrained(model, path).requires_grad_(False)
-    except (ValueError, RuntimeError, UserWarning) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise LVLMError(f"{path}: the adapter does not fit its base: {reason}") from error
+        network = get_peft_model(model, config)
+    if os.path.isdir(model.name_or_path):
+        # peft looks for the base in the working folder, which may be another one when the adapter is loaded
+        network.peft_config["default"].base_model_name_or_path = os.path.abspath(model.name_or_path)
+    return network
 
 
 def target_pattern(model: Any, vision: bool) -> str:

@@ -1,19 +1,22 @@
 """Open a checkpoint folder (or a Hub name) of any image-text-to-text model with its processor."""
 
 import hashlib
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.weight_files import require_safetensors, weights_digest
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["nf4", "int8"]
-_EDGE = 1 << 20
 # checkpoints that come with this package, by the name that experiment files give them
 _SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[2] / "scenes" / "base"}
 
@@ -44,6 +47,11 @@ def load_checkpoint(
         raise LVLMError(f"{path}: no config.json in this folder, so it is no model checkpoint")
     processor = _load_processor(path, trust_remote_code)
     try:
+        for file in _weight_files(path):
+            require_safetensors(file)
+    except (ValueError, OSError) as error:
+        raise LVLMError(str(error)) from error
+    try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         options = {} if quantize is None else _quantised(quantize, getattr(torch, dtype))
         model = AutoModelForImageTextToText.from_pretrained(
@@ -59,6 +67,9 @@ def load_checkpoint(
     if not hasattr(model, "get_image_features"):
         kind = type(model).__name__
         raise LVLMError(f"{path}: {kind} gives no image features for its decoder, so it is no LVLM of a known build")
+    if processor.tokenizer.pad_token is None:
+        # batches are padded under a mask, so which token it is does not matter
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return model.eval(), processor
 
 
@@ -104,16 +115,41 @@ def _reason(error: Exception) -> str:
 
 
 def fingerprint(path: str, state_hash: str = "") -> str:
-    """Short hash that tells checkpoints apart: size, first and last MiB of each weight file, or the name itself."""
-    digest = hashlib.sha256(state_hash.encode())
-    files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
-    if not files:
-        digest.update(path.encode())
-    for file in files:
-        with file.open("rb") as stream:
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size}".encode())
-            digest.update(stream.read(_EDGE))
-            stream.seek(max(0, size - _EDGE))
-            digest.update(stream.read(_EDGE))
-    return digest.hexdigest()[:16]
+    """Short hash that tells checkpoints apart, by their tensors; by its name alone where no weights are on this disk.
+
+    Args:
+        path: checkpoint or adapter folder, or the Hub name of a checkpoint.
+        state_hash: of what the weights belong to.
+
+    Raises:
+        LVLMError: a weight file is damaged.
+    """
+    try:
+        digest = weights_digest(files) if (files := _weight_files(path)) else path
+    except ValueError as error:
+        raise LVLMError(str(error)) from error
+    return hashlib.sha256(f"{state_hash}{digest}".encode()).hexdigest()[:16]
+
+
+def _weight_files(path: str) -> list[Path]:
+    """The safetensors files that transformers reads: a folder may hold others beside them."""
+    folder = Path(path)
+    if not folder.is_dir():
+        try:
+            # a Hub name: the snapshot that was loaded
+            found = try_to_load_from_cache(path, "config.json")
+        except HFValidationError:
+            return []
+        if not isinstance(found, str):
+            return []
+        folder = Path(found).parent
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise LVLMError(f"{index}: is no index of weight files; copy or download it again") from error
+        return [folder / name for name in sorted(shards)]
+    return sorted(folder.glob("*.safetensors"))

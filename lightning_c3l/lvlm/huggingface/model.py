@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -25,7 +24,8 @@ from lightning_c3l.lvlm.base import (
     Sampling,
 )
 from lightning_c3l.lvlm.huggingface import groups
-from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora, attach_trained, base_of
+from lightning_c3l.lvlm.huggingface.adapter_folders import attach_trained, base_of, write_base
+from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder
@@ -65,8 +65,8 @@ class HuggingFaceLVLM:
         quantize: Quantize | None = None,
         gradient_checkpointing: bool = False,
     ) -> None:
-        self.name, self.path = path, resolve(path)
-        path, base = self.path, base_of(self.path)
+        self.name, self.path = name, path = path, resolve(path)
+        base = base_of(path)
         if quantize is not None and lora is None and base is None:
             raise LVLMError(f"{path}: quantize: {quantize} keeps weights that cannot be trained; set lora")
         if base is not None and lora is not None:
@@ -79,16 +79,18 @@ class HuggingFaceLVLM:
         self.encoder = ChatEncoder(
             self.images, getattr(model.config.get_text_config(), "max_position_embeddings", None)
         )
-        self.fingerprint = fingerprint(path, "" if base is None else fingerprint(base))
+        self._base = name if base is None else base
+        self._base_fingerprint = fingerprint(base or path)
+        self.fingerprint = self._base_fingerprint if base is None else fingerprint(path, self._base_fingerprint)
         if base is not None:
-            self._network: Any = attach_trained(model, path)
+            self._network: Any = attach_trained(model, path, base)
         else:
             self._network = model if lora is None else attach_lora(model, lora)
         self._reference = Reference(self._network, keep_reference)
         self._active: Any = None
         self._agrees = False
 
-        self._options = (path, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
+        self._options = (name, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
 
     def fresh(self) -> "HuggingFaceLVLM":
         """The same LVLM as it was before training, adapters and all."""
@@ -217,10 +219,5 @@ class HuggingFaceLVLM:
         state = whole_state(self._network)
         self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
         self.processor.save_pretrained(folder)
-
-
-def merged(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
-    """Base checkpoint with an adapter's update folded into its weights: (model, processor)."""
-    model, processor = load_checkpoint(resolve(path), dtype, trust_remote_code=False)
-    with torch.no_grad():
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(), processor
+        if isinstance(self._network, PeftModel):
+            write_base(folder, self._base, self._base_fingerprint)

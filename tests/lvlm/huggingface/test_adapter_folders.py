@@ -1,6 +1,7 @@
 """A trained adapter's folder in the place of a checkpoint."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.adapter_folders import base_of
 from lightning_c3l.scoring import score_pairs
-from tests.tiny import SMALL_LORA, load_tiny, pictures
+from tests.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 
@@ -50,6 +52,12 @@ def test_its_fingerprint_is_of_both(tiny_checkpoint: Path, adapter: Path, tmp_pa
     assert len(set(names)) == 3
 
 
+def name_base(folder: Path, name: str) -> None:
+    """As other tools leave it: a name in peft's file, and nothing beside it."""
+    change(folder, base_model_name_or_path=name)
+    (folder / "base.json").unlink()
+
+
 @pytest.mark.parametrize(
     ("spoil", "lora", "said"),
     [
@@ -57,7 +65,7 @@ def test_its_fingerprint_is_of_both(tiny_checkpoint: Path, adapter: Path, tmp_pa
         (lambda folder: change(folder, base_model_name_or_path=None), None, "names no base_model_name_or_path"),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), None, "names no base_model_name_or_path"),
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), None, "has no adapter_model.safetensors"),
-        (lambda folder: change(folder, base_model_name_or_path="no/such/place"), None, "no/such/place"),
+        (lambda folder: name_base(folder, "no/such/place"), None, "no/such/place"),
         (lambda folder: change(folder, r=3), None, "does not fit its base"),
         (lambda folder: change(folder, target_modules=["no_such_layer"]), None, "does not fit its base"),
         (lambda folder: change(folder, target_modules=["q_proj", "fc1"]), None, "does not fit its base"),
@@ -68,3 +76,69 @@ def test_what_cannot_be_used_is_refused(adapter, spoil, lora, said, monkeypatch)
     spoil(adapter)
     with pytest.raises(LVLMError, match=said):
         HuggingFaceLVLM(str(adapter), lora=lora)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "by name alone"])
+def test_a_base_named_relative_to_another_folder_is_found(  # type: ignore[no-untyped-def]
+    tiny_checkpoint, tmp_path, monkeypatch, recorded
+) -> None:
+    """The project is moved, and used from elsewhere."""
+    (tmp_path / "before").mkdir()
+    shutil.copytree(tiny_checkpoint, tmp_path / "before" / "models" / "base")
+    monkeypatch.chdir(tmp_path / "before")
+    lvlm = load_tiny(Path("models/base"))
+    lvlm.save(Path("runs/adapter"))
+    wanted = score_pairs(lvlm, pictures(1), PAIRS).logp
+    if not recorded:
+        name_base(Path("runs/adapter"), "models/base")
+    (tmp_path / "before").rename(tmp_path / "after")
+    monkeypatch.chdir(tmp_path)
+    adapter = tmp_path / "after" / "runs" / "adapter"
+    assert base_of(str(adapter)) == str(tmp_path / "after" / "models" / "base")
+    found = HuggingFaceLVLM(str(adapter), lora=None)
+    assert torch.equal(score_pairs(found, pictures(1), PAIRS).logp, wanted)
+    if recorded:
+        # another base under the same name does not take its place
+        build_lookalike(tiny_checkpoint, tmp_path / "models" / "base")
+        assert base_of(str(adapter)) == str(tmp_path / "after" / "models" / "base")
+
+
+def test_an_adapter_that_is_moved_alone_finds_its_base(tiny_checkpoint, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tiny_checkpoint.parent)
+    load_tiny(Path(tiny_checkpoint.name)).save(tmp_path / "run" / "adapter")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "adapter").rename(tmp_path / "elsewhere" / "adapter")
+    monkeypatch.chdir(tmp_path)
+    # peft's own loaders go by this name alone
+    config = json.loads((tmp_path / "elsewhere" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tiny_checkpoint)
+    assert base_of(str(tmp_path / "elsewhere" / "adapter")) == str(tiny_checkpoint)
+
+
+def test_weights_that_were_replaced_are_no_longer_the_base(tiny_checkpoint, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    shutil.copytree(tiny_checkpoint, base)
+    load_tiny(base).save(adapter)
+    shutil.rmtree(base)
+    build_lookalike(tiny_checkpoint, base)
+    with pytest.raises(LVLMError, match=f"was trained on {base} with fingerprint .*but {base} has fingerprint"):
+        HuggingFaceLVLM(str(adapter), lora=None)
+
+
+def test_the_shipped_base_goes_by_its_name(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Where the package lies differs from one machine to the next."""
+    HuggingFaceLVLM("shipped:scenes", SMALL_LORA).save(tmp_path)
+    change(tmp_path, base_model_name_or_path="/another/machine/lightning_c3l/scenes/base")
+    assert json.loads((tmp_path / "base.json").read_text())["name"] == "shipped:scenes"
+    assert HuggingFaceLVLM(str(tmp_path), lora=None).saved_as == "adapter"
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", b"\xff" * 64, None], ids=["empty", "text", "ones", "cut"])
+def test_weight_files_that_are_none_are_named(tiny_checkpoint, adapter, tmp_path, content) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(tiny_checkpoint, tmp_path / "base")
+    for folder, name in ((tmp_path / "base", "model.safetensors"), (adapter, "adapter_model.safetensors")):
+        file = folder / name
+        file.write_bytes(file.read_bytes()[:-5] if content is None else content)
+        with pytest.raises(LVLMError, match=f"{file}: not a whole safetensors file") as caught:
+            HuggingFaceLVLM(str(folder), lora=None)
+        assert "\n" not in str(caught.value)

@@ -1,13 +1,18 @@
 """What is no LVLM is refused in one line that names it."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.loading import fingerprint, load_checkpoint
+from lightning_c3l.scoring import score_pairs
+from tests.tiny import build_lookalike, load_tiny, pictures
 
 
 def refusal(path: Path) -> str:
@@ -46,6 +51,44 @@ def test_precision_is_that_of_the_weights_in_memory(tiny_checkpoint: Path) -> No
     model, _ = load_checkpoint(str(tiny_checkpoint), "bfloat16", trust_remote_code=False)
     assert {str(p.dtype) for p in model.parameters()} == {"torch.bfloat16"}
     assert not model.training
+
+
+def test_a_tokenizer_without_pad_token_is_used_as_one_that_has_one(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Images of different sizes are padded to one length, under a mask."""
+    folder = copy(tiny_checkpoint, tmp_path)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    assert config.pop("pad_token") == "<pad>"
+    file.write_text(json.dumps(config))
+    assert AutoTokenizer.from_pretrained(folder).pad_token is None
+    pairs = [[("What color are the rings?", "red")], [("Where are the crosses?", "top left corner")]]
+    scores = [score_pairs(load_tiny(one, None), pictures(2), pairs).logp for one in (folder, tiny_checkpoint)]
+    assert torch.equal(*scores)
+
+
+def test_a_fingerprint_sees_what_lies_between_the_ends_of_a_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    other = build_lookalike(tiny_checkpoint, tmp_path / "other")
+    assert fingerprint(str(other)) != fingerprint(str(tiny_checkpoint))
+
+
+def test_a_fingerprint_is_the_same_in_one_file_or_several(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model, _ = load_checkpoint(str(tiny_checkpoint), "float32", trust_remote_code=False)
+    model.save_pretrained(tmp_path, max_shard_size="100kB")
+    # files that transformers does not read do not count
+    (tmp_path / "consolidated.safetensors").write_bytes(b"")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    assert fingerprint(str(tmp_path)) == fingerprint(str(tiny_checkpoint))
+
+
+def test_a_downloaded_checkpoint_has_the_fingerprint_of_its_folder(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--some--name" / "snapshots" / ("0" * 40)
+    shutil.copytree(tiny_checkpoint, snapshot)
+    (tmp_path / "models--some--name" / "refs").mkdir()
+    (tmp_path / "models--some--name" / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert fingerprint("some/name") == fingerprint(str(tiny_checkpoint))
 
 
 def test_fingerprints_tell_weights_apart(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,193 @@
+"""Adapter folders: the base checkpoint that an adapter belongs to, and its weights on that base."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint, resolve
+from lightning_c3l.weight_files import require_safetensors
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# beside peft's configuration, which knows the base by a name alone
+_BASE = "base.json"
+
+
+def write_base(folder: Path, name: str, digest: str) -> None:
+    """Record the base of an adapter beside it, in `base.json`.
+
+    Args:
+        folder: of the adapter.
+        name: folder, Hub name or `shipped:` name of the base.
+        digest: its `fingerprint`.
+    """
+    # a folder that is moved together with its base still finds it
+    path = os.path.relpath(name, folder) if Path(name).is_dir() else None
+    write_json_atomic(folder / _BASE, {"name": name, "path": path, "fingerprint": digest})
+
+
+def base_of(path: str) -> str | None:
+    """Checkpoint that an adapter folder belongs to; None where the path is no such folder.
+
+    A relative name is looked for in the working folder, then in the adapter folder and the folders above it. Where
+    the base's fingerprint is known, a folder with these weights comes first.
+
+    Raises:
+        LVLMError: the folder does not say, or holds no weights that can be read safely.
+    """
+    folder = Path(os.path.abspath(path))
+    if not (folder / CONFIG).is_file():
+        return None
+    named, recorded = _named_base(folder), _recorded_base(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise LVLMError(f"{path}: has no {WEIGHTS}")
+    beside = [str(folder / recorded["path"])] if "path" in recorded else []
+    above = [str(one / named) for one in (folder, *folder.parents)]
+    places = [*beside, resolve(recorded.get("name", named)), named, *above]
+    found = [os.path.normpath(place) for place in places if os.path.isdir(place)]
+    known = recorded.get("fingerprint")
+    if known is not None:
+        found = [place for place in found if fingerprint(place) == known] or found
+    return found[0] if found else resolve(named)
+
+
+def _named_base(folder: Path) -> str:
+    file = folder / CONFIG
+    try:
+        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LVLMError(f"{file}: names no base_model_name_or_path") from error
+    if not isinstance(base, str) or not base:
+        raise LVLMError(f"{file}: names no base_model_name_or_path")
+    return base
+
+
+def _recorded_base(folder: Path) -> dict[str, str]:
+    """What `write_base` wrote; nothing for the adapters of other tools."""
+    file = folder / _BASE
+    if not file.is_file():
+        return {}
+    try:
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        return {name: recorded[name] for name in ("name", "path", "fingerprint") if isinstance(recorded[name], str)}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LVLMError(f"{file}: is damaged; remove it to go by the name in {CONFIG} alone") from error
+
+
+def require_base(adapter: str, base: str) -> None:
+    """Check that an adapter was trained on a base: by its weights where they are recorded, else by its name.
+
+    Args:
+        adapter: folder of the adapter.
+        base: checkpoint folder, or Hub name of one that has been downloaded.
+
+    Raises:
+        LVLMError: it was trained on another base.
+    """
+    recorded, digest = _recorded_base(Path(adapter)), fingerprint(base)
+    if known := recorded.get("fingerprint"):
+        if digest != known:
+            raise LVLMError(
+                f"{adapter}: was trained on {recorded.get('name')} with fingerprint {known}, but {base} has "
+                f"fingerprint {digest}: give the base that it was trained on"
+            )
+        return
+    own = base_of(adapter) or ""
+    if base != own and os.path.realpath(base) != os.path.realpath(own) and digest != fingerprint(own):
+        raise LVLMError(
+            f"{adapter}: was trained on {own}, not on {base}; if these are the same weights, name {base} as "
+            f"base_model_name_or_path in {CONFIG}"
+        )
+
+
+def attach_trained(model: Any, path: str, base: str) -> PeftModel:
+    """A model with a trained adapter of a folder; exact, while weights that it is folded into would be rounded.
+
+    Args:
+        model: the base, in memory.
+        path: adapter folder.
+        base: checkpoint that the model was loaded from.
+
+    Raises:
+        LVLMError: they do not belong together: other base, or weights that one has and the other lacks.
+    """
+    require_base(path, base)
+    try:
+        require_safetensors(Path(path) / WEIGHTS)
+        config = PeftConfig.from_pretrained(path)
+        if config.is_prompt_learning:
+            raise ValueError(f"{config.peft_type} adapters change the prompt, which this project writes itself")
+        config.inference_mode = True
+        network = PeftModel(model, config)
+        mapping = getattr(model, "_checkpoint_conversion_mapping", {})
+        loaded = network.load_adapter(path, "default", key_mapping=mapping)
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise LVLMError(f"{path}: the adapter does not fit its base: {reason}") from error
+    # torch and peft pass over both
+    for problem, keys in (("the model lacks", loaded.unexpected_keys), ("the file lacks", loaded.missing_keys)):
+        if keys:
+            some = ", ".join(sorted(keys)[:3])
+            raise LVLMError(f"{path}: the adapter does not fit its base: {problem} {len(keys)} weights: {some}")
+    return network.requires_grad_(False)
+
+
+def merged(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
+    """Base checkpoint with an adapter's update folded into its weights.
+
+    Args:
+        path: base that the adapter was trained on.
+        adapter: its folder.
+        dtype: precision of the weights in memory.
+
+    Returns:
+        Model and processor.
+
+    Raises:
+        LVLMError: they do not belong together, or this kind of adapter cannot be merged.
+    """
+    base = resolve(path)
+    if base_of(str(adapter)) is None:
+        raise LVLMError(f"{adapter}: no {CONFIG} in this folder; give the adapter/ of a run")
+    if Path(base).is_dir():
+        # said before gigabytes are loaded; a Hub name is checked once it has been downloaded
+        require_base(str(adapter), base)
+    model, processor = load_checkpoint(base, dtype, trust_remote_code=False)
+    network = attach_trained(model, str(adapter), base)
+    with torch.no_grad(), warnings.catch_warnings():
+        # peft says that tied weights are difficult, and that it changes the configuration: both are dealt with here
+        warnings.filterwarnings("ignore", message=".*tie")
+        _untie(network.get_base_model())
+        try:
+            model = network.merge_and_unload()
+        except (AttributeError, NotImplementedError, ValueError) as error:
+            kind = network.peft_config["default"].peft_type
+            raise LVLMError(f"{adapter}: {kind} adapters cannot be merged; use the adapter on its base") from error
+    _note_untied(model)
+    return model, processor
+
+
+def _untie(model: Any) -> None:
+    """Give the head a weight of its own where an adapter on it, or on the embeddings, would change both."""
+    layers = model.get_output_embeddings(), model.get_input_embeddings()
+    if not any(isinstance(layer, BaseTunerLayer) for layer in layers):
+        return
+    head, embeddings = (one.get_base_layer() if isinstance(one, BaseTunerLayer) else one for one in layers)
+    if head.weight is embeddings.weight:
+        head.weight = nn.Parameter(head.weight.clone(), requires_grad=False)
+
+
+def _note_untied(model: Any) -> None:
+    """Keep a head that differs from the embeddings from being tied to them again when it is saved or loaded."""
+    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+        for config in (model.config, model.config.get_text_config()):
+            if getattr(config, "tie_word_embeddings", False):
+                config.tie_word_embeddings = False

@@ -28,6 +28,8 @@ def in_order(
     """
     if carried and not pictures and all(slot is None for slot in slots):
         pictures = carried
+    elif pictures and [None if slot is None else slot.name for slot in slots] == [one.name for one in pictures]:
+        return tuple(pictures)  # listed beside the messages that name them
     waiting = slots.count(None)
     if waiting == len(pictures):
         rest = iter(pictures)
@@ -77,7 +79,7 @@ def read_messages(
     extra = {name: one for name, one in value.items() if name not in used}
     if prompt is not None:
         own: list[Slot] = []
-        messages.insert(0, Message("system", *read_text(value[prompt], own)))
+        messages.insert(0, Message("system", *read_text(value[prompt], own, "system")))
         slots[:0] = own
     if ESCAPED in extra:
         extra = without_escape(extra)
@@ -100,7 +102,7 @@ def read_pair(value: dict[str, Any], dialect: str, pictures: Sequence[Picture], 
             continue
         if not isinstance(value[field], str):
             raise ValueError(f"'{field}' must be a text, got {type(value[field]).__name__}")
-        messages.append(Message(role, *read_text(value[field], slots)))
+        messages.append(Message(role, *read_text(value[field], slots, role)))
     used = (prompt, "question", "answer", "image", "images")
     extra = {name: one for name, one in value.items() if name not in used}
     extra = without_escape(with_message_extras(messages, extra))

@@ -6,7 +6,9 @@ from typing import Any
 from data_modules.formats.dialect_reading import listed_pictures, read_messages, read_pair
 from data_modules.formats.dialect_writing import WRITERS
 from data_modules.formats.fields import FORMS
+from data_modules.formats.foreign import in_dialect
 from data_modules.formats.forms import form_of, is_forms, restored, same
+from data_modules.formats.media import refuse_other_media, refuse_unread
 from data_modules.formats.record import Picture, Record
 
 DIALECTS = tuple(WRITERS)
@@ -17,20 +19,30 @@ _ALIKE = ("llava", "sharegpt")  # a record without images is the same in both
 
 
 def recognised(value: Any) -> str:
-    """The dialect of a JSON value, by its fields.
+    """The dialect that a JSON value is read in, by its fields.
 
     Raises:
         ValueError: it is no record in any.
     """
     if type(value) is not dict:
         raise ValueError(f"must be an object, got {type(value).__name__}")
+    return _recognised(in_dialect(value))
+
+
+def _recognised(value: dict[str, Any]) -> str:
     if isinstance(value.get("conversations"), list):
         return "sharegpt" if value.get("images") or ("images" in value and not value.get("image")) else "llava"
     if isinstance(value.get("messages"), list):
         return "messages"
     if "question" in value and "answer" in value:
         return "pairs"
-    raise ValueError("'conversations' is missing, empty or no list, and there is no 'messages' or 'question'")
+    if "chosen" in value and "rejected" in value:
+        raise ValueError("is a preference pair ('chosen', 'rejected'), not an instruction with its answer")
+    fields = ", ".join(repr(name[:40]) for name in list(value)[:8]) or "none"
+    raise ValueError(
+        "'conversations' is missing, empty or no list, and there is no 'messages', 'question' with 'answer' or any "
+        f"other known format; its fields are {fields}"
+    )
 
 
 def from_json(value: Any, carried: Sequence[Picture] = (), keep_form: bool = True) -> Record:
@@ -44,14 +56,19 @@ def from_json(value: Any, carried: Sequence[Picture] = (), keep_form: bool = Tru
     Raises:
         ValueError: says what is wrong with it.
     """
-    dialect = recognised(value)
+    if type(value) is not dict:
+        raise ValueError(f"must be an object, got {type(value).__name__}")
+    refuse_other_media(value)
+    known = in_dialect(value)
+    dialect = _recognised(known)
     forms: dict[str, Any] = {}
     if is_forms(value.get(FORMS)) and dialect not in value[FORMS]:
         forms = value[FORMS]
-        value = {name: one for name, one in value.items() if name != FORMS}
-    names = listed_pictures(value)
+        value, known = ({name: one for name, one in this.items() if name != FORMS} for this in (value, known))
+    names = listed_pictures(known)
     read = read_pair if dialect == "pairs" else read_messages
-    record = read(value, dialect, names, carried)
+    record = read(known, dialect, names, carried)
+    refuse_unread(record)
     form = form_of(WRITERS[dialect](record, False), value) if keep_form else None
     if form is not None:
         is_beside = any(one is record.pictures[0] for one in carried if record.pictures)

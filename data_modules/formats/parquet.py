@@ -20,6 +20,7 @@ from data_modules.formats.fields import FORMS, with_message_extras, without_esca
 from data_modules.formats.forms import is_forms
 from data_modules.formats.json_text import Raw, Take
 from data_modules.formats.json_window import StrictDecoder
+from data_modules.formats.media import refuse_other_media, refuse_unread
 from data_modules.formats.pictures import to_picture
 from data_modules.formats.record import Entry, Message, Record
 from data_modules.formats.turns import Slot, read_text
@@ -93,7 +94,7 @@ def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:
         if not isinstance(extra, dict) or not row["messages"]:
             raise ValueError("'messages' is empty, or 'extra' is no object")
         slots: list[Slot] = []
-        messages = [Message(one["role"], *read_text(one["content"], slots)) for one in row["messages"]]
+        messages = [Message(one["role"], *read_text(one["content"], slots, one["role"])) for one in row["messages"]]
         if row["id"] is not None:
             extra = {"id": row["id"]} | extra
         pictures = in_order([to_picture(one) for one in row["images"] or ()], slots, messages)
@@ -108,7 +109,13 @@ def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:
     if is_forms(extra.get(FORMS)):
         forms = extra[FORMS]
         extra = {name: value for name, value in extra.items() if name != FORMS}
-    return Entry(number, Record(pictures, tuple(messages), without_escape(extra), forms))
+    record = Record(pictures, tuple(messages), without_escape(extra), forms)
+    try:
+        refuse_other_media(record.extra)
+        refuse_unread(record)
+    except ValueError as error:
+        return Entry(number, None, str(error))
+    return Entry(number, record)
 
 
 def _theirs(number: int, row: dict[str, Any]) -> Raw:

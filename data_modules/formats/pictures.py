@@ -27,14 +27,17 @@ UNKNOWN_KIND = ".img"
 
 
 def to_picture(value: Any) -> Picture:
-    """An image as records have it: a path, a `data:` URL, or Hugging Face's `{"bytes": .., "path": ..}`.
+    """An image as records have it: a path, a `file://` or `data:` URL, or Hugging Face's `{"bytes": .., "path": ..}`.
 
-    A `data:` URL becomes a picture whose name is the URL up to its comma and whose data is the file.
+    A `data:` URL becomes a picture whose name is the URL up to its comma and whose data is the file. What follows
+    `file://` is a path as it stands, relative or with spaces and per cent signs: so Qwen's own code takes it.
 
     Raises:
         ValueError: it is none of these.
     """
     if isinstance(value, str):
+        if value.startswith("file://"):
+            return Picture(value.removeprefix("file://"))
         return _from_url(value) if value.startswith("data:") else Picture(value)
     if isinstance(value, bytes):
         return Picture("", value)
@@ -87,10 +90,24 @@ def picture_file(picture: Picture, root: Path | None) -> bytes | Path:
         return picture.data
     if root is None:
         raise ValueError(f"image {picture.name!r} is not carried by the set; say where the images are")
-    path = root / picture.name
-    if not os.path.isfile(path):  # unlike Path.is_file, never raises, whatever the name
-        raise ValueError(f"image {picture.name} is not below {root}")
-    return path
+    require_file(picture.name, root)
+    return root / picture.name
+
+
+def require_file(name: str, root: Path) -> None:
+    """Refuse an image that is no file.
+
+    Args:
+        name: its path, relative to the root or absolute.
+        root: folder of the images.
+
+    Raises:
+        ValueError: there is no such file, or it would have to be downloaded.
+    """
+    if re.match(r"https?://", name):
+        raise ValueError(f"image {name[:200]} is a URL: nothing is downloaded, so name the path of a file")
+    if not os.path.isfile(root / name):  # unlike Path.is_file, never raises, whatever the name
+        raise ValueError(f"image {name[:200]} is not below {root}")
 
 
 def picture_bytes(picture: Picture, root: Path | None) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from data_modules.formats.pictures import extracted
+from data_modules.formats.pictures import extracted, require_file
 from data_modules.formats.readers import read_records
 from data_modules.formats.record import Message, Picture, Record
 from lightning_c3l.conversations import Conversation, Role, Turn
@@ -80,11 +80,9 @@ def to_conversation(record: Record, number: int) -> Conversation:
         number: its place in the set, its id where it has none.
 
     Raises:
-        ValueError: it cannot be trained on: video, roles out of order, an image in what is not a question.
+        ValueError: it cannot be trained on: roles out of order, an image in what is not a question.
     """
     messages = list(record.messages)
-    if any(record.extra.get(name) for name in ("video", "videos")) or any("<video>" in one.text for one in messages):
-        raise ValueError("video is not supported yet")
     _check_turns(messages)
     name = record.extra.get("id")
     first = 1 if messages[0].role == "system" else 0
@@ -98,8 +96,7 @@ def to_conversation(record: Record, number: int) -> Conversation:
 
 def _check_files(conversation: Conversation, image_root: Path) -> None:
     for image in conversation.images:
-        if not os.path.isfile(image_root / image):
-            raise ValueError(f"image {image} is not below {image_root}")
+        require_file(image, image_root)
 
 
 def _check_turns(messages: list[Message]) -> None:

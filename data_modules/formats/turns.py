@@ -1,19 +1,33 @@
-"""Messages as the dialects have them: a text with `<image>` in it, or OpenAI's list of parts."""
+"""Messages as the dialects have them: a text with `<image>` in it, or OpenAI's list of parts.
 
+In what the user says, Qwen-VL's `<img>path</img>` is an image too.
+"""
+
+import re
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
+from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.fields import unescaped, without_escape
 from data_modules.formats.pictures import reference, to_picture
 from data_modules.formats.record import Inexpressible, Message, Picture
 
 PLACEHOLDER = "<image>"
 
-_ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
+_IMAGE_PARTS = ("image_url", "image", "path", "url", "value")
+_ROLES = {
+    **{"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"},
+    **{"user": "user", "assistant": "assistant", "system": "system"},
+}
 _WORDS = {"user": "human", "assistant": "gpt"}
 # what a picture that was broken out of a text leaves behind where an `<image>` was said, not shown
 _NEAREST = "<image >"
+# an image of Qwen-VL: what stands between the tags must look like a file or URL, for XML has tags of this name as well
+_FILE = "|".join(extension[1:] for extension in EXTENSIONS)
+_TAG = re.compile(rf"<img>[ \t]*((?:https?://|file://|data:)[^<>\n]+?|[^<>\n]+?\.(?i:{_FILE}))[ \t]*</img>")
+_PLACEHOLDER = re.compile(PLACEHOLDER)
+_PLACED = re.compile(f"{PLACEHOLDER}|{_TAG.pattern}")
 
 
 class Names(NamedTuple):
@@ -44,20 +58,29 @@ def read_turns(turns: Any, names: Names, slots: list[Slot]) -> list[Message]:
     return [_read(turn, place, names, slots) for place, turn in enumerate(turns, start=1)]
 
 
-def read_text(text: str, slots: list[Slot]) -> tuple[str, tuple[int, ...]]:
-    """A text without its placeholders, and their places."""
-    if PLACEHOLDER not in text:
+def read_text(text: str, slots: list[Slot], role: str = "user") -> tuple[str, tuple[int, ...]]:
+    """A text without its placeholders, and their places; only the user's may be of Qwen-VL."""
+    if role == "user" and "<img>" in text:
+        pieces, end = list[str](), 0
+        for found in _PLACED.finditer(text):
+            pieces.append(text[end : found.start()])
+            slots.append(to_picture(found[1]) if found[1] else None)
+            end = found.end()
+        pieces.append(text[end:])
+    elif PLACEHOLDER not in text:
         return text, ()
-    pieces = text.split(PLACEHOLDER)
-    slots.extend([None] * (len(pieces) - 1))
+    else:
+        pieces = text.split(PLACEHOLDER)
+        slots.extend([None] * (len(pieces) - 1))
     return "".join(pieces), tuple(accumulate(map(len, pieces[:-1])))
 
 
 def written_turn(message: Message, lossy: bool) -> dict[str, Any]:
     """A message of LLaVA or ShareGPT."""
     role = message.role
-    is_plain = not message.pictures and PLACEHOLDER not in message.text  # most are; a call less for each
-    text = message.text if is_plain else written_text(message, lossy)
+    text = message.text
+    if message.pictures or PLACEHOLDER in text or "<img>" in text:  # few are; a call less for the others
+        text = written_text(message, lossy)
     turn = {"from": _WORDS.get(role, role), "value": text}
     return turn | unescaped(message.extra, ("from", "value")) if message.extra else turn
 
@@ -65,7 +88,7 @@ def written_turn(message: Message, lossy: bool) -> dict[str, Any]:
 def written_parts(message: Message, pictures: Iterator[Picture]) -> dict[str, Any]:
     """A message of OpenAI: a plain text where that holds it, else parts; takes its images from `pictures`."""
     content: Any = message.text
-    if message.pictures or PLACEHOLDER in content:
+    if message.pictures or PLACEHOLDER in content or (message.role == "user" and _TAG.search(content)):
         *pieces, last = cut(message)
         content = []
         for piece in pieces:
@@ -80,15 +103,17 @@ def written_text(message: Message, lossy: bool) -> str:
     """The text with placeholders.
 
     Raises:
-        Inexpressible: it says `<image>` itself; under `lossy` that becomes `<image >`.
+        Inexpressible: it says one itself; under `lossy` that becomes `<image >` or `<img >`.
     """
-    if not message.pictures and PLACEHOLDER not in message.text:
-        return message.text
     pieces = cut(message)
-    if any(PLACEHOLDER in piece for piece in pieces):
-        if not lossy:
-            raise Inexpressible(f"a text says {PLACEHOLDER} itself, which would be taken for an image")
-        pieces = [piece.replace(PLACEHOLDER, _NEAREST) for piece in pieces]
+    said = _PLACED if message.role == "user" else _PLACEHOLDER
+    for number, piece in enumerate(pieces):
+        if found := said.search(piece):
+            if not lossy:
+                raise Inexpressible(f"a text says {found[0]} itself, which would be taken for an image")
+            pieces[number] = piece.replace(PLACEHOLDER, _NEAREST)
+            if message.role == "user":
+                pieces[number] = pieces[number].replace("<img>", "<img >")
     return PLACEHOLDER.join(pieces)
 
 
@@ -109,7 +134,7 @@ def _read(turn: Any, place: int, names: Names, slots: list[Slot]) -> Message:
     if type(role) is not str:
         raise ValueError(f"turn {place} is from {role!r}; a role must be a word")
     if type(content) is str:
-        text, places = read_text(content, slots)
+        text, places = read_text(content, slots, _ROLES.get(role, role))
     elif type(content) is list:
         text, places = _read_parts(content, place, slots)
     elif content is None and turn.get("tool_calls"):
@@ -133,16 +158,22 @@ def _read_parts(parts: list[Any], place: int, slots: list[Slot]) -> tuple[str, t
 
 
 def _read_part(part: Any, place: int) -> str | Slot:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    if kind in ("image", "image_url"):
-        url = next((part[name] for name in ("image_url", "image", "path", "url") if part.get(name)), None)
+    if not isinstance(part, dict):
+        raise ValueError(f"turn {place} has a part that is neither text nor image: {type(part).__name__}")
+    # DashScope's parts have no type
+    kind = part.get("type") or next((name for name in ("text", "image", "video", "audio") if part.get(name)), None)
+    if kind in ("text", "input_text", "output_text"):
+        said = part["text"] if isinstance(part.get("text"), str) else part.get("value")
+        if isinstance(said, str):
+            return said
+    if kind in ("image", "image_url", "input_image"):
+        url = next((part[name] for name in _IMAGE_PARTS if part.get(name)), None)
         if isinstance(url, dict) and "url" in url:
             url = url["url"]
         return None if url is None else to_picture(url)
-    if kind in ("video", "video_url"):
-        return "<video>"
+    what = next((name for name in ("video", "audio", "document", "file") if name in str(kind)), None)
+    if what is not None:
+        raise ValueError(f"{what} is not supported yet, only text and images: turn {place} has a part of type {kind!r}")
     raise ValueError(f"turn {place} has a part that is neither text nor image: type {kind!r}")
 
 

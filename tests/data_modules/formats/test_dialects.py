@@ -33,6 +33,15 @@ SAME = [
     {"messages": chat([url("a.jpg", detail="low"), text("\n"), text("Why?")], [text("So.")])},
     {"messages": chat([{"type": "image", "path": "a.jpg", "text": None}, text("\nWhy?")], "So.")},
     {"messages": chat([{"type": "image"}, text("\nWhy?")], "So."), "images": ["a.jpg"]},
+    {"messages": chat([{"type": "image", "value": "a.jpg"}, {"type": "text", "value": "\nWhy?"}], "So.")},
+    {
+        "messages": chat(
+            [{"type": "input_image", "image_url": "a.jpg"}, {"type": "input_text", "text": "\nWhy?"}], "So."
+        )
+    },
+    {"messages": chat([{"image": "file://a.jpg"}, {"text": "\nWhy?"}], "So.")},
+    {"messages": chat([url("a.jpg"), text("\nWhy?")], "So."), "images": ["a.jpg"]},
+    {"image": "file://a.jpg", "conversations": said("<image>\nWhy?", "So.")},
     {"question": "<image>\nWhy?", "answer": "So.", "image": "a.jpg"},
     {"question": "\nWhy?", "answer": "So.", "images": ["a.jpg"]},
 ]
@@ -148,9 +157,7 @@ def test_data_urls_carry_the_file() -> None:
         from_json({"image": "data:image/png;base64,a?", "conversations": said("a", "b")})
 
 
-def test_what_is_not_text_or_image() -> None:
-    record = from_json({"messages": chat([{"type": "video", "video": "v.mp4"}, text("?")], "b")})
-    assert record.messages[0].text == "<video>?"
+def test_a_call_of_a_tool_says_nothing() -> None:
     call: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}
     record = from_json({"messages": [*chat("a"), call]})
     assert record.messages[1] == Message("assistant", "", (), {"tool_calls": [{"id": 1}]})
@@ -174,7 +181,8 @@ BROKEN: list[tuple[Any, str]] = [
     ({"image": "a", "images": ["b"], "conversations": said("a", "b")}, "different"),
     ({"image": ["a", "b"], "conversations": said("<image>a", "b")}, "1 times, but 2 images"),
     ({"image": "a", "conversations": said("<image><image>a", "b")}, "2 times, but 1 images"),
-    ({"messages": chat([{"type": "input_audio"}], "b")}, "neither text nor image"),
+    ({"messages": chat([{"type": "box"}], "b")}, "neither text nor image: type 'box'"),
+    ({"messages": chat([{"type": "text", "text": None}], "b")}, "neither text nor image"),
     ({"messages": chat([7], "b")}, "neither text nor image"),
     ({"question": 1, "answer": "b"}, "'question' must be a text"),
 ]

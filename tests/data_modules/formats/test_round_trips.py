@@ -95,8 +95,8 @@ def test_a_set_comes_back_from_every_format(home: tuple[str, str], data: st.Data
 
 @pytest.mark.parametrize("via", KINDS, ids="-".join)
 def test_real_files_come_back(shared_data: Path, tmp_path: Path, via: tuple[str, str]) -> None:
-    files = sorted((shared_data / "vlit-json").rglob("*.json"))
-    assert len(files) >= 4
+    files = [file for file in sorted((shared_data / "vlit-json").rglob("*.json")) if file.name != "video.json"]
+    assert len(files) >= 3
     for file in files:
         values = json.loads(file.read_text())
         if via[1] == "pairs":

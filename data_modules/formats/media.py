@@ -1,0 +1,151 @@
+"""Media that nobody would see: audio, video, documents, and images that a record names in a way that is not read.
+
+A record that is trained on as text although it is about a recording teaches the model to make things up, so such
+records are refused by name. What only talks about media stays: HTML in code, `<video>` in the middle of a sentence,
+captions, sizes and other notes about an image.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from data_modules.formats.record import Message, Record
+
+_SUFFIX = r"(?:_?(?:path|file|filename|name|url|uri|link|id|base64|b64|bytes|data|list|str|\d+)s?)*"
+_FIELD = re.compile(
+    rf"(?!(?:has|is|num|n|no|with|needs|use)_)(?:[a-z0-9]+_)*?(video|audio|pdf|point_?cloud|image|img|picture|photo|screenshot)s?{_SUFFIX}"
+)
+_NUMBERED = re.compile(r"[a-z_]+?_?\d+")
+# fields of these names hold texts as often as files
+_MAYBE = frozenset(
+    name + plural
+    for name in ("document", "doc", "file", "attachment", "media", "clip", "speech", "sound", "voice", "wav")
+    for plural in ("", "s")
+)
+_KINDS = {
+    "audio": ("aac", "flac", "m4a", "mp3", "ogg", "opus", "wav"),
+    "video": ("avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"),
+    "document": ("doc", "docx", "pdf", "ppt", "pptx", "xls", "xlsx"),
+}
+_KIND_BY_ENDING = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
+_ENDING = re.compile(r"\.(\w{2,5})(?:[?#].*)?$")
+
+# where a model's own prompt format puts a medium
+_TOKEN = re.compile(
+    r"<\|(?:image|img|video|audio|vision|speech)[\w ]*\|>|<image[_ ]\d+>|<image_placeholder>|<ImageHere>|<IMG_CONTEXT>"
+    r"|<start_of_image>|<image_soft_token>|<im_patch>",
+    re.IGNORECASE,
+)
+# at an end of the text, or alone on its line: elsewhere people write about HTML
+_TAG = re.compile(
+    r"\A\s*<(video|audio|speech)>|^[ \t]*<(video|audio|speech)>[ \t]*$|<(video|audio|speech)>\s*\Z", re.MULTILINE
+)
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+
+
+def refuse_other_media(fields: Mapping[str, Any]) -> None:
+    """Refuse a record whose fields hold audio, video or documents.
+
+    Args:
+        fields: of the record, by name.
+
+    Raises:
+        ValueError: names the field.
+    """
+    for name, value in fields.items():
+        kind = _kind_of_field(name)
+        if kind == "maybe":
+            kind = _kind_of_file(value)
+            # of a text that was made from a document, `file` is a note
+            kind = "" if kind == "document" and name.lower() in ("file", "files") else kind
+        if kind not in ("", "image") and not _is_id(name) and _is_reference(value):
+            raise ValueError(f"{kind} is not supported yet, only text and images: field {name!r}")
+
+
+def refuse_unread(record: Record) -> None:
+    """Refuse a record that holds an image which reading it has passed over, or another medium in its messages.
+
+    Args:
+        record: as it was read; its `extra` is what was not understood.
+
+    Raises:
+        ValueError: names the field, or the turn and what it says.
+    """
+    if record.extra:
+        _refuse_unread_fields(record)
+    for place, message in enumerate(record.messages, start=1):
+        if message.extra:
+            _refuse_in_message(message, place)
+        if message.role == "user" and "<" in message.text:
+            _refuse_in_text(message.text, place)
+
+
+def _refuse_unread_fields(record: Record) -> None:
+    for name, value in record.extra.items():
+        # beside images that were read, all but numbered fields are notes about these: where they come from, their ids
+        if _kind_of_field(name) in ("", "maybe") or (record.pictures and not _NUMBERED.fullmatch(name)):
+            continue
+        is_read = isinstance(value, str) and any(value == picture.name for picture in record.pictures)
+        if not is_read and _is_reference(value, _is_id(name)):
+            raise ValueError(f"field {name!r} seems to name what is not read: name an image 'image', several 'images'")
+
+
+def _refuse_in_message(message: Message, place: int) -> None:
+    try:
+        refuse_other_media(message.extra)
+    except ValueError as error:
+        raise ValueError(f"turn {place}: {error}") from error
+    for name, value in message.extra.items():
+        if _kind_of_field(name) == "image" and _is_reference(value):
+            raise ValueError(f"turn {place} names an image in its field {name!r}, which is not read: use <image>")
+
+
+def _refuse_in_text(text: str, place: int) -> None:
+    if not (_TOKEN.search(text) or _TAG.search(text)):
+        return
+    text = _CODE.sub("``", text)
+    if found := _TOKEN.search(text):
+        raise ValueError(f"turn {place} says {found[0]}, which is not read as an image: write <image> in its place")
+    for found in _TAG.finditer(text):
+        kind = next(filter(None, found.groups()))
+        if f"</{kind}>" not in text:
+            raise ValueError(f"{kind} is not supported yet, only text and images: turn {place} says <{kind}>")
+
+
+@lru_cache(maxsize=4096)
+def _kind_of_field(name: str) -> str:
+    """The medium that a field of this name holds; `maybe` where only its value tells, empty where none."""
+    name = name.lower()
+    if name in _MAYBE:
+        return "maybe"
+    found = _FIELD.fullmatch(name)
+    if found is None:
+        return ""
+    return "image" if found[1] in ("image", "img", "picture", "photo", "screenshot") else found[1]
+
+
+def _kind_of_file(value: Any) -> str:
+    """The medium by the ending of a file's name, or of the first of several."""
+    if isinstance(value, list):
+        return next(filter(None, map(_kind_of_file, value)), "")
+    if isinstance(value, dict):
+        return _kind_of_file(value.get("path") or value.get("url"))
+    ending = _ENDING.search(value.strip()) if isinstance(value, str) and len(value) < 4096 else None
+    return _KIND_BY_ENDING.get(ending[1].lower(), "") if ending and "\n" not in value else ""
+
+
+def _is_id(name: str) -> bool:
+    return name.lower().rstrip("s").endswith("id")
+
+
+def _is_reference(value: Any, numbers: bool = False) -> bool:
+    """Whether the value can be a file or its name (or number), and not a word about it, a switch or nothing."""
+    if isinstance(value, str):
+        text = value.strip()
+        return bool(text) and (not re.search(r"\s", text) or ("\n" not in text and bool(_ENDING.search(text))))
+    if isinstance(value, (list, tuple)):
+        return any(_is_reference(one, numbers) for one in value)
+    if isinstance(value, dict):
+        return any(_is_reference(one, True) for one in value.values())
+    return isinstance(value, bytes) or (numbers and type(value) is int)

@@ -57,7 +57,7 @@ def test_every_problem_is_listed(tmp_path: Path) -> None:
     ]
     assert len(found) == len(says)
     assert all(line.startswith(words) for line, words in zip(found, says, strict=True)), found
-    assert printed.splitlines()[-1] == "9 records, 5 conversations, 3 images, 15 turns, 4 text-only, 9 problems"
+    assert printed.splitlines()[-1] == "9 records, 5 conversations, 3 images, 13 turns, 3 text-only, 9 problems"
 
 
 def test_images_beside_the_file_are_looked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

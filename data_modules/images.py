@@ -3,10 +3,12 @@
 An image is named by its key, a path with forward slashes relative to the source's root.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +34,7 @@ __all__ = [
     "Rejected",
     "UnreadableImage",
     "decode_rgb",
+    "list_rejected",
     "open_images",
     "scan",
     "write_rejected",
@@ -221,3 +224,33 @@ def write_rejected(path: str | Path, rejected: Sequence[Rejected]) -> None:
         OSError: the file cannot be written.
     """
     write_text_atomic(path, "".join(dumps(asdict(item)) + "\n" for item in rejected))
+
+
+def list_rejected(path: str | Path, rejected: Sequence[Rejected]) -> int:
+    """Adds to a list what is not there yet; any number of processes may do so at the same time.
+
+    Args:
+        path: as `write_rejected` writes it; made where there is none.
+        rejected: what to add, told apart by its key.
+
+    Returns:
+        How many were added.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="ascii") as file:
+        with suppress(OSError):  # a file system without locks: at worst an item is listed twice
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        listed = file.read()
+        known = set()
+        for line in listed.splitlines():
+            with suppress(ValueError, TypeError, KeyError):  # cut off when a process was killed
+                known.add(loads(line)["key"])
+        new = {one.key: one for one in rejected if one.key not in known}
+        lines = "".join(dumps(asdict(one)) + "\n" for one in new.values())
+        file.write(lines if listed.endswith("\n") or not listed else "\n" + lines)
+        file.flush()
+    return len(new)

@@ -8,9 +8,10 @@ import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
-from data_modules.images import write_rejected
+from data_modules.images import list_rejected
 from data_modules.round_loader import Place, ResumableLoader
 from data_modules.tuning_sets import FileRecords
+from data_modules.usable_batches import ReadRecords, UsableBatches
 from lightning_c3l.samples import TuningSample
 
 
@@ -21,11 +22,21 @@ class Records(Protocol):
         """Number of records."""
 
     def __getitem__(self, number: int) -> TuningSample:
-        """One record."""
+        """One record.
+
+        Raises:
+            UnreadableImage: one of its pictures cannot be read.
+        """
+
+    def name(self, number: int) -> str:
+        """What to call a record that is left out."""
 
 
 class InstructionDataModule(LightningDataModule):
     """Batches of VLIT records for `InstructionTuningModule`.
+
+    Records that turn out to be unusable while they are trained on (a broken picture, a conversation that is too long)
+    are left out of their batch and listed in `rejected.jsonl` of the run, beside those that could not be read at all.
 
     Args:
         path: a file with the records, in any format that the project reads; either this or `records`.
@@ -59,15 +70,20 @@ class InstructionDataModule(LightningDataModule):
         """List in the run folder what is left out."""
         rejected = getattr(self.records, "rejected", [])
         if rejected and self.trainer is not None and self.trainer.is_global_zero:
-            path = Path(self.trainer.default_root_dir) / "rejected.jsonl"
-            write_rejected(path, rejected)
+            path = self._rejected()
+            list_rejected(path, rejected)
             rank_zero_warn(f"{len(rejected)} records are left out, listed in {path}; the first: {rejected[0].reason}")
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
         if self.trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
-        return self._place.loader(self.records, self._order, self.batch_size, self.num_workers, self.trainer)
+        collate = UsableBatches(self.records, cast(Any, self.trainer.lightning_module).encode, self._rejected())
+        records = ReadRecords(self.records)
+        return self._place.loader(records, self._order, self.batch_size, self.num_workers, self.trainer, collate)
+
+    def _rejected(self) -> Path:
+        return Path(cast(Any, self.trainer).default_root_dir) / "rejected.jsonl"
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch."""

@@ -137,12 +137,13 @@ class Place:
         batch_size: int,
         num_workers: int,
         trainer: Any,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> ResumableLoader:
         """The loader of an epoch, with batches encoded by the module; an epoch that goes on goes on where it was."""
         # else the next epochs would go on with the samples and the number of batches of the first one
         trainer.reload_dataloaders_every_n_epochs = 1
-        encode, share = trainer.lightning_module.encode, (trainer.global_rank, trainer.world_size)
-        self._loader = ResumableLoader(dataset, order, batch_size, num_workers, encode, share, trainer.current_epoch)
+        collate, share = collate or trainer.lightning_module.encode, (trainer.global_rank, trainer.world_size)
+        self._loader = ResumableLoader(dataset, order, batch_size, num_workers, collate, share, trainer.current_epoch)
         if self._kept and trainer.fit_loop.restarting:
             self._loader.load_state_dict(self._kept)
         return self._loader

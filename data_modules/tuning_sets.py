@@ -1,7 +1,6 @@
 """What an LVLM is tuned on: the records of a file, or of several that are mixed."""
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from data_modules.decoding import UnreadableImage, decode_rgb
+from data_modules.decoding import decode_rgb
 from data_modules.formats import image_root, kind_of, trainable
 from data_modules.images import Rejected
 from lightning_c3l.conversations import Conversation
@@ -21,8 +20,6 @@ from lightning_c3l.selection import capped_shares
 
 # no weight of a record is more than so many times the mean of its kind, as in rounds
 _CAP = 3.0
-# neighbours that are looked at where a record's picture cannot be read
-_TRIES = 20
 # records that an epoch may draw of one set
 _MOST = 10**8
 
@@ -58,6 +55,7 @@ class FileRecords:
             raise ValueError(f"{path}: give images, the folder that its pictures are written to")
         self.path, self.root = path, image_root(path, folder)
         self.rejected = list[Rejected]()
+        self._numbers = list[int]()
         self.conversations, scores = self._read(folder or Path(path).with_suffix(".images"), weights)
         if weights is not None:
             if not any(math.isfinite(score) for _, score in scores):
@@ -71,16 +69,18 @@ class FileRecords:
         return len(self.conversations)
 
     def __getitem__(self, number: int) -> TuningSample:
-        """A record; for one whose picture cannot be read now the next one that can stands in."""
-        for place in range(number, number + min(_TRIES, len(self))):
-            conversation = self.conversations[place % len(self)]
-            try:
-                pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
-            except UnreadableImage as error:
-                warnings.warn(f"{self.path}, record {conversation.id}: {error}; another stands in", stacklevel=2)
-                continue
-            return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
-        raise ValueError(f"{self.path}: the pictures of {_TRIES} records in a row cannot be read; look at {self.root}")
+        """A record.
+
+        Raises:
+            UnreadableImage: one of its pictures cannot be read now.
+        """
+        conversation = self.conversations[number]
+        pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
+        return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
+
+    def name(self, number: int) -> str:
+        """What a record is called where it is left out: its file, and its number there."""
+        return f"{self.path}, record {self._numbers[number]}"
 
     def _read(self, carried: Path, weights: str | None) -> tuple[list[Conversation], list[tuple[str, float]]]:
         """All conversations, and the kind and score of each."""
@@ -90,6 +90,7 @@ class FileRecords:
                 self.rejected.append(Rejected(f"{self.path}, record {one.number}", one.reason))
                 continue
             conversations.append(one.conversation)
+            self._numbers.append(one.number)
             if weights is not None:
                 scores.append((kind_of(one.record), record_score(one.record.extra, weights).value))
         if not conversations:
@@ -176,9 +177,18 @@ class MixedRecords:
 
     def __getitem__(self, number: int) -> TuningSample:
         """One record; the sets come one after the other."""
+        own, number = self._owner(number)
+        return own[number]
+
+    def name(self, number: int) -> str:
+        """What a record is called where it is left out."""
+        own, number = self._owner(number)
+        return own.name(number)
+
+    def _owner(self, number: int) -> tuple[FileRecords, int]:
         for own in self.sets:
             if number < len(own):
-                return own[number]
+                return own, number
             number -= len(own)
         raise IndexError(number)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from data_modules.images import (
     Rejected,
     UnreadableImage,
     decode_rgb,
+    list_rejected,
     open_images,
     scan,
     write_rejected,
@@ -169,3 +171,17 @@ def test_scan_of_drawn_pictures() -> None:
             return Image.new("RGB", (1, 1))
 
     assert scan(Drawn(), ["bad", "good"]) == (["good"], [Rejected("bad", "cannot be drawn")])
+
+
+def test_many_may_add_to_one_list(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "rejected.jsonl"
+    items = [Rejected(f"record {number}", 'a "reason"') for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda one: list_rejected(path, [one]), [*items, *items]))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sum(added) == len(lines) == 40
+    assert {line["key"] for line in lines} == {one.key for one in items}
+    # a line that was cut off is one of its own
+    path.write_text(path.read_text().strip()[:-5])
+    assert list_rejected(path, [*items[:2], Rejected("new", "x")]) in (1, 2)
+    assert json.loads(path.read_text().splitlines()[-1])["key"] == "new"

@@ -1,15 +1,21 @@
 """Records of a file as batches."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from data_modules.instruct import InstructionDataModule
 from data_modules.tuning_sets import MixedRecords, Part
+from lightning_c3l.conversations import Conversation
+from lightning_c3l.lvlm.base import ConversationError
 
 
 @pytest.fixture
@@ -32,6 +38,7 @@ def attach(
         current_epoch=epoch,
         global_rank=rank,
         world_size=world,
+        default_root_dir=".",
         fit_loop=SimpleNamespace(restarting=True),
     )
     module.trainer = trainer
@@ -98,6 +105,64 @@ def test_what_is_left_out_is_listed_in_the_run_folder(file: Path, tmp_path: Path
     (line,) = (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()
     assert json.loads(line)["key"] == f"{file}, record 1"
     assert len(names(module)) == 5
+
+
+@dataclass
+class Batch:
+    """Stands for encoded conversations."""
+
+    ids: list[str]
+    target: Tensor
+
+
+def encode(samples: Sequence[tuple[Conversation, Any]]) -> Batch:
+    """As an LVLM whose context holds no long conversations."""
+    if any(len(conversation.turns[0].text) > 50 for conversation, _ in samples):
+        raise ConversationError("a conversation of 99 tokens is longer than the model's context")
+    return Batch([conversation.id for conversation, _ in samples], torch.ones(len(samples)))
+
+
+@pytest.mark.filterwarnings("ignore:.*left out, listed in")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_cannot_be_used_is_left_out_and_listed_once(file: Path, tmp_path: Path, workers: int) -> None:
+    records = json.loads(file.read_text())
+    long = [{"from": "human", "value": "long " * 99}, {"from": "gpt", "value": "x"}]
+    records[1]["image"], records[3] = "broken.png", {"id": "r3", "conversations": long}
+    file.write_text(json.dumps([{"image": "gone.png", **records[4]}, *records]))
+    (file.parent / "broken.png").write_bytes(b"no picture")
+    drawn = list[str]()
+    for epoch in range(2):
+        for rank in range(2):
+            module = InstructionDataModule(str(file), batch_size=1, shuffle=False, num_workers=workers)
+            trainer: Any = attach(module, epoch=epoch, rank=rank, world=2).trainer
+            trainer.lightning_module.encode, trainer.default_root_dir = encode, str(tmp_path / "run")
+            trainer.is_global_zero = rank == 0
+            module.setup("fit")
+            batches = list(module.train_dataloader())
+            assert len(batches) == 3
+            drawn += [name for batch in batches for name in batch.ids if batch.target.any()]
+    # in each epoch the others once; the last is drawn by both processes, so that each has as many batches
+    assert sorted(drawn) == 2 * ["r0"] + 2 * ["r2"] + 4 * ["r4"]
+    listed = [json.loads(line) for line in (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()]
+    reasons = {one["key"].removeprefix(f"{file}, "): one["reason"] for one in listed}
+    assert len(listed) == len(reasons) == 3
+    assert reasons == {
+        "record 1": f"image gone.png is not below {file.parent}",
+        "record 3": "not an image, or of no supported format",
+        "record 5": "a conversation of 99 tokens is longer than the model's context",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*left out, listed in")
+def test_a_set_of_which_nothing_can_be_used_is_refused(file: Path, tmp_path: Path) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text())[:2]))
+    (file.parent / "b.png").write_bytes(b"no picture")
+    module = attach(InstructionDataModule(str(file)))
+    trainer: Any = module.trainer
+    trainer.lightning_module.encode, trainer.default_root_dir = encode, str(tmp_path)
+    with pytest.raises(ValueError, match=r"no record can be used; look at the reasons in .*rejected\.jsonl"):
+        list(module.train_dataloader())
+    assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 2
 
 
 def test_misuse_is_refused(file: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data_modules.decoding import UnreadableImage
 from data_modules.tuning_sets import FileRecords, MixedRecords, Part, draw_times, loss_weights
 from lightning_c3l.commands.convert import Job, convert
 
@@ -98,14 +99,15 @@ def test_pictures_may_lie_elsewhere(file: Path, tmp_path: Path) -> None:
         FileRecords("pipe:cat x")
 
 
-def test_a_neighbour_stands_in_for_a_picture_that_cannot_be_read(file: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_no_sample(file: Path) -> None:
+    good = json.loads(file.read_text())
+    file.write_text(json.dumps([[], *good]))
     records = FileRecords(str(file))
     (file.parent / "b.png").write_bytes(b"no picture")
-    with pytest.warns(UserWarning, match=r"vlit\.json, record r2: .*another stands in"):
-        assert records[2][0].id == "r4"
-    records.conversations = records.conversations[:4]
-    with pytest.warns(UserWarning, match="stands in"), pytest.raises(ValueError, match="cannot be read"):
-        records[0]
+    with pytest.raises(UnreadableImage, match="not an image"):
+        records[2]
+    assert records.name(2) == f"{file}, record 4"
+    assert records[4][0].id == "r4"
 
 
 def scored(kind: str, **scores: Any) -> dict[str, Any]:

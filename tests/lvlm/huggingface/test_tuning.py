@@ -1,5 +1,6 @@
 """Instruction-tuning batches against transformers' own loss on each conversation alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 import torch
 from PIL.Image import Image
 
+from data_modules.decoding import UnreadableImage
+from data_modules.usable_batches import UsableBatches
 from lightning_c3l.conversations import Conversation, Role, Turn
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.tuning import InstructionTuningModule
 from tests.tiny import load_tiny, model_inputs, pictures
@@ -95,23 +98,40 @@ def test_a_record_with_nothing_to_learn_is_named(lvlm: HuggingFaceLVLM, answer: 
         lvlm.encode_conversations([(empty, None)])
 
 
-def test_a_record_that_is_too_long_leaves_its_batch(
-    lvlm: HuggingFaceLVLM, samples: list[tuple[Conversation, Image | None]]
+class Listed(list[tuple[Conversation, Image | None]]):
+    """Records with names."""
+
+    def name(self, number: int) -> str:
+        return f"record {number + 1}"
+
+
+def test_what_cannot_be_used_counts_no_token(
+    tiny_checkpoint: Path, samples: list[tuple[Conversation, Image | None]], tmp_path: Path
 ) -> None:
-    module = InstructionTuningModule(lvlm)
-    lvlm.network.eval()
+    module = InstructionTuningModule(load_tiny(tiny_checkpoint))
+    module.lvlm.network.eval()
     long = Conversation("long-1", None, (Turn("user", "What? " * 999), Turn("assistant", "This.")))
-    with pytest.raises(LVLMError, match=r"record long-1: a conversation of .* longer than the model's context"):
-        module.encode([(long, None)])
-    alone = float(module.training_step(module.encode(samples[:1]), 0))
-    with pytest.warns(UserWarning, match=r"left out of its batch: record long-1"):
-        batch = module.encode([(long, None), samples[0]])
-    assert float(module.training_step(batch, 0)) == pytest.approx(alone)
-    # a batch with nothing else trains nothing
-    with pytest.warns(UserWarning, match="long-1"):
-        batch = module.encode([(long, None)])
-    assert len(batch.ids) == 1
-    assert float(module.training_step(batch, 0)) == 0
+    records = Listed([samples[0], (long, None), samples[2]])
+    collate = UsableBatches(records, module.encode, tmp_path / "rejected.jsonl")
+
+    def gradients(batch: TuningBatch) -> dict[str, torch.Tensor]:
+        module.zero_grad(set_to_none=True)
+        module.training_step(batch, 0).backward()  # type: ignore[no-untyped-call]
+        return {name: one.grad.clone() for name, one in module.named_parameters() if one.grad is not None}
+
+    with pytest.warns(UserWarning, match=r"record 2: record long-1: a conversation of .* left out, listed in"):
+        batch = collate([(0, samples[0]), (1, (long, None)), (2, UnreadableImage("damaged"))])
+    expected = gradients(module.encode(samples[:1]))
+    torch.testing.assert_close(gradients(batch), expected, atol=0.0, rtol=0.0)
+    # a batch with nothing else has no target, and a gradient of zero for all that is trained: DDP waits for all
+    batch = collate([(1, (long, None))])
+    assert int(batch.target.sum()) == 0
+    nothing = gradients(batch)
+    assert set(nothing) == set(expected)
+    assert not any(one.any() for one in nothing.values())
+    listed = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
+    assert [one["key"] for one in listed] == ["record 3", "record 2"]
+    assert listed[0]["reason"] == "damaged"
 
 
 def test_frozen_weights_keep_their_values(

@@ -66,6 +66,16 @@ class InstructionDataModule(LightningDataModule):
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
         self._place = Place()
 
+    @property
+    def location(self) -> str:
+        """Where the records come from."""
+        return str(getattr(self.records, "path", type(self.records).__name__))
+
+    @property
+    def digest(self) -> str:
+        """Of what the records say, as far as they can tell: a resumed run must go on with the same."""
+        return str(getattr(self.records, "digest", ""))
+
     def setup(self, stage: str) -> None:
         """List in the run folder what is left out."""
         rejected = getattr(self.records, "rejected", [])

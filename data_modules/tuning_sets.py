@@ -1,9 +1,12 @@
 """What an LVLM is tuned on: the records of a file, or of several that are mixed."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -67,6 +70,15 @@ class FileRecords:
 
     def __len__(self) -> int:
         return len(self.conversations)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the conversations, the names of their images and the weights; the images are not read."""
+        found = blake2b(digest_size=8)
+        for one in self.conversations:
+            turns = [[turn.role, turn.text, turn.images] for turn in one.turns]
+            found.update(json.dumps([one.id, one.images, turns, one.weight]).encode())
+        return found.hexdigest()
 
     def __getitem__(self, number: int) -> TuningSample:
         """A record.
@@ -166,6 +178,16 @@ class MixedRecords:
         for one, draws in zip(parts, self._draws, strict=True):
             if draws > _MOST:
                 raise ValueError(f"{one.path}: ratio {one.ratio} draws {draws} records an epoch: it is much too large")
+
+    @property
+    def path(self) -> str:
+        """Files of all of them."""
+        return ", ".join(own.path for own in self.sets)
+
+    @property
+    def digest(self) -> str:
+        """Of all of them."""
+        return blake2b(" ".join(own.digest for own in self.sets).encode(), digest_size=8).hexdigest()
 
     @property
     def rejected(self) -> list[Rejected]:

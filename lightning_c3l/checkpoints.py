@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from lightning_c3l import sharded
+from lightning_c3l.optimization import Schedule
 
 if TYPE_CHECKING:
     from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -55,6 +56,12 @@ class TrainedWeightsModule(LightningModule):
             raise ValueError("trainer.strategy: predict needs whole weights on every device: leave ZeRO stage 3 out")
         if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
             sharded.shard(self, self.lvlm.model.get_decoder().layers, strategy.device_mesh["data_parallel"])
+
+    def on_train_start(self) -> None:
+        """Learning rate and schedule are those of this start, also where a checkpoint brought others."""
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, Schedule):
+                config.scheduler.reconfigure()
 
     def forward(self) -> None:
         """Nothing: steps call the LVLM piece by piece. FSDP learns from this call that all other parts are of it."""

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
@@ -21,9 +22,11 @@ from callbacks.metrics_file import MetricsFile
 from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
+from callbacks.run_config import RunConfig
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.quiet import quieten
 from lightning_c3l.reasons import plain_reason
+from lightning_c3l.resuming import configuration_of, require_same_run
 from lightning_c3l.run_folder import Run, leave, settle
 
 ROUND_CALLBACKS = {
@@ -70,6 +73,15 @@ class C3LCLI(LightningCLI):
         run = Run(**config.run.as_dict())
         place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
+        if self.subcommand == "fit" and place.checkpoint is not None:
+            self._require_same_run(place.checkpoint)
+
+    def _require_same_run(self, checkpoint: str) -> None:
+        """Refuse options that the run cannot go on with, before anything is loaded."""
+        if (before := configuration_of(checkpoint)) is not None:
+            subcommand = str(self.subcommand)
+            now = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
+            require_same_run(before, now, f"{Path(checkpoint).parent.parent / 'config.yaml'}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""
@@ -157,7 +169,8 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             subclass_mode_model=True,
             subclass_mode_data=True,
             parser_kwargs={"parser_mode": "omegaconf+"},
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             args=arguments,
         )
     finally:

@@ -3,12 +3,38 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+
+class Schedule(LambdaLR):
+    """A schedule that can give a restored optimizer the settings of this start.
+
+    A checkpoint brings back the optimizer's options with its moments: the learning rate among them.
+
+    Args:
+        optimizer: as configured now.
+        lr_lambda: share of the peak by step.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        self._options = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+        super().__init__(optimizer, lr_lambda)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of `LambdaLR`, without the settings of this start."""
+        return {name: value for name, value in super().state_dict().items() if name != "_options"}
+
+    def reconfigure(self) -> None:
+        """Put the settings of this start into the optimizer, at the step that it has come to."""
+        self.base_lrs = [options["lr"] for options in self._options]
+        for group, options, share in zip(self.optimizer.param_groups, self._options, self.lr_lambdas, strict=True):
+            group.update(options, initial_lr=options["lr"], lr=options["lr"] * share(self.last_epoch))
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 @dataclass(frozen=True)
@@ -56,5 +82,5 @@ class Optimization:
             lr=self.learning_rate,
             betas=(0.9, self.beta2),
         )
-        scheduler = LambdaLR(optimizer, lambda step: self.share(step, total))
+        scheduler = Schedule(optimizer, lambda step: self.share(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

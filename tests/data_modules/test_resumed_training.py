@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from data_modules.instruct import InstructionDataModule
 from data_modules.vlit import RoundDataModule
+from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
 from lightning_c3l.samples import GroupSample
 from tests.ranks import run_ranks
@@ -212,6 +214,43 @@ def test_instruction_tuning_goes_on_too(tmp_path: Path, batches: int, size: int)
         assert first.losses + rest.losses == whole.losses
 
 
+class Scheduled(Toy, TrainedWeightsModule):
+    """The same, optimised as the modules of this project are."""
+
+    def __init__(self, optimization: Optimization) -> None:
+        super().__init__()
+        self.optimization = optimization
+
+    def configure_optimizers(self) -> Any:
+        return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
+
+
+class Turned(Callback):
+    """Gives the optimizer other settings before a step: what a resumed run shall do, without a checkpoint."""
+
+    def __init__(self, step: int, optimization: Optimization) -> None:
+        self.step, self.optimization = step, optimization
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        for group, decay in zip(trainer.optimizers[0].param_groups, (self.optimization.weight_decay, 0), strict=True):
+            if (step := trainer.global_step) >= self.step:
+                rate = self.optimization.learning_rate * self.optimization.share(step, lambda: 10)
+                group.update(lr=rate, betas=(0.9, self.optimization.beta2), weight_decay=decay)
+
+
+@pytest.mark.parametrize("batches", [3, 6])
+def test_another_optimization_is_really_applied(tmp_path: Path, batches: int) -> None:
+    old = Optimization(learning_rate=0.05, schedule="cosine", warmup_steps=2)
+    new = Optimization(learning_rate=0.01, schedule="cosine", warmup_steps=8, weight_decay=0.3, beta2=0.9)
+    whole, first, rest = Scheduled(old), Scheduled(old), Scheduled(new)
+    fit(tmp_path, whole, data(tmp_path), Rounds(GROUPS), Turned(batches, new))
+    fit(tmp_path, first, data(tmp_path), Rounds(GROUPS), KillAt(batches, tmp_path / "last.ckpt"))
+    fit(tmp_path, rest, data(tmp_path), Rounds(GROUPS), ckpt_path=tmp_path / "last.ckpt")
+    assert len(whole.losses) == 10
+    assert first.losses + rest.losses == pytest.approx(whole.losses, abs=1e-6)
+    assert torch.allclose(weights(rest), weights(whole), atol=1e-6)
+
+
 def test_lightning_says_nothing_about_a_loader_that_cannot_be_resumed(tmp_path: Path) -> None:
     fit(tmp_path, Toy(), data(tmp_path), Rounds(GROUPS), KillAt(2, tmp_path / "last.ckpt"))
     with warnings.catch_warnings(record=True) as caught:
@@ -274,7 +313,6 @@ def test_another_number_of_processes(tmp_path: Path) -> None:
 def test_a_llava_with_dropout_goes_on_to_the_letter(tmp_path: Path, tiny_checkpoint: Path) -> None:
     from lightning_c3l.lvlm.huggingface import LoRA
     from lightning_c3l.module import C3LModule
-    from lightning_c3l.optimization import Optimization
     from tests.tiny import load_tiny
 
     class Noting(C3LModule):

@@ -17,7 +17,7 @@ _KEY = "c3l_run"
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes config.yaml, and keeps in each checkpoint the configuration, the base model and the data it belongs to.
+    """Writes config.yaml, and keeps in each checkpoint the configuration and the data it belongs to.
 
     A run folder that has a config.yaml keeps it until this start has been accepted: a start that is refused leaves the
     folder as it was.
@@ -47,10 +47,10 @@ class RunConfig(SaveConfigCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what the checkpoint belongs to."""
-        checkpoint[_KEY] = {"configuration": self._dumped(), **_contents(trainer, pl_module)}
+        checkpoint[_KEY] = {"configuration": self._dumped(), "data": _data(trainer)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse to train on with another base model, with other data or, for a file alone, with other options.
+        """Refuse to train on with other data or, for a file alone, with other options; the module checks the base.
 
         Checkpoints of earlier versions say nothing of it and are accepted.
 
@@ -60,15 +60,13 @@ class RunConfig(SaveConfigCallback):
         known: dict[str, Any] = checkpoint.get(_KEY) or {}
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        path = str(trainer.ckpt_path)
-        for option, now in _contents(trainer, pl_module).items():
-            before = known.get(option)
-            if before is not None and before["digest"] != now["digest"]:
-                raise ValueError(
-                    f"{option}: {now['name']} (digest {now['digest']}) is not what this run was begun with: "
-                    f"{before['name']} (digest {before['digest']}); give that to go on, or begin a new run without "
-                    "--ckpt_path"
-                )
+        path, data = str(trainer.ckpt_path), _data(trainer)
+        before = known.get("data")
+        if data is not None and before is not None and before["digest"] != data["digest"]:
+            raise ValueError(
+                f"data.path: {data['path']} (digest {data['digest']}) is not what this run was begun with: "
+                f"{before['path']} (digest {before['digest']}); give that, or begin a new run without --ckpt_path"
+            )
         # of a run folder's own checkpoint the command line has compared them, before anything was loaded
         if "configuration" in known and configuration_of(path) is None:
             require_same_run(yaml.safe_load(known["configuration"]), yaml.safe_load(self._dumped()), path)
@@ -77,12 +75,9 @@ class RunConfig(SaveConfigCallback):
         return str(self.parser.dump(self.config, skip_none=False))
 
 
-def _contents(trainer: Trainer, module: Any) -> dict[str, dict[str, str]]:
-    """Name and digest of what a run rests on, by option."""
-    lvlm, data = getattr(module, "lvlm", None), trainer.datamodule  # type: ignore[attr-defined]
-    found = dict[str, dict[str, str]]()
-    if lvlm is not None:
-        found["model.lvlm.path"] = {"name": lvlm.name, "digest": lvlm.fingerprint}
-    if isinstance(data, InstructionDataModule) and data.digest:
-        found["data.path"] = {"name": data.location, "digest": data.digest}
-    return found
+def _data(trainer: Trainer) -> dict[str, str] | None:
+    """Records that are tuned on, where they can tell; a round keeps its own images."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, InstructionDataModule) or not data.digest:
+        return None
+    return {"path": data.location, "digest": data.digest}

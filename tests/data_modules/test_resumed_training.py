@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,6 +220,7 @@ class Scheduled(Toy, TrainedWeightsModule):
 
     def __init__(self, optimization: Optimization) -> None:
         super().__init__()
+        self.lvlm = SimpleNamespace(name="toy", fingerprint="0")  # type: ignore[assignment]
         self.optimization = optimization
 
     def configure_optimizers(self) -> Any:

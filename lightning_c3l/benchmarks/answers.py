@@ -8,7 +8,9 @@ from typing import Any
 from lightning_c3l.benchmarks import scorable
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.benchmarks.cells import file_hash, short, text_of, whole_of
-from lightning_c3l.benchmarks.fields import MODELS, answer_of, flat, question_of
+from lightning_c3l.benchmarks.fields import MODELS, answer_of, question_of
+from lightning_c3l.benchmarks.mmbench import judged_rows
+from lightning_c3l.benchmarks.other_tools import PLACE, flat
 from lightning_c3l.benchmarks.pope import pope_id, split_of_name
 from lightning_c3l.benchmarks.rows import Row, read_rows
 
@@ -40,6 +42,7 @@ class AnswerFile:
         hashes: SHA-256 of each file's bytes, by its name.
         version: digest of the question set that the rows name, empty where they name none.
         own: the questions, where every row carries its truth; else None.
+        lacks: the first row that does not carry it, and what is missing there.
         model: name of the LVLM, empty where no row says it.
         blind: whether the LVLM saw no picture; None where no row says it.
     """
@@ -51,11 +54,17 @@ class AnswerFile:
     own: QuestionSet | None = None
     model: str = ""
     blind: bool | None = None
+    lacks: str = ""
 
     @property
     def answers(self) -> tuple[Answer, ...]:
         """What was said, under the ids that the rows have."""
         return tuple(row.answer for row in self.rows)
+
+    @property
+    def judged(self) -> bool:
+        """Whether another tool has judged the answers, and kept one row a base question."""
+        return any(row.answer.hit is not None for row in self.rows)
 
 
 def answer_row(
@@ -96,10 +105,14 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     rows: list[AnswerRow] = []
     raw: list[Row] = []
     for path in paths:
-        for number, given in enumerate(read_rows(path), start=1):
-            row = flat(given)
-            raw.append(row)
-            rows.append(_row(path, number, row, benchmark_name))
+        numbered = _in_order([(number, flat(row)) for number, row in enumerate(read_rows(path), start=1)])
+        raw += [row for _, row in numbered]
+        rows += [_row(path, number, row, benchmark_name) for number, row in numbered]
+    if benchmark_name == "mmbench" and judged_rows(raw):
+        rows = [
+            replace(one, answer=replace(one.answer, text=None, hit=_hit(one.place, row["hit"])))
+            for one, row in zip(rows, raw, strict=True)
+        ]
     source = ", ".join(map(str, paths))
     hashes = {str(path): file_hash([path]) for path in paths}
     version = _only(source, raw, ("questions",), "versions of the questions")
@@ -107,8 +120,22 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     blind = {bool(row["blind"]) for row in raw if isinstance(row.get("blind"), bool)}
     if len(blind) > 1:
         raise ValueError(f"{source}: some answers were given blind and some not; give each run its own file")
-    own = _own(rows, source, version or next(iter(hashes.values()))[:16], benchmark_name)
-    return AnswerFile(tuple(rows), source, hashes, version, own, model, blind.pop() if blind else None)
+    lacks = _lacking(rows, benchmark_name)
+    own = None if lacks else _own(rows, source, version or next(iter(hashes.values()))[:16], benchmark_name)
+    return AnswerFile(tuple(rows), source, hashes, version, own, model, blind.pop() if blind else None, lacks)
+
+
+def _in_order(numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
+    """Rows of tools that work on several questions at once in the order of the questions, where they say it."""
+    if all(isinstance(row.get(PLACE), int) for _, row in numbered):
+        return sorted(numbered, key=lambda one: int(one[1][PLACE]))
+    return numbered
+
+
+def _hit(place: str, value: Any) -> bool:
+    if value not in (0, 1, "0", "1"):
+        raise ValueError(f"{place}: hit is {short(value)}; a verdict is 0 or 1")
+    return bool(int(value))
 
 
 def _row(path: Path, number: int, row: Row, benchmark_name: str) -> AnswerRow:
@@ -130,21 +157,35 @@ def _only(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) ->
     return next(iter(values), "")
 
 
-def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> QuestionSet | None:
-    """The questions that the rows carry, where every row says enough of its own to be scored.
+def _lacking(rows: Sequence[AnswerRow], name: str) -> str:
+    """The first row that does not say enough of its question to be scored, and what is missing; empty without one."""
+    if name == "llava_w":
+        return f"{rows[0].place}: a judge needs the references"
+    for row in rows:
+        question = row.question
+        if not question.id:
+            return f"{row.place}: no {'index' if name == 'mmbench' else 'question_id'}"
+        if name == "mmbench" and not question.id.isdecimal():
+            return f"{row.place}: index {short(question.id)} is no whole number"
+        if name == "pope" and not question.splits:
+            return f"{row.place}: no split (category)"
+        if row.answer.hit is None and not scorable(name).says_truth(question.truth, question.options):
+            options = f", none of the options {', '.join(question.options) or '(there are none)'}"
+            said = f"the right answer is {short(question.truth)}" if question.truth else "no right answer (answer)"
+            return f"{row.place}: {said}{'' if name == 'pope' or not question.truth else options}"
+    return ""
+
+
+def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> QuestionSet:
+    """The questions that the rows carry.
 
     Raises:
         ValueError: rows of one id carry different questions.
     """
-    if name == "llava_w":
-        return None
     found: dict[str, Question] = {}
     for row in rows:
         question = row.question
         truth = scorable(name).says_truth(question.truth, question.options)
-        needs_split = name == "pope" and not question.splits
-        if not truth or not question.id or needs_split or (name == "mmbench" and not question.id.isdecimal()):
-            return None
         own_id = question.id
         if name == "pope" and "/" not in own_id:
             own_id = pope_id(question.splits, own_id)

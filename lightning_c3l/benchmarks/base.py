@@ -71,12 +71,14 @@ class Answer:
         text: what it wrote, reasoning included; None where only losses are known.
         losses: mean negative log-likelihood a token of each option, in nats, in the order of the letters.
         problem: why there is no answer, such as a picture that could not be read.
+        hit: another tool's verdict on the whole base question, in files of MMBench that keep no more than that.
     """
 
     id: str
     text: str | None
     losses: tuple[float, ...] | None = None
     problem: str = ""
+    hit: bool | None = None
 
     @property
     def final(self) -> str | None:

@@ -18,6 +18,7 @@ from lightning_c3l.metrics.significance import SAMPLES, SEED, bootstrap_interval
 BLIND, AGAINST = "blind", "against"
 _NEEDS = {
     "text": "what the LVLM wrote (`text`) for each question",
+    "hit": "`hit` and `log` of VLMEvalKit's judged MMBench, one row a base question",
     "losses": "`losses`, the mean negative log-likelihood a token of each option, for each question",
 }
 
@@ -57,6 +58,7 @@ class Protocolled:
         tables: by table, category and name.
         others: `blind` and `against`, where given.
         notes: what a reader must know.
+        meaning: what the headline is, where its name does not say it.
     """
 
     metric: str
@@ -68,6 +70,7 @@ class Protocolled:
     tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
     others: Mapping[str, Compared] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class Evaluation:
             "headline": {
                 "protocol": self.headline,
                 "metric": first.metric,
+                "meaning": first.meaning,
                 "value": first.headline,
                 "interval": first.interval,
                 "n": first.n,
@@ -153,7 +157,10 @@ def evaluate(
     matched = match(scoring, questions, answers, partial)
     asked = matched.questions
     others = {role: file for role, file in ((BLIND, blind), (AGAINST, against)) if file is not None}
-    matches = {role: match(scoring, asked, file, partial, carried=questions is None) for role, file in others.items()}
+    matches = {
+        role: match(scoring, asked, file, partial, carried=questions is None, shared=role == AGAINST)
+        for role, file in others.items()
+    }
     chosen = protocols or served(scoring, answers)
     found = {}
     for protocol in chosen:
@@ -166,16 +173,33 @@ def evaluate(
             else:
                 left_out.append(f"{file.source} cannot serve {protocol}: it needs {_NEEDS[scoring.needs(protocol)]}")
         found[protocol] = _protocolled(scoring, protocol, matched, beside, left_out)
+    headline, choice = (chosen[0], []) if protocols else _headline(scoring, found)
     return Evaluation(
         benchmark.name,
-        chosen[0],
+        headline,
         found,
         _files(questions, {"answers": answers, **others}),
         matched.counts,
         answers.model,
         asked.digest,
-        (*_of_blindness(answers, blind), *matched.notes, *_other_notes(matches)),
+        (*choice, *_of_blindness(answers, blind), *matched.notes, *_other_notes(matched, matches)),
     )
+
+
+def _headline(benchmark: ScoredBenchmark, found: Mapping[str, Protocolled]) -> tuple[str, list[str]]:
+    """The protocol whose figure stands for the benchmark, and a note where that is no matter of course.
+
+    Of SEED-Bench it is the one that reads the most answers, the first of several: `letter` would be near 0 for an LVLM
+    that answers in sentences. POPE's `reference` reads silence as yes, so there the number says nothing.
+    """
+    if benchmark.name != "seed":
+        return next(iter(found)), []
+    first = min(found, key=lambda protocol: found[protocol].parse_failures)
+    read = {protocol: one.n - one.parse_failures for protocol, one in found.items()}
+    if len(set(read.values())) == 1:
+        return first, []
+    rest = ", ".join(f"{protocol} {count}" for protocol, count in read.items() if protocol != first)
+    return first, [f"the headline is by {first}, which reads the most answers: {read[first]} ({rest})"]
 
 
 def served(benchmark: ScoredBenchmark, file: AnswerFile) -> list[str]:
@@ -228,6 +252,7 @@ def _protocolled(
         scored.tables,
         beside,
         (*benchmark.notes(matched.pairs, protocol), *left_out),
+        scored.meaning,
     )
 
 
@@ -263,8 +288,17 @@ def _of_blindness(answers: AnswerFile, blind: AnswerFile | None) -> list[str]:
     return notes
 
 
-def _other_notes(matches: Mapping[str, Matched]) -> list[str]:
-    return [f"{role}: {note}" for role, matched in matches.items() for note in matched.notes]
+def _other_notes(ours: Matched, matches: Mapping[str, Matched]) -> list[str]:
+    notes = [f"{role}: {note}" for role, matched in matches.items() if role != AGAINST for note in matched.notes]
+    if (theirs := matches.get(AGAINST)) is not None:
+        both = len({question.id for question, _ in ours.pairs} & {question.id for question, _ in theirs.pairs})
+        if not both == len(ours.pairs) == theirs.answered:
+            notes.append(
+                f"{AGAINST}: compared on the {both} questions that both files answer, of {len(ours.pairs)} here and "
+                f"{theirs.answered} there"
+            )
+        notes += [f"{AGAINST}: {note}" for note in theirs.notes]
+    return notes
 
 
 def _plain(value: Any) -> Any:

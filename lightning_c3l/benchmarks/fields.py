@@ -1,8 +1,8 @@
 """Which cell of an answer file's row holds what: every tool names its columns in its own way.
 
-Known are our own rows, LLaVA's JSON lines, VLMEvalKit's tables, lmms-eval's samples, POPE's official form, and the
-GPT-4V answers that SEED-Bench published. `answer` is the truth where a row has another field for what the LVLM wrote,
-else it is what the LVLM wrote.
+Known are our own rows, LLaVA's JSON lines, VLMEvalKit's tables, POPE's official form, the GPT-4V answers that
+SEED-Bench published, and what `other_tools` makes of the rows of lmms-eval and EvalScope. `answer` is the truth where a
+row has another field for what the LVLM wrote, else it is what the LVLM wrote.
 """
 
 import math
@@ -12,22 +12,19 @@ from typing import Any
 from lightning_c3l.benchmarks.base import Answer, Question
 from lightning_c3l.benchmarks.cells import id_of, short, text_of
 from lightning_c3l.benchmarks.mmbench import mmbench_categories, option_columns
+from lightning_c3l.benchmarks.other_tools import message_text
 from lightning_c3l.benchmarks.pope import splits_of
 from lightning_c3l.benchmarks.rows import Row
 from lightning_c3l.benchmarks.seed import LETTERS, seed_categories, seed_options
 
-_IDS = ("question_id", "index", "id", "doc_id")
+_IDS = ("question_id", "index", "id")
 _OUTPUTS = ("prediction", "pred", "response", "output", "filtered_resps", "resps")
 # where an object that stands for an answer may have its text; OpenAI's messages have `content`
 _TEXTS = ("answer", "text", "content", "prediction", "response", "output")
 _TRUTHS = ("truth", "gt_answer", "ground_truth", "gt", "label", "target")
+# fields that a message shows
+_SHOWN = 12
 MODELS = ("model_id", "model")
-
-
-def flat(row: Row) -> Row:
-    """The row with the question that lmms-eval keeps in `doc` spread out."""
-    doc = row.get("doc")
-    return {**doc, **{key: value for key, value in row.items() if key != "doc"}} if isinstance(doc, dict) else row
 
 
 def row_id(row: Row) -> str:
@@ -44,7 +41,10 @@ def answer_of(place: str, row: Row) -> Answer:
     field, losses = _output(row), _losses(place, row.get("losses"))
     problem = text_of(row.get("problem"))
     if field is None and losses is None and not problem:
-        raise ValueError(f"{place}: no answer in it: none of text, {', '.join(_OUTPUTS)}, answer, losses")
+        raise ValueError(
+            f"{place}: no answer in it: none of text, {', '.join(_OUTPUTS)}, answer, losses is among its fields "
+            f"{', '.join(short(name, 30) for name in list(row)[:_SHOWN])}{', ...' if len(row) > _SHOWN else ''}"
+        )
     value = None if field is None else _written(f"{place}: {field}", row[field])
     # an empty cell of a table is an empty answer; our own rows say null where an LVLM was not made to write
     silent = field is None or (value is None and (losses is not None or bool(problem)))
@@ -57,9 +57,7 @@ def _written(place: str, value: Any) -> Any:
     Raises:
         ValueError: an object has none of the known fields, or several of them.
     """
-    if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
-        return "".join(text_of(part.get("text")) for part in value if part["type"] == "text")
-    value = _first(value)
+    value = _first(message_text(value))
     if not isinstance(value, dict):
         return value
     named = [name for name in _TEXTS if name in value]
@@ -128,8 +126,9 @@ def _options(row: Row, benchmark: str) -> dict[str, str]:
     own = row.get("options")
     if isinstance(own, dict) and own:
         return {str(letter): text_of(text) for letter, text in own.items()}
-    found = option_columns(row) or seed_options(row)
-    return found or (dict.fromkeys(LETTERS, "") if benchmark == "seed" else {})
+    if benchmark == "mmbench":
+        return option_columns(row)
+    return seed_options(row) or dict.fromkeys(LETTERS, "")
 
 
 def _categories(row: Row, benchmark: str) -> dict[str, str]:

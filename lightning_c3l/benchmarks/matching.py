@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_c3l.benchmarks.answers import AnswerFile, AnswerRow
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.benchmarks.cells import plain, short
+from lightning_c3l.benchmarks.mmbench import first_passes
 from lightning_c3l.benchmarks.reasoning import reasoning_counts, reasoning_notes
-from lightning_c3l.benchmarks.scored import Pair, ScoredBenchmark
+from lightning_c3l.benchmarks.scored import Asked, Pair, ScoredBenchmark
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Matched:
         pairs: what is scored.
         counts: rows, questions, repeats, empty answers and so on.
         notes: what a reader must know.
+        answered: questions that the file answers, also those that are not among `questions`.
     """
 
     questions: QuestionSet
     pairs: tuple[Pair, ...]
     counts: dict[str, int]
     notes: tuple[str, ...]
+    answered: int
 
 
 def match(
@@ -34,6 +37,7 @@ def match(
     file: AnswerFile,
     partial: bool = False,
     carried: bool = False,
+    shared: bool = False,
 ) -> Matched:
     """Join answers and questions by id; rows without one by their order, where the texts agree.
 
@@ -43,39 +47,48 @@ def match(
         file: the answers.
         partial: leave out what has no answer; else that is an error.
         carried: the questions are those that another answer file carries.
+        shared: leave out answers to other questions too; else they are an error.
 
     Raises:
         ValueError: names both files and the first question that does not fit.
     """
-    questions = _questions(benchmark, questions, file, carried)
+    questions = _questions(benchmark, questions, file, carried, shared)
     by_id = {question.id: question for question in questions.questions}
     ids = _ids(benchmark, questions, file)
-    _check_known(ids, by_id, questions, file)
+    if not shared or not any(name in by_id for name in ids):
+        _check_known(ids, by_id, questions, file)
     rows: dict[str, AnswerRow] = {}
     repeats: Counter[str] = Counter()
     for name, row in zip(ids, file.rows, strict=True):
+        if name not in by_id:
+            continue
         first = rows.setdefault(name, row)
         if first is not row:
             repeats["same" if _said(first) == _said(row) else "contradicting"] += 1
     note = _check_questions(rows, by_id, questions, file)
-    left = _answered(benchmark, questions, rows, file, partial)
+    left = _answered(benchmark, questions, rows, file, partial or shared)
     pairs = tuple((one, _answer(rows[one.id], one.id)) for one in left)
     counts = _counts(questions, file, pairs, repeats, rows)
-    return Matched(questions, pairs, counts, (*_notes(counts, benchmark.name), *note))
+    notes = _notes(counts) if shared else [*_notes(counts), *_missing_note(counts, benchmark.name)]
+    return Matched(questions, pairs, counts, (*notes, *note), len(set(ids)))
 
 
 def _questions(
-    benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile, carried: bool
+    benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile, carried: bool, shared: bool
 ) -> QuestionSet:
     if questions is None and file.own is None:
         raise ValueError(
-            f"{file.source}: not every row carries what scoring needs ({_carried(benchmark.name)}); "
+            f"{file.source}: not every row carries what scoring needs ({_carried(benchmark.name)}): {file.lacks}; "
             "name the benchmark's question file with --questions"
         )
     if questions is None:
         assert file.own is not None
         return file.own
-    if file.version and file.version != questions.digest:
+    if file.judged:
+        questions = first_passes(questions)
+    # where each row carries its question, `_check_questions` looks at those that both have
+    checked = shared and file.own is not None and all(row.question.text for row in file.rows)
+    if file.version and file.version != questions.digest and not checked:
         hint = "; give the questions that both answer with --questions" if carried else ""
         raise ValueError(
             f"{file.source} answers version {file.version} of the questions, {questions.source} is "
@@ -98,7 +111,7 @@ def _ids(benchmark: ScoredBenchmark, questions: QuestionSet, file: AnswerFile) -
     """Id of the question that each row answers."""
     nameless = [row for row in file.rows if not row.answer.id]
     if not nameless:
-        named = [(row.answer.id, row.question.splits) for row in file.rows]
+        named = [Asked(row.answer.id, row.question.splits, row.question.text or row.prompt) for row in file.rows]
         try:
             return benchmark.question_ids(named, questions.questions)
         except ValueError as error:
@@ -194,7 +207,7 @@ def _said(row: AnswerRow) -> tuple[str, tuple[float, ...] | None]:
 
 
 def _answer(row: AnswerRow, name: str) -> Answer:
-    return Answer(name, row.answer.text, row.answer.losses, row.answer.problem)
+    return replace(row.answer, id=name)
 
 
 def _answered(
@@ -226,22 +239,27 @@ def _counts(
         "missing": len(questions.questions) - len(rows),
         "repeated_same": repeats["same"],
         "repeated_contradicting": repeats["contradicting"],
-        "empty": sum(answer.losses is None and answer.silent for _, answer in pairs),
+        "empty": sum(answer.losses is None and answer.hit is None and answer.silent for _, answer in pairs),
         "problems": sum(bool(answer.problem) for _, answer in pairs),
         **reasoning_counts([answer for _, answer in pairs]),
     }
 
 
-def _notes(counts: dict[str, int], name: str) -> list[str]:
+def _notes(counts: dict[str, int]) -> list[str]:
     notes = reasoning_notes(counts)
     if again := counts["repeated_same"] + counts["repeated_contradicting"]:
         notes.append(
             f"{again} rows answer a question again, {counts['repeated_contradicting']} of them otherwise: "
             "the first answer counts"
         )
-    if counts["missing"]:
-        notes.append(
-            f"{counts['missing']} of {counts['questions']} questions have no answer; the figures are of the "
-            f"{counts['scored']} rows left" + (" (whole base questions only)" if name == "mmbench" else "")
-        )
     return notes
+
+
+def _missing_note(counts: dict[str, int], name: str) -> list[str]:
+    if not counts["missing"]:
+        return []
+    whole = " (whole base questions only)" if name == "mmbench" else ""
+    return [
+        f"{counts['missing']} of {counts['questions']} questions have no answer; the figures are of the "
+        f"{counts['scored']} rows left{whole}"
+    ]

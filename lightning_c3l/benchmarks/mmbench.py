@@ -1,22 +1,24 @@
 """MMBench (Liu et al., 2023): choices that must be found in every order of the options."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Question, QuestionSet
 from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.choice import choice_prompt, option_letter
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
-from lightning_c3l.benchmarks.scored import Pair, Scored, by_category
+from lightning_c3l.benchmarks.scored import Asked, Pair, Scored, by_category
 from lightning_c3l.metrics.choice import CircularAccuracy, choice_accuracy, circular_accuracy, circular_groups
 
 TABLES = ("category", "l2-category")
+_FEWER = "groups_with_fewer_rows_than_options"
 # rows of one base question share their index modulo this
 _ROUND = 1_000_000
 
@@ -25,7 +27,7 @@ class MMBench:
     """MMBench's table, prompt and CircularEval."""
 
     name = "mmbench"
-    protocols: tuple[str, ...] = ("circular",)
+    protocols: tuple[str, ...] = ("circular", "judged")
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
         """Read the table of questions.
@@ -57,9 +59,9 @@ class MMBench:
         """The base question."""
         return str(group_of(question))
 
-    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+    def question_ids(self, rows: Sequence[Asked], questions: Sequence[Question]) -> list[str]:
         """Ids are the table's own."""
-        return [name for name, _ in rows]
+        return [row.id for row in rows]
 
     def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """The letter of an option."""
@@ -67,8 +69,8 @@ class MMBench:
         return letter if letter in options else ""
 
     def needs(self, protocol: str) -> str:
-        """What was written."""
-        return "text"
+        """What was written, or the verdicts that VLMEvalKit wrote beside it."""
+        return "hit" if protocol == "judged" else "text"
 
     def metric(self, protocol: str) -> Metric:
         """Share of base questions that are right in every row."""
@@ -78,35 +80,58 @@ class MMBench:
         """Add questions with their answers."""
         given = list(pairs)
         if given:
-            metric.update(_ids(given) % _ROUND, _right(given)[0])
+            metric.update(_ids(given) % _ROUND, _right(given, protocol)[0])
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
-        """Circular accuracy, single-pass accuracy beside it, and both by category."""
-        right, parsed = _right(pairs)
+        """Circular accuracy, single-pass accuracy beside it where the file has all passes, and both by category."""
+        right, parsed = _right(pairs, protocol)
         ids = _ids(pairs)
         # of all answers, which one process has
         metric = CircularAccuracy(sync_on_compute=False)
         metric.update(ids % _ROUND, right)
         whole = circular_groups(ids % _ROUND, right)[1]
         tables = {
-            table: {name: _figures(ids[places], right[places]) for name, places in categories.items()}
+            table: {name: _figures(ids[places], right[places], protocol) for name, places in categories.items()}
             for table, categories in by_category(pairs).items()
         }
         return Scored(
             headline=float(metric.compute()),
             n=len(pairs),
             unparsable=int((~parsed).sum()),
-            figures={**_figures(ids, right), "groups_with_fewer_rows_than_options": _short(pairs)},
+            figures=_figures(ids, right, protocol) | ({} if protocol == "judged" else {_FEWER: _short(pairs)}),
             tables=tables,
             parts=[torch.stack([whole.double(), torch.ones(len(whole))], dim=1)],
             figure=lambda totals: totals[..., 0, 0] / totals[..., 0, 1],
             right=whole,
+            meaning="VLMEvalKit's verdicts on whole base questions" if protocol == "judged" else "",
         )
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
         """Which tables the files could not give."""
         missing = [table for table in TABLES if table not in by_category(pairs)]
-        return [f"no table by {table}: the files do not say it" for table in missing]
+        notes = [f"no table by {table}: the files do not say it" for table in missing]
+        if protocol == "judged":
+            return ["the file has one row a base question (columns hit and log): no single passes", *notes]
+        if _short(pairs) == len({group_of(question) for question, _ in pairs}):
+            return ["no base question has a row for each of its options: this is no circular evaluation", *notes]
+        return notes
+
+
+def first_passes(questions: QuestionSet) -> QuestionSet:
+    """The first row of each base question alone, as files of verdicts have it."""
+    return replace(questions, questions=tuple(one for one in questions.questions if int(one.id) < _ROUND))
+
+
+def judged_rows(rows: Sequence[Row]) -> bool:
+    """Whether these are VLMEvalKit's verdicts: columns `hit` and `log`, and one row for each base question.
+
+    A base question is right (`hit` 1) if its judge found the right option in every rotation; the other columns are
+    those of the first rotation alone.
+    """
+    indices = [whole_of(id_of(row.get("index"))) for row in rows]
+    return all("hit" in row and "log" in row for row in rows) and all(
+        index is not None and index < _ROUND for index in indices
+    )
 
 
 def group_of(question: Question) -> int:
@@ -130,11 +155,9 @@ def mmbench_categories(row: Row) -> dict[str, str]:
 
 def _question(place: str, row: Row, image: str | None) -> Question:
     name, text, options = id_of(row.get("index")), text_of(row.get("question")).strip(), option_columns(row)
-    if whole_of(name) is None or not text or not options:
-        raise ValueError(
-            f"{place}: a question needs index (a whole number below 2**63), question and options A, B, ..., "
-            f"not {short(row)}"
-        )
+    if name and whole_of(name) is None:
+        raise ValueError(f"{place}: a question needs index, a whole number below 2**63, not {short(name)}")
+    check_fields(place, {"index": name, "question": text, "A, B, ... (the options)": " ".join(options)})
     truth = text_of(row.get("answer")).strip()
     if truth and not MMBench().says_truth(truth, options):
         raise ValueError(f"{place}: the answer is {short(truth)}, none of the options {', '.join(options)}")
@@ -155,16 +178,21 @@ def _ids(pairs: Sequence[Pair]) -> Tensor:
     return torch.tensor([int(question.id) for question, _ in pairs], dtype=torch.int64)
 
 
-def _right(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+def _right(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor]:
     """Whether each answer is right, and whether it could be read, `[N]` bool."""
+    if protocol == "judged":
+        hits = torch.tensor([bool(answer.hit) for _, answer in pairs], dtype=torch.bool)
+        return hits, torch.ones_like(hits)
     letters = [option_letter(answer.final or "", question.options) for question, answer in pairs]
     right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
     return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
 
 
-def _figures(ids: Tensor, right: Tensor) -> dict[str, float]:
+def _figures(ids: Tensor, right: Tensor, protocol: str) -> dict[str, float]:
     """Circular and single-pass accuracy, over all rows and over each base question's first one."""
     groups = ids % _ROUND
+    if protocol == "judged":
+        return {"circular": float(circular_accuracy(groups, right)), "n": len(right)}
     names, places = torch.unique(groups, return_inverse=True)
     first = torch.full_like(names, torch.iinfo(torch.int64).max).scatter_reduce(0, places, ids, "amin")
     return {

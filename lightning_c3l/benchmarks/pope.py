@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Question, QuestionSet
-from lightning_c3l.benchmarks.cells import id_of, short, text_of, version_of, whole_of
+from lightning_c3l.benchmarks.cells import id_of, plain, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
-from lightning_c3l.benchmarks.scored import Pair, Scored
+from lightning_c3l.benchmarks.scored import Asked, Pair, Scored
 from lightning_c3l.benchmarks.yes_no import reference_yes_no, strict_yes_no
-from lightning_c3l.metrics.yes_no import NO, UNPARSABLE, YES, YesNoF1, mean_f1
+from lightning_c3l.metrics.yes_no import NO, UNPARSABLE, YES, YesNoF1, mean_f1, yes_no_figures
 
 SPLITS = ("random", "popular", "adversarial")
+# what file names call them; lmms-eval's tasks are pope_adv, pope_pop and pope_random
+_NAMED = {"random": "random", "popular": "popular|pop", "adversarial": "adversarial|adv"}
 _ASKED = "Answer the question using a single word or phrase."
 # LLaVA numbers the questions of all splits in one file: what it adds to a split's own numbers.
 _OFFSET = 10_000_000
@@ -72,8 +74,10 @@ class Pope:
         """Each question stands for itself."""
         return question.id
 
-    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+    def question_ids(self, rows: Sequence[Asked], questions: Sequence[Question]) -> list[str]:
         """By the row's own splits, by LLaVA's numbers over all splits, or by a number that one question alone has.
+
+        Rows of lmms-eval's `pope` name no split and repeat the numbers, split after split: see `_split_after_split`.
 
         Raises:
             ValueError: a number may be of several splits.
@@ -83,9 +87,11 @@ class Pope:
         own = {name.rpartition("/")[2]: name for name in ids if ends[name.rpartition("/")[2]] == 1}
         splits = {question.splits for question in questions}
         only = splits.pop() if len(splits) == 1 else ()
-        if any((whole_of(name) or 0) >= _OFFSET for name, _ in rows):
-            return [name if name in ids else _offset_id(name, named) for name, named in rows]
-        return [name if name in ids else _question_id(name, named or only, own) for name, named in rows]
+        if any((whole_of(row.id) or 0) >= _OFFSET for row in rows):
+            return [row.id if row.id in ids else _offset_id(row.id, row.splits) for row in rows]
+        if not only and not any(row.splits for row in rows) and (found := _split_after_split(rows, questions)):
+            return found
+        return [row.id if row.id in ids else _question_id(row.id, row.splits or only, own) for row in rows]
 
     def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """Yes or no in small letters."""
@@ -113,15 +119,18 @@ class Pope:
         metric = YesNoF1(SPLITS, sync_on_compute=False)
         metric.update(said, truth, members)
         cells = torch.nn.functional.one_hot(3 * truth + said, 6)
+        # a question of several splits counts in each, as where every split is a file of its own
+        pooled = yes_no_figures(metric.counts.sum(0))
         return Scored(
             headline=float(metric.compute()),
             n=len(pairs),
             unparsable=int((said == UNPARSABLE).sum()),
-            figures={"yes_ratio": float((said == YES).double().mean())},
+            figures={"pooled_f1": float(pooled["f1"]), "yes_ratio": float(pooled["yes_ratio"])},
             tables={"split": metric.figures()},
             parts=[cells[members[:, place]] for place in range(len(SPLITS))],
             figure=lambda totals: mean_f1(totals.reshape(*totals.shape[:-1], 2, 3)),
             right=said == truth,
+            meaning=_mean_of(metric.figures()),
         )
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
@@ -142,7 +151,8 @@ def pope_id(splits: Sequence[str], number: str) -> str:
 
 def split_of_name(path: Path) -> tuple[str, ...]:
     """The split that a file's name gives, none where it gives none or several."""
-    found = tuple(split for split in SPLITS if re.search(rf"(?<![a-z]){split}(?![a-z])", path.name.lower()))
+    name = path.name.lower()
+    found = tuple(split for split in SPLITS if re.search(rf"(?<![a-z])(?:{_NAMED[split]})(?![a-z])", name))
     return found if len(found) == 1 else ()
 
 
@@ -151,6 +161,43 @@ def splits_of(value: Any) -> tuple[str, ...]:
     names = value if isinstance(value, list) else text_of(value).split(",")
     found = {text_of(name).strip().lower() for name in names}
     return tuple(split for split in SPLITS if split in found) if found <= set(SPLITS) else ()
+
+
+def _mean_of(splits: Iterable[str]) -> str:
+    """What the headline is the mean of."""
+    names = list(splits)
+    few = "" if len(names) == len(SPLITS) else f", {len(names)} of {len(SPLITS)} splits"
+    return f"mean F1 of {', '.join(names)}{few}"
+
+
+def _split_after_split(rows: Sequence[Asked], questions: Sequence[Question]) -> list[str]:
+    """Ids of rows that number the questions of each split anew, split after split, without naming it.
+
+    A number that is there already begins the next split. Which one it is, say the texts: only one split's questions may
+    hold all of them. Empty where that is not so, or no number is there twice.
+    """
+    blocks: list[list[Asked]] = [[]]
+    numbers = set[str]()
+    for row in rows:
+        if row.id in numbers:
+            blocks.append([])
+            numbers.clear()
+        numbers.add(row.id)
+        blocks[-1].append(row)
+    by_id = {question.id: question for question in questions}
+    ids = list[str]()
+    for block in blocks:
+        fitting = [
+            split for split in SPLITS if all(_asks(row.text, by_id.get(pope_id([split], row.id))) for row in block)
+        ]
+        if len(fitting) != 1:
+            return []
+        ids += [pope_id(fitting, row.id) for row in block]
+    return ids if len(blocks) > 1 else []
+
+
+def _asks(text: str, question: Question | None) -> bool:
+    return question is not None and plain(question.text).casefold() in plain(text).casefold()
 
 
 def _question_id(name: str, splits: Sequence[str], own: Mapping[str, str]) -> str:
@@ -185,9 +232,11 @@ def _question(place: str, row: Row, of_name: Sequence[str]) -> Question:
         raise ValueError(f"{place}: no split; name one of {', '.join(SPLITS)} in the file's name or in `category`")
     number = id_of(row.get("question_id", row.get("index")))
     text = text_of(row.get("text") or row.get("question")).strip()
-    truth = Pope().says_truth(text_of(row.get("label", row.get("answer"))), {})
-    if not number or not text or not truth:
-        raise ValueError(f"{place}: a question needs question_id, text and label (yes or no), not {short(row)}")
+    said = text_of(row.get("label", row.get("answer")))
+    check_fields(place, {"question_id (or index)": number, "text (or question)": text, "label (or answer)": said})
+    truth = Pope().says_truth(said, {})
+    if not truth:
+        raise ValueError(f"{place}: the label is {short(said)}, neither yes nor no")
     return Question(pope_id(splits, number), text, truth, text_of(row.get("image")) or None, splits=splits)
 
 

@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,17 @@ def read_rows(path: Path) -> list[Row]:
             rows = list(_delimited(path))
     if not rows:
         raise ValueError(f"{path}: no record in it")
-    return rows
+    return [_plainly_named(row) for row in rows]
+
+
+def _plainly_named(row: Row) -> Row:
+    """The row with its fields in small letters (`Question ID` is `question_id`), as far as no two become one.
+
+    The letters of options stay what they are.
+    """
+    plain = {name: name if len(name) == 1 else name.strip().lower().replace(" ", "_") for name in row}
+    taken = Counter(plain.values())
+    return {plain[name] if taken[plain[name]] == 1 else name: value for name, value in row.items()}
 
 
 @contextmanager
@@ -136,7 +147,8 @@ def _delimited(path: Path) -> Iterator[Row]:
 
 def _cells(path: Path, lines: Iterator[str]) -> Iterator[Row]:
     first = next(lines)
-    delimiter = "\t" if "\t" in first else ","
+    # names of columns hold neither tabs nor semicolons; spreadsheets of many countries write semicolons
+    delimiter = "\t" if "\t" in first else max(",;", key=first.count)
 
     def again() -> Iterator[str]:
         yield first

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 from torchmetrics import Metric
@@ -13,6 +13,14 @@ from lightning_c3l.benchmarks.base import Answer, Benchmark, Question
 Pair = tuple[Question, Answer]
 # figures by name; what has none is left out
 Figures = Mapping[str, float]
+
+
+class Asked(NamedTuple):
+    """What a row of an answer file, or the file's name, says of the row's question."""
+
+    id: str
+    splits: Sequence[str]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Scored:
             for each part that is resampled apart.
         figure: the headline from totals `[..., P, K]`.
         right: whether each unit is right, `[U]` bool; None where nothing is right or wrong.
+        meaning: what the headline is, where its name does not say it.
     """
 
     headline: float
@@ -39,6 +48,7 @@ class Scored:
     parts: Sequence[Tensor]
     figure: Callable[[Tensor], Tensor]
     right: Tensor | None = field(default=None)
+    meaning: str = ""
 
 
 class FiledBenchmark(Benchmark, Protocol):
@@ -58,11 +68,11 @@ class ScoredBenchmark(FiledBenchmark, Protocol):
     def unit(self, question: Question) -> str:
         """Name of what is counted as one: the question, or the base question that several rows share."""
 
-    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+    def question_ids(self, rows: Sequence[Asked], questions: Sequence[Question]) -> list[str]:
         """Ids of the questions that an answer file's rows mean.
 
         Args:
-            rows: id and splits of each, as the file or its name has them.
+            rows: what they say of their questions.
             questions: all there are.
         """
 

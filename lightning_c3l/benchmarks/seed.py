@@ -1,6 +1,7 @@
 """SEED-Bench v1 (Li et al., 2023): four choices about a picture or a video."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_c3l.benchmarks.adding import add_question
+from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.benchmarks.cells import id_of, letter_of, short, text_of, version_of, whole_of
 from lightning_c3l.benchmarks.choice import choice_prompt, least_loss, option_letter, whole_letter
+from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
-from lightning_c3l.benchmarks.scored import Pair, Scored, by_category
+from lightning_c3l.benchmarks.scored import Asked, Pair, Scored, by_category
 from lightning_c3l.metrics.choice import ChoiceAccuracy, choice_accuracy
 
 DATA_TYPE, QUESTION_TYPE = "data_type", "question_type"
@@ -37,11 +39,18 @@ class Seed:
             ValueError: names the file, the record and what is wrong.
         """
         found: dict[str, Question] = {}
+        pictures: dict[str, bytes] = {}
         for path in paths:
-            for number, row in enumerate(read_rows(path), start=1):
-                place = f"{path}, record {number}"
-                add_question(found, _question(place, row), place)
-        return QuestionSet(tuple(found.values()), version_of(paths), ", ".join(map(str, paths)))
+            rows = read_rows(path)
+            # VLMEvalKit's table carries its pictures, the benchmark's own file names them
+            images, own = carried_pictures(rows) if "index" in rows[0] else (None, {})
+            pictures |= own
+            for number, row in enumerate(rows, start=1):
+                question = _question(f"{path}, record {number}", row)
+                if images:
+                    question = replace(question, image=images[number - 1])
+                add_question(found, question, f"{path}, record {number}")
+        return QuestionSet(tuple(found.values()), version_of(paths), ", ".join(map(str, paths)), pictures)
 
     def files(self, paths: Sequence[Path]) -> list[Path]:
         """The files themselves."""
@@ -55,9 +64,9 @@ class Seed:
         """Each question stands for itself."""
         return question.id
 
-    def question_ids(self, rows: Sequence[tuple[str, Sequence[str]]], questions: Sequence[Question]) -> list[str]:
+    def question_ids(self, rows: Sequence[Asked], questions: Sequence[Question]) -> list[str]:
         """Ids are the file's own."""
-        return [name for name, _ in rows]
+        return [row.id for row in rows]
 
     def says_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """The letter of an option."""
@@ -118,7 +127,8 @@ def seed_categories(row: Row, question_id: str) -> dict[str, str]:
     Kind of data: what the row says, or what the number of its question type means, or else the `v` with which the
     published answers begin the ids of questions about videos; a row of numbers and letters alone says nothing else.
     """
-    names, number = row.get("question_type"), id_of(row.get("question_type_id"))
+    # VLMEvalKit calls the type `category`
+    names, number = row.get("question_type") or row.get("category"), id_of(row.get("question_type_id"))
     kind = text_of(row.get("data_type")).strip().lower()
     if not kind and (type_id := whole_of(number)) is not None:
         kind = "image" if type_id in _IMAGE_TYPES else "video" if type_id in _VIDEO_TYPES else ""
@@ -129,8 +139,17 @@ def seed_categories(row: Row, question_id: str) -> dict[str, str]:
 
 
 def seed_options(row: Row) -> dict[str, str]:
-    """The four choices of a row, those that it has."""
-    found = {letter: text_of(row.get(f"choice_{letter.lower()}")).strip() for letter in LETTERS}
+    """The four choices of a row, in the benchmark's or in VLMEvalKit's columns, those that it has.
+
+    An empty cell beside others is the choice "None", which pandas reads and writes as a missing value; there are always
+    four choices.
+    """
+    names = {
+        letter: next((name for name in (f"choice_{letter.lower()}", letter) if name in row), "") for letter in LETTERS
+    }
+    found = {letter: text_of(row[name]).strip() for letter, name in names.items() if name}
+    if len(found) == len(LETTERS) and any(found.values()):
+        return {letter: text or "None" for letter, text in found.items()}
     return {letter: text for letter, text in found.items() if text}
 
 
@@ -138,17 +157,17 @@ def _type_name(names: Any, number: str) -> str:
     """Name of a question type: the file says `{name: number}` once."""
     if isinstance(names, dict):
         return next((str(name) for name, own in names.items() if id_of(own) == number), "")
-    return text_of(names)
+    return text_of(names).strip()
 
 
 def _question(place: str, row: Row) -> Question:
-    name, text, options = id_of(row.get("question_id")), text_of(row.get("question")).strip(), seed_options(row)
+    name = id_of(row.get("question_id")) or id_of(row.get("index"))
+    text, options = text_of(row.get("question")).strip(), seed_options(row)
+    choices = " ".join(options) if len(options) == len(LETTERS) else ""
+    check_fields(place, {"question_id (or index)": name, "question": text, "choice_a to choice_d (or A to D)": choices})
     truth = Seed().says_truth(text_of(row.get("answer")), options)
-    if not name or not text or not truth:
-        raise ValueError(
-            f"{place}: a question needs question_id, question, choice_a to choice_d and answer (a letter of them), "
-            f"not {short(row)}"
-        )
+    if not truth:
+        raise ValueError(f"{place}: the answer is {short(row.get('answer'))}, none of the options {', '.join(options)}")
     categories = seed_categories(row, name)
     image = None if categories.get(DATA_TYPE) == "video" else text_of(row.get("data_id")) or None
     return Question(name, text, truth, image, options, categories=categories)

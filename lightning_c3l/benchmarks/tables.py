@@ -39,7 +39,7 @@ def _overview(evaluation: Evaluation) -> Table:
 
 
 def _figures(found: Protocolled, benchmark: str) -> Iterator[tuple[str, str]]:
-    yield "headline", _share(found.headline, benchmark)
+    yield f"headline ({found.meaning})" if found.meaning else "headline", _share(found.headline, benchmark)
     yield "95 % interval", _interval(found.interval, benchmark)
     yield "n", str(found.n)
     yield "parse failures", str(found.parse_failures)

@@ -24,7 +24,7 @@ def write_reviews(path: str | Path, reviews: Iterable[Review]) -> None:
 
 
 def read_reviews(path: str | Path) -> list[Review]:
-    """Read reviews, ours or the published ones.
+    """Read reviews: ours, the published ones, or those of LLaVA's first script (`text` and `score`).
 
     The two numbers are taken as they stand in `tuple`: who wrote the file may have read its replies by another rule.
 
@@ -64,8 +64,10 @@ def _review(row: dict[str, Any]) -> Review:
     order = row.get("order", REFERENCE_FIRST)
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; known are {', '.join(ORDERS)}")
-    kind, text, judge = (_text(row, field) for field in ("category", "content", "judge"))
-    return Review(name, kind_of(kind), *_numbers(row.get("tuple")), text, judge, order)
+    # LLaVA's first reviews have `text` and `score`
+    old = "score" in row and "tuple" not in row
+    kind, text, judge = (_text(row, field) for field in ("category", "text" if old else "content", "judge"))
+    return Review(name, kind_of(kind), *_numbers("score" if old else "tuple", row), text, judge, order)
 
 
 def _text(row: dict[str, Any], field: str) -> str:
@@ -75,11 +77,12 @@ def _text(row: dict[str, Any], field: str) -> str:
     return value
 
 
-def _numbers(value: Any) -> tuple[float, float]:
+def _numbers(field: str, row: dict[str, Any]) -> tuple[float, float]:
     """Marks of reference and candidate; other judges' scales may differ, but no mark is negative."""
+    value = row.get(field)
     if isinstance(value, list) and len(value) == 2 and all(type(one) in (int, float) for one in value):
         with suppress(OverflowError):  # a whole number that no float can hold
             two = (float(value[0]), float(value[1]))
             if two == UNPARSED or all(math.isfinite(one) and one >= 0 for one in two):
                 return two
-    raise ValueError(f"tuple is {value!r}; it must be the marks of reference and candidate, or [-1, -1]")
+    raise ValueError(f"{field} is {value!r}; it must be the marks of reference and candidate, or [-1, -1]")

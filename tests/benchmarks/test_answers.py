@@ -359,3 +359,71 @@ def test_a_rival_that_answers_another_version_needs_the_questions(tmp_path: Path
     )
     with pytest.raises(ValueError, match=r"answers version feed .*--questions"):
         evaluate(load("seed"), None, answers, against=against)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "says"),
+    [
+        (
+            "seed",
+            {"question_id": 2, "prediction": "A", "answer": "E"},
+            "the right answer is 'E', none of the options A",
+        ),
+        ("seed", {"question_id": 2, "prediction": "A"}, r"no right answer \(answer\)"),
+        ("mmbench", {"index": 2, "A": "x", "B": "", "answer": "B", "prediction": "A"}, "'B', none of the options A;"),
+        ("mmbench", {"index": "v2", "A": "x", "answer": "A", "prediction": "A"}, "index 'v2' is no whole number"),
+        ("pope", {"index": 2, "answer": "yes", "prediction": "No"}, r"no split \(category\)"),
+        ("pope", {"answer": "yes", "prediction": "No", "category": "random"}, "no question_id"),
+    ],
+)
+def test_the_row_that_lacks_something_is_named(name: str, row: dict[str, Any], says: str, tmp_path: Path) -> None:
+    good = {"question_id": 1, "index": 1, "A": "x", "prediction": "A", "answer": "yes" if name == "pope" else "A"}
+    good |= {"category": "random"} if name == "pope" else {}
+    found = read_answers([files.write_lines(tmp_path / "mine.jsonl", [good, row])], name)
+    with pytest.raises(ValueError, match=rf"mine\.jsonl: not every row carries .*mine\.jsonl, record 2: .*{says}"):
+        match(scorable(name), None, found)
+
+
+def test_a_choice_none_that_pandas_dropped_is_a_choice(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in [
+        ("index", "question", "A", "B", "C", "D", "answer", "category", "prediction"),
+        (1, "How many?", "One", "Two", None, "Three", "C", "Instances Counting", "C. None"),
+        (2, "How many?", "One", None, "Two", "Three", "B", "Instances Counting", "None"),
+        (3, "Which color?", "Red", "Blue", None, "White", "A", "Scene Understanding", "None"),
+    ]:
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    found = evaluate(load("seed"), None, read_answers([tmp_path / "a.xlsx"], "seed"))
+    assert (found.headline, found.value, found.protocols["strict"].parse_failures) == (
+        "strict",
+        pytest.approx(2 / 3),
+        0,
+    )
+    table = found.protocols["strict"].tables["question_type"]
+    assert {name: row["accuracy"] for name, row in table.items()} == {
+        "Instances Counting": 1.0,
+        "Scene Understanding": 0.0,
+    }
+
+
+def test_a_table_without_an_answer_says_which_columns_it_has(tmp_path: Path) -> None:
+    path = files.write_table(tmp_path / "a.csv", [{"question_id": 1, "what it said": "A"}], ",")
+    with pytest.raises(ValueError, match=r"a\.csv, record 1: no answer in it: .* fields 'question_id', 'what_it_said'"):
+        read_answers([path], "seed")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_capital_headers_and_semicolons(delimiter: str, tmp_path: Path) -> None:
+    rows = [
+        {"Question ID": 7, "Question": "Which, of two?", "A": "one; two", "B": "x", "Answer": "B", "Prediction": "A"}
+    ]
+    found = read_answers([files.write_table(tmp_path / "a.csv", rows, delimiter)], "mmbench")
+    assert [(row.answer.id, row.answer.text) for row in found.rows] == [("7", "A")]
+    assert dict(found.rows[0].question.options) == {"A": "one; two", "B": "x"}
+    assert (found.rows[0].question.text, found.rows[0].question.truth) == ("Which, of two?", "B")
+
+
+def test_headers_that_small_letters_would_make_one_stay_as_they_are(tmp_path: Path) -> None:
+    path = files.write_lines(tmp_path / "a", [{"question_id": 1, "Answer": "A", "answer": "B", "ANSWER": "C"}])
+    assert [answer.text for answer in read_answers([path], "seed").answers] == ["B"]

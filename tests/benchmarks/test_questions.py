@@ -193,3 +193,50 @@ def test_an_index_of_mmbench_beyond_all_is_named(index: str, tmp_path: Path) -> 
     rows[1]["index"] = index
     with pytest.raises(ValueError, match=r"q\.tsv, record 2: a question needs index"):
         load("mmbench").read_questions([files.write_table(tmp_path / "q.tsv", rows)])
+
+
+def test_seed_reads_vlmevalkits_table(tmp_path: Path) -> None:
+    picture = base64.b64encode(files.PICTURE).decode()
+    cells = {"A": "One", "B": "Two", "C": "", "D": "None", "answer": "C", "category": "Instances Counting"}
+    rows = [
+        {"index": 7, "image": picture, "question": "How many?", **cells},
+        {"index": 8, "image": "7", "question": "How many now?", **cells, "answer": "A"},
+    ]
+    found = load("seed").read_questions([files.write_table(tmp_path / "SEEDBench_IMG.tsv", rows)])
+    first, second = found.questions
+    # pandas writes the choice "None" as an empty cell
+    assert (first.id, first.truth, dict(first.options)) == (
+        "7",
+        "C",
+        {"A": "One", "B": "Two", "C": "None", "D": "None"},
+    )
+    assert first.categories == {"data_type": "image", "question_type": "Instances Counting"}
+    assert (first.image, second.image, found.pictures) == ("7", "7", {"7": files.PICTURE})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("question", "", r"record 2: a question needs .*; missing or empty: question$"),
+        ("question_id", None, r"record 2: .*missing or empty: question_id \(or index\)$"),
+        ("answer", "E", r"record 2: the answer is 'E', none of the options A, B, C, D$"),
+        ("answer", None, r"record 2: the answer is 'None', none of the options"),
+    ],
+)
+def test_seed_names_the_field_that_is_missing(field: str, value: str | None, says: str, tmp_path: Path) -> None:
+    document = json.loads(files.seed(tmp_path / "a.json").read_text())
+    document["questions"][1][field] = value
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=rf"a\.json, {says}"):
+        load("seed").read_questions([tmp_path / "a.json"])
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [("index", "index"), ("question", "question"), ("A", r"A, B, \.\.\. \(the options\)")],
+)
+def test_mmbench_names_the_field_that_is_missing(field: str, says: str, tmp_path: Path) -> None:
+    rows = files.mmbench_rows()
+    rows[2] |= {field: ""} if field != "A" else dict.fromkeys("ABCD", "")
+    with pytest.raises(ValueError, match=rf"q\.tsv, record 3: a question needs .*; missing or empty: {says}$"):
+        load("mmbench").read_questions([files.write_table(tmp_path / "q.tsv", rows)])

@@ -84,3 +84,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_reviews(path, [REVIEW, replace(REVIEW, id="8", text=b"no text")])  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reviews_of_llavas_first_script(tmp_path: Path) -> None:
+    old = {"review_id": "r", "question_id": 3, "answer1_id": "a", "answer2_id": "b", "reviewer_id": "gpt-4-0328"}
+    path = tmp_path / "reviews.jsonl"
+    path.write_text(json.dumps({**old, "metadata": {}, "text": "8 6\nGood.", "score": [8, 6]}) + "\n")
+    assert read_reviews(path) == [Review("3", "", 8.0, 6.0, "8 6\nGood.")]
+    path.write_text(json.dumps({**old, "text": "8", "score": [8]}) + "\n")
+    with pytest.raises(ValueError, match=r"reviews\.jsonl, record 1: score is \[8\]"):
+        read_reviews(path)

@@ -64,7 +64,7 @@ class InstructionDataModule(LightningDataModule):
             raise ValueError("give either path (a file of records) or records (an object that makes them)")
         self.records: Any = records if path is None else FileRecords(path, images)
         self.batch_size, self.shuffle, self.num_workers = batch_size, shuffle, num_workers
-        self._place = Place()
+        self._place, self._is_listed = Place(), False
 
     @property
     def location(self) -> str:
@@ -76,21 +76,22 @@ class InstructionDataModule(LightningDataModule):
         """Of what the records say, as far as they can tell: a resumed run must go on with the same."""
         return str(getattr(self.records, "digest", ""))
 
-    def setup(self, stage: str) -> None:
-        """List in the run folder what is left out."""
-        rejected = getattr(self.records, "rejected", [])
-        if rejected and self.trainer is not None and self.trainer.is_global_zero:
-            path = self._rejected()
-            list_rejected(path, rejected)
-            rank_zero_warn(f"{len(rejected)} records are left out, listed in {path}; the first: {rejected[0].reason}")
-
     def train_dataloader(self) -> ResumableLoader:
         """Batches, encoded by the module."""
         if self.trainer is None:
             raise RuntimeError("the datamodule is used by a Trainer")
+        self._list_rejected()
         collate = UsableBatches(self.records, cast(Any, self.trainer.lightning_module).encode, self._rejected())
         records = ReadRecords(self.records)
         return self._place.loader(records, self._order, self.batch_size, self.num_workers, self.trainer, collate)
+
+    def _list_rejected(self) -> None:
+        """Once, and not before training: a start that is refused leaves the run folder as it was."""
+        rejected, self._is_listed = [] if self._is_listed else getattr(self.records, "rejected", []), True
+        if rejected and cast(Any, self.trainer).is_global_zero:
+            path = self._rejected()
+            list_rejected(path, rejected)
+            rank_zero_warn(f"{len(rejected)} records are left out, listed in {path}; the first: {rejected[0].reason}")
 
     def _rejected(self) -> Path:
         return Path(cast(Any, self.trainer).default_root_dir) / "rejected.jsonl"

@@ -101,7 +101,7 @@ def test_what_is_left_out_is_listed_in_the_run_folder(file: Path, tmp_path: Path
     trainer.default_root_dir, trainer.is_global_zero = str(tmp_path / "run"), True
     (tmp_path / "run").mkdir()
     with pytest.warns(UserWarning, match=r"1 records are left out.*image gone\.png is not below"):
-        module.setup("fit")
+        module.train_dataloader()
     (line,) = (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()
     assert json.loads(line)["key"] == f"{file}, record 1"
     assert len(names(module)) == 5
@@ -137,7 +137,6 @@ def test_what_cannot_be_used_is_left_out_and_listed_once(file: Path, tmp_path: P
             trainer: Any = attach(module, epoch=epoch, rank=rank, world=2).trainer
             trainer.lightning_module.encode, trainer.default_root_dir = encode, str(tmp_path / "run")
             trainer.is_global_zero = rank == 0
-            module.setup("fit")
             batches = list(module.train_dataloader())
             assert len(batches) == 3
             drawn += [name for batch in batches for name in batch.ids if batch.target.any()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -21,10 +22,10 @@ _KEPT = 2
 
 
 class ParquetImages:
-    """Images in a column of bytes, or of `{bytes, path}` as Hugging Face's `datasets` writes them.
+    """Images in a column of bytes, of `{bytes, path}` as Hugging Face's `datasets` writes them, or of lists of either.
 
-    Keys are the paths made plain and unique, or the numbers of the rows where a path names no image. The row
-    groups last read stay in memory, so that reading in order reads each once.
+    Keys are the paths made plain and unique, or the images' numbers where a path names none (the rows', unless there
+    are lists). The row groups last read stay in memory, so that reading in order reads each once.
 
     Args:
         files: Parquet files, in order.
@@ -40,8 +41,8 @@ class ParquetImages:
 
     def __init__(self, files: Sequence[str], column: str | None = None, limit: int | None = None) -> None:
         check_limit(limit)
-        self._groups: list[tuple[str, int, str, bool]] = []  # file, number, column, whether it is a struct
-        self._starts: list[int] = []  # first row of each group
+        self._groups: list[tuple[str, int, str]] = []  # file, number, column
+        self._starts: list[int] = []  # first image of each group
         names = ImageNames()
         self._rows: dict[str, int] = {}
         for file in tqdm(files, desc="list tables", unit="table", leave=False, delay=2):
@@ -65,13 +66,13 @@ class ParquetImages:
         """
         row = self._rows[key]
         group = bisect_right(self._starts, row) - 1
-        file, _, _, is_struct = self._groups[group]
+        file = self._groups[group][0]
         try:
             value = self._group(group)[row - self._starts[group]]
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UnreadableImage(f"{file}: {error}") from error
         found = value.as_py()
-        data = found["bytes"] if is_struct and found is not None else found
+        data = found["bytes"] if isinstance(found, dict) else found
         if data is None:
             raise UnreadableImage("the row has no bytes")
         return bytes(data)
@@ -79,32 +80,47 @@ class ParquetImages:
     def _group(self, group: int) -> Any:
         read = self._read.get(group)
         if read is None:
-            file, number, column, is_struct = self._groups[group]
-            # arrow's threads do not survive the forking of a data loader's workers
+            file, number, column = self._groups[group]
             with pq.ParquetFile(file) as table:
-                wanted = [f"{column}.bytes" if is_struct else column]
-                read = table.read_row_group(number, columns=wanted, use_threads=False).column(0)
+                read = _images(table, number, _leaf(table, column, "bytes"))
             # replaced as a whole: another thread may be reading
             self._read = dict([*self._read.items(), (group, read)][-_KEPT:])
         return read
 
     def _paths(self, file: str, wanted: str | None) -> Iterator[str | None]:
-        """The path stored in each row; notes the row groups on the way."""
+        """The path stored with each image; notes the row groups on the way."""
         with pq.ParquetFile(file) as table:
             column = _column(file, table.schema_arrow, wanted)
             kind = table.schema_arrow.field(column).type
-            is_struct = pa.types.is_struct(kind)
-            has_path = is_struct and kind.get_field_index("path") >= 0 and _is_text(kind.field("path").type)
+            is_list = _is_list(kind)
+            image = kind.value_type if is_list else kind
+            has_path = (
+                pa.types.is_struct(image) and image.get_field_index("path") >= 0 and _is_text(image.field("path").type)
+            )
             for number in range(table.num_row_groups):
                 group = table.metadata.row_group(number)
                 _check_size(file, number, group, column)
                 self._starts.append(len(self._rows))
-                self._groups.append((file, number, column, is_struct))
+                self._groups.append((file, number, column))
                 if not has_path:
-                    yield from [None] * group.num_rows
+                    count = len(_images(table, number, _leaf(table, column, "bytes"))) if is_list else group.num_rows
+                    yield from [None] * count
                     continue
-                paths = table.read_row_group(number, columns=[f"{column}.path"], use_threads=False).column(0)
-                yield from (None if row is None else row["path"] for row in paths.to_pylist())
+                paths = _images(table, number, _leaf(table, column, "path"))
+                yield from (None if one is None else one["path"] for one in paths.to_pylist())
+
+
+def _leaf(table: Any, column: str, field: str) -> str:
+    """The path in the file's schema of a field of the images; that of the column where they have no fields."""
+    paths = (table.schema.column(number).path for number in range(len(table.schema)))
+    return next((one for one in paths if one.startswith(f"{column}.") and one.endswith(f".{field}")), column)
+
+
+def _images(table: Any, number: int, leaf: str) -> Any:
+    """One leaf of a row group, an item for each image."""
+    # arrow's threads do not survive the forking of a data loader's workers
+    read = table.read_row_group(number, columns=[leaf], use_threads=False).column(0)
+    return pc.list_flatten(read) if _is_list(read.type) else read
 
 
 def _guarded(file: str, paths: Iterator[str | None]) -> Iterator[str | None]:
@@ -128,6 +144,8 @@ def _column(file: str, schema: Any, wanted: str | None) -> str:
 
 
 def _holds_bytes(kind: Any) -> bool:
+    if _is_list(kind):
+        kind = kind.value_type
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _is_binary(kind.field("bytes").type)
     return _is_binary(kind)
@@ -135,6 +153,10 @@ def _holds_bytes(kind: Any) -> bool:
 
 def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _is_text(kind: Any) -> bool:

@@ -11,6 +11,9 @@ FORMS = "c3l_forms"
 MESSAGE_EXTRA = "c3l_messages"
 # fields that would be taken for something else where they stand
 ESCAPED = "c3l_extra"
+# of a sample of a shard: its key, as webdataset names the field; by extension its members that are neither the JSON
+# nor images: their text, or null where they are binary or large and left out
+KEY, MEMBERS = "__key__", "__members__"
 # other people's, for a system prompt beside the messages
 PROMPTS = ("system_prompt", "system")
 
@@ -49,3 +52,15 @@ def with_message_extras(messages: list[Message], extra: dict[str, Any]) -> dict[
 def prompt_field(value: Mapping[str, Any]) -> str | None:
     """The field that holds a system prompt beside the messages."""
     return next((name for name in PROMPTS if isinstance(value.get(name), str) and value[name]), None)
+
+
+def left_out_members(extra: Mapping[str, Any]) -> list[str]:
+    """The extensions of members of a shard's sample that the record does not hold."""
+    members = extra.get(MEMBERS)
+    return [f".{name}" for name, text in members.items() if text is None] if isinstance(members, dict) else []
+
+
+def members_line(left_out: Mapping[str, int]) -> str:
+    """`.npy in 3 records` and so on, the most frequent first."""
+    ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} in {count} record{'s' * (count > 1)}" for name, count in ordered)

@@ -19,7 +19,7 @@ from typing import Any
 from data_modules.folder_images import EXTENSIONS
 
 # other names of `image`; the first one given counts, the others are notes about it
-_IMAGE_FIELDS = (
+IMAGE_FIELDS = (
     *("img", "image_path", "image_paths", "img_path", "img_paths", "image_file", "image_files"),
     *("image_url", "image_urls", "file_name"),
 )
@@ -64,9 +64,9 @@ def in_dialect(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_image_field(value: dict[str, Any]) -> dict[str, Any]:
-    for name in _IMAGE_FIELDS:
+    for name in IMAGE_FIELDS:
         given = value.get(name)  # of most records none of them
-        if not given or not isinstance(given, (str, list, dict)):
+        if not given or not isinstance(given, (str, bytes, list, dict)):
             continue
         # what `imagefolder` of Hugging Face has for images, and others for any file
         if name == "file_name" and not (isinstance(given, str) and given.lower().endswith(EXTENSIONS)):

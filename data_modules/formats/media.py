@@ -28,7 +28,7 @@ _KINDS = {
     "video": ("avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"),
     "document": ("doc", "docx", "pdf", "ppt", "pptx", "xls", "xlsx"),
 }
-_KIND_BY_ENDING = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
+KIND_BY_ENDING = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
 _ENDING = re.compile(r"\.(\w{2,5})(?:[?#].*)?$")
 
 # where a model's own prompt format puts a medium
@@ -132,7 +132,7 @@ def _kind_of_file(value: Any) -> str:
     if isinstance(value, dict):
         return _kind_of_file(value.get("path") or value.get("url"))
     ending = _ENDING.search(value.strip()) if isinstance(value, str) and len(value) < 4096 else None
-    return _KIND_BY_ENDING.get(ending[1].lower(), "") if ending and "\n" not in value else ""
+    return KIND_BY_ENDING.get(ending[1].lower(), "") if ending and "\n" not in value else ""
 
 
 def _is_id(name: str) -> bool:

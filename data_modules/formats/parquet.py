@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data_modules.formats.dialect_reading import in_order
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.fields import FORMS, with_message_extras, without_escape
+from data_modules.formats.foreign import IMAGE_FIELDS
 from data_modules.formats.forms import is_forms
 from data_modules.formats.json_text import Raw, Take
 from data_modules.formats.json_window import StrictDecoder
@@ -29,6 +30,7 @@ from data_modules.shard_files import one_line
 COLUMNS = ("id", "images", "messages", "extra")
 # note in the file's schema: what the records were converted from
 DIALECT = "c3l_dialect"
+_IMAGES = ("image", "images", *IMAGE_FIELDS)
 _ROWS, _ROWS_WITH_IMAGES = 8192, 32
 
 
@@ -73,9 +75,25 @@ def count(path: Path) -> int:
 def _opened(path: Path) -> Any:
     path.open("rb").close()  # an OSError that names the file, if it cannot be read
     try:
-        return pq.ParquetFile(path)
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: no Parquet file, or damaged: {one_line(error)}") from error
+    _check_columns(path, file.schema_arrow)
+    return file
+
+
+def _check_columns(path: Path, schema: Any) -> None:
+    """Refuse binary data in other columns than that of the images: no other format could keep it."""
+    own = [name for name in ("image", "images") if name in schema.names]
+    others = [name for name in IMAGE_FIELDS if name in schema.names]
+    read = own or others[:1] or ["image"]
+    for column in schema:
+        # parts of messages may be images too
+        if "binary" in str(column.type) and column.name not in (*read, "messages", "conversations"):
+            raise ValueError(
+                f"{path}: column {column.name!r} holds binary data, which is not read: drop the column, or rename it "
+                f"if it holds the images, which are read from {' and '.join(map(repr, read))}"
+            )
 
 
 def _rows_of(batch: Any) -> list[Any]:
@@ -84,22 +102,31 @@ def _rows_of(batch: Any) -> list[Any]:
         return list(batch.to_pylist())
     except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
-            return [f"cannot be read: {one_line(error)}"]
+            return [f"column {_unreadable_column(batch)!r} cannot be read: {one_line(error)}"]
         return [row for place in range(batch.num_rows) for row in _rows_of(batch.slice(place, 1))]
+
+
+def _unreadable_column(row: Any) -> str:
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            column.to_pylist()
+        except (ValueError, OverflowError):
+            return str(name)
+    return ""
 
 
 def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:
     try:
-        extra = decoder.whole(row["extra"]) if row["extra"] is not None else {}
-        if not isinstance(extra, dict) or not row["messages"]:
-            raise ValueError("'messages' is empty, or 'extra' is no object")
+        extra = _extra(row["extra"], decoder)
+        if not row["messages"]:
+            raise ValueError("column 'messages' is empty")
         slots: list[Slot] = []
         messages = [Message(one["role"], *read_text(one["content"], slots, one["role"])) for one in row["messages"]]
         if row["id"] is not None:
             extra = {"id": row["id"]} | extra
         pictures = in_order([to_picture(one) for one in row["images"] or ()], slots, messages)
         if any(not isinstance(message.role, str) or not isinstance(message.text, str) for message in messages):
-            raise ValueError("a message has no role or no text")
+            raise ValueError("column 'messages' has one without a role or text")
     except (ValueError, TypeError) as error:
         return Entry(number, None, str(error))
     except (LookupError, AttributeError) as error:  # columns of our names that are not ours
@@ -118,12 +145,26 @@ def _ours(number: int, row: dict[str, Any], decoder: StrictDecoder) -> Entry:
     return Entry(number, record)
 
 
-def _theirs(number: int, row: dict[str, Any]) -> Raw:
-    images = ("image", "images")
+def _extra(text: str | None, decoder: StrictDecoder) -> dict[str, Any]:
+    if text is None:
+        return {}
     try:
-        return number, {k: value if k in images else _plain(value) for k, value in row.items()}, ()
+        extra = decoder.whole(text)
     except ValueError as error:
-        return Entry(number, None, str(error))
+        raise ValueError(f"column 'extra' holds {error}") from error
+    if not isinstance(extra, dict):
+        raise ValueError("column 'extra' holds no object")
+    return extra
+
+
+def _theirs(number: int, row: dict[str, Any]) -> Raw:
+    found = {}
+    for name, value in row.items():
+        try:
+            found[name] = value if name in _IMAGES else _plain(value)
+        except ValueError as error:
+            return Entry(number, None, f"column {name!r} {error}")
+    return number, found, ()
 
 
 def _plain(value: Any) -> Any:
@@ -138,4 +179,22 @@ def _plain(value: Any) -> Any:
         return value if isinstance(value.get("bytes"), bytes) else {str(k): _plain(one) for k, one in value.items()}
     if isinstance(value, (date, datetime, time, Decimal)):
         return str(value)
-    raise ValueError(f"a column holds {type(value).__name__}, which JSON has no form for")
+    raise ValueError(f"holds {type(value).__name__}, which JSON has no form for")
+
+
+def refuse_bytes(record: Record) -> None:
+    """Refuse a record that holds binary data beside its images, which none of the other formats could keep.
+
+    Raises:
+        ValueError: names the turn and the field.
+    """
+    for place, message in enumerate(record.messages, start=1):
+        for name, value in message.extra.items():
+            if _holds_bytes(value):
+                raise ValueError(f"turn {place}: field {name!r} holds binary data, which is not read")
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, (dict, list)):
+        return any(map(_holds_bytes, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, bytes)

@@ -53,7 +53,8 @@ class ParquetRows:
         texts = [written_text(message, self._lossy) for message in record.messages]
         roles = [message.role for message in record.messages]
         images: list[Any] = [self._image(picture) for picture in record.pictures]
-        name, extra = _rest(record)
+        name, more = _rest(record)
+        extra = json.dumps(more) if more else None  # before anything is kept: it may be nested too deeply
         plain = [name or "", *texts, *roles, *(one["path"] if self._embed else one for one in images)]
         if not _is_unicode(plain):
             if not self._lossy:
@@ -66,7 +67,7 @@ class ParquetRows:
         self._ends.append(len(self._texts))
         self._ids.append(name)
         self._images.append(images)
-        self._extras.append(json.dumps(extra) if extra else None)
+        self._extras.append(extra)
         self._size += sum(len(one["bytes"] or b"") for one in images) if self._embed else 0
         if len(self._ids) >= _ROWS or self._size > _BYTES:
             self._flush()

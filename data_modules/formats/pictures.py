@@ -125,7 +125,10 @@ def picture_bytes(picture: Picture, root: Path | None) -> bytes:
     # a record may name any file of the machine, and what is packed is meant to be passed on
     if os.path.commonpath([os.path.abspath(found), os.path.abspath(root or "/")]) != os.path.abspath(root or "/"):
         raise Inexpressible(f"image {picture.name} lies outside of {root}; give the folder of all images")
-    data = found.read_bytes()
+    try:
+        data = found.read_bytes()
+    except OSError as error:
+        raise Inexpressible(f"image {picture.name} cannot be read: {error.strerror}") from error
     if found.suffix.lower() not in EXTENSIONS and kind_of(data) in (UNKNOWN_KIND, ".bmp"):
         raise Inexpressible(f"{found} is no image, by its name and by its first bytes")
     return data
@@ -138,35 +141,49 @@ def kind_of(data: bytes) -> str:
     return next((extension for start, extension in _SIGNATURES if data.startswith(start)), UNKNOWN_KIND)
 
 
-def extracted(picture: Picture, folder: Path, lossy: bool = False) -> Picture:
-    """Writes the image below `folder` under its own name, and gives the picture without its bytes.
+def extracted(picture: Picture, folder: Path) -> Picture:
+    """Writes the image below `folder`, and gives the picture without its bytes.
 
-    One that has no name (a `data:` URL, or a table without paths) gets one from its content. Nothing is overwritten.
+    It keeps its name where that stays below the folder and no other image has it; otherwise, and where it has none (a
+    `data:` URL, or a table without paths), it is named by its content. Nothing is overwritten.
 
     Raises:
-        Inexpressible: its name leads out of the folder, or another image has it; under `lossy` it is named by its
-            content then.
         OSError: the file cannot be written.
     """
     assert picture.data is not None  # the caller's business
     by_content = blake2b(picture.data, digest_size=10).hexdigest() + kind_of(picture.data)
-    name = by_content if not picture.name or is_inline(picture) else picture.name
-    if not _is_free(name, folder, picture.data):
-        if not lossy:
-            what = "leads out of the folder" if not _is_safe(name) else "is there already with other content"
-            raise Inexpressible(f"image {name!r} cannot be extracted to {folder}: it {what}")
-        name = by_content
+    has_name = picture.name and not is_inline(picture) and _is_free(picture.name, folder, picture.data)
+    name = picture.name if has_name else by_content
     if not (folder / name).exists():
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(picture.data)
     return Picture(name)
 
 
+def as_file(picture: Picture, root: Path, carried: Path) -> Picture:
+    """The picture by its path below `root`; an image that the set carries is written to the folder `carried` first.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if picture.data is None:
+        return picture
+    return Picture(os.path.relpath(carried / extracted(picture, carried).name, root))
+
+
+def safe_name(name: str) -> str:
+    """A name as it is where it can be a path below any folder, else its last part."""
+    return name if _is_safe(name) else PurePosixPath(name).name
+
+
 def _is_free(name: str, folder: Path, data: bytes) -> bool:
     if not _is_safe(name):
         return False
     path = folder / name
-    return not path.exists() or (path.is_file() and path.read_bytes() == data)
+    if not path.exists():
+        # `a` may be the file of another image, so that no folder `a` can hold `a/b.png`
+        return not any((folder / parent).is_file() for parent in PurePosixPath(name).parents)
+    return path.is_file() and path.read_bytes() == data
 
 
 def _is_safe(name: str) -> bool:

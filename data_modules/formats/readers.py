@@ -59,7 +59,8 @@ def read_records(source: str | Path, take: Take = lambda number: True) -> Iterat
         except RecursionError:
             yield Entry(number, None, "nested too deeply")
         except ValueError as error:
-            yield Entry(number, None, str(error))
+            reason = str(error)
+            yield Entry(number, None, shards.explained(value, beside, reason) if container == "tar" else reason)
 
 
 def count_records(source: str | Path) -> int:
@@ -126,6 +127,8 @@ def _raw_records(source: str | Path, container: str, take: Take) -> Iterator[Raw
 
 def _record(container: str, value: object, beside: Beside) -> Record:
     record = from_json(value, [picture for _, picture in beside], keep_form=container != "parquet")
+    if container == "parquet":
+        parquet.refuse_bytes(record)
     return attached(record, beside) if beside else record
 
 

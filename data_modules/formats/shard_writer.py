@@ -9,6 +9,7 @@ from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.dialects import to_json
 from data_modules.formats.pictures import is_inline, kind_of, picture_bytes
 from data_modules.formats.record import Inexpressible, Picture, Record
+from data_modules.formats.shards import OWN
 
 
 class ShardWriter:
@@ -54,5 +55,5 @@ class ShardWriter:
 
     def _add(self, name: str, data: bytes) -> None:
         member = tarfile.TarInfo(name)
-        member.size = len(data)
+        member.size, member.uname = len(data), OWN
         self._archive.addfile(member, BytesIO(data))

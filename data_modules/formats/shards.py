@@ -1,6 +1,7 @@
 """WebDataset shards of records: `<key>.json` and its images beside it, `<key>.jpg`, `<key>.1.png` and so on.
 
-Names of members are read as names and never as paths. Members that are neither JSON nor image are passed over.
+Names of members are read as names and never as paths. The key and the sample's other members become fields of the
+record (`KEY` and `MEMBERS` in `fields.py`), unless a record that was converted to a shard here has its own.
 """
 
 import re
@@ -9,19 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
-from pathlib import PurePosixPath
 from typing import IO, Any, Self, cast
 
 from data_modules.folder_images import EXTENSIONS
-from data_modules.formats.json_text import Raw, Take
+from data_modules.formats.fields import KEY, MEMBERS
+from data_modules.formats.json_text import Beside, Raw, Take
 from data_modules.formats.json_window import LIMIT, StrictDecoder
-from data_modules.formats.pictures import UNKNOWN_KIND
+from data_modules.formats.media import KIND_BY_ENDING
+from data_modules.formats.pictures import UNKNOWN_KIND, safe_name
 from data_modules.formats.record import Entry, Picture
+from data_modules.formats.turns import PLACEHOLDER
 from data_modules.shard_files import BoundedHeader, drain, expand, one_line, opened, split_member
 
 _IMAGES = (*EXTENSIONS, UNKNOWN_KIND)
 _NUMBERED = re.compile(r"(?:(\d{1,6})\.)?\w+")
 _IMAGE_LIMIT = 1 << 30
+# a larger text beside a record is no field of it
+_FIELD_LIMIT = 1 << 20
+# images that are not read; others would see them, and without them the record would be read as a text
+_UNREAD_IMAGES = ("avif", "heic", "heif", "jxl", "svg")
+# keys whose samples have no JSON are remembered per shard, at most so many
+_MOST_KEYS = 1 << 20
+# owner of the members of shards that are written here, whose keys are numbers that say nothing
+OWN = "lightning_c3l"
+_ORDER = "members of one sample must stand next to each other in a shard, as `tar --sort=name` writes them"
 # not in the type stubs
 _INVALID, _TRUNCATED = tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError  # type: ignore[attr-defined]
 
@@ -29,9 +41,13 @@ _INVALID, _TRUNCATED = tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError 
 class _Sample:
     """The members of one key."""
 
-    def __init__(self) -> None:
+    def __init__(self, member: tarfile.TarInfo) -> None:
+        key, _ = split_member(member.name) or ("", "")
+        self.key = "" if member.uname == OWN else key
         self.json: bytes | None = None
         self.pictures: list[tuple[int, Picture]] = []
+        self.members: dict[str, str | None] = {}
+        self.wrong = ""
 
 
 def raw_records(source: str, take: Take) -> Iterator[Raw]:
@@ -52,13 +68,17 @@ def _samples(source: str, take: Take) -> Iterator[Raw | None]:
     """An item for each sample, None where it is not wanted."""
     decoder, number, is_pipe = StrictDecoder(), 0, source.startswith("pipe:")
     for shard in expand(source):
+        without_json = set[int]()
         with _opened_archive(shard, is_pipe) as (archive, stream):
             for damage, members in groupby(_members(archive, stream), _Grouping()):
                 number += 1
                 if isinstance(damage, str):
                     yield Entry(number, None, f"{shard}: damaged, the rest of it cannot be read: {damage}")
+                elif take(number):
+                    yield _parsed(number, _sample(archive, members), decoder, without_json)
                 else:
-                    yield _parsed(number, _sample(archive, members), decoder) if take(number) else None
+                    _pass_over(members, without_json)
+                    yield None
 
 
 class _Grouping:
@@ -116,25 +136,47 @@ def _opened_archive(shard: str, is_pipe: bool) -> Iterator[tuple[tarfile.TarFile
         yield archive, stream
 
 
-def _sample(archive: tarfile.TarFile, members: Iterator[Any]) -> _Sample | str:
-    """The sample, or what is wrong with it."""
-    sample, wrong = _Sample(), ""
+def _sample(archive: tarfile.TarFile, members: Iterator[Any]) -> _Sample:
+    """The sample, with what is wrong with it."""
+    sample: _Sample | None = None
     for member in members:
-        extension = "." + (split_member(member.name) or ("", ""))[1].lower()
-        if extension != ".json" and not extension.endswith(_IMAGES):
-            continue
+        sample = sample or _Sample(member)
         try:
-            data = _data(archive, member, LIMIT if extension == ".json" else _IMAGE_LIMIT)
-        except Exception as error:  # as above
-            wrong = f"{member.name!r}: {one_line(error)}"
-            continue
-        if extension == ".json":
-            sample.json = data
-        else:
-            numbered = _NUMBERED.fullmatch(extension[1:])
-            place = int(numbered[1] or 0) if numbered else LIMIT
-            sample.pictures.append((place, Picture(PurePosixPath(member.name).name, data)))
-    return wrong or sample
+            _add(sample, archive, member)
+        except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
+            sample.wrong = f"{member.name!r}: {one_line(error)}"
+    assert sample is not None  # groups have at least one member
+    return sample
+
+
+def _add(sample: _Sample, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    """Read a member into its sample.
+
+    Raises:
+        ValueError: it is too large, or of a kind that is not supported.
+    """
+    name = (split_member(member.name) or ("", ""))[1]
+    extension = "." + name.lower()
+    if extension == ".json":
+        sample.json = _data(archive, member, LIMIT)
+    elif extension.endswith(_IMAGES):
+        numbered = _NUMBERED.fullmatch(extension[1:])
+        place = int(numbered[1] or 0) if numbered else LIMIT
+        sample.pictures.append((place, Picture(safe_name(member.name), _data(archive, member, _IMAGE_LIMIT))))
+    elif (ending := extension.rpartition(".")[2]) in _UNREAD_IMAGES or ending in KIND_BY_ENDING:
+        raise ValueError(f"{KIND_BY_ENDING.get(ending, 'images of this kind')} not supported, only text and images")
+    else:
+        sample.members[name] = _text(archive, member)
+
+
+def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str | None:
+    """The member's text; None if it is none, or too large for a field."""
+    if member.size > _FIELD_LIMIT or member.issparse():
+        return None
+    try:
+        return cast(IO[bytes], archive.extractfile(member)).read().decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _data(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
@@ -143,12 +185,43 @@ def _data(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> byte
     return cast(IO[bytes], archive.extractfile(member)).read()
 
 
-def _parsed(number: int, sample: _Sample | str, decoder: StrictDecoder) -> Raw:
-    if isinstance(sample, str):
-        return Entry(number, None, sample)
-    if sample.json is None:
-        return Entry(number, None, "the sample has no .json")
+def _pass_over(members: Iterator[Any], without_json: set[int]) -> None:
+    """Go on behind a sample that is not wanted; whether others are read must not depend on which are."""
+    names = [split_member(member.name) or ("", "") for member in members]
+    if all(extension.lower() != "json" for _, extension in names):
+        _note(names[0][0], without_json)
+
+
+def _note(key: str, without_json: set[int]) -> None:
+    if len(without_json) < _MOST_KEYS:
+        without_json.add(hash(key))
+
+
+def _parsed(number: int, sample: _Sample, decoder: StrictDecoder, without_json: set[int]) -> Raw:
+    """The sample's JSON with its other members; keys of samples without JSON are added to `without_json`."""
     try:
-        return number, decoder.whole(sample.json.decode("utf-8-sig")), tuple(sorted(sample.pictures, key=itemgetter(0)))
+        if sample.wrong:
+            raise ValueError(sample.wrong)
+        if sample.json is None:
+            _note(sample.key, without_json)
+            raise ValueError(f"has no .json ({_ORDER})")
+        if sample.key and hash(sample.key) in without_json:
+            raise ValueError(f"its .json stands apart from its other members: {_ORDER}")
+        value = decoder.whole(sample.json.decode("utf-8-sig"))
     except ValueError as error:
-        return Entry(number, None, str(error))
+        return Entry(number, None, _named(sample.key, str(error)))
+    if isinstance(value, dict) and sample.key:
+        value.setdefault(KEY, sample.key)
+        if sample.members:
+            value.setdefault(MEMBERS, sample.members)
+    return number, value, tuple(sorted(sample.pictures, key=itemgetter(0)))
+
+
+def explained(value: object, beside: Beside, reason: str) -> str:
+    """Why a sample's JSON is no record, with its key; where an image is missing, with the usual cause."""
+    key = value.get(KEY) if isinstance(value, dict) else None
+    return _named(key, f"{reason} ({_ORDER})" if PLACEHOLDER in reason and not beside else reason)
+
+
+def _named(key: object, reason: str) -> str:
+    return f"sample {key!r}: {reason}" if key else reason

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from data_modules.formats.pictures import extracted, require_file
+from data_modules.formats.pictures import as_file, require_file
 from data_modules.formats.readers import read_records
-from data_modules.formats.record import Message, Picture, Record
+from data_modules.formats.record import Message, Record
 from lightning_c3l.conversations import Conversation, Role, Turn
 
 _ROLES = get_args(Role)
@@ -51,7 +51,7 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
         try:
             if record is None:
                 raise ValueError(entry.reason)
-            pictures = tuple(_as_file(picture, root, carried) for picture in record.pictures)
+            pictures = tuple(as_file(picture, root, carried) for picture in record.pictures)
             conversation = to_conversation(replace(record, pictures=pictures), entry.number)
             if not any(turn.text.strip() for turn in conversation.turns if turn.role == "assistant"):
                 raise ValueError("the assistant says nothing")
@@ -60,13 +60,6 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
             yield Trainable(entry.number, record, None, str(error))
         else:
             yield Trainable(entry.number, record, conversation)
-
-
-def _as_file(picture: Picture, root: Path, carried: Path) -> Picture:
-    """The picture by its path below the root, written first where the set carries it."""
-    if picture.data is None:
-        return picture
-    return Picture(os.path.relpath(carried / extracted(picture, carried, lossy=True).name, root))
 
 
 def to_conversation(record: Record, number: int) -> Conversation:

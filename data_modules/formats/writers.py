@@ -15,16 +15,18 @@ from data_modules.formats.text_writers import Cells, JsonText
 from lightning_c3l.atomic import atomic_path
 
 WRITABLE = (".json", ".jsonl", ".parquet", ".tar", ".csv")
+# formats that can carry the images' files
+_WITH_IMAGES = (".parquet", ".tar")
 
 
 class Writer(Protocol):
     """What takes records."""
 
     def write(self, record: Record, number: int) -> None:
-        """Adds a record; the number is its place in the set, which errors name.
+        """Adds a record; the number is its place in the set.
 
         Raises:
-            Inexpressible: the format cannot hold it.
+            Inexpressible: the format cannot hold it. Nothing of it is written, and others can be.
             OSError: the file cannot be written.
         """
 
@@ -41,6 +43,11 @@ def check_target(path: str | Path, lossy: bool = False) -> str:
     if kind == ".csv" and not lossy:
         raise ValueError(f"{path}: a CSV file cannot hold whole records; give --lossy")
     return kind
+
+
+def holds_images(path: str | Path) -> bool:
+    """Whether a set of this name can carry the images' files."""
+    return Path(path).suffix.lower() in _WITH_IMAGES
 
 
 @contextmanager
@@ -72,7 +79,7 @@ def open_writer(
     if target.dialect not in DIALECTS:
         raise ValueError(f"{target.dialect}: no such dialect; known are {', '.join(DIALECTS)}")
     with atomic_path(path) as temporary, _closing(_format(kind, temporary, target)) as made:
-        yield _Named(made, target)
+        yield _WithImages(made, target)
 
 
 @dataclass(frozen=True)
@@ -112,8 +119,8 @@ def _closing(made: _Format) -> Iterator[_Format]:
     made.close()
 
 
-class _Named:
-    """Settles where the images go that a record carries, and names the record in errors."""
+class _WithImages:
+    """Settles where the images go that a record carries."""
 
     def __init__(self, inner: _Format, target: _Target) -> None:
         self._inner, self._target = inner, target
@@ -125,9 +132,7 @@ class _Named:
                 record = self._settled(record)
             self._inner.write(record, number)
         except RecursionError as error:
-            raise Inexpressible(f"record {number}: nested too deeply") from error
-        except Inexpressible as error:
-            raise Inexpressible(f"record {number}: {error}") from error
+            raise Inexpressible("nested too deeply") from error
 
     def _settled(self, record: Record) -> Record:
         if all(picture.data is None for picture in record.pictures):
@@ -138,9 +143,9 @@ class _Named:
         if picture.data is None:
             return picture
         if self._target.extract_to is not None:
-            return extracted(picture, self._target.extract_to, self._target.lossy)
+            return extracted(picture, self._target.extract_to)
         if is_inline(picture):
             return picture
         if not self._target.lossy:
-            raise Inexpressible(f"it carries the image {picture.name!r}: give --extract FOLDER, or --embed for Parquet")
+            raise Inexpressible(f"it carries the image {picture.name!r}, which must be extracted or embedded")
         return Picture(picture.name)

@@ -1,6 +1,7 @@
 """`convert`: an instruction-tuning set in another format."""
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from tqdm import tqdm
 
 from data_modules.formats import (
     DIALECTS,
+    Entry,
     Inexpressible,
-    Record,
     Writer,
     count_records,
     image_root,
@@ -17,8 +18,10 @@ from data_modules.formats import (
     open_writer,
     read_records,
 )
+from data_modules.formats.fields import left_out_members, members_line
 from data_modules.formats.readers import files_of
 from data_modules.formats.rejected import rejected_list
+from data_modules.formats.writers import holds_images
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,34 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rejected", type=Path, help="file for broken records; OUT's name with .rejected.jsonl")
     options = parser.parse_args(arguments)
     job = Job(**vars(options))
-    written, broken = convert(job)
-    print(f"{written} records in {job.out}" + (f", {broken} broken ones in {_rejected(job)}" if broken else ""))
+    left_out = Counter[str]()
+    written, rejected = convert(job, left_out)
+    print(f"{written} records in {job.out}" + (f", {rejected} rejected in {_rejected(job)}" if rejected else ""))
+    if left_out:
+        print(f"members left out, binary or large: {members_line(left_out)}")
     return 0
 
 
-def convert(job: Job) -> tuple[int, int]:
-    """Converts a set; broken records are listed and passed over.
+def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
+    """Converts a set; records that are broken, or that the format cannot hold, are listed and passed over.
+
+    Args:
+        job: what is converted, and how.
+        left_out: counts the records with members of shards' samples that are in no field, by extension.
 
     Returns:
-        The number of records written, and of broken ones.
+        The number of records written, and of rejected ones.
 
     Raises:
-        ValueError: a record that the format cannot hold, by its number; or no record can be read; or the format cannot
-            be written.
+        ValueError: no record can be converted, or the format cannot be written or hold the images of `source`.
         OSError: a file cannot be read or written; an older OUT is still there then.
     """
     _check_files(job)
     how = layout(job.source)
+    if how.carries_images and job.extract is None and not job.lossy and not holds_images(job.out):
+        raise ValueError(
+            f"{job.out}: {job.source} carries its images; give --extract FOLDER, or a .parquet or .tar file"
+        )
     embed = job.embed or (how.carries_images and job.extract is None)
     total = count_records(job.source) if how.container in ("jsonl", "parquet") else None  # cheap in these alone
     written, first = 0, ""
@@ -93,23 +106,28 @@ def convert(job: Job) -> tuple[int, int]:
         tqdm(read_records(job.source), desc="convert", unit="record", total=total, delay=1) as entries,
     ):
         for entry in entries:
-            if entry.record is None:
-                rejected.add(entry.number, entry.reason)
-                first = first or entry.reason
+            reason = _convert(writer, entry, job)
+            if reason:
+                rejected.add(entry.number, reason)
+                first = first or reason
             else:
-                _write(writer, entry.record, entry.number, job)
                 written += 1
+                if left_out is not None and entry.record is not None:
+                    left_out.update(left_out_members(entry.record.extra))
         if first and not written:
-            raise ValueError(f"{job.source}: no record can be read; the first: {first}")
+            raise ValueError(f"{job.source}: no record can be converted; the first: {first}")
     return written, rejected.count
 
 
-def _write(writer: Writer, record: Record, number: int, job: Job) -> None:
+def _convert(writer: Writer, entry: Entry, job: Job) -> str:
+    """Write a record, or say why not."""
+    if entry.record is None:
+        return entry.reason
     try:
-        writer.write(record, number)
+        writer.write(entry.record, entry.number)
     except Inexpressible as error:
-        hint = "" if job.lossy else "; or --lossy writes it as near as possible"
-        raise ValueError(f"{job.source}, {error}{hint}") from error
+        return str(error) if job.lossy else f"{error}; --lossy writes it as near as possible"
+    return ""
 
 
 def _rejected(job: Job) -> Path:

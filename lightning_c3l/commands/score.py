@@ -12,10 +12,11 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from data_modules.formats import count_records, image_root, layout
+from data_modules.formats.fields import members_line
 from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
 from data_modules.scoring import CHUNK, ScoringDataModule
-from lightning_c3l.commands.scored_output import Scored, figures_table, write_scored
+from lightning_c3l.commands.scored_output import Scored, figures_table, images_folder, write_scored
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.parts import PartFiles
 from lightning_c3l.quiet import quieten
@@ -64,7 +65,10 @@ def _finish(scored: Scored) -> int:
     listed = (
         f", {figures['listed']} rejected in {scored.out.with_suffix('.rejected.jsonl')}" if figures["listed"] else ""
     )
-    print(f"scored set in {scored.out}{listed}")
+    where = f", its images in {figures['folder']}" if figures["folder"] else ""
+    print(f"scored set in {scored.out}{where}{listed}")
+    if figures["left_out"]:
+        print(f"members left out, binary or large: {members_line(figures['left_out'])}")
     if not figures["scored"]:
         print("no answer was scored: are the images where --images says?", file=sys.stderr)
         return 1
@@ -116,6 +120,9 @@ def _check(options: argparse.Namespace) -> None:
     if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
     check_target(options.out, options.lossy)
+    folder = images_folder(options.out, layout(options.source))
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; images that {options.source} carries go to a folder of this name")
 
 
 def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The scored set: the records of the input with what the processes found, in one pass over both."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 from rich.table import Table
 from tqdm import tqdm
 
-from data_modules.formats import Picture, Record, layout, open_writer, read_records
+from data_modules.formats import Inexpressible, Layout, Picture, Record, layout, open_writer, read_records
+from data_modules.formats.fields import left_out_members
+from data_modules.formats.pictures import as_file, is_inline
 from data_modules.formats.rejected import Rejected, rejected_list
+from data_modules.formats.writers import holds_images
 from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.curation.scores import SCORES
 from lightning_c3l.parts import PartFiles, Row
@@ -44,15 +48,18 @@ class Tally:
     """Counts and sums of what went by."""
 
     records: int = 0
+    # members of shards' samples that are in no field, by extension
+    left_out: Counter[str] = field(default_factory=Counter)
     status: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     # answers that score higher with their own image than with another, ties half
     won: float = 0.0
 
-    def add(self, turns: list[Row]) -> None:
-        """Count a record's answers."""
+    def add(self, record: Record, turns: list[Row]) -> None:
+        """Count a record and its answers."""
         self.records += 1
+        self.left_out.update(left_out_members(record.extra))
         for turn in turns:
             self.status[turn["status"]] += 1
             if turn["status"] != "scored":
@@ -74,18 +81,28 @@ class Tally:
         }
 
 
+def images_folder(out: Path, how: Layout) -> Path | None:
+    """Folder beside the output for the images that the set carries and the output cannot; None where none is needed."""
+    needs = how.carries_images and not holds_images(out) and out.suffix.lower() != ".csv"
+    return out.with_suffix(".images") if needs else None
+
+
 def write_scored(what: Scored) -> dict[str, Any]:
     """Write the set, its `<stem>.meta.json` and `<stem>.rejected.jsonl`.
 
+    Images that the set carries and the output cannot are written to `<stem>.images/`, and the records name them by
+    their path from the output's folder.
+
     Returns:
-        The figures, and how many lines are `listed` as rejected.
+        The figures, how many lines are `listed` as rejected, the `folder` of the images, if any, and `left_out`: how
+        many records have members, by extension, that are in no field.
 
     Raises:
-        ValueError: rows are missing, or the format cannot hold a record.
+        ValueError: rows are missing, or the format can hold no record at all.
         OSError: a file cannot be written.
     """
-    how, tally, rows = layout(what.source), Tally(), what.parts.rows()
-    carries = how.carries_images and what.out.suffix.lower() in (".tar", ".parquet")
+    how, tally, rows, first = layout(what.source), Tally(), what.parts.rows(), ""
+    carries, folder = how.carries_images and holds_images(what.out), images_folder(what.out, how)
     options: dict[str, Any] = {"image_root": what.images, "embed": carries, "lossy": what.lossy}
     with (
         rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
@@ -98,16 +115,23 @@ def write_scored(what: Scored) -> dict[str, Any]:
             if entry.record is None:
                 rejected.add(entry.number, entry.reason)
                 continue
-            tally.add(row["turns"])
+            try:
+                record = entry.record if folder is None else _extracted(entry.record, what, folder)
+                writer.write(replace(record, extra={**record.extra, SCORES: row["turns"]}), entry.number)
+            except Inexpressible as error:
+                rejected.add(entry.number, str(error))
+                first = first or str(error)
+                continue
+            tally.add(entry.record, row["turns"])
             _reject(rejected, entry.number, row["turns"])
-            record = entry.record if carries else _without_files(entry.record)
-            extra = {**record.extra, SCORES: row["turns"]}
-            writer.write(replace(record, extra=extra), entry.number)
+        if first and not tally.records:
+            raise ValueError(f"{what.out}: no record can be written: {first}; --lossy writes them as near as possible")
     figures = tally.figures()
-    root = what.source if how.carries_images else str(what.images or ".")
+    root = str(what.images or ".") if folder is None else str(what.out.parent.resolve())
+    root = what.source if carries else root
     meta = {"format": how.dialect, "count": tally.records, "image_root": root, "scored_with": what.made_with}
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
-    return {**figures, "listed": rejected.count}
+    return {**figures, "listed": rejected.count, "folder": folder, "left_out": tally.left_out}
 
 
 def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
@@ -116,10 +140,15 @@ def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
             rejected.add(number, turn["reason"], turn=turn["turn"])
 
 
-def _without_files(record: Record) -> Record:
-    """The pictures by name alone; those of `data:` URLs are part of the text."""
-    names = tuple(one if one.name.startswith("data:") else Picture(one.name) for one in record.pictures)
-    return replace(record, pictures=names)
+def _extracted(record: Record, what: Scored, folder: Path) -> Record:
+    """The record with its images in files of their own, all named from the output's folder."""
+    pictures = list[Picture]()
+    for picture in record.pictures:
+        if picture.data is None and what.images is not None and os.path.isfile(what.images / picture.name):
+            picture = Picture(os.path.relpath(what.images / picture.name, what.out.parent))
+        # a `data:` URL is part of the text
+        pictures.append(picture if is_inline(picture) else as_file(picture, what.out.parent, folder))
+    return replace(record, pictures=tuple(pictures))
 
 
 def figures_table(figures: dict[str, Any]) -> Table:

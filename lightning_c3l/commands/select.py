@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +16,7 @@ from braceexpand import braceexpand
 from rich.console import Console
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Layout, image_root, layout, open_writer, read_records
+from data_modules.formats import Entry, Inexpressible, Layout, image_root, layout, open_writer, read_records
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
@@ -132,25 +133,33 @@ def _write_records(
 ) -> None:
     """The second pass: the selection, its control, and why the others were left out."""
     root = image_root(options.source)
-    wanted = (
-        np.ones_like(choice.chosen) if options.left_out else choice.chosen | (False if control is None else control)
-    )
+    masks = [choice.chosen] if control is None else [choice.chosen, control]
+    outs = [options.out, options.random_control][: len(masks)]
+    wanted = np.ones_like(choice.chosen) if options.left_out else np.logical_or.reduce(masks)
     with ExitStack() as files:
-        targets = [(options.out, choice.chosen), *([(options.random_control, control)] if control is not None else [])]
         writers = [
-            (files.enter_context(open_writer(path, form.dialect, image_root=root, embed=form.carries_images)), mask)
-            for path, mask in targets
+            files.enter_context(open_writer(path, form.dialect, image_root=root, embed=form.carries_images))
+            for path in outs
         ]
         left_out = None
         if options.left_out:
             path = files.enter_context(atomic_path(beside(options.out, ".left_out.jsonl")))
             left_out = files.enter_context(path.open("w", encoding="utf-8"))
         for place, entry in _second_pass(options.source, wanted):
-            for writer, mask in writers:
-                if mask[place] and entry.record is not None:
+            why = choice.why(place)
+            for writer, mask, out in zip(writers, masks, outs, strict=True):
+                if not mask[place] or entry.record is None:
+                    continue
+                try:
                     writer.write(entry.record, entry.number)
+                except Inexpressible as error:
+                    mask[place] = False
+                    print(f"{out}: record {entry.number} cannot be written: {error}", file=sys.stderr)
+                    why = f"cannot be written: {error}" if mask is choice.chosen else why
             if left_out and not choice.chosen[place]:
-                left_out.write(_line(entry, choice.why(place)) + "\n")
+                left_out.write(_line(entry, why) + "\n")
+        if not choice.chosen.any():
+            raise ValueError(f"{options.out}: none of the chosen records can be written in this format")
 
 
 def _second_pass(source: str, wanted: Mask) -> Iterator[tuple[int, Entry]]:

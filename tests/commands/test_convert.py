@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from data_modules.formats import read_records
 from lightning_c3l.commands.convert import main
 from tests.commandline import ROOT, environment, run
 
@@ -33,7 +36,7 @@ def lines(path: Path) -> list[Any]:
 
 def test_command_line(source: Path, tmp_path: Path) -> None:
     status, printed = run("convert", str(source), "out.jsonl", "--dialect", "messages", cwd=tmp_path)
-    assert (status, printed.splitlines()[-1]) == (0, "2 records in out.jsonl, 1 broken ones in out.rejected.jsonl")
+    assert (status, printed.splitlines()[-1]) == (0, "2 records in out.jsonl, 1 rejected in out.rejected.jsonl")
     assert lines(tmp_path / "out.jsonl") == [{"id": name, "messages": CHAT} for name in ("1", "3")]
     (rejected,) = lines(tmp_path / "out.rejected.jsonl")
     assert rejected == {"record": 2, "reason": "'conversations' is missing, empty or no list"}
@@ -57,7 +60,7 @@ def test_a_list_of_an_earlier_run_goes(source: Path, tmp_path: Path) -> None:
 def test_a_set_without_a_readable_record_replaces_nothing(source: Path, tmp_path: Path) -> None:
     source.write_text("[1, 2]")
     (tmp_path / "a.jsonl").write_text("old")
-    with pytest.raises(ValueError, match=r"x\.json: no record can be read; the first: must be an object, got int"):
+    with pytest.raises(ValueError, match=r"x\.json: no record can be converted; the first: must be an object, got int"):
         main([str(source), str(tmp_path / "a.jsonl")])
     assert (tmp_path / "a.jsonl").read_text() == "old"
     source.write_text("[]")
@@ -70,13 +73,13 @@ def test_images_go_along(source: Path, tmp_path: Path) -> None:
     assert main([str(tmp_path / "a.tar"), str(tmp_path / "a.parquet")]) == 0
     images = pq.read_table(tmp_path / "a.parquet")["images"].to_pylist()
     assert images == [[{"bytes": b"\xff\xd8picture", "path": "a.jpg"}]] * 2
-    with pytest.raises(ValueError, match=r"record 1: it carries the image 'a\.jpg': give --extract"):
+    with pytest.raises(ValueError, match=r"a\.parquet carries its images; give --extract FOLDER"):
         main([str(tmp_path / "a.parquet"), str(tmp_path / "a.json")])
     assert main([str(tmp_path / "a.parquet"), str(tmp_path / "a.json"), "--extract", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "a.jpg").read_bytes() == b"\xff\xd8picture"
     assert main([str(source), str(tmp_path / "b.parquet"), "--embed", "--images", str(tmp_path / "out")]) == 0
     assert pq.read_table(tmp_path / "b.parquet")["images"].to_pylist() == images
-    with pytest.raises(ValueError, match=r"record 1: image a\.jpg is not below"):
+    with pytest.raises(ValueError, match=r"no record can be converted; the first: image a\.jpg is not below"):
         main([str(source), str(tmp_path / "b.tar"), "--images", str(tmp_path)])
 
 
@@ -99,15 +102,50 @@ def test_misuse_is_refused(source: Path, tmp_path: Path) -> None:
     assert len(json.loads(source.read_text())) == 3
 
 
-def test_what_cannot_be_said_names_the_record(source: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_said_costs_its_record(source: Path, tmp_path: Path) -> None:
     chat = [{"role": "user", "content": [{"type": "text", "text": "<image>"}]}, CHAT[1]]
     source.write_text(json.dumps([GOOD, {"messages": chat}]))
-    (tmp_path / "a.jsonl").write_text("old")
-    with pytest.raises(ValueError, match="record 2: a text says <image> itself"):
-        main([str(source), str(tmp_path / "a.jsonl"), "--dialect", "llava"])
-    assert (tmp_path / "a.jsonl").read_text() == "old"
+    assert main([str(source), str(tmp_path / "a.jsonl"), "--dialect", "llava"]) == 0
+    assert lines(tmp_path / "a.jsonl") == [GOOD]
+    (rejected,) = lines(tmp_path / "a.rejected.jsonl")
+    says = "a text says <image> itself, which would be taken for an image; --lossy writes it as near as possible"
+    assert rejected == {"record": 2, "reason": says}
     assert main([str(source), str(tmp_path / "a.jsonl"), "--dialect", "llava", "--lossy"]) == 0
     assert lines(tmp_path / "a.jsonl")[1]["conversations"][0]["value"] == "<image >"
+
+
+def test_one_record_that_a_format_cannot_hold(source: Path, tmp_path: Path) -> None:
+    half = {"conversations": [{"from": "human", "value": "Name \ud83d"}, TURNS[1]]}
+    source.write_text(json.dumps([GOOD, half, GOOD | {"image": "absent.jpg"}]))
+    for name, wrong in (("a.parquet", [2]), ("a.tar", [3]), ("b.parquet", [2, 3])):
+        assert main([str(source), str(tmp_path / name), *(["--embed"] if name[0] == "b" else [])]) == 0
+        found = [entry.record for entry in read_records(tmp_path / name)]
+        assert len(found) == 3 - len(wrong)
+        rejected = lines(tmp_path / f"{name[0]}.rejected.jsonl")
+        assert [one["record"] for one in rejected] == wrong
+        assert all("surrogate" in one["reason"] or "absent.jpg is not below" in one["reason"] for one in rejected)
+
+
+def shard(path: Path, *members: tuple[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, BytesIO(data))
+
+
+def test_images_of_one_name_are_extracted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, data in enumerate((b"\xff\xd8one", b"\xff\xd8two", b"\xff\xd8one")):
+        record = json.dumps({"conversations": TURNS}).encode()
+        members = [("cam/1.jpg", data), ("cam/1.json", record), ("cam/1.txt", b"t"), ("cam/1.npy", b"\xff")]
+        shard(tmp_path / f"x-{number}.tar", *members)
+    assert main([f"{tmp_path}/x-{{0..2}}.tar", str(tmp_path / "a.jsonl"), "--extract", str(tmp_path / "out")]) == 0
+    found = lines(tmp_path / "a.jsonl")
+    names = [one["image"] for one in found]
+    assert names[0] == names[2] == "cam/1.jpg" != names[1]
+    assert [(tmp_path / "out" / name).read_bytes() for name in names[:2]] == [b"\xff\xd8one", b"\xff\xd8two"]
+    assert [(one["__key__"], one["__members__"]) for one in found] == [("cam/1", {"txt": "t", "npy": None})] * 3
+    assert capsys.readouterr().out.splitlines()[-1] == "members left out, binary or large: .npy in 3 records"
 
 
 FULL_DISK = """

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from data_modules import parquet_images
+from data_modules.formats import Message, Picture, Record, open_writer
 from data_modules.images import EncodedImages, open_images, scan
 
 
@@ -128,3 +129,28 @@ def test_row_groups_that_are_too_large(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(parquet_images, "_MOST_BYTES", 1000)
     with pytest.raises(ValueError, match=r"t\.parquet: row group 0 holds .* row_group_size=1000"):
         opened(path)
+
+
+@pytest.mark.parametrize("rows_a_group", [1, 2, 9])
+def test_lists_as_an_embedded_set_has_them(tmp_path: Path, rows_a_group: int) -> None:
+    lists = [["a.png", "b.png"], [], None, ["a.png"], [None, "c.png"]]
+    images = [one and [{"bytes": png(i), "path": path} for i, path in enumerate(one)] for one in lists]
+    kind = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    path = write(tmp_path / "t.parquet", rows_a_group, images=pa.array(images, kind), text=["x"] * 5)
+    source = opened(path)
+    assert list(source.keys()) == ["a.png", "b.png", "a-1.png", "000000003", "c.png"]
+    assert list(map(source.raw, source.keys())) == [png(n) for n in (0, 1, 0, 0, 1)]
+    assert list(opened(path, limit=2).keys()) == ["a.png", "b.png"]
+    plain = write(tmp_path / "p.parquet", rows_a_group, images=[[png(1)], [], [png(2), png(3)]])
+    assert list(map(opened(plain).raw, opened(plain).keys())) == [png(1), png(2), png(3)]
+
+
+def test_a_set_that_convert_embedded(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(ord(name[0])))
+    pictures = (Picture("a.png"), Picture("b.png"))
+    record = Record(pictures, (Message("user", "Which?", (0, 0)), Message("assistant", "b")))
+    with open_writer(tmp_path / "x.parquet", embed=True, image_root=tmp_path) as writer:
+        writer.write(record, 1)
+    source = opened(str(tmp_path / "x.parquet"))
+    assert {key: source.raw(key) for key in list(source.keys())} == {"a.png": png(97), "b.png": png(98)}

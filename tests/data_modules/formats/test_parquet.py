@@ -1,8 +1,9 @@
 """Parquet: our columns, and other people's."""
 
+import contextlib
 import json
 import math
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_embedded_images(tmp_path: Path) -> None:
         b"carried",
     ]
     assert layout(tmp_path / "x.parquet").carries_images
-    with pytest.raises(Inexpressible, match=r"record 1: image a\.jpg is not below"):
+    with pytest.raises(Inexpressible, match=r"image a\.jpg is not below"):
         write(tmp_path / "y.parquet", record, embed=True, image_root=tmp_path / "other")
     assert not (tmp_path / "y.parquet").exists()
     write(tmp_path / "y.parquet", record, embed=True, image_root=tmp_path / "other", lossy=True)
@@ -98,7 +99,7 @@ def test_embedded_images(tmp_path: Path) -> None:
 def test_carried_images_are_not_dropped_silently(tmp_path: Path) -> None:
     record = Record((Picture("b.png", b"x"),), (Message("user", "a", (0,)), Message("assistant", "b")))
     for name in ("x.parquet", "x.json", "x.jsonl"):
-        with pytest.raises(Inexpressible, match=r"record 1: it carries the image 'b\.png'"):
+        with pytest.raises(Inexpressible, match=r"it carries the image 'b\.png'"):
             write(tmp_path / name, record)
         write(tmp_path / name, record, lossy=True)
         assert read(tmp_path / name)[0].pictures == (Picture("b.png"),)
@@ -106,7 +107,7 @@ def test_carried_images_are_not_dropped_silently(tmp_path: Path) -> None:
 
 def test_half_a_surrogate_pair(tmp_path: Path) -> None:
     record = Record((), (Message("user", "a\ud800b"), Message("assistant", "c")), {"x": "\udfff"})
-    with pytest.raises(Inexpressible, match=r"record 1: .*surrogate"):
+    with pytest.raises(Inexpressible, match=r".*surrogate"):
         write(tmp_path / "x.parquet", record)
     write(tmp_path / "x.parquet", record, lossy=True)
     found = read(tmp_path / "x.parquet")[0]
@@ -168,8 +169,62 @@ def test_rows_that_are_no_records(tmp_path: Path) -> None:
     assert ["'conversations' is missing" in entry.reason for entry in read_records(tmp_path / "x.parquet")] == [
         True
     ] * 2
-    pq.write_table(pa.Table.from_pylist([{"question": "a", "answer": "b", "x": b"raw"}]), tmp_path / "x.parquet")
-    assert ["holds bytes" in entry.reason for entry in read_records(tmp_path / "x.parquet")] == [True]
+    odd = pa.Table.from_pylist([{"question": "a", "answer": "b", "wait": timedelta(1)}])
+    pq.write_table(odd, tmp_path / "x.parquet")
+    (entry,) = read_records(tmp_path / "x.parquet")
+    assert entry.reason == "column 'wait' holds timedelta, which JSON has no form for"
+    text = pa.array([b"a", b"\xff"]).cast(pa.string(), safe=False)
+    pq.write_table(pa.table({"question": ["a", "b"], "answer": text}), tmp_path / "x.parquet")
+    good, bad = read_records(tmp_path / "x.parquet")
+    assert good.record is not None
+    assert bad.reason.startswith("column 'answer' cannot be read: ")
+
+
+IMAGE = {"bytes": b"raw", "path": None}
+
+
+@pytest.mark.parametrize("name", ["thumbnail", "audio", "image_2"])
+def test_a_second_column_of_bytes_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    row = {"image": IMAGE, "question": "a", "answer": "b"}
+    for value in (IMAGE, [IMAGE], b"raw", {"left": IMAGE}):
+        pq.write_table(pa.Table.from_pylist([row | {name: value}, row]), tmp_path / "x.parquet")
+        for use in (count_records, layout, lambda path: next(read_records(path))):
+            with pytest.raises(ValueError, match=rf"x\.parquet: column '{name}' holds binary data, which is not read"):
+                use(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("value", [IMAGE, b"raw", [IMAGE]])
+def test_other_names_of_the_column_of_images(tmp_path: Path, value: Any) -> None:
+    row = {"img": value, "question": "a", "answer": "b"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet")[0].pictures == (Picture("", b"raw"),)
+    pq.write_table(pa.Table.from_pylist([row | {"image_file": value}]), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="column 'image_file' holds binary data, .* which are read from 'img'"):
+        count_records(tmp_path / "x.parquet")
+
+
+def test_bytes_inside_of_messages(tmp_path: Path) -> None:
+    image = {"type": "image", "text": None, "image": IMAGE}
+    text = {"type": "text", "text": "b", "image": None}
+    turns = [{"role": "user", "content": [image, text]}, {"role": "assistant", "content": [text]}]
+    pq.write_table(pa.Table.from_pylist([{"messages": turns}]), tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet")[0].pictures == (Picture("", b"raw"),)
+    turns = [{"role": "user", "content": "a", "wave": IMAGE}, {"role": "assistant", "content": "b", "wave": None}]
+    pq.write_table(pa.Table.from_pylist([{"messages": turns}]), tmp_path / "x.parquet")
+    (entry,) = read_records(tmp_path / "x.parquet")
+    assert entry.reason == "turn 1: field 'wave' holds binary data, which is not read"
+
+
+def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    turns = (Message("user", "a"), Message("assistant", "b"))
+    with open_writer(tmp_path / "x.parquet") as writer:
+        for number, extra in enumerate(({"n": 1}, {"deep": deep}, {"n": 3}), start=1):
+            with contextlib.suppress(Inexpressible):
+                writer.write(Record((), turns, extra), number)
+    assert read(tmp_path / "x.parquet") == [Record((), turns, {"n": 1}), Record((), turns, {"n": 3})]
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

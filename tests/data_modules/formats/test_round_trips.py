@@ -133,4 +133,5 @@ def test_shards_whose_records_name_no_image_come_back(tmp_path: Path, via: tuple
     ]
     foreign_shard(tmp_path / "home.tar", samples)
     back = contents(there_and_back(tmp_path, tmp_path / "home.tar", via, "llava"))
-    assert back == contents(tmp_path / "home.tar")
+    foreign_shard(tmp_path / "keyed.tar", [({**s, "__key__": f"part/{n:04d}"}, i) for n, (s, i) in enumerate(samples)])
+    assert back == contents(tmp_path / "keyed.tar")

@@ -77,7 +77,7 @@ def test_members_bytes_and_names(tmp_path: Path) -> None:
     ]
     assert [member.name for member in members] == names
     assert {(member.mtime, member.uid, member.gid, member.uname, member.gname) for member in members} == {
-        (0, 0, 0, "", "")
+        (0, 0, 0, "lightning_c3l", "")
     }
     first, second = entries(tmp_path / "x.tar")
     assert pictures(first) == [
@@ -95,7 +95,7 @@ def test_members_bytes_and_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dialect", ["llava", "messages"])
 def test_an_image_that_is_not_there(tmp_path: Path, dialect: str) -> None:
     record = asked(Picture("gone.jpg"), Picture("here.png", PNG))
-    with pytest.raises(Inexpressible, match=r"record 1: image gone\.jpg is not below"):
+    with pytest.raises(Inexpressible, match=r"image gone\.jpg is not below"):
         write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path)
     write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path, lossy=True)
     assert pictures(entries(tmp_path / "x.tar")[0]) == [("gone.jpg", None), ("here.png", PNG)]
@@ -107,7 +107,7 @@ def test_other_peoples_samples(tmp_path: Path) -> None:
     plain = json.dumps(RECORD).encode()
     members = [
         ("a/1.json", named),
-        ("a/1.txt", b"passed over"),
+        ("a/1.txt", b"kept"),
         ("a/1.jpg", JPEG),
         ("a/2.left.png", PNG),
         ("a/2.right.jpg", JPEG),
@@ -140,7 +140,7 @@ def test_other_peoples_samples(tmp_path: Path) -> None:
 def test_more_files_than_images_is_broken(tmp_path: Path) -> None:
     named = json.dumps({"image": "a.jpg", **RECORD}).encode()
     (entry,) = entries(tar(tmp_path / "x.tar", [("1.json", named), ("1.jpg", JPEG), ("1.1.jpg", JPEG)]))
-    assert entry.reason == "names 1 images, and 2 files are beside it"
+    assert entry.reason == "sample '1': names 1 images, and 2 files are beside it"
 
 
 def test_ranges_gzip_and_commands(tmp_path: Path) -> None:
@@ -194,4 +194,51 @@ def test_real_shards_hold_no_records(shared_data: Path) -> None:
     found = entries(folder / "sample.tgz")
     with tarfile.open(folder / "sample.tgz") as archive:
         keys = {member.name.split(".")[0] for member in archive if member.isfile()}
-    assert [entry.reason for entry in found] == ["the sample has no .json"] * len(keys)
+    assert {entry.reason.split(" (")[0] for entry in found} == {f"sample '{key}': has no .json" for key in keys}
+    assert len(found) == len(keys)
+
+
+def test_key_and_small_members_are_fields(tmp_path: Path) -> None:
+    large = b"x" * ((1 << 20) + 1)
+    members = [
+        ("site-A/cam3/000417.jpg", JPEG),
+        ("site-A/cam3/000417.json", json.dumps(RECORD).encode()),
+        ("site-A/cam3/000417.txt", "a caption\n\u00fc".encode()),
+        ("site-A/cam3/000417.cls", b"7"),
+        ("site-A/cam3/000417.pose.npy", b"\x93NUMPY\xff"),
+        ("site-A/cam3/000417.log", large),
+    ]
+    (entry,) = entries(tar(tmp_path / "x.tar", members))
+    assert pictures(entry) == [("site-A/cam3/000417.jpg", JPEG)]
+    assert entry.record is not None
+    fields = {"txt": "a caption\n\u00fc", "cls": "7", "pose.npy": None, "log": None}
+    assert entry.record.extra == {"__key__": "site-A/cam3/000417", "__members__": fields}
+    # there and back they are the record's own, and what a record has not had does not appear
+    write(tmp_path / "y.tar", entry.record, asked())
+    first, second = entries(tmp_path / "y.tar")
+    assert first.record is not None
+    assert (first.record.extra, pictures(first)[0][1]) == (entry.record.extra, JPEG)
+    assert second.record == asked()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("1.mp4", "video"), ("1.0.WAV", "audio"), ("1.heic", "images of this kind")]
+)
+def test_media_that_nobody_sees_are_refused(tmp_path: Path, name: str, kind: str) -> None:
+    (entry,) = entries(tar(tmp_path / "x.tar", [("1.json", json.dumps(RECORD).encode()), (name, b"?")]))
+    assert entry.reason == f"sample '1': {name!r}: {kind} not supported, only text and images"
+
+
+def test_members_that_are_not_adjacent(tmp_path: Path) -> None:
+    shown = json.dumps({"conversations": [{"from": "human", "value": "<image>a"}, TURNS[1]]}).encode()
+    jsons = [("a.json", shown), ("b.json", json.dumps(RECORD).encode())]
+    images = [("a.jpg", JPEG), ("b.jpg", JPEG)]
+    found = entries(tar(tmp_path / "x.tar", [*images, *jsons]))
+    assert [entry.record for entry in found] == [None] * 4  # none is read as a text
+    assert "sample 'a': has no .json (members of one sample must stand next to each other" in found[0].reason
+    assert "sample 'b': its .json stands apart from its other members" in found[3].reason
+    # whoever reads a part of the records finds the same
+    assert [entry.reason for entry in read_records(tmp_path / "x.tar", lambda number: number == 4)] == [found[3].reason]
+    found = entries(tar(tmp_path / "y.tar", [*jsons, *images]))
+    assert "sample 'a': has <image> but no 'image' (members of one sample must stand" in found[0].reason
+    assert "sample 'a': has no .json (members of one sample must stand" in found[2].reason

@@ -1,6 +1,5 @@
 """Records as the conversations that an LVLM is trained on and scored with."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path

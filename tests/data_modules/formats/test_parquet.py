@@ -199,7 +199,7 @@ def test_other_names_of_the_column_of_images(tmp_path: Path, value: Any) -> None
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
     assert read(tmp_path / "x.parquet")[0].pictures == (Picture("", b"raw"),)
     pq.write_table(pa.Table.from_pylist([row | {"image_file": value}]), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match="column 'image_file' holds binary data, .* which are read from 'img'"):
+    with pytest.raises(ValueError, match=r"column 'image_file' holds binary data, .* which are read from 'img'"):
         count_records(tmp_path / "x.parquet")
 
 

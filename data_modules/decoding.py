@@ -24,26 +24,28 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-# What sets of pictures are made of. Left out on purpose: formats that start other programs or need a handler
-# (EPS, WMF, GRIB, HDF5, BUFR), that decode while they are being opened, before any size can be checked (ICO,
-# CUR, ICNS), that have no signature, so that any bytes pass for them (TGA, SPIDER), and game textures and
-# curiosities with slow decoders (BLP, DDS, FTEX and so on).
-FORMATS = (
-    "AVIF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "JPEG",
-    "JPEG2000",
-    "PCX",
-    "PNG",
-    "PPM",
-    "PSD",
-    "QOI",
-    "SGI",
-    "TIFF",
-    "WEBP",
-)
+# What sets of pictures are made of, with the endings that Pillow knows for each. Left out on purpose: formats that
+# start other programs or need a handler (EPS, WMF, GRIB, HDF5, BUFR), that are no single pictures (PDF, MPEG), that
+# decode while they are being opened, before any size can be checked (ICO, CUR, ICNS), that have no signature, so that
+# any bytes pass for them (TGA, SPIDER), and game textures and curiosities with slow decoders (BLP, DDS, FTEX and so
+# on). A table, not Pillow's own list: which files a folder holds must not depend on how Pillow was built.
+FORMATS = {
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    # the decoder of MPO, several JPEGs in one file, is reached through the one of JPEG
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PCX": (".pcx",),
+    "PNG": (".png", ".apng"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "PSD": (".psd",),
+    "QOI": (".qoi",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
 
 MAX_PIXELS = 64_000_000
 

@@ -2,15 +2,14 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_modules.decoding import UnreadableImage
+from data_modules.decoding import FORMATS, UnreadableImage
 
-# File names that hold images; `decoding.FORMATS` says what is really read.
-EXTENSIONS = tuple(
-    f".{end}" for end in ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "jp2", "ppm", "pgm", "pbm")
-)
+# ends of the names of files that are taken for images; what is really in them is found out when they are read
+EXTENSIONS = tuple(ending for endings in FORMATS.values() for ending in endings)
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -22,6 +21,9 @@ class FolderImages:
     matches, and its fixed part before the first wildcard is the root. Hidden files and folders are left out
     (editors and archivers leave `._x.jpg` and `.thumbnails` behind). Links to folders are followed, each
     folder once.
+
+    Attributes:
+        passed_over: number of files in the folder by the end of their names, of those that do not count as images.
 
     Args:
         spec: folder or glob.
@@ -39,10 +41,17 @@ class FolderImages:
         root, pattern = _split(spec)
         if not root.is_dir():
             raise ValueError(f"{root}: no such folder; give a folder of images, a glob, a list or .tar shards")
-        names = (name for name in _walk(root) if _wanted(name, pattern, tuple(extensions)))
+        names, others = list[str](), Counter[str]()
+        for name in _walk(root):
+            if _wanted(name, pattern, tuple(extensions)):
+                names.append(name)
+            elif not pattern:
+                others[ending(name)] += 1
         self._fill(root, sorted(names)[:limit])
+        self.passed_over = others
         if not self._keys:
-            wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(extensions)})"
+            found = f", only {counted(others)}" if others else ""
+            wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(extensions)}){found}"
             raise ValueError(f"{root}: {wanted}; check the path or the file names' extensions")
 
     @classmethod
@@ -53,6 +62,7 @@ class FolderImages:
         return source
 
     def _fill(self, root: Path, keys: Sequence[str]) -> None:
+        self.passed_over = Counter[str]()
         self.root: Path | None = root
         self._folder = root
         self._keys = tuple(keys)
@@ -72,6 +82,19 @@ class FolderImages:
         if key.startswith("/") or ".." in key.split("/"):
             raise UnreadableImage(f"its path leads out of {self._folder}")
         return self._folder / key
+
+
+def ending(name: str) -> str:
+    """The end of a file's name from its last dot, in lower case; empty where there is none."""
+    return os.path.splitext(name)[1].lower()
+
+
+def counted(endings: Counter[str]) -> str:
+    """Such as `12 .heic, 1 without an ending`, the most frequent first, five at most."""
+    first = sorted(endings.items(), key=lambda one: (-one[1], one[0]))[:5]
+    named = [f"{count} {end or 'without an ending'}" for end, count in first]
+    more = endings.total() - sum(count for _, count in first)
+    return ", ".join([*named, f"{more} others"] if more else named)
 
 
 def check_limit(limit: int | None) -> None:

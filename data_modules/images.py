@@ -5,6 +5,7 @@ An image is named by its key, a path with forward slashes relative to the source
 
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from data_modules.decode_pool import DecodePool
 from data_modules.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
-from data_modules.folder_images import FolderImages
+from data_modules.folder_images import FolderImages, counted
 from data_modules.image_lists import open_coco, open_list
 from data_modules.parquet_images import ParquetImages
 from data_modules.saved_datasets import SavedDatasetImages, is_saved_dataset
@@ -102,6 +103,11 @@ class EncodedImages:
     def keys(self) -> Sequence[str]:
         """All keys."""
         return self.files.keys()
+
+    @property
+    def passed_over(self) -> str:
+        """What lies beside the images and is not taken for one, by the ends of the names; empty where nothing does."""
+        return counted(getattr(self.files, "passed_over", Counter[str]()))
 
     def raw(self, key: str) -> bytes | Path:
         """The file as it is."""

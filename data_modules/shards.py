@@ -2,6 +2,7 @@
 
 import gzip
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -9,7 +10,7 @@ from typing import IO, Any, TypeVar, cast
 from tqdm import tqdm
 
 from data_modules.decoding import UnreadableImage
-from data_modules.folder_images import EXTENSIONS, check_limit
+from data_modules.folder_images import EXTENSIONS, check_limit, counted, ending
 from data_modules.image_names import ImageNames
 from data_modules.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened, split_member
 from lightning_c3l.atomic import atomic_path
@@ -26,6 +27,9 @@ T = TypeVar("T")
 class ShardImages:
     """Images inside of tar shards; a shard is opened for each, so that processes can share one list of them.
 
+    Attributes:
+        passed_over: number of members by the end of their names, of those that do not count as images.
+
     Args:
         places: by key, in order: the shard and the image's span in it; None for a file of that name in `spool`.
         spool: folder of the images that could not be read where they lay.
@@ -35,6 +39,7 @@ class ShardImages:
 
     def __init__(self, places: Mapping[str, tuple[str, _Span] | None], spool: Path) -> None:
         self._places, self._spool = places, spool
+        self.passed_over = Counter[str]()
         self._keys = tuple(places)
 
     def keys(self) -> Sequence[str]:
@@ -84,8 +89,9 @@ def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages
     check_limit(limit)
     shards, names = expand(urls), ImageNames()
     places: dict[str, tuple[str, _Span] | None] = {}
+    others = Counter[str]()
     for shard in tqdm(shards, desc="list shards", unit="shard", leave=False, delay=2):
-        for name, found in _images(shard, is_pipe=urls.startswith("pipe:")):
+        for name, found in _images(shard, others, is_pipe=urls.startswith("pipe:")):
             key = names.give(name)
             if isinstance(found, bytes):
                 with atomic_path(spool / key) as temporary:
@@ -94,11 +100,15 @@ def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages
             if len(places) == limit:
                 return ShardImages(places, spool)
     if not places:
-        raise ValueError(f"{urls}: no image in {len(shards)} shard(s); members must end in {' '.join(EXTENSIONS)}")
-    return ShardImages(places, spool)
+        only = f", only {counted(others)}" if others else ""
+        ends = " ".join(EXTENSIONS)
+        raise ValueError(f"{urls}: no image in {len(shards)} shard(s){only}; members must end in {ends}")
+    images = ShardImages(places, spool)
+    images.passed_over = others
+    return images
 
 
-def _images(shard: str, is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
+def _images(shard: str, others: Counter[str], is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
     """Name and place of each sample's image, or its bytes where the shard cannot be read at any place.
 
     Raises:
@@ -106,9 +116,9 @@ def _images(shard: str, is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
     """
     with opened(shard, is_pipe) as stream:
         if is_pipe or _is_compressed(stream):
-            yield from _one_per_sample(_guarded(shard, _streamed(stream)))
+            yield from _one_per_sample(_guarded(shard, _streamed(stream, others)))
         else:
-            yield from _one_per_sample(_guarded(shard, _indexed(stream)))
+            yield from _one_per_sample(_guarded(shard, _indexed(stream, others)))
 
 
 def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
@@ -122,9 +132,9 @@ def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
         yield member
 
 
-def _indexed(stream: IO[bytes]) -> Iterator[tuple[str, _Span]]:
+def _indexed(stream: IO[bytes], others: Counter[str]) -> Iterator[tuple[str, _Span]]:
     with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader) as archive:
-        for member in _image_members(archive):
+        for member in _image_members(archive, others):
             yield member.name, (member.offset_data, member.size)
         # tarfile takes a broken header after the first for the end of the archive
         stream.seek(cast(Any, archive).offset)
@@ -132,14 +142,14 @@ def _indexed(stream: IO[bytes]) -> Iterator[tuple[str, _Span]]:
             raise tarfile.ReadError(f"broken header at byte {cast(Any, archive).offset}")
 
 
-def _streamed(stream: Any) -> Iterator[tuple[str, bytes]]:
+def _streamed(stream: Any, others: Counter[str]) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(fileobj=stream, mode="r|*", tarinfo=BoundedHeader) as archive:
-        for member in _image_members(archive):
+        for member in _image_members(archive, others):
             yield member.name, cast(IO[bytes], archive.extractfile(member)).read()
     drain(stream)
 
 
-def _image_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _image_members(archive: tarfile.TarFile, others: Counter[str]) -> Iterator[tarfile.TarInfo]:
     offset = -1
     while (member := archive.next()) is not None:
         cast(Any, archive).members.clear()  # it would remember all of them
@@ -149,6 +159,8 @@ def _image_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         is_file = member.isreg() and not member.issparse() and member.size <= _MOST_BYTES
         if is_file and member.name.lower().endswith(EXTENSIONS):
             yield member
+        elif is_file:
+            others[ending(member.name)] += 1
 
 
 def _is_compressed(stream: Any) -> bool:

@@ -81,6 +81,10 @@ class RoundDataModule(LightningDataModule):
             source: ImageSource = parse_scenes(spec)
         else:
             source = open_images(spec, self._folder() / "unpacked" / name, self.limit, self.longest_side)
+            if source.passed_over:
+                rank_zero_info(
+                    f"{spec}: passed over by the ending: {source.passed_over}; convert what are images to PNG"
+                )
         keys, rejected = scan_shared(source, list(source.keys())[: self.limit])
         if rejected:
             self.rejected = [*self.rejected, *rejected]

@@ -22,6 +22,7 @@ def finished(tmp_path_factory, tiny_checkpoint) -> tuple[Path, Path, str]:
     work = tmp_path_factory.mktemp("fit")
     write_images(work / "images", 4)
     (work / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    (work / "images" / "photo.heic").write_bytes(b"nobody reads this")
     status, printed = run("fit", "--config", str(tiny_config(work, tiny_checkpoint)), cwd=work)
     assert status == 0, printed
     return work, work / "runs" / "tiny" / "version_0", printed
@@ -42,6 +43,7 @@ def test_broken_pictures_are_listed_and_the_run_goes_on(finished):
     assert [row["key"] for row in rows] == ["broken.png"]
     assert rows[0]["reason"]
     assert "1 of 5 images left out" in printed
+    assert "passed over by the ending: 1 .heic" in printed
 
 
 def test_records_of_the_data_set(finished):

@@ -21,6 +21,10 @@ _SIGNATURES = (
     (b"BM", ".bmp"),
     (b"II*\x00", ".tif"),
     (b"MM\x00*", ".tif"),
+    (b"8BPS", ".psd"),
+    (b"qoif", ".qoi"),
+    (b"\x00\x00\x00\x0cjP  ", ".jp2"),
+    (b"\xff\x4f\xff\x51", ".j2k"),
 )
 # of an image that nothing tells the kind of
 UNKNOWN_KIND = ".img"
@@ -138,6 +142,8 @@ def kind_of(data: bytes) -> str:
     """The usual file extension by the first bytes."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return ".avif"
     return next((extension for start, extension in _SIGNATURES if data.startswith(start)), UNKNOWN_KIND)
 
 

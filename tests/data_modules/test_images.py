@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_modules.folder_images import FolderImages
+from data_modules.decoding import FORMATS
+from data_modules.folder_images import EXTENSIONS, FolderImages
 from data_modules.images import (
     EncodedImages,
     ImageSource,
@@ -29,6 +31,41 @@ def make(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (3, 2), "red").save(root / name)
+
+
+def test_endings_are_those_that_pillow_knows_for_what_is_decoded() -> None:
+    Image.init()
+    known = {ending for ending, name in Image.registered_extensions().items() if name in FORMATS or name == "MPO"}
+    assert set(EXTENSIONS) == known
+    assert not {".eps", ".pdf", ".ico", ".tga"} & known
+
+
+def test_a_folder_of_all_of_them(tmp_path: Path) -> None:
+    red, second = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
+    for name in ("a.J2K", "b.jfif", "c.jpe", "e.pcx", "f.pnm", "g.qoi", "h.sgi", "i.apng", "j.jp2", "k.dib"):
+        red.save(tmp_path / name)
+    red.save(tmp_path / "d.mpo", save_all=True, append_images=[second])
+    red.convert("F").save(tmp_path / "l.pfm")
+    # Pillow writes no PSD: its header, no palette, no resources, no layers, three raw planes
+    planes = b"\0\0" + b"\xff" * 48 + b"\0" * 96
+    (tmp_path / "m.psd").write_bytes(b"8BPS" + struct.pack(">H6xHIIHHIII", 1, 3, 6, 8, 8, 3, 0, 0, 0) + planes)
+    for name in ("x.heic", "y.HEIC", "z.txt", "Makefile", ".hidden.heic"):
+        (tmp_path / name).write_bytes(b"?")
+    source = open_images(str(tmp_path), tmp_path / "spool")
+    readable, rejected = scan(source, source.keys())
+    assert ("".join(key[0] for key in readable), rejected) == ("abcdefghijklm", [])
+    for key in readable[:-2] + readable[-1:]:
+        r, g, b = source.read(key).getpixel((4, 3))  # type: ignore[misc]
+        assert r > 250 > 5 >= g, key
+        assert b <= 5, key
+    assert source.passed_over == "2 .heic, 1 without an ending, 1 .txt"
+
+
+def test_what_is_passed_over_is_named_where_nothing_else_is_there(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.heic").write_bytes(b"?")
+    with pytest.raises(ValueError, match=r"no image \(.*\), only 12 \.heic; check"):
+        FolderImages(tmp_path)
 
 
 def test_folder_is_recursive_sorted_and_filtered(tmp_path: Path) -> None:

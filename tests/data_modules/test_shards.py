@@ -68,6 +68,16 @@ def test_braces_wildcards_limit_and_collisions(tmp_path: Path) -> None:
     assert len(list((tmp_path / "new").iterdir())) == 3
 
 
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    members = [("1.j2k", image_bytes(name="JPEG2000")), ("1.json", b"{}"), ("2.HEIC", b"?"), ("3.heic", b"?")]
+    shard = write_tar(tmp_path / "x.tar", members)
+    source = open_images(str(shard), tmp_path / "spool")
+    assert list(source.keys()) == ["1.j2k"]
+    assert source.passed_over == "2 .heic, 1 .json"
+    with pytest.raises(ValueError, match=r"no image in 1 shard\(s\), only 2 \.heic; members must end in"):
+        open_shards(str(write_tar(tmp_path / "y.tar", members[2:])), tmp_path / "spool")
+
+
 def test_one_image_a_sample(tmp_path: Path) -> None:
     members = [
         ("a/1.seg.png", b"mask"),

@@ -104,6 +104,10 @@ def test_kinds() -> None:
         b"\xff\xd8\xff": ".jpg",
         b"RIFF\0\0\0\0WEBP": ".webp",
         b"II*\0": ".tif",
+        b"8BPS\0\1": ".psd",
+        b"qoif\0": ".qoi",
+        b"\0\0\0 ftypavif": ".avif",
+        b"\0\0\0\x0cjP  \r\n": ".jp2",
         b"": ".img",
     }
     assert {start: kind_of(start) for start in starts} == starts

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from data_modules.formats import Record, kind_of, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.curation.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
 from lightning_c3l.curation.scores import record_score
 from lightning_c3l.metrics.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
@@ -48,16 +49,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--wrong", default="wrong", help="its value in wrong records; others are left out")
     parser.add_argument("--at-least", type=float, help="status 1 if `answer` lies below, over all records")
     options = parser.parse_args(arguments)
-    kinds = _read(options)
+    ranks = RankSample()
+    kinds = _read(options, ranks)
     if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
         raise ValueError(
             f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
             f"{options.right!r} and {options.wrong!r}"
         )
     found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
-    write_json_atomic(options.source.with_suffix(".check.json"), found)
+    how = ranks.figures()
+    write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
     write_text_atomic(options.source.with_suffix(".check.svg"), _picture(kinds[ALL]))
-    Console().print(_table(found))
+    Console().print(_table(found), ranks_table(how))
     print(f"figures in {options.source.with_suffix('.check.json')}, a picture beside it")
     reached = found[ALL]["answer"]["auroc"]
     if options.at_least is not None and reached < options.at_least:
@@ -66,13 +69,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _read(options: argparse.Namespace) -> dict[str, Labelled]:
+def _read(options: argparse.Namespace, ranks: RankSample) -> dict[str, Labelled]:
     kinds: dict[str, Labelled] = defaultdict(Labelled)
     for entry in tqdm(read_records(options.source), desc="read", unit="record", delay=1):
         if entry.record is None:
             continue
         label = str(entry.record.extra.get(options.label))
         if label in (options.right, options.wrong):
+            ranks.add(_scores(entry.record))
             for kind in (ALL, kind_of(entry.record)):
                 _add(kinds[kind].right if label == options.right else kinds[kind].wrong, entry.record)
     return kinds
@@ -83,6 +87,13 @@ def _add(columns: dict[str, list[float]], record: Record) -> None:
         value = record_score(record.extra, name).value
         if math.isfinite(value):
             columns[name].append(value)
+
+
+def _scores(record: Record) -> dict[str, float]:
+    """The scores of a record over its answers, and their length."""
+    names = (*READINGS_AND_RIVAL, SHUFFLED)
+    found = {name: record_score(record.extra, name) for name in names}
+    return {**{name: one.value for name, one in found.items()}, TOKENS: float(found["answer"].tokens)}
 
 
 def _picture(all_: Labelled) -> str:

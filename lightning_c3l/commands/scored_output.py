@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from tqdm import tqdm
 
@@ -15,6 +16,7 @@ from data_modules.formats.pictures import as_file, is_inline
 from data_modules.formats.rejected import Rejected, rejected_list
 from data_modules.formats.writers import holds_images
 from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.curation.reading_ranks import RankSample, ranks_table
 from lightning_c3l.curation.scores import SCORES
 from lightning_c3l.parts import PartFiles, Row
 from lightning_c3l.records import READINGS_AND_RIVAL
@@ -55,6 +57,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     # answers that score higher with their own image than with another, ties half
     won: float = 0.0
+    ranks: RankSample = field(default_factory=RankSample)
 
     def add(self, record: Record, turns: list[Row]) -> None:
         """Count a record and its answers."""
@@ -64,6 +67,7 @@ class Tally:
             self.status[turn["status"]] += 1
             if turn["status"] != "scored":
                 continue
+            self.ranks.add(turn)
             for name in _COLUMNS:
                 if turn[name] is not None:
                     self.sums[name] += turn[name]
@@ -78,6 +82,7 @@ class Tally:
             **{name: self.status[name] for name in ("scored", "text_only", "rejected")},
             "mean": {name: self.sums[name] / self.counts[name] for name in _COLUMNS if self.counts[name]},
             "above_shuffled": self.won / self.counts["shuffled"] if self.counts["shuffled"] else None,
+            "ranks": self.ranks.figures(),
         }
 
 
@@ -151,8 +156,8 @@ def _extracted(record: Record, what: Scored, folder: Path) -> Record:
     return replace(record, pictures=tuple(pictures))
 
 
-def figures_table(figures: dict[str, Any]) -> Table:
-    """What the terminal shows of the figures."""
+def figures_table(figures: dict[str, Any]) -> RenderableType:
+    """What the terminal shows of the figures: counts and means, and how the readings rank the answers."""
     table = Table("of the scored set", "", title=None)
     for name in ("records", "scored", "text_only", "rejected"):
         table.add_row(name if name == "records" else f"answers {name.replace('_', '-')}", str(figures[name]))
@@ -160,4 +165,4 @@ def figures_table(figures: dict[str, Any]) -> Table:
         table.add_row(f"mean {name}", f"{value:.4f}")
     if figures["above_shuffled"] is not None:
         table.add_row("answers above their score with another image", f"{figures['above_shuffled']:.3f}")
-    return table
+    return Group(table, ranks_table(figures["ranks"])) if figures["scored"] else table

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
-from torchmetrics.functional.regression import spearman_corrcoef
 
 # Resamples drawn at once: bounds the memory of a bootstrap over a large benchmark.
 _AT_ONCE = 100
@@ -81,10 +80,27 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     Raises:
         ValueError: lengths differ, or a value is nan.
     """
-    left, right = _columns(x, y)
-    if _constant(left) or _constant(right):
-        return float("nan")
-    return float(spearman_corrcoef(left, right))
+    return float(rank_correlations(torch.stack(_columns(x, y), dim=1))[0, 1])
+
+
+def rank_correlations(table: Tensor) -> Tensor:
+    """Spearman's rank correlation of every two columns, ties at their mean rank.
+
+    Args:
+        table: values without nan, `[N, C]`.
+
+    Returns:
+        `[C, C]` in float64, in [-1, 1]; nan where a column is constant or there are fewer than two rows.
+    """
+    ranks = torch.empty(table.shape, dtype=torch.float64)
+    for place, column in enumerate(table.unbind(1)):
+        _, inverse, counts = torch.unique(column, return_inverse=True, return_counts=True)
+        ranks[:, place] = (counts.cumsum(0) - (counts - 1) / 2)[inverse]
+    centred = ranks - ranks.mean(dim=0)
+    # n: row, c and d: columns
+    products = torch.einsum("nc,nd->cd", centred, centred)
+    lengths = products.diagonal().sqrt()
+    return (products / (lengths[:, None] * lengths[None, :])).clamp(-1, 1)
 
 
 def paired_bootstrap(

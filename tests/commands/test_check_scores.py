@@ -44,7 +44,13 @@ def test_areas_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert found["color"]["answer"]["auroc"] == 1.0
     assert found["color"]["gap"]["auroc"] == 0.0
     assert (tmp_path / "set.check.svg").read_text().startswith("<svg")
-    assert "yes_no" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "yes_no" in printed
+    assert "how the readings rank 5 answers" in printed
+    # ranks of answer 4 2 3 1 5, of gap 4.5 4.5 2 3 1: d^2 = 0.25 + 6.25 + 1 + 4 + 16, and one tie
+    centred = 2 * [1.5] + [-1, 0, -2]
+    expected = sum(a * b for a, b in zip([1, -1, 0, -2, 2], centred, strict=True)) / (10 * 9.5) ** 0.5
+    assert found["ranks"]["correlation"]["answer"]["gap"] == pytest.approx(expected)
 
 
 def test_a_bar_that_is_missed_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,8 @@ def test_scores_are_those_of_the_model(tmp_path: Path, tiny_checkpoint: Path) ->
     assert (meta["count"], meta["image_root"]) == (7, str(tmp_path / "images"))
     assert meta["scored_with"]["fingerprint"] == lvlm.fingerprint
     assert meta["figures"]["scored"] == sum(len(one["c3l_scores"]) for one in found) == 10
+    assert "how the readings rank 10 answers" in printed
+    assert meta["figures"]["ranks"]["correlation"]["answer"]["answer"] == pytest.approx(1.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.jsonl", "out.meta.json", "set.jsonl"]
 
 

@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
+import torch
 
-from lightning_c3l.metrics.ranking import auroc, auroc_interval, paired_bootstrap, rank_correlation
+from lightning_c3l.metrics.ranking import auroc, auroc_interval, paired_bootstrap, rank_correlation, rank_correlations
 
 
 def test_auroc_counts_ordered_pairs() -> None:
@@ -44,6 +45,19 @@ def test_rank_correlation_closed_form() -> None:
 def test_rank_correlation_averages_ties() -> None:
     # Ranks (1.5, 1.5, 3) and (1, 2, 3): covariance 1.5 / sqrt(1.5 * 2).
     assert rank_correlation([4.0, 4.0, 7.0], [1.0, 2.0, 3.0]) == pytest.approx(1.5 / math.sqrt(3.0), abs=1e-5)
+
+
+def test_rank_correlations_of_a_table_by_hand() -> None:
+    # columns 0 and 1 as above; column 2 is the first one upside down, column 3 constant
+    table = torch.tensor([[1.0, 10, 4, 7], [2, 30, 3, 7], [3, 20, 2, 7], [4, 400, 1, 7]])
+    found = rank_correlations(table)
+    assert found[:3, :3].tolist() == [
+        pytest.approx([1.0, 0.8, -1.0]),
+        pytest.approx([0.8, 1.0, -0.8]),
+        pytest.approx([-1.0, -0.8, 1.0]),
+    ]
+    assert found[3].isnan().all()
+    assert found[:, 3].isnan().all()
 
 
 def test_rank_correlation_is_nan_where_undefined() -> None:

@@ -49,7 +49,7 @@ def test_broken_pictures_are_listed_and_the_run_goes_on(finished):
 def test_records_of_the_data_set(finished):
     _, folder, _ = finished
     records = json.loads((folder / "vlit.json").read_text())
-    root = Path(json.loads((folder / "vlit.meta.json").read_text())["image_root"])
+    root = folder / json.loads((folder / "vlit.meta.json").read_text())["image_root"]
     assert records
     for record in records:
         assert (root / record["image"]).is_file()

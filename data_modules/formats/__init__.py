@@ -3,7 +3,7 @@
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.export import write_llava_json, write_parquet
 from data_modules.formats.kinds import kind_of
-from data_modules.formats.pictures import image_root, picture_file
+from data_modules.formats.pictures import image_root, named_root, picture_file, recorded_root
 from data_modules.formats.readers import Layout, count_records, layout, read_records
 from data_modules.formats.record import Entry, Inexpressible, Message, Picture, Record
 from data_modules.formats.training import Trainable, to_conversation, trainable
@@ -23,9 +23,11 @@ __all__ = [
     "image_root",
     "kind_of",
     "layout",
+    "named_root",
     "open_writer",
     "picture_file",
     "read_records",
+    "recorded_root",
     "to_conversation",
     "trainable",
     "write_llava_json",

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_modules.formats.pictures import recorded_root
 from data_modules.formats.turns import PLACEHOLDER
 from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.records import VLITRecord
@@ -40,7 +41,7 @@ def write_llava_json(path: str | Path, records: Iterable[VLITRecord], image_root
     """
     lines = [json.dumps(_to_llava(record), allow_nan=False, default=str) for record in records]
     write_text_atomic(path, "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
-    meta = {"format": "llava", "count": len(lines), "image_root": image_root}
+    meta = {"format": "llava", "count": len(lines), "image_root": recorded_root(image_root, path)}
     write_json_atomic(Path(path).with_suffix(".meta.json"), meta)
 
 

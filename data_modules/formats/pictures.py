@@ -72,12 +72,39 @@ def image_root(source: str | Path, given: Path | None = None) -> Path:
     """
     if given is not None:
         return given
+    named = named_root(source)
+    return named if named is not None and os.path.isdir(named) else Path(source).parent
+
+
+def named_root(source: str | Path) -> Path | None:
+    """Image folder that `<stem>.meta.json` beside a set names; None where it names none.
+
+    A relative one is relative to that file. Older versions wrote it relative to their working folder: that is looked
+    for where the first is not there.
+    """
     path = Path(source)
     try:
         named = json.loads(path.with_suffix(".meta.json").read_text(encoding="utf-8"))["image_root"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return path.parent
-    return Path(named) if isinstance(named, str) and os.path.isdir(named) else path.parent
+        return None
+    if not isinstance(named, str):
+        return None
+    beside = path.parent / named
+    return beside if os.path.isdir(beside) or not os.path.isdir(named) else Path(named)
+
+
+def recorded_root(root: str | Path, out: str | Path) -> str:
+    """How `<stem>.meta.json` beside a set names its image folder, so that it is found from any working folder.
+
+    Args:
+        root: the folder.
+        out: file of the set.
+
+    Returns:
+        Relative to the set's own folder where it lies inside, so that both can be moved; else absolute.
+    """
+    folder, root = Path(os.path.abspath(out)).parent, Path(os.path.abspath(root))
+    return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
 
 
 def picture_file(picture: Picture, root: Path | None) -> bytes | Path:

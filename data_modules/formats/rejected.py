@@ -14,14 +14,16 @@ class Rejected:
 
     Attributes:
         count: lines so far.
+        first: reason of the first, '' where there is none.
     """
 
     def __init__(self, file: IO[str]) -> None:
-        self.count, self._file = 0, file
+        self.count, self.first, self._file = 0, "", file
 
     def add(self, number: int, reason: str, **more: Any) -> None:
         """A record by its number in the set, and why it is left out."""
         self.count += 1
+        self.first = self.first or reason
         self._file.write(json.dumps({"record": number, **more, "reason": reason}) + "\n")
 
 

@@ -70,7 +70,8 @@ def _finish(scored: Scored) -> int:
     if figures["left_out"]:
         print(f"members left out, binary or large: {members_line(figures['left_out'])}")
     if not figures["scored"]:
-        print("no answer was scored: are the images where --images says?", file=sys.stderr)
+        reason = f"; the first reason: {figures['first']}" if figures["first"] else ": no record has an image"
+        print(f"no answer was scored{reason}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from tqdm import tqdm
 
-from data_modules.formats import Inexpressible, Layout, Picture, Record, layout, open_writer, read_records
+from data_modules.formats import (
+    Inexpressible,
+    Layout,
+    Picture,
+    Record,
+    layout,
+    open_writer,
+    read_records,
+    recorded_root,
+)
 from data_modules.formats.fields import left_out_members
 from data_modules.formats.pictures import as_file, is_inline
 from data_modules.formats.rejected import Rejected, rejected_list
@@ -99,8 +108,8 @@ def write_scored(what: Scored) -> dict[str, Any]:
     their path from the output's folder.
 
     Returns:
-        The figures, how many lines are `listed` as rejected, the `folder` of the images, if any, and `left_out`: how
-        many records have members, by extension, that are in no field.
+        The figures, how many lines are `listed` as rejected and the reason of the `first`, the `folder` of the images,
+        if any, and `left_out`: how many records have members, by extension, that are in no field.
 
     Raises:
         ValueError: rows are missing, or the format can hold no record at all.
@@ -132,11 +141,16 @@ def write_scored(what: Scored) -> dict[str, Any]:
         if first and not tally.records:
             raise ValueError(f"{what.out}: no record can be written: {first}; --lossy writes them as near as possible")
     figures = tally.figures()
-    root = str(what.images or ".") if folder is None else str(what.out.parent.resolve())
-    root = what.source if carries else root
-    meta = {"format": how.dialect, "count": tally.records, "image_root": root, "scored_with": what.made_with}
+    root = what.images or "." if folder is None else what.out.parent
+    meta = {
+        "format": how.dialect,
+        "count": tally.records,
+        "image_root": what.source if carries else recorded_root(root, what.out),
+        "scored_with": what.made_with,
+    }
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
-    return {**figures, "listed": rejected.count, "folder": folder, "left_out": tally.left_out}
+    listed = {"listed": rejected.count, "first": rejected.first}
+    return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
 
 
 def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:

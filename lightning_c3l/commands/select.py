@@ -16,7 +16,17 @@ from braceexpand import braceexpand
 from rich.console import Console
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Inexpressible, Layout, image_root, layout, open_writer, read_records
+from data_modules.formats import (
+    Entry,
+    Inexpressible,
+    Layout,
+    image_root,
+    layout,
+    named_root,
+    open_writer,
+    read_records,
+    recorded_root,
+)
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
@@ -65,9 +75,12 @@ def main(arguments: list[str]) -> int:
         command=shlex.join(["python", "-m", "lightning_c3l", "select", *arguments]),
         seed=options.seed,
     )
-    _write_beside(options.out, facts, meta)
+    # images that are not carried stay where they are, wherever the selection goes
+    root = None if form.carries_images else named_root(options.source) or Path(options.source).parent
+    _write_beside(options.out, facts, meta, root)
     if options.random_control:
-        _write_beside(options.random_control, replace(facts, name=options.random_control.name, of_control=True), meta)
+        facts_of_control = replace(facts, name=options.random_control.name, of_control=True)
+        _write_beside(options.random_control, facts_of_control, meta, root)
     _report(options, facts)
     return 0
 
@@ -182,7 +195,7 @@ def _line(entry: Entry, why: str) -> str:
     return json.dumps({"record": entry.number, "id": name, "reason": reason})
 
 
-def _write_beside(out: Path, facts: Facts, meta: Mapping[str, Any]) -> None:
+def _write_beside(out: Path, facts: Facts, meta: Mapping[str, Any], root: Path | None) -> None:
     selected: dict[str, Any] = {
         "from": facts.source,
         "by": facts.by,
@@ -191,6 +204,8 @@ def _write_beside(out: Path, facts: Facts, meta: Mapping[str, Any]) -> None:
     }
     if facts.of_control:
         selected |= {"random_control": True, "seed": facts.seed}
+    if root is not None:
+        meta = {**meta, "image_root": recorded_root(root, out)}
     picture = beside(out, ".card.svg")
     write_json_atomic(beside(out, ".meta.json"), {**meta, "count": int(facts.written.sum()), "selected": selected})
     write_text_atomic(picture, scores_chart(facts))

@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_model(tmp_path: Path, tiny_checkpoint: Path) ->
             assert [turn[name] for turn in one["c3l_scores"]] == pytest.approx(values.tolist(), abs=1e-4)
         assert all(isinstance(turn["shuffled"], float) for turn in one["c3l_scores"])
     meta = json.loads((tmp_path / "out.meta.json").read_text())
-    assert (meta["count"], meta["image_root"]) == (7, str(tmp_path / "images"))
+    assert (meta["count"], meta["image_root"]) == (7, "images")
     assert meta["scored_with"]["fingerprint"] == lvlm.fingerprint
     assert meta["figures"]["scored"] == sum(len(one["c3l_scores"]) for one in found) == 10
     assert "how the readings rank 10 answers" in printed
@@ -148,3 +148,16 @@ def test_mistakes_are_refused_before_anything_is_scored(
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, OSError), match=re.escape(said)):
         main(["--model", str(tiny_checkpoint), *words])
+
+
+def test_where_no_answer_is_scored_the_reason_is_said(
+    tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_set(tmp_path, 2)
+    (tmp_path / "images" / "picture 0.png").unlink()
+    (tmp_path / "images" / "picture 1.png").write_bytes(b"no image")
+    words = ["--model", str(tiny_checkpoint), "--images", str(tmp_path / "images"), "--accelerator", "cpu"]
+    assert main([*words, str(source), str(tmp_path / "out.jsonl")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"no answer was scored; the first reason: {lines(tmp_path / 'out.rejected.jsonl')[0]['reason']}"
+    assert "picture 0.png" in said

@@ -33,7 +33,7 @@ def record(question: str = "What is it?", answer: str = "A cat.", **changes: Any
 
 
 def test_llava_file_is_a_bare_list_with_a_meta_file(tmp_path: Path) -> None:
-    write_llava_json(tmp_path / "out" / "vlit.json", [record()], "images")
+    write_llava_json(tmp_path / "out" / "vlit.json", [record()], str(tmp_path / "out" / "images"))
     assert json.loads((tmp_path / "out" / "vlit.json").read_text()) == [
         {
             "id": "7",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.formats import Inexpressible, Picture, image_root, picture_file
+from data_modules.formats import Inexpressible, Picture, image_root, picture_file, recorded_root
 from data_modules.formats.pictures import extracted, kind_of, picture_bytes
 
 UNSAFE = [
@@ -96,6 +96,38 @@ def test_where_images_are(tmp_path: Path) -> None:
     meta.write_text(json.dumps({"image_root": str(tmp_path)}))
     assert image_root(source) == tmp_path
     assert image_root(source, tmp_path / "given") == tmp_path / "given"
+
+
+def test_a_relative_folder_is_one_beside_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, elsewhere = tmp_path / "a" / "x.json", tmp_path / "b"
+    for folder in (source.parent / "images", elsewhere / "images", elsewhere / "old"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    meta = source.with_suffix(".meta.json")
+    for named, found in (
+        ("images", source.parent / "images"),
+        ("../b/images", elsewhere / "images"),
+        (".", source.parent),
+        # as older versions named it, while they ran in this folder
+        ("old", elsewhere / "old"),
+        ("gone", source.parent),
+    ):
+        meta.write_text(json.dumps({"image_root": named}))
+        assert image_root(source).samefile(found)
+        assert image_root(Path("../a/x.json")).samefile(found)
+
+
+def test_a_set_names_its_images_so_that_both_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for root, out, named in (
+        ("set/images", "set/x.json", "images"),
+        (tmp_path / "set" / "images", "set/x.json", "images"),
+        ("set", "set/x.json", "."),
+        ("photos", "set/x.json", str(tmp_path / "photos")),
+        (".", "set/x.json", str(tmp_path)),
+        ("../photos", "x.json", str(tmp_path.parent / "photos")),
+    ):
+        assert recorded_root(root, out) == named
 
 
 def test_kinds() -> None:

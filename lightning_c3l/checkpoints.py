@@ -110,7 +110,7 @@ class TrainedWeightsModule(LightningModule):
         base = checkpoint.get("base")
         if base is not None and base["fingerprint"] != self.lvlm.fingerprint:
             raise ValueError(
-                f"ckpt_path: was trained on {base['path']} with fingerprint {base['fingerprint']}, but "
+                f"ckpt_path: the checkpoint was trained on {base['path']} with fingerprint {base['fingerprint']}, but "
                 f"model.lvlm.path {self.lvlm.name} has fingerprint {self.lvlm.fingerprint}: give the same base"
             )
         if "state_dict" not in checkpoint:  # DeepSpeed has read the weights itself, from files of its own

@@ -75,11 +75,13 @@ def _sync(path: Path) -> None:
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Writes UTF-8 text with its line ends as they are, whole or not at all.
 
+    Half a surrogate pair, as file names that are no UTF-8 have, is written as an escape of ASCII.
+
     Raises:
         OSError: the folder or the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json_atomic(path: str | Path, obj: Any) -> None:

@@ -97,3 +97,8 @@ def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert [path.name for path in far.iterdir()] == ["fresh"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "far"]
+
+
+def test_text_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "x.html", "<p>\udcff.jpg \u00fc")
+    assert (tmp_path / "x.html").read_text(encoding="utf-8") == "<p>\\udcff.jpg \u00fc"

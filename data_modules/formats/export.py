@@ -79,7 +79,11 @@ def _to_llava(record: VLITRecord) -> dict[str, Any]:
 
 def _to_row(record: VLITRecord) -> dict[str, Any]:
     scores = asdict(record.scores)
-    texts = {name: getattr(record, name) for name in ("id", "image", "question", "answer", "kind")}
+    # a file name need not be UTF-8, which Parquet's texts are
+    texts = {
+        name: getattr(record, name).encode("utf-8", "backslashreplace").decode()
+        for name in ("id", "image", "question", "answer", "kind")
+    }
     provenance = json.dumps(_finite(record.provenance), allow_nan=False, default=str)
     return (
         texts

@@ -82,6 +82,14 @@ def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     assert c3l["provenance"] == {"lr": [None], "path": "runs"}
 
 
+def test_file_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    odd = record(image="\udcff.jpg")  # as Python reads the name b"\xff.jpg"
+    write_llava_json(tmp_path / "x.json", [odd], "images")
+    assert json.loads((tmp_path / "x.json").read_text())[0]["image"] == "\udcff.jpg"
+    write_parquet(tmp_path / "x.parquet", [odd])
+    assert pq.read_table(tmp_path / "x.parquet")["image"].to_pylist() == ["\\udcff.jpg"]
+
+
 @pytest.mark.parametrize("where", ["question", "answer"])
 def test_placeholder_in_a_written_text_is_refused(tmp_path: Path, where: str) -> None:
     with pytest.raises(ValueError, match=r"record 7.*<image>"):

@@ -3,9 +3,9 @@
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from callbacks.interruption import Interruption
 from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_path
+from lightning_c3l.checkpoint_files import save_checkpoint
 from lightning_c3l.run_folder import LAST, OLD
 
 _FRESH = LAST.with_name(".tmp-last.ckpt")
@@ -44,10 +45,28 @@ class WholeFile(TorchCheckpointIO):
     """Writes beside the place of the file and renames; Lightning's own goes through the folder for temporary files."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Whole, or not at all."""
+        """Whole, with its digest, or not at all."""
         # into a file of our own: of one that it opens itself, torch does not say that the disk is full
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+            save_checkpoint(checkpoint, file)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Weights and plain values alone, whatever `weights_only` says: other objects could run code.
+
+        Raises:
+            ValueError: if the file holds other objects, or is no checkpoint of Lightning; names it.
+        """
+        try:
+            loaded = super().load_checkpoint(path, map_location, weights_only=True)
+        except UnpicklingError as error:
+            raise ValueError(f"{path}: holds more than weights and plain values, which could run code") from error
+        except (RuntimeError, EOFError, KeyError) as error:  # torch's, for archives that it did not write
+            raise ValueError(f"{path}: no checkpoint, or a damaged one") from error
+        if not isinstance(loaded, dict) or not {"pytorch-lightning_version", "global_step"} <= loaded.keys():
+            raise ValueError(f"{path}: no checkpoint of a run")
+        return loaded
 
 
 class Checkpointing(Checkpoint):

@@ -104,8 +104,13 @@ class TrainedWeightsModule(LightningModule):
         """Check that the file holds exactly the weights that this module trains, on the base that they belong to.
 
         Raises:
-            ValueError: it is of another base, or a weight is missing, too much or of another shape; names the first.
+            ValueError: it is of another base, a weight is missing, too much or of another shape (the first is named),
+                or training is to go on from weights alone.
         """
+        trainer = self._trainer
+        file = "the checkpoint" if trainer is None else f"{trainer.ckpt_path}: the checkpoint"
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING and "lr_schedulers" not in checkpoint:
+            raise ValueError(f"{file} holds no state of training to go on from")
         # files of older versions do not say
         base = checkpoint.get("base")
         if base is not None and base["fingerprint"] != self.lvlm.fingerprint:
@@ -125,8 +130,7 @@ class TrainedWeightsModule(LightningModule):
         ):
             if names:
                 raise ValueError(
-                    f"the checkpoint {problem} weight {min(names)}: it was made with another LVLM or other "
-                    "adapter options"
+                    f"{file} {problem} weight {min(names)}: it was made with another LVLM or other adapter options"
                 )
 
     def _trained_names(self) -> set[str]:

@@ -63,9 +63,24 @@ class C3LCLI(LightningCLI):
         for name, callback in ROUND_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
 
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it was given.
+
+        Lightning's own merges a checkpoint's `hyper_parameters` into it, class paths included: a file would choose the
+        code that runs.
+        """
+
     def before_instantiate_classes(self) -> None:
-        """Settle the run folder between all processes, before anything asks the trainer for it."""
+        """Settle the run folder between all processes, before anything asks the trainer for it.
+
+        Raises:
+            ValueError: if the run folder or the checkpoint cannot be used.
+        """
         config = self.config[self.subcommand]
+        if config.weights_only is False:
+            raise ValueError("weights_only: objects in a checkpoint can run code and are never loaded; leave it out")
+        # for every strategy; Lightning's own default differs between files, folders and URLs
+        config.weights_only = True
         if self.subcommand == "test":
             _try_data(config.data)
             # the figures come in a table of their own

@@ -4,10 +4,11 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning_c3l import launch, locking
+from lightning_c3l.checkpoint_files import verify_checkpoint
 
 # of the run folder; `last.old` only exists for the moment in which a new one takes its place
 LAST = Path("checkpoints") / "last.ckpt"
@@ -65,7 +66,7 @@ def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
         nodes: how many nodes the run has.
 
     Raises:
-        ValueError: if another run has the folder, or if there is nothing to choose.
+        ValueError: if another run has the folder, or the checkpoint is missing, damaged or not named by its path.
     """
     if (parent := os.environ.get(_PARENT)) and _FOLDER in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         launch.end_with(int(parent))
@@ -101,10 +102,32 @@ def _claim(run: Run, verb: str, checkpoint: str | None) -> Place:
     folder = Path(place.folder)
     folder.mkdir(parents=True, exist_ok=True)
     locking.hold(folder, {"verb": verb, "job": job()})
+    place = replace(place, checkpoint=_whole(place.checkpoint))
     # nobody writes here now: what a killed run was about to rename is of no use
     for left in folder.rglob(".tmp-*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     return place
+
+
+def _whole(checkpoint: str | None) -> str | None:
+    """The checkpoint, or the one before it where it is damaged and that one is not."""
+    if checkpoint in (None, "last") or "://" in str(checkpoint):
+        return checkpoint
+    path = Path(str(checkpoint))
+    if not path.exists():
+        raise ValueError(f"ckpt_path: there is no checkpoint {path}; give the path of one, or last to go on with a fit")
+    try:
+        verify_checkpoint(path)
+    except ValueError as error:
+        old = path.with_name(OLD.name)
+        if path.name != LAST.name or not old.exists():
+            raise ValueError(
+                f"{error}; give another one, or remove it and train again with --ckpt_path last"
+            ) from error
+        verify_checkpoint(old)
+        print(f"{error}; going on from {old}", flush=True)
+        return str(old)
+    return checkpoint
 
 
 def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:

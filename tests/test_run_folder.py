@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightning_c3l import locking
+from lightning_c3l.checkpoint_files import save_checkpoint
 from lightning_c3l.run_folder import LAST, OLD, Place, Run, leave, settle
 
 
@@ -33,9 +35,18 @@ def settled(run: Run, verb: str = "fit", checkpoint: str | None = None) -> Place
 
 
 def checkpoint_in(folder: str, name: Path = LAST) -> str:
-    (Path(folder) / name).parent.mkdir(exist_ok=True)
-    (Path(folder) / name).touch()
-    return str(Path(folder) / name)
+    path = Path(folder) / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        save_checkpoint({"weights": torch.arange(1000)}, file)
+    return str(path)
+
+
+def flip_bit(path: Path) -> None:
+    """In the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def test_each_run_takes_the_first_free_version(run):
@@ -55,6 +66,37 @@ def test_last_begins_goes_on_and_begins_again_where_nothing_was_saved(run, capsy
     assert "no checkpoint yet" in capsys.readouterr().out
     saved = checkpoint_in(first.folder)
     assert settled(run, checkpoint="last") == Place(first.folder, saved)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(run):
+    folder = settled(run).folder
+    saved = checkpoint_in(folder)
+    flip_bit(Path(saved))
+    # also by its path, and where it is only read
+    for verb, given in (("fit", "last"), ("fit", saved), ("predict", saved), ("test", saved)):
+        with pytest.raises(ValueError, match=rf"{saved}: damaged, its digest.*remove it and train again"):
+            settled(run, verb, given)
+
+
+def test_what_is_no_checkpoint_is_refused_by_name(run, tmp_path):
+    for name, content in (("empty.ckpt", b""), ("text.ckpt", b"no checkpoint at all"), ("zip.ckpt", b"PK\x03\x04")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}: no checkpoint, or one that is cut"):
+            settled(run, checkpoint=str(tmp_path / name))
+    for word in ("best", "hpc", "nowhere/last.ckpt"):
+        with pytest.raises(ValueError, match=f"no checkpoint {word}; give the path of one, or last"):
+            settled(run, checkpoint=word)
+
+
+def test_the_checkpoint_before_a_damaged_one_is_taken_where_there_is_one(run, capsys):
+    folder = settled(run).folder
+    old, saved = checkpoint_in(folder, OLD), Path(checkpoint_in(folder))
+    saved.write_bytes(saved.read_bytes()[:-100])
+    assert settled(run, checkpoint="last").checkpoint == old
+    assert f"{saved}: no checkpoint, or one that is cut or damaged; going on from {old}" in capsys.readouterr().out
+    flip_bit(Path(old))
+    with pytest.raises(ValueError, match=f"{old}: damaged"):
+        settled(run, checkpoint="last")
 
 
 @pytest.mark.parametrize("verb", ["predict", "test"])
@@ -85,7 +127,8 @@ def test_a_checkpoint_by_its_path_goes_on_in_its_run(run):
     # predict reads it and writes elsewhere
     assert settled(run, "predict", saved) == Place(str(run.home / "version_2"), saved)
     # one that lies in no run is only read
-    assert settled(run, checkpoint="elsewhere/some.ckpt") == Place(str(run.home / "version_3"), "elsewhere/some.ckpt")
+    elsewhere = checkpoint_in(str(run.home), Path("elsewhere") / "some.ckpt")
+    assert settled(run, checkpoint=elsewhere) == Place(str(run.home / "version_3"), elsewhere)
 
 
 def test_predict_does_not_guess(run):
@@ -95,6 +138,8 @@ def test_predict_does_not_guess(run):
 
 @pytest.mark.parametrize("given", [None, "last", "elsewhere/some.ckpt"])
 def test_a_requeued_job_goes_on_in_its_own_folder(run, monkeypatch, given):
+    if given not in (None, "last"):
+        given = checkpoint_in(run.root, Path(given))
     monkeypatch.setenv("SLURM_JOB_ID", "41")
     folder = settled(run).folder
     monkeypatch.setenv("SLURM_JOB_ID", "42")

@@ -107,7 +107,7 @@ class EncodedImages:
     @property
     def passed_over(self) -> str:
         """What lies beside the images and is not taken for one, by the ends of the names; empty where nothing does."""
-        return counted(getattr(self.files, "passed_over", Counter[str]()))
+        return counted(getattr(self.files, "passed_over", None) or Counter[str]())
 
     def raw(self, key: str) -> bytes | Path:
         """The file as it is."""

@@ -24,6 +24,9 @@ def write_set(folder: Path, images: int) -> Path:
 
 def test_a_set_is_tuned_on_with_weights_and_what_is_broken_is_listed(tmp_path: Path) -> None:
     written = write_set(tmp_path, 8)
+    records = json.loads(written.read_text())
+    (tmp_path / records[5]["image"]).write_bytes(b"no picture")
+    broken = [number for number, one in enumerate(records, start=1) if one["image"] == records[5]["image"]]
     status, printed = run(
         *("fit", "--config", str(ROOT / "experiments" / "finetune" / "scenes.yaml"), "--run.root", str(tmp_path)),
         *("--data.records.path", str(written), "--data.batch_size", "8", "--trainer.max_epochs", "2"),
@@ -33,8 +36,11 @@ def test_a_set_is_tuned_on_with_weights_and_what_is_broken_is_listed(tmp_path: P
     assert status == 0, printed
     assert "1 records are left out" in printed
     folder = tmp_path / "finetune-scenes" / "version_0"
-    (left_out,) = (folder / "rejected.jsonl").read_text().splitlines()
-    assert json.loads(left_out)["key"].endswith("vlit.json, record 33")
+    left_out = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
+    assert left_out[0]["key"] == f"{written}, record 33"
+    # found while tuning, in both epochs, and listed once
+    assert sorted(one["key"] for one in left_out[1:]) == sorted(f"{written}, record {number}" for number in broken)
+    assert {one["reason"] for one in left_out[1:]} == {"not an image, or of no supported format"}
     losses = [float(row["train/nll"]) for row in csv.DictReader((folder / "metrics.csv").open()) if row["train/nll"]]
     assert len(losses) == 8
     assert sum(losses[4:]) < sum(losses[:4])

@@ -26,6 +26,8 @@ _SIGNATURES = (
     (b"\x00\x00\x00\x0cjP  ", ".jp2"),
     (b"\xff\x4f\xff\x51", ".j2k"),
 )
+# how PNG, JPEG, GIF and WebP begin in base64
+_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 # of an image that nothing tells the kind of
 UNKNOWN_KIND = ".img"
 
@@ -137,6 +139,10 @@ def require_file(name: str, root: Path) -> None:
     """
     if re.match(r"https?://", name):
         raise ValueError(f"image {name[:200]} is a URL: nothing is downloaded, so name the path of a file")
+    if len(name) > 200 and name.startswith(_BASE64):
+        raise ValueError(
+            f"image {name[:40]}... is no path: a file in base64 needs data:image/png;base64, in front of it"
+        )
     if not os.path.isfile(root / name):  # unlike Path.is_file, never raises, whatever the name
         raise ValueError(f"image {name[:200]} is not below {root}")
 

@@ -134,3 +134,11 @@ def test_urls_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert validate_data.main([str(file)]) == 1
     assert f"record 1: {said}\n" in capsys.readouterr().out
     assert [one.reason for one in FileRecords(str(file)).rejected] == [said]
+
+
+def test_base64_without_its_kind_is_refused_in_a_short_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps([about("<image>a", image="iVBORw0KGgo" * 999), about("a")]))
+    (rejected,) = FileRecords(str(file)).rejected
+    assert rejected.reason.endswith("is no path: a file in base64 needs data:image/png;base64, in front of it")
+    assert len(rejected.reason) < 150

@@ -78,7 +78,10 @@ def evaluate_reviews(
     given = {BLIND: blind, AGAINST: against}
     others = {role: [_read(path, questions) for path in paths] for role, paths in given.items() if paths}
     everywhere = [*rounds, *(one for other in others.values() for one in other)]
-    ids = _shared(everywhere, questions, partial)
+    ids = _shared([*rounds, *others.get(BLIND, ())], questions, partial)
+    known = {role: [name for name in ids if all(name in one.ids for one in other)] for role, other in others.items()}
+    if against and not known[AGAINST]:
+        raise ValueError(f"{rounds[0].path} and {others[AGAINST][0].path} review no question in common")
     judges = list(dict.fromkeys(one.judge for one in everywhere))
     if others and len(judges) > 1:
         raise ValueError(f"reviews of different judges cannot be compared: {', '.join(map(_name, judges))}")
@@ -87,11 +90,11 @@ def evaluate_reviews(
     return Evaluation(
         benchmark.name,
         chosen[0],
-        {protocol: _protocolled(protocol, rounds, others, ids) for protocol in chosen},
+        {protocol: _protocolled(protocol, rounds, others, ids, known) for protocol in chosen},
         files,
         {"reviews": sum(len(one.reviews) for one in rounds), "scored": len(ids), "rounds": len(rounds)},
         version=questions.digest if questions else "",
-        notes=_notes(rounds, judges),
+        notes=(*_notes(rounds, judges), *_rival_note(ids, others.get(AGAINST, ()))),
     )
 
 
@@ -132,7 +135,11 @@ def _ids(rounds: Sequence[Round]) -> Iterable[str]:
 
 
 def _protocolled(
-    protocol: str, rounds: Sequence[Round], others: Mapping[str, Sequence[Round]], ids: Sequence[str]
+    protocol: str,
+    rounds: Sequence[Round],
+    others: Mapping[str, Sequence[Round]],
+    ids: Sequence[str],
+    known: Mapping[str, Sequence[str]],
 ) -> Protocolled:
     kept = [_kept(one, protocol, ids) for one in rounds]
     comparable = len({one.judge for one in rounds}) == 1
@@ -147,7 +154,7 @@ def _protocolled(
         sum(_failures(one, ids) for one in rounds),
         {"unrounded": mean, "judge": _name(rounds[0].judge)} if comparable else {},
         _tables(rounds, kept, ids, comparable),
-        {role: _compared(protocol, rounds, other, ids) for role, other in others.items()},
+        {role: _compared(protocol, rounds, other, known[role]) for role, other in others.items()},
         _PROTOCOL_NOTES[protocol],
     )
 
@@ -247,6 +254,15 @@ def _notes(rounds: Sequence[Round], judges: Sequence[str]) -> tuple[str, ...]:
     if len({one.judge for one in rounds}) > 1:
         notes.append("the files are of different judges: each stands alone, and there is no mean")
     return tuple(notes)
+
+
+def _rival_note(ids: Sequence[str], against: Sequence[Round]) -> list[str]:
+    """How many questions are compared, where the rival was not asked the same ones."""
+    theirs = set[str]().union(*(one.ids for one in against))
+    both = sum(all(name in one.ids for one in against) for name in ids)
+    if not against or both == len(ids) == len(theirs):
+        return []
+    return [f"{AGAINST}: compared on the {both} questions that both review, of {len(ids)} here and {len(theirs)} there"]
 
 
 def _name(judge: str) -> str:

@@ -23,8 +23,8 @@ Row = dict[str, Any]
 _MOST_UNPACKED = 1 << 30
 # Rows of a sheet, at most, as Excel has it: a row may state any number, and openpyxl gives all that it skips.
 _MOST_ROWS = 1 << 20
-# JSON objects that hold the records in one of these.
-_HOLDERS = ("questions", "data")
+# JSON objects that hold the records in one of these; `logs` are lmms-eval's first samples.
+_HOLDERS = ("questions", "data", "logs")
 # An object with one of these is a record; one without, whose values are all plain, says the answer of each id.
 _RECORD_KEYS = {"question_id", "index", "id", "doc_id", "question", "text", "prediction", "answer", "content", "image"}
 # csv keeps its limit for the whole process

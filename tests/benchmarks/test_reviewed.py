@@ -135,3 +135,21 @@ def test_sides_that_share_nothing_readable_have_no_difference(tmp_path: Path) ->
 def test_marks_that_no_float_can_hold_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="record 1: tuple is"):
         evaluate_reviews(None, [_reviews(tmp_path / "a", [(10**400, 5)])])
+
+
+def test_a_rival_is_compared_on_the_questions_that_both_review(tmp_path: Path) -> None:
+    """Ours reviews 0 and 1, theirs 1 and 2: question 1 alone is shared, 80 against 50."""
+
+    def reviews(name: str, marks: dict[int, int]) -> Path:
+        rows = [{"question_id": n, "category": "conv", "content": "", "tuple": [10, mark]} for n, mark in marks.items()]
+        return files.write_lines(tmp_path / name, rows)
+
+    ours = reviews("ours", {0: 4, 1: 8})
+    found = evaluate_reviews(None, [ours], against=[reviews("theirs", {1: 5, 2: 9})])
+    one = found.protocols["strict"]
+    assert one.headline == pytest.approx(60)
+    rival = one.others["against"]
+    assert (rival.headline, rival.difference, rival.n) == (pytest.approx(50), pytest.approx(30), 1)
+    assert "against: compared on the 1 questions that both review, of 2 here and 2 there" in found.notes
+    with pytest.raises(ValueError, match=r"ours and .*other review no question in common"):
+        evaluate_reviews(None, [ours], against=[reviews("other", {7: 5})])

@@ -38,6 +38,7 @@ def _book(path: Path, rows: list[list[Any]]) -> Path:
         "\ufeff" + json.dumps(RECORDS),
         json.dumps({"questions": RECORDS}),
         json.dumps({"data": RECORDS}, indent=1),
+        json.dumps({"logs": RECORDS, "time": "now"}),
         "\n".join(map(json.dumps, RECORDS)),
         "\r\n".join(map(json.dumps, RECORDS)) + "\r\n\r\n",
         ",\n".join(map(json.dumps, RECORDS)),

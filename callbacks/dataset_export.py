@@ -42,7 +42,8 @@ class DatasetExport(Callback):
         module: Any = pl_module
         source, keys = data.source("fresh")
         folder = trainer.default_root_dir
-        written = module.final_records(folder, keys, source.read, 1_299_709, longest_side=data.longest_side)
+        more = {"digests": data.digests("fresh"), "longest_side": data.longest_side}
+        written = module.final_records(folder, keys, source.read, 1_299_709, **more)
         processes.by_first(lambda: self._export(trainer, module, source, written))
 
     def on_predict_batch_end(

@@ -4,6 +4,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,9 +13,10 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.checkpointing import save_last
 from callbacks.protocols import is_round_run
+from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l import processes
 from lightning_c3l.clock import Clock
-from lightning_c3l.gathering import Records, Task, begin, made_with, make_records
+from lightning_c3l.gathering import Records, Task, begin, begun_with, kept_keys, made_with, make_records
 from lightning_c3l.metrics.rounds import judged, round_figures
 from lightning_c3l.module import Scorer
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
@@ -113,6 +115,7 @@ class I2CReweighting(Callback):
         with module.outside_steps():
             task = self._task(store, module, data)
             if not processes.by_first(lambda: _is_whole(store, number, module, task)):
+                processes.by_first(lambda: tell_of_changes(store, task.digests))
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
                 records = make_records(module, task, clock)
                 processes.by_first(lambda: self._finish(store, records, data, task.seed, clock))
@@ -129,13 +132,21 @@ class I2CReweighting(Callback):
                 f"i2c.restart_round: round {self._round} has been trained on already; go on without it, or begin a "
                 "new run"
             )
+        if not processes.by_first(lambda: self._round in store.rounds()):
+            raise ValueError(
+                f"{store.round_folder(self._round)}: the round that this run is training on is gone; put it back, or "
+                "begin a new run without --ckpt_path"
+            )
         task = self._task(store, module, data)
-        processes.by_first(lambda: begin(module.writing, task, trained=True))
+        processes.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
         self._hand_over(store, data)
+        processes.by_first(lambda: tell_of_changes(store, task.digests))
 
     def _task(self, store: RunStore, module: Any, data: Any) -> Task:
         source, keys = data.source("images")
-        keys, seed = self._choose(keys, module.seed, self._wanted), module.seed * 1009 + self._wanted
+        folder = store.round_folder(self._wanted)
+        keys = kept_keys(folder, self._choose(keys, module.seed, self._wanted))
+        seed = module.seed * 1009 + self._wanted
         describes = module.loss.anchor == "description"
         depends = made_with(
             module,
@@ -146,8 +157,8 @@ class I2CReweighting(Callback):
             group_by=self.group_by,
             thresholds={"reading": self.reading, "margin": self.margin, "cap": self.cap},
         )
-        name, folder = f"round {self._wanted}", store.round_folder(self._wanted)
-        return Task(name, folder, keys, source.read, seed, self.scorer, describes, depends)
+        name, digests = f"round {self._wanted}", data.digests("images")
+        return Task(name, folder, keys, source.read, seed, self.scorer, describes, depends, digests=digests)
 
     def _finish(self, store: RunStore, records: Records, data: Any, seed: int, clock: Clock) -> None:
         """Select, and keep the round."""
@@ -165,8 +176,8 @@ class I2CReweighting(Callback):
         """Every process reads what the first has written: so all of them train on the same."""
         number = self._wanted
         processes.require_visible(store.round_folder(number) / "round.json")
-        stored = store.read_round(number)
-        data.set_round(number, stored.groups, stored.descriptions)
+        stored, images = store.read_round(number), processes.by_first(lambda: begun_with(store.round_folder(number)))
+        data.set_round(number, usable_groups(stored.groups, images, data, number), stored.descriptions)
         self._round = number
 
     def _choose(self, keys: Sequence[str], seed: int, number: int) -> list[str]:

@@ -1,6 +1,6 @@
 """What the callbacks ask of the datamodule and of the module, so that they need neither class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +22,9 @@ class RoundData(Protocol):
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
         """A source of images and its readable keys."""
 
+    def digests(self, name: str) -> dict[str, str]:
+        """Digest of each readable image of a source."""
+
     def set_round(self, number: int, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
         """Train on these groups from the next epoch on."""
 
@@ -37,7 +40,13 @@ class Writer(RecordMaker, Protocol):
         """What writing and scoring need that Lightning's steps have."""
 
     def final_records(
-        self, folder: str, keys: Sequence[str], read: Read, stream: int, **more: Any
+        self,
+        folder: str,
+        keys: Sequence[str],
+        read: Read,
+        stream: int,
+        digests: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> list[ScoredCandidate]:
         """What the model writes now about the images of a data set."""
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from callbacks.round_images import usable_groups
+from lightning_c3l.gathering import begun_with
 from lightning_c3l.store import RunStore
 
 
@@ -40,5 +42,7 @@ class ReplayRounds(Callback):
 
     def _hand_over(self, trainer: Trainer, number: int) -> None:
         stored = self.store.read_round(number)
-        trainer.datamodule.set_round(number, stored.groups, stored.descriptions)  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        groups = usable_groups(stored.groups, begun_with(self.store.round_folder(number)), data, number)
+        data.set_round(number, groups, stored.descriptions)
         self._number = number

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import blake2b, file_digest
 from json import dumps, loads
 from pathlib import Path
 from typing import Protocol
@@ -178,11 +180,18 @@ def _split(spec: str) -> tuple[str, str | None]:
     return (name, part or None) if has_part else (spec, None)
 
 
-def scan(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Rejected]]:
+def scan(
+    source: ImageSource, keys: Sequence[str], digests: dict[str, str] | None = None
+) -> tuple[list[str], list[Rejected]]:
     """Reads every image once, so that no later reading fails.
 
     Image files are decoded in processes of their own, however few they are: in this one a file on which a decoder hangs
     would stop the run. That takes a quarter of a second to start.
+
+    Args:
+        source: where the images are.
+        keys: the images.
+        digests: is given the digest of each readable image: of its file as it was just read, or of a drawn picture.
 
     Returns:
         The keys that can be read, and the others with their reasons, both in the order of `keys`.
@@ -190,11 +199,25 @@ def scan(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Reje
     readable: list[str] = []
     rejected: list[Rejected] = []
     for key, error in tqdm(_errors(source, keys), total=len(keys), desc="check images", unit="image", leave=False):
+        if error is None and digests is not None:
+            try:
+                digests[key] = _digest(source, key)
+            except (UnreadableImage, OSError) as gone:
+                error = UnreadableImage(str(gone))
         if error is None:
             readable.append(key)
         else:
             rejected.append(Rejected(key, error.reason))
     return readable, rejected
+
+
+def _digest(source: ImageSource, key: str) -> str:
+    """Digest of an image that has just been read, so that its file need not come from the disk again."""
+    data = source.raw(key) if isinstance(source, EncodedImages) else source.read(key).tobytes()
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return file_digest(file, partial(blake2b, digest_size=16)).hexdigest()
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, UnreadableImage | None]]:

@@ -34,16 +34,22 @@ def _part(whole: range, number: int, parts: int) -> range:
     return range(start, start + least + (number < more))
 
 
-def scan_shared(source: ImageSource, keys: Sequence[str]) -> tuple[list[str], list[Rejected]]:
+def scan_shared(
+    source: ImageSource, keys: Sequence[str], digests: dict[str, str] | None = None
+) -> tuple[list[str], list[Rejected]]:
     """What `scan` gives, each process of a run having read its part of the images; all of them must call it.
 
     Args:
         source: where the images are.
         keys: the images, the same in all processes.
+        digests: as for `scan`.
 
     Returns:
         The keys that can be read, and the others with their reasons, in every process, both in the order of `keys`.
     """
     own = share(len(keys), processes.rank(), processes.world())
-    everywhere = processes.gather(scan(source, keys[own.start : own.stop]))
-    return [key for readable, _ in everywhere for key in readable], [one for _, own in everywhere for one in own]
+    found = None if digests is None else dict[str, str]()
+    everywhere = processes.gather((*scan(source, keys[own.start : own.stop], found), found))
+    if digests is not None:
+        digests.update(pair for _, _, found in everywhere for pair in (found or {}).items())
+    return [key for readable, _, _ in everywhere for key in readable], [one for _, own, _ in everywhere for one in own]

@@ -57,6 +57,7 @@ class RoundDataModule(LightningDataModule):
         self.batch_size, self.passes, self.num_workers = batch_size, passes, num_workers
         self.rejected: list[Rejected] = []
         self._sources: dict[str, tuple[ImageSource, list[str]]] = {}
+        self._digests: dict[str, dict[str, str]] = {}
         self._groups: list[Group] = []
         self._descriptions: dict[str, str] = {}
         self._round = -1
@@ -74,7 +75,13 @@ class RoundDataModule(LightningDataModule):
         if name not in self._sources:
             same = next((n for n, s in self._specs.items() if s == spec and n in self._sources), None)
             self._sources[name] = self._sources[same] if same else self._open(name, spec)
+            self._digests[name] = self._digests[same or name]
         return self._sources[name]
+
+    def digests(self, name: str) -> dict[str, str]:
+        """Digest of each readable image of a source, in their order; none where the source was not given."""
+        self.source(name)
+        return self._digests.get(name, {})
 
     def _open(self, name: str, spec: str) -> tuple[ImageSource, list[str]]:
         if is_scenes(spec):
@@ -85,7 +92,8 @@ class RoundDataModule(LightningDataModule):
                 rank_zero_info(
                     f"{spec}: passed over by the ending: {source.passed_over}; convert what are images to PNG"
                 )
-        keys, rejected = scan_shared(source, list(source.keys())[: self.limit])
+        digests = self._digests[name] = {}
+        keys, rejected = scan_shared(source, list(source.keys())[: self.limit], digests)
         if rejected:
             self.rejected = [*self.rejected, *rejected]
             path = self._folder() / "rejected.jsonl"

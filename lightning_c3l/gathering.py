@@ -8,16 +8,19 @@ is the same whoever made which part of it, and however often it was interrupted.
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from PIL import Image as Pictures
+from PIL.Image import Image
 from tqdm import tqdm
 
 from lightning_c3l import manifest, processes
+from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.checkpoints import trained_digest
 from lightning_c3l.clock import Clock
 from lightning_c3l.generation import Read, Writing, Written, candidates_of, opened, spans
@@ -28,8 +31,11 @@ from lightning_c3l.prompts import assign, load_templates
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.scoring import Known, with_scores
 
+_GONE = "gone or broken since the round was begun"
 # GPUs come in eights: as many parts as there are processes, or a multiple, leave none of them waiting
 _EIGHT, _LEAST = 8, 4
+# of a task's folder: its images, with their digests
+_IMAGES = "images.json"
 # of a manifest, what may change between two starts
 _NOTES = ("code", "images_a_part", "counts", "files")
 
@@ -69,6 +75,7 @@ class Task:
         describes: whether the model describes each image too.
         made_with: what the records depend on, by name.
         again: what to do to begin again, for the message where they were made with something else.
+        digests: of all images that can be read now; empty where images are not compared.
     """
 
     name: str
@@ -80,6 +87,7 @@ class Task:
     describes: bool
     made_with: dict[str, Any]
     again: str = "--i2c.restart_round true"
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,9 +131,18 @@ def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
         for span in layout(len(task.keys), kept["images_a_part"])[processes.rank() :: processes.world()]
         if not journal.is_whole({key: counts[key] for key in task.keys[span.start : span.stop]}, task.describes)
     ]
+    gone = {key for key in task.keys if task.digests and key not in task.digests}
+    for key in (key for span in todo for key in task.keys[span.start : span.stop] if key in gone):
+        warnings.warn(f"image {key} is left out: {_GONE}", stacklevel=2)
+        journal.written.refused[key] = _GONE
+
+    def look(key: str) -> Image:
+        # a part keeps its images, so that those behind a missing one keep their instructions; nobody looks at this one
+        return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
+
     clock.lap("engine")
     with tqdm(total=sum(map(len, todo)), desc=task.name, unit="image", disable=not processes.is_first()) as bar:
-        for start, part, read in opened(module.lvlm, task.keys, todo, task.read):
+        for start, part, read in opened(module.lvlm, task.keys, todo, look):
             _make_part(module, task, (start, part, read), journal, clock)
             bar.update(len(part))
     journal.close()
@@ -152,15 +169,59 @@ def begin(writing: Writing, task: Task, trained: bool = False) -> dict[str, Any]
     settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
     notes = {"code": version("lightning_c3l"), "images_a_part": images_a_part(writing)}
     path = task.folder / "manifest.json"
-    ignored = (*_NOTES, "weights", "config") if trained else _NOTES
-    if not any((task.folder / name).exists() for name in ("parts", "round.json")):
+    # which images there are now is the next round's concern
+    ignored = (*_NOTES, "weights", "config", "images", "image_keys") if trained else _NOTES
+    if not _is_begun(task.folder):
         # nothing was made with it, or what was made has been put together elsewhere
         path.unlink(missing_ok=True)
+    known = begun_with(task.folder)
     manifest.begin(path, {**notes, **settings}, task.again, ignored)
+    if not (trained or (task.folder / "round.json").exists()):
+        _begin_images(task, known)
     kept = manifest.read(path)
     if kept["code"] != notes["code"]:
         warnings.warn(f"{task.folder}: begun with version {kept['code']}, goes on with {notes['code']}", stacklevel=2)
     return kept
+
+
+def kept_keys(folder: Path, keys: Sequence[str]) -> list[str]:
+    """Images of a task: those that it was begun with, or these; every process must ask for them."""
+    return processes.by_first(lambda: list(begun_with(folder) or keys))
+
+
+def begun_with(folder: Path) -> dict[str, str]:
+    """Digest of each image of a task, in their order; empty where it was not begun, or by an earlier version."""
+    if not _is_begun(folder) or not (folder / _IMAGES).is_file():
+        return {}
+    try:
+        return manifest.read(folder / _IMAGES)
+    except ValueError as error:
+        warnings.warn(f"{error}; the images are not compared with those of the last start", stacklevel=2)
+        return {}
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether there are records, or a round that was put together from them."""
+    return any((folder / name).exists() for name in ("parts", "round.json"))
+
+
+def _begin_images(task: Task, known: Mapping[str, str]) -> None:
+    """Keep the images that a task begins with, or refuse those that are others now under the same names."""
+    if not known:
+        write_json_atomic(task.folder / _IMAGES, {key: task.digests.get(key, "") for key in task.keys})
+        return
+    changed = [key for key, digest in known.items() if task.digests.get(key, digest) != digest]
+    if changed:
+        raise ValueError(
+            f"{task.folder}: image {changed[0]} is not the one that this was begun with ({len(changed)} of "
+            f"{len(known)} have changed); put it back to go on, or {task.again} to begin again"
+        )
+    gone = [key for key in known if task.digests and key not in task.digests]
+    if 2 * len(gone) > len(known):
+        raise ValueError(
+            f"{task.folder}: {len(gone)} of the {len(known)} images that this was begun with are gone or broken, "
+            f"{gone[0]} among them; put them back to go on, or {task.again} to begin again"
+        )
 
 
 def layout(count: int, size: int) -> list[range]:

@@ -1,6 +1,6 @@
 """`C3LModule`: contrastive pseudo-label training of an LVLM on groups of its own candidates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_c3l.checkpoints import TrainedWeightsModule
 from lightning_c3l.clock import Clock
-from lightning_c3l.gathering import Task, made_with, make_records
+from lightning_c3l.gathering import Task, kept_keys, made_with, make_records
 from lightning_c3l.generation import Read, Writing, Written, write_candidates
 from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
@@ -152,10 +152,17 @@ class C3LModule(TrainedWeightsModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         source, _ = data.source("images")
         folder = self.trainer.default_root_dir
-        return Predicted(self.final_records(folder, keys, source.read, 15_485_863, longest_side=data.longest_side))
+        more = {"digests": data.digests("images"), "longest_side": data.longest_side}
+        return Predicted(self.final_records(folder, keys, source.read, 15_485_863, **more))
 
     def final_records(
-        self, folder: str, keys: Sequence[str], read: Read, stream: int, **more: Any
+        self,
+        folder: str,
+        keys: Sequence[str],
+        read: Read,
+        stream: int,
+        digests: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> list[ScoredCandidate]:
         """What the model writes now about the images of a data set; every process must call it.
 
@@ -164,15 +171,18 @@ class C3LModule(TrainedWeightsModule):
             keys: the images.
             read: gives the picture of a key.
             stream: tells the draws from those of other stages.
+            digests: of all images that can be read, so that a set that goes on is about the images it was begun with.
             more: whatever else the records depend on, by name.
 
         Returns:
             All of it in the first process, nothing in the others.
         """
         with self.outside_steps():
+            place = Path(folder) / "rounds" / "final"
+            keys = kept_keys(place, keys)
             task = Task(
                 name="data set",
-                folder=Path(folder) / "rounds" / "final",
+                folder=place,
                 keys=keys,
                 read=read,
                 seed=self.seed * 1009 + stream,
@@ -180,6 +190,7 @@ class C3LModule(TrainedWeightsModule):
                 describes=False,
                 made_with=made_with(self, keys, stream=stream, **more),
                 again="remove that folder",
+                digests=digests or {},
             )
             return make_records(self, task, Clock()).candidates
 

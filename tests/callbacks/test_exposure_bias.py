@@ -108,6 +108,9 @@ class Run:
     def source(self, name: str):
         return self.source_, list(self.source_.keys())
 
+    def digests(self, name: str) -> dict[str, str]:
+        return dict.fromkeys(self.source(name)[1], "")
+
     def set_round(self, number, groups, descriptions) -> None:
         raise AssertionError("nobody makes a round here")
 

@@ -23,9 +23,13 @@ class Data:
     def __init__(self, count: int) -> None:
         self.truth, self.rejected, self.handed = SceneTruth(), [], []
         self._source = SceneImages(count, seed=2)
+        self.gone, self.changed = set(), {}
 
     def source(self, name: str):
-        return self._source, list(self._source.keys())
+        return self._source, [key for key in self._source.keys() if key not in self.gone]  # noqa: SIM118
+
+    def digests(self, name: str) -> dict[str, str]:
+        return {key: self.changed.get(key, "as it was") for key in self.source(name)[1]}
 
     def set_round(self, number, groups, descriptions) -> None:
         self.handed.append((number, groups, descriptions))
@@ -300,6 +304,91 @@ def test_a_finished_run_that_is_given_more_epochs_makes_the_next_round(bare, tmp
         run.max_epochs = epochs
         resumed.on_fit_start(run, bare)
         assert [number for number, _, _ in data.handed] == expected
+
+
+def stopped(module, folder, count: int, monkeypatch) -> list[str]:
+    """A round of which all texts and no scores have been made; its images."""
+    with monkeypatch.context() as patch:
+        patch.setattr(type(module), "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            made(module, folder, count)
+    return Data(count).source("images")[1]
+
+
+def test_other_images_under_the_same_names_are_refused_while_a_round_is_made(bare, tmp_path, monkeypatch):
+    keys = stopped(bare, tmp_path, 4, monkeypatch)
+    data = Data(4)
+    data.changed = {keys[2]: "another picture"}
+    with pytest.raises(ValueError, match=rf"image {keys[2]} is not the one .*1 of 4 .*--i2c\.restart_round true"):
+        I2CReweighting().on_fit_start(Run(tmp_path, data), bare)
+    I2CReweighting(restart_round=True).on_fit_start(Run(tmp_path, data), bare)
+    assert {group.image for group in data.handed[0][1]} == set(keys)
+
+
+def test_a_round_goes_on_without_an_image_that_is_gone_and_the_next_takes_what_is_there(bare, tmp_path, monkeypatch):
+    whole = made(bare, tmp_path / "whole", 4)
+    keys = stopped(bare, tmp_path / "run", 4, monkeypatch)
+    # one went, two came
+    data, callback = Data(6), I2CReweighting()
+    data.gone, run = {keys[1]}, Run(tmp_path / "run", data)
+    with pytest.warns(UserWarning, match=rf"image {keys[1]} is left out: gone or broken since the round was begun"):
+        callback.on_fit_start(run, bare)
+    stored = RunStore(tmp_path / "run").read_round(0)
+    expected = [one.candidate for one in whole.candidates if one.candidate.image != keys[1]]
+    assert [one.candidate for one in stored.candidates] == expected
+    callback.on_train_epoch_start(run, bare)
+    callback.on_train_epoch_end(run, bare)
+    assert {group.image for group in data.handed[1][1]} == set(data.source("images")[1])
+    assert len(data.source("images")[1]) == 5
+
+
+def test_a_round_whose_images_are_mostly_gone_is_refused(bare, tmp_path, monkeypatch):
+    keys = stopped(bare, tmp_path, 4, monkeypatch)
+    data = Data(4)
+    data.gone = set(keys[:3])
+    with pytest.raises(ValueError, match=rf"3 of the 4 images .* gone or broken, {keys[0]} among them"):
+        I2CReweighting().on_fit_start(Run(tmp_path, data), bare)
+
+
+def test_a_round_that_is_trained_on_keeps_its_own_images(bare, tmp_path, caplog):
+    first, before = I2CReweighting(), Data(4)
+    first.on_fit_start(Run(tmp_path, before), bare)
+    keys = before.source("images")[1]
+
+    def resumed(data) -> list[str]:
+        callback = I2CReweighting()
+        callback.load_state_dict(first.state_dict())
+        callback.on_fit_start(Run(tmp_path, data), bare)
+        return [group.image for group in data.handed[0][1]]
+
+    with caplog.at_level("INFO"):
+        assert resumed(Data(5)) == [group.image for group in before.handed[0][1]]
+    assert "data.images: 1 added, 0 removed and 0 changed since the last start" in caplog.text
+    fewer = Data(4)
+    fewer.gone, fewer.changed = {keys[0]}, {keys[1]: "another picture"}
+    with pytest.warns(UserWarning, match=r"8 of 16 groups are left out, since 2 images are gone or changed"):
+        assert set(resumed(fewer)) == {*keys[2:]}
+    fewer.gone, fewer.handed = set(keys[:2]) | {keys[2]}, []
+    with pytest.raises(ValueError, match=r"data\.images: 3 of the 4 images that round 0 is trained on are gone"):
+        resumed(fewer)
+
+
+def test_a_run_folder_of_an_earlier_version_goes_on(bare, tmp_path, monkeypatch):
+    stopped(bare, tmp_path, 4, monkeypatch)
+    (tmp_path / "rounds/0/images.json").unlink()
+    assert len(made(bare, tmp_path, 4).candidates) == 4 * 4 * 3
+    (tmp_path / "rounds/0/images.json").unlink()
+    data, resumed = Data(5), I2CReweighting()
+    resumed.load_state_dict({"round": 0, "wanted": 0})
+    resumed.on_fit_start(Run(tmp_path, data), bare)
+    assert len(data.handed[0][1]) == 16
+
+
+def test_a_round_that_is_gone_is_named(bare, tmp_path):
+    resumed = I2CReweighting()
+    resumed.load_state_dict({"round": 0, "wanted": 0})
+    with pytest.raises(ValueError, match=r"rounds/0: the round that this run is training on is gone; put it back"):
+        resumed.on_fit_start(Run(tmp_path, Data(2)), bare)
 
 
 def test_rows_that_were_left_behind_are_taken_away(bare, tmp_path):

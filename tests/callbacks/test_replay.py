@@ -10,6 +10,9 @@ class Run:
     def __init__(self) -> None:
         self.datamodule, self.handed = self, []
 
+    def digests(self, name: str) -> dict[str, str]:
+        return {}
+
     def set_round(self, number, groups, descriptions) -> None:
         self.handed.append((number, descriptions))
 

@@ -26,6 +26,9 @@ class Data:
     def source(self, name: str):
         return self._source, list(self._source.keys())
 
+    def digests(self, name: str) -> dict[str, str]:
+        return dict.fromkeys(self.source(name)[1], "")
+
     def set_round(self, number, groups, descriptions) -> None:
         raise AssertionError("nobody makes a round here")
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from hashlib import blake2b
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def _scan_on_rank(rank: int, folder: str) -> None:
     source = open_images(f"{folder}/images", Path(folder) / "spool")
     found = {}
     for count in (0, 1, 7):
-        readable, rejected = scan_shared(source, source.keys()[:count])
+        digests = dict[str, str]()
+        readable, rejected = scan_shared(source, source.keys()[:count], digests)
+        files = {key: blake2b((Path(folder) / "images" / key).read_bytes(), digest_size=16) for key in readable}
+        assert digests == {key: file.hexdigest() for key, file in files.items()}
         found[count] = [readable, [asdict(one) for one in rejected]]
     (Path(folder) / f"rank-{dist.get_rank()}.json").write_text(json.dumps(found))
 

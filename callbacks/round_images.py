@@ -1,0 +1,61 @@
+"""The images of a round when a run goes on: what is there now against what the round was made with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from lightning_c3l import manifest
+from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.records import Group
+from lightning_c3l.store import RunStore
+
+
+def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: Any, number: int) -> list[Group]:
+    """The groups of a finished round whose images are what their texts were written about.
+
+    Args:
+        groups: of the round.
+        made_with: digest of each of its images; rounds of earlier versions have none.
+        data: gives the digests of the images that can be read now.
+        number: of the round.
+
+    Raises:
+        ValueError: most of the images are gone or changed: the folder is another one, or is not there.
+    """
+    now: Mapping[str, str] = data.digests("images")
+    images = {group.image for group in groups}
+    lost = {one for one in images if one not in now or now[one] != made_with.get(one, now[one])}
+    if not lost:
+        return list(groups)
+    if 2 * len(lost) > len(images):
+        raise ValueError(
+            f"data.images: {len(lost)} of the {len(images)} images that round {number} is trained on are gone or "
+            f"changed, {min(lost)} among them; put them back"
+        )
+    kept = [group for group in groups if group.image not in lost]
+    rank_zero_warn(
+        f"round {number}: {len(groups) - len(kept)} of {len(groups)} groups are left out, since {len(lost)} images are "
+        f"gone or changed since it was made, {min(lost)} among them"
+    )
+    return kept
+
+
+def tell_of_changes(store: RunStore, now: Mapping[str, str]) -> None:
+    """Say what has become of the images since the last start, and keep the list for the next one; one process only."""
+    file = store.folder / "images.json"
+    try:
+        before = manifest.read(file) if file.is_file() else None
+    except ValueError as error:
+        rank_zero_warn(f"{error}; it is written again")
+        before = None
+    if before == now:
+        return
+    if before is not None:
+        added, removed = len(now.keys() - before.keys()), len(before.keys() - now.keys())
+        changed = sum(before.get(key, digest) != digest for key, digest in now.items())
+        rank_zero_info(
+            f"data.images: {added} added, {removed} removed and {changed} changed since the last start; that counts "
+            "from the next round on"
+        )
+    write_json_atomic(file, dict(now))

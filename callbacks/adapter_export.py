@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_c3l import processes
 from lightning_c3l.atomic import atomic_folder
@@ -12,11 +12,14 @@ from lightning_c3l.checkpoints import TrainedWeightsModule
 
 
 class AdapterExport(Callback):
-    """Writes the adapter (or, under full fine-tuning, the whole model) when training ends well."""
+    """Writes the adapter (or, under full fine-tuning, the whole model) when training ends well, unless no step ran."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save through a temporary name: a half-written folder must not look whole."""
         if not isinstance(pl_module, TrainedWeightsModule) or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if trainer.global_step == 0:
+            rank_zero_warn(f"no step was trained: no {pl_module.lvlm.saved_as} is written")
             return
         with pl_module.whole_weights():
             processes.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))

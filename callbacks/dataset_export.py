@@ -1,5 +1,6 @@
 """The written data set: kept pairs as LLaVA JSON and Parquet, from fresh images."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,14 +93,15 @@ class DatasetExport(Callback):
     def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
         """Root of the image paths; pictures that are no files of their own are written below the run folder."""
         if source.root is not None:
-            return str(source.root)
+            # the working folder may be another one when the data set is read
+            return os.path.abspath(source.root)
         for key in sorted({one.candidate.image for one in chosen}):
             with atomic_path(folder / "images" / key) as path:
                 if isinstance(source, EncodedImages):
                     _copy(source.raw(key), path)
                 else:
                     source.read(key).save(path)
-        return str(folder / "images")
+        return os.path.abspath(folder / "images")
 
     def _record(self, number: int, one: ScoredCandidate, module: Any) -> VLITRecord:
         candidate = one.candidate

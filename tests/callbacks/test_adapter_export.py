@@ -1,0 +1,58 @@
+"""What is written when training ends."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from callbacks.adapter_export import AdapterExport
+from lightning_c3l.checkpoints import TrainedWeightsModule
+
+
+class Toy(TrainedWeightsModule):
+    """One weight, and an LVLM that can only be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.lvlm: Any = SimpleNamespace(saved_as="adapter", save=lambda folder: (folder / "weights").touch())
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return -self.weight
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"), [({"limit_train_batches": 0}, 0), ({"max_steps": 0}, 0), ({"max_steps": 1}, 1)]
+)
+def test_only_what_was_trained_is_called_trained(
+    tmp_path: Path,
+    options: dict[str, int],
+    steps: int,
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[AdapterExport()],
+        **options,
+    )
+    with caplog.at_level("INFO"):
+        trainer.fit(Toy(), DataLoader(torch.zeros(4)))
+    assert trainer.global_step == steps
+    assert (tmp_path / "adapter").exists() == (steps > 0)
+    assert ("trained adapter in" in caplog.text) == (steps > 0)
+    assert any("no step was trained: no adapter is written" in str(one.message) for one in recwarn) == (steps == 0)

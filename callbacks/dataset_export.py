@@ -25,13 +25,18 @@ class DatasetExport(Callback):
 
     Args:
         target_size: pairs to keep.
-        reading: reading of S(I2C) that decides.
+        reading: reading of S(I2C) that decides; on the command line that of `i2c` unless given.
         near_duplicate: pairs of one image whose words overlap so far (Jaccard) count as the same.
     """
 
-    def __init__(self, target_size: int = 5000, reading: str = "answer", near_duplicate: float = 0.8) -> None:
-        if target_size < 1 or not 0 < near_duplicate <= 1 or reading not in READINGS:
-            raise ValueError("export: target_size at least 1, near_duplicate in (0, 1], reading one of i2c's")
+    def __init__(self, target_size: int = 5000, reading: str | None = None, near_duplicate: float = 0.8) -> None:
+        reading = "answer" if reading is None else reading
+        if reading not in READINGS:
+            raise ValueError(f"export.reading must be one of {', '.join(READINGS)}, not {reading!r}")
+        if target_size < 1:
+            raise ValueError(f"export.target_size must be at least 1, not {target_size}")
+        if not 0 < near_duplicate <= 1:
+            raise ValueError(f"export.near_duplicate must be above 0 and at most 1, not {near_duplicate}")
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
         self._written: list[ScoredCandidate] = []
 

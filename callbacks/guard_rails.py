@@ -101,7 +101,7 @@ class GuardRails(Callback):
         """Judge the round that training needs next, unless that has been done."""
         if not self._is_on(trainer, pl_module):
             return
-        number = next(c.state_dict()["round"] for c in trainer.callbacks if isinstance(c, I2CReweighting))  # type: ignore[attr-defined]
+        number = _rounds(trainer).state_dict()["round"]
         if number > max((state["round"] for state in self._states), default=-1):
             self._judge(trainer, pl_module, number, made=True)
         if self.action == "stop" and self._states[-1]["tripped"]:
@@ -119,7 +119,8 @@ class GuardRails(Callback):
         scored, store = self._write(trainer, module), RunStore(trainer.default_root_dir)
 
         def judgement() -> dict[str, Any]:
-            written = round_figures(scored, [], "answer", module.seed)
+            # by the reading of the round's own figures, with which it is compared
+            written = round_figures(scored, [], _rounds(trainer).reading, module.seed)
             own = store.read_figures(number) if made else written
             state: dict[str, Any] = {
                 "round": number,
@@ -182,6 +183,10 @@ class GuardRails(Callback):
                 "exported": exported,
             }
             RunStore(trainer.default_root_dir).update_summary(guard=guard)
+
+
+def _rounds(trainer: Trainer) -> I2CReweighting:
+    return next(c for c in trainer.callbacks if isinstance(c, I2CReweighting))  # type: ignore[attr-defined]
 
 
 def _with_state(figures: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

@@ -51,9 +51,16 @@ class I2CReweighting(Callback):
         restart_round: bool = False,
     ) -> None:
         if reading not in READINGS:
-            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {reading}")
-        if margin < 0 or cap < 1 or epochs_per_round < 1 or (images_per_round is not None and images_per_round < 1):
-            raise ValueError("i2c: margin must not be negative; cap, epochs_per_round and images_per_round at least 1")
+            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {reading!r}")
+        if not margin >= 0:
+            raise ValueError(f"i2c.margin must be at least 0, not {margin}")
+        for name, value in (
+            ("cap", cap),
+            ("epochs_per_round", epochs_per_round),
+            ("images_per_round", images_per_round),
+        ):
+            if value is not None and not value >= 1:
+                raise ValueError(f"i2c.{name} must be at least 1, not {value}")
         self.reading, self.scorer, self.margin, self.cap = reading, scorer, margin, cap
         self.images_per_round, self.epochs_per_round = images_per_round, epochs_per_round
         self.group_by: GroupBy = group_by

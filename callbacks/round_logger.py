@@ -18,7 +18,7 @@ def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:
     """A W&B logger that never asks and never waits: offline unless the user is logged in.
 
     Args:
-        project: project on the server.
+        project: project on the server, with its entity before a slash where it is not the user's default one.
         name: name of the run there.
         folder: run folder; W&B's own files go below it.
     """
@@ -27,7 +27,10 @@ def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:
     os.environ.setdefault("WANDB_SILENT", "true")
     # what could not be sent in the last minute can be sent later, by `wandb sync`
     settings = wandb.Settings(init_timeout=20, finish_timeout=60, silent=True, console="off")
-    return DispensableWandbLogger(project=project, name=name, save_dir=folder, mode=mode, settings=settings)
+    entity, _, project = project.rpartition("/")
+    return DispensableWandbLogger(
+        project=project, entity=entity or None, name=name, save_dir=folder, mode=mode, settings=settings
+    )
 
 
 class DispensableWandbLogger(WandbLogger):

@@ -50,7 +50,6 @@ class FileRecords:
     """
 
     def __init__(self, path: str, images: str | None = None, weights: str | None = None) -> None:
-        images, weights = _given(images), _given(weights)
         if weights is not None and weights not in READINGS_AND_RIVAL:
             raise ValueError(f"weights: must be null or one of {', '.join(READINGS_AND_RIVAL)}, not {weights!r}")
         folder = None if images is None else Path(images)
@@ -109,11 +108,6 @@ class FileRecords:
             reason = self.rejected[0].reason if self.rejected else "it is empty"
             raise ValueError(f"{self.path}: no record to train on; the first: {reason}")
         return conversations, scores
-
-
-def _given(value: str | None) -> str | None:
-    """None for what jsonargparse makes of a `null` on the command line, deep inside a class."""
-    return None if value in ("None", "null") else value
 
 
 def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:

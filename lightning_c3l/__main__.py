@@ -3,7 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 
 DEMO = Path(__file__).resolve().parent.parent / "experiments" / "demo.yaml"
@@ -32,12 +35,24 @@ _METHODS = {
 }
 
 
-def _overview() -> int:
-    """Print all verbs."""
-    print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n")
-    for verb, what in {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}.items():
-        print(f"  {verb:<17} {what}")
-    return 0
+def _overview(unknown: str = "") -> int:
+    """Print all verbs; to stderr where one was asked for that is none of them."""
+    verbs = {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}
+    to = sys.stderr if unknown else sys.stdout
+    if unknown:
+        alike = get_close_matches(unknown, verbs, 1)
+        print(f"error: {unknown!r} is no verb" + (f"; did you mean {alike[0]}?" if alike else ""), file=to)
+    print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n", file=to)
+    for verb, what in verbs.items():
+        print(f"  {verb:<17} {what}", file=to)
+    return 2 if unknown else 0
+
+
+def _print_anywhere() -> None:
+    """Let a terminal or a pipe that cannot show a letter get its escape: a finished run must not fail over it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _guarded(run: Callable[[], int]) -> int:
@@ -50,20 +65,27 @@ def _guarded(run: Callable[[], int]) -> int:
         is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
         if not is_users or os.environ.get("C3L_DEBUG"):
             raise
-        from lightning_c3l.reasons import plain_reason  # late: it is only needed here
+        from lightning_c3l.reasons import innermost  # late: it is only needed here
 
-        print(f"error: {plain_reason(str(error)) or type(error).__name__}", file=sys.stderr)
+        option, reason = innermost(error)
+        print(f"error: {f'--{option}: ' if option else ''}{reason or type(error).__name__}", file=sys.stderr)
         return 2
 
 
 def main() -> int:
     """Run one verb; a user's mistake ends in one line and status 2."""
+    _print_anywhere()
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         return _overview()
-    if words[:1] and words[0] in VERBS:
+    if words[0] in ("-V", "--version", "version"):
+        print(f"lightning_c3l {version('lightning_c3l')}")
+        return 0
+    if words[0] in VERBS:
         verb = import_module(f"lightning_c3l.commands.{VERBS[words[0]][0]}").main
         return _guarded(lambda: int(verb(words[1:])))
+    if words[0] not in _METHODS and not words[0].startswith("-"):
+        return _overview(unknown=words[0])
     if words == ["fit"]:
         sys.argv += ["--config", str(DEMO)]
     from lightning_c3l.cli import run_trainer  # late: the other verbs need not wait for its imports

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace
@@ -24,8 +24,8 @@ from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.run_config import RunConfig
 from callbacks.writer_comparison import WriterComparison
+from lightning_c3l.parser import Parser
 from lightning_c3l.quiet import quieten
-from lightning_c3l.reasons import plain_reason
 from lightning_c3l.resuming import configuration_of, require_same_run
 from lightning_c3l.run_folder import Run, leave, settle
 
@@ -37,15 +37,6 @@ ROUND_CALLBACKS = {
     "export": DatasetExport,
     "report": RunReport,
 }
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what was wrong, without the usage text, and leave."""
-        print(f"error: {plain_reason(message)}", file=sys.stderr)
-        raise SystemExit(2)
 
 
 class C3LCLI(LightningCLI):
@@ -85,6 +76,9 @@ class C3LCLI(LightningCLI):
             _try_data(config.data)
             # the figures come in a table of their own
             config.verbose = False
+        if config.export.reading is None:
+            # here, so that config.yaml holds what was used
+            config.export.reading = config.i2c.reading
         run = Run(**config.run.as_dict())
         place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
@@ -183,6 +177,7 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            parser_class=Parser,
             parser_kwargs={"parser_mode": "omegaconf+"},
             save_config_callback=RunConfig,
             save_config_kwargs={"save_to_log_dir": False},

@@ -48,8 +48,9 @@ class Writing:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no batch can have."""
-        if self.batch_size < 1 or self.score_batch_size < 1:
-            raise ValueError("writing: batch sizes must be at least 1")
+        for name, size in (("batch_size", self.batch_size), ("score_batch_size", self.score_batch_size)):
+            if size < 1:
+                raise ValueError(f"writing.{name} must be at least 1, not {size}")
 
 
 @dataclass(frozen=True)

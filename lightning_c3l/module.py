@@ -52,8 +52,9 @@ class Loss:
 
     def __post_init__(self) -> None:
         """Refuse losses that cannot train, and warn of the one that is known to destroy."""
-        if self.contrastive_weight < 0 or self.nll_weight < 0:
-            raise ValueError("loss: weights must not be negative")
+        for name, weight in (("contrastive_weight", self.contrastive_weight), ("nll_weight", self.nll_weight)):
+            if not weight >= 0:
+                raise ValueError(f"loss.{name} must be at least 0, not {weight}")
         if self.contrastive_weight == 0 and self.nll_weight == 0:
             raise ValueError("loss: contrastive_weight and nll_weight are both 0, nothing would be trained")
         if self.anchor not in ("prompt", "instruction", "description") or self.context not in ("image", "text"):

@@ -59,8 +59,11 @@ class Optimization:
 
     def __post_init__(self) -> None:
         """Refuse rates that cannot train."""
-        if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_steps < 0:
-            raise ValueError("learning_rate must be positive; weight_decay and warmup_steps must not be negative")
+        if not self.learning_rate > 0:
+            raise ValueError(f"optimization.learning_rate must be above 0, not {self.learning_rate}")
+        for name, value in (("weight_decay", self.weight_decay), ("warmup_steps", self.warmup_steps)):
+            if not value >= 0:
+                raise ValueError(f"optimization.{name} must be at least 0, not {value}")
 
     def share(self, step: int, total: Callable[[], int]) -> float:
         """Learning rate of a step as a share of the peak; `total()` steps make the run."""

@@ -1,21 +1,59 @@
-"""What was wrong, in one line that a terminal can show."""
+"""Error messages in one line that a terminal can show."""
 
 import re
 
 from lightning_c3l.report.markup import visible
 
-# jsonargparse's words on a value that fits none of several types, the last of which is None
-_UNION = re.compile(r"Errors: - (.*?) - Expected a <class 'NoneType'>")
+# messages of jsonargparse that repeat the exception that caused them, and say no more than where
+_WRAPPER = re.compile(
+    r"Does not validate against any of the Union|Problem with given class_path|\s*- Expected a path but"
+)
+_KEY = re.compile(r'Parser key "(.+?)":\s*')
+_EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.\S.*?)(?:\. Got value: (.*))?", re.DOTALL)
+_UNION = re.compile(r"Subtypes: \[(.*?)\]\n.*\nGiven value: (.*)", re.DOTALL)
+_MOST = 100
 
 
 def plain_reason(message: str) -> str:
-    """A message in one line; names in data may hold what a terminal obeys.
+    """A message in one line; names in data may hold what a terminal obeys."""
+    return visible(" ".join(message.split()))
 
-    Where a class cannot be built, jsonargparse says why it is not None either and prints the value: that is left out.
+
+def innermost(error: BaseException) -> tuple[str, str]:
+    """Where and why jsonargparse refused a value, from its chain of exceptions.
+
+    Args:
+        error: an exception of the parser, or of a class that it was to build; others are left as they are.
+
+    Returns:
+        The option's name, empty where none is named, and the reason in one line.
     """
-    line = " ".join(message.split())
-    if found := _UNION.search(line):
-        reason = found[1].rpartition("Errors: - ")[2]
-        # what is of the wrong type is told from the whole of it
-        line = line if reason.startswith("Expected a") else reason
-    return visible(line)
+    keys, union = list[str](), None
+    while True:
+        text, cause = str(error), error.__cause__
+        is_repeated = cause is not None and str(cause) == text
+        key = _KEY.match(text)
+        if key and not is_repeated:
+            keys.append(key[1])
+        if cause is None or not (is_repeated or key or _WRAPPER.match(text)):
+            return ".".join(keys), _in_words(text[key.end() :] if key else text, union)
+        union, error = _UNION.search(text), cause
+
+
+def _in_words(reason: str, union: re.Match[str] | None) -> str:
+    """The types that were expected and the value that was given; any other reason as it is.
+
+    Args:
+        reason: why a value is none of a type.
+        union: the message about a union of types, of which that type is one.
+    """
+    found = _EXPECTED.fullmatch(reason)
+    if found is None:
+        return plain_reason(reason)
+    types, given = (union or found).groups()
+    types = (
+        re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", types).replace("NoneType", "null").replace(", null", " or null")
+    )
+    types = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", types)
+    quotes = " (a text that looks like something else needs quotes)" if types.split(", ")[0] == "str" else ""
+    return plain_reason(f"must be {types}" + ("" if given is None else f", not {visible(given, _MOST)}") + quotes)

@@ -13,6 +13,8 @@ from lightning_c3l.checkpoint_files import verify_checkpoint
 # of the run folder; `last.old` only exists for the moment in which a new one takes its place
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
+# W&B refuses these letters, and longer names
+_WANDB_PROJECT = re.compile(r"([^/\\#?%:]+/)?[^/\\#?%:]{1,128}")
 # what leaves no checkpoint to go on from
 _OTHERS = ("predict", "test")
 # the first process of a node tells those that Lightning starts there
@@ -27,7 +29,7 @@ class Run:
         root: folder of all runs.
         name: name of the experiment.
         version: number of the run; the first free one unless given, the newest one with `--ckpt_path last`.
-        wandb: project that W&B logs to, offline unless you are logged in; null leaves W&B out.
+        wandb: project that W&B logs to, or entity/project; offline unless you are logged in. null leaves W&B out.
         checkpoint_every: optimizer steps between two writings of `checkpoints/last.ckpt`.
     """
 
@@ -38,9 +40,11 @@ class Run:
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse intervals that are none."""
+        """Refuse intervals that are none, and names that W&B cannot give a project."""
         if self.checkpoint_every < 1:
-            raise ValueError("run.checkpoint_every must be at least 1")
+            raise ValueError(f"run.checkpoint_every must be at least 1, not {self.checkpoint_every}")
+        if self.wandb is not None and not _WANDB_PROJECT.fullmatch(self.wandb):
+            raise ValueError(f"run.wandb must be a project, entity/project or null, not {self.wandb!r}")
 
     @property
     def home(self) -> Path:

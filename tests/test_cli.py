@@ -13,6 +13,7 @@ import yaml
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
+from lightning_c3l.cli import C3LCLI, run_trainer
 from tests.commandline import run, start, tiny_config, write_images
 
 
@@ -24,6 +25,8 @@ def finished(tmp_path_factory, tiny_checkpoint) -> tuple[Path, Path, str]:
     (work / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     (work / "images" / "photo.heic").write_bytes(b"nobody reads this")
     status, printed = run("fit", "--config", str(tiny_config(work, tiny_checkpoint)), cwd=work)
+    path = tiny_config(work, tiny_checkpoint, i2c={"reading": "gap"})
+    status, printed = run("fit", "--config", str(path), cwd=work)
     assert status == 0, printed
     return work, work / "runs" / "tiny" / "version_0", printed
 
@@ -35,6 +38,33 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1", "final"}
     assert not list(folder.rglob(".tmp-*"))
+
+
+def test_the_reading_of_the_rounds_is_that_of_the_export_unless_given(finished, tmp_path, tiny_checkpoint, monkeypatch):
+    _, folder, _ = finished
+    assert yaml.safe_load((folder / "config.yaml").read_text())["export"]["reading"] == "gap"
+    path, read = tiny_config(tmp_path, tiny_checkpoint), dict[str, str]()
+
+    class Enough(Exception):
+        pass
+
+    def stop(cli: C3LCLI) -> None:
+        config = cli.config[cli.subcommand]
+        read.update(i2c=config.i2c.reading, export=config.export.reading)
+        raise Enough
+
+    monkeypatch.setattr(C3LCLI, "instantiate_classes", stop)
+    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
+    for words, found in (
+        ([], ("answer", "answer")),
+        (["--i2c.reading", "gap"], ("gap", "gap")),
+        (["--i2c.reading", "gap", "--export.reading", "vocabulary"], ("gap", "vocabulary")),
+        (["--export.reading", "vocabulary"], ("answer", "vocabulary")),
+    ):
+        for verb in ("fit", "predict"):
+            with pytest.raises(Enough):
+                run_trainer([verb, "--config", str(path), *words])
+            assert (read["i2c"], read["export"]) == found
 
 
 def test_broken_pictures_are_listed_and_the_run_goes_on(finished):

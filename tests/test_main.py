@@ -1,16 +1,67 @@
-"""The overview of verbs."""
+"""The overview of verbs, and what all of them share."""
 
+import io
 import subprocess
 import sys
 
 import pytest
 
+from lightning_c3l import __main__ as entry
 from lightning_c3l.__main__ import VERBS
+
+
+def named(overview: str) -> list[str]:
+    return [line.split()[0] for line in overview.splitlines() if line.startswith("  ")]
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_every_verb_is_in_the_overview(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "lightning_c3l", *words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    named = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert sorted(named) == sorted(["fit", "predict", "test", *VERBS])
+    assert sorted(named(done.stdout)) == sorted(["fit", "predict", "test", *VERBS])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("fti", "error: 'fti' is no verb; did you mean fit?"),
+        ("chekc-scores", "error: 'chekc-scores' is no verb; did you mean check-scores?"),
+        ("xyz", "error: 'xyz' is no verb"),
+    ],
+)
+def test_an_unknown_verb_lists_all_of_them(word, said, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", word, "--config", "x.yaml"])
+    assert entry.main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[0] == said
+    assert sorted(named(printed.err)) == sorted(["fit", "predict", "test", *VERBS])
+
+
+def test_the_version_is_that_of_the_package(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", "--version"])
+    assert entry.main() == 0
+    assert capsys.readouterr().out == "lightning_c3l 0.1.0\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_the_letters_gets_their_escapes(encoding, monkeypatch, tmp_path):
+    """A verb that prints all that it can: the table of a benchmark, and an error with a file's name."""
+    bytes_of = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, stream in bytes_of.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(stream, encoding=encoding))
+
+    def verb() -> int:
+        print("S(I\u00b2C) \u65e5\u672c \U0001f600 \udc80")
+        raise ValueError("\u65e5.json: \udc80 no")
+
+    monkeypatch.setitem(sys.modules, "lightning_c3l.commands.made", type(sys)("made"))
+    monkeypatch.setattr(sys.modules["lightning_c3l.commands.made"], "main", lambda words: verb(), raising=False)
+    monkeypatch.setitem(VERBS, "made", ("made", "printing"))
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", "made"])
+    assert entry.main() == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    square = "\u00b2".encode(encoding, "backslashreplace")
+    assert bytes_of["stdout"].getvalue() == b"S(I" + square + b"C) \\u65e5\\u672c \\U0001f600 \\udc80\n"
+    assert bytes_of["stderr"].getvalue() == b"error: \\u65e5.json: [U+DC80] no\n"

@@ -178,3 +178,13 @@ def test_what_a_killed_run_was_about_to_rename_goes(run):
 def test_an_interval_that_is_none_is_refused():
     with pytest.raises(ValueError, match="checkpoint_every"):
         Run(checkpoint_every=0)
+
+
+@pytest.mark.parametrize("wandb", ["a/b/c", "/b", "a/", "", "a#b", "a?b", "x" * 129])
+def test_a_name_that_wandb_refuses_is_refused_before_the_run(wandb):
+    with pytest.raises(ValueError, match=r"^run.wandb must be a project, entity/project or null, not "):
+        Run(wandb=wandb)
+
+
+def test_names_that_wandb_takes():
+    assert [Run(wandb=name).wandb for name in (None, "c3l", "team/c3l", "a b.c-d_e", "x" * 128)]

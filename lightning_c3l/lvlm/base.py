@@ -50,10 +50,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        if self.samples < 1 or self.max_new_tokens < 1:
-            raise ValueError("samples and max_new_tokens must be at least 1")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError("temperature must not be negative and top_p must lie in (0, 1]")
+        for name, count in (("samples", self.samples), ("max_new_tokens", self.max_new_tokens)):
+            if count < 1:
+                raise ValueError(f"sampling.{name} must be at least 1, not {count}")
+        if not self.temperature >= 0:
+            raise ValueError(f"sampling.temperature must be at least 0, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sampling.top_p must be above 0 and at most 1, not {self.top_p}")
         if self.temperature == 0 and self.samples > 1:
             raise ValueError("temperature 0 writes the same text each time: set samples to 1 or raise temperature")
 

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -270,6 +271,21 @@ def test_a_state_that_is_judged_again_after_a_kill_is_the_same(tmp_path):
     assert [state["round"] for state in told["states"]] == [0, 1, 2]
     assert told["best"] == {"round": 1, "held_out": 0.75}
     assert (tmp_path / "best" / "adapter").read_text() == "0.75"
+
+
+@pytest.mark.parametrize(("reading", "inflated"), [("answer", 2.0), ("gap", 4.0)])
+def test_inflation_compares_means_of_the_reading_that_the_rounds_go_by(tmp_path, reading, inflated):
+    """The rounds' mean is 1.0; the starting model gives the guard's images 0.5 by answer and 0.25 by gap."""
+
+    class Gapped(Writer):
+        def score(self, *args: Any, **more: Any) -> list[ScoredCandidate]:
+            found = super().score(*args, **more)
+            return [replace(one, scores=replace(one.scores, gap=one.scores.answer / 2)) for one in found]
+
+    run = Run(tmp_path, GuardRails())
+    run.rounds.reading = reading
+    told = run.go(Gapped(), (0.5, {"i2c_mean": 1.0}), (0.5, {}))
+    assert told["states"][0]["inflation"] == pytest.approx(inflated)
 
 
 @pytest.mark.parametrize(("data", "letter", "count"), [(Data(40), "i", 20), (Data(40, 30), "h", 20), (Data(9), "i", 9)])

@@ -64,3 +64,16 @@ def test_it_may_go_away_in_the_middle(logger, begun, recwarn):
     logger.finalize("success")
     assert said(recwarn) == ["W&B no longer answers, the run goes on without it: ConnectionResetError: Connection lost"]
     assert len(logger.experiment.logged) == 1
+
+
+@pytest.mark.parametrize(
+    ("project", "given"),
+    [("mine", (None, "mine")), ("team/mine", ("team", "mine")), ("my team/a b", ("my team", "a b"))],
+)
+def test_an_entity_may_stand_before_the_project(project, given, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    options = dict[str, object]()
+    monkeypatch.setattr(wandb, "init", lambda **all_: options.update(all_) or Run())
+    monkeypatch.setattr(wandb, "run", None)
+    _ = wandb_logger(project, "name", tmp_path).experiment
+    assert (options["entity"], options["project"]) == given

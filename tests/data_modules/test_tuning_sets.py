@@ -130,12 +130,6 @@ def test_weights_go_by_the_score_within_a_kind(file: Path) -> None:
     assert by_gap == pytest.approx([1.5, 0.5, 1.0, 1.0, 1.0])
 
 
-@pytest.mark.parametrize("word", ["None", "null"])
-def test_null_may_come_from_the_command_line(file: Path, word: str) -> None:
-    records = FileRecords(str(file), word, word)
-    assert (len(records), records.root) == (5, file.parent)
-
-
 def test_weights_that_the_file_cannot_give_are_refused(file: Path) -> None:
     with pytest.raises(ValueError, match=r"vlit\.json: no record has the score 'answer'"):
         FileRecords(str(file), weights="answer")

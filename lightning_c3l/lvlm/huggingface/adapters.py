@@ -33,8 +33,11 @@ class LoRA:
 
     def __post_init__(self) -> None:
         """Refuse ranks that peft would only trip over later."""
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ValueError("lora: rank and alpha must be positive and dropout must lie in [0, 1)")
+        for name, value in (("rank", self.rank), ("alpha", self.alpha)):
+            if not value > 0:
+                raise ValueError(f"lora.{name} must be above 0, not {value}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"lora.dropout must be at least 0 and below 1, not {self.dropout}")
 
 
 def attach_lora(model: Any, lora: LoRA) -> PeftModel:

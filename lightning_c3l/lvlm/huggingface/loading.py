@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
@@ -54,16 +55,21 @@ def load_checkpoint(
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         options = {} if quantize is None else _quantised(quantize, getattr(torch, dtype))
-        model = AutoModelForImageTextToText.from_pretrained(
+        model, found = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
             dtype=getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise LVLMError(f"{path}: no vision-language model could be loaded: {_reason(error)}") from error
+    if missing := sorted(found["missing_keys"]):
+        # transformers draws them at random
+        some = ", ".join(missing[:3])
+        raise LVLMError(f"{path}: the checkpoint lacks {len(missing)} weights of its model, among them {some}")
     if not hasattr(model, "get_image_features"):
         kind = type(model).__name__
         raise LVLMError(f"{path}: {kind} gives no image features for its decoder, so it is no LVLM of a known build")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from lightning_c3l.lvlm.base import LVLMError
@@ -41,6 +42,25 @@ def test_a_folder_without_processor(tiny_checkpoint: Path, tmp_path: Path) -> No
 
 def test_a_folder_without_weights(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert "no vision-language model" in refusal(copy(tiny_checkpoint, tmp_path, "model.safetensors"))
+
+
+def test_a_weight_that_is_missing_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """It would be random."""
+    folder = copy(tiny_checkpoint, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    (name,) = (name for name in weights if name.endswith("multi_modal_projector.linear_2.weight"))
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert "lacks 1 weights of its model, among them model.multi_modal_projector.linear_2.weight" in refusal(folder)
+
+
+def test_a_weight_of_another_shape_is_one_line(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_checkpoint, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    (name,) = (name for name in weights if name.endswith("multi_modal_projector.linear_2.weight"))
+    weights[name] = weights[name][:-1]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert "no vision-language model could be loaded" in refusal(folder)
 
 
 def test_a_folder_without_chat_template(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -73,12 +73,17 @@ class ResumableLoader:
         # Lightning counts the batches of an epoch on, also where they had another size
         self._batches = state_dict["batches"]
         if state_dict["order"] == self._fingerprint():
-            self._drawn = state_dict["drawn"]
+            self._drawn = self._start = state_dict["drawn"]
         else:
             rank_zero_warn(
                 f"epoch {self._epoch} draws other samples than when the checkpoint was written (other data, seed or "
                 "passes?): it begins again"
             )
+
+    def repeats(self, batch_idx: int) -> bool:
+        """Whether this process only repeats draws in a batch of the epoch: the last one may have too few for all."""
+        last = (len(self._draws) - self._start - 1) % self._stride + 1
+        return batch_idx == len(self) - 1 and self._rank >= last
 
     def __len__(self) -> int:
         return self._batches + ceil((len(self._draws) - self._drawn) / self._stride)
@@ -99,7 +104,7 @@ class ResumableLoader:
             yield batch
 
     def _begin(self, epoch: int) -> None:
-        self._epoch, self._drawn, self._batches = epoch, 0, 0
+        self._epoch, self._start, self._drawn, self._batches = epoch, 0, 0, 0
         self._draws = list(self._order(epoch))
 
     @property

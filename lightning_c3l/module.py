@@ -11,7 +11,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from lightning_c3l.checkpoints import TrainedWeightsModule
 from lightning_c3l.clock import Clock
 from lightning_c3l.gathering import Task, kept_keys, made_with, make_records
 from lightning_c3l.generation import Read, Writing, Written, write_candidates
@@ -23,6 +22,7 @@ from lightning_c3l.optimization import Optimization
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.samples import GroupSample
 from lightning_c3l.scoring import Known, score_candidates
+from lightning_c3l.whole_batch import WholeBatchModule
 
 Scorer = Literal["reference", "current"]
 
@@ -63,8 +63,12 @@ class Loss:
             rank_zero_warn("loss: nll_weight is 0: the contrastive term alone is known to destroy the writer")
 
 
-class C3LModule(TrainedWeightsModule):
+class C3LModule(WholeBatchModule):
     """Trains an LVLM on pseudo-labels and writes candidates with it.
+
+    The objective of an optimizer step is the mean of L over all of its groups: of all micro-batches and processes. With
+    `cross_group` the contrastive term of a group depends on which groups share its micro-batch, and so on how the
+    step is cut.
 
     Args:
         lvlm: the model.
@@ -73,8 +77,7 @@ class C3LModule(TrainedWeightsModule):
         optimization: learning rate and schedule.
     """
 
-    # every draw of a run goes back to it; the CLI sets it to `seed_everything`
-    seed = 0
+    usual_terms = 8
 
     def __init__(
         self,
@@ -201,13 +204,8 @@ class C3LModule(TrainedWeightsModule):
             samples = [GroupSample(**{**sample.__dict__, "texts": sample.texts[:1]}) for sample in samples]
         return self.lvlm.encode_groups(samples, self.loss.anchor, self.loss.context)
 
-    def on_train_batch_start(self, batch: GroupBatch, batch_idx: int) -> None:
-        """Dropout draws from the global generators: a resumed run must draw the masks that it would have drawn."""
-        place = self.seed, self.trainer.current_epoch, batch_idx, self.global_rank
-        torch.manual_seed(hash(place) % 2**32)
-
     def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
-        """The loss of one batch of groups."""
+        """Mean loss of one batch of groups."""
         states = self.lvlm.group_states(batch, self.loss.anchor, self.loss.context)
         write = sequence_nll(states.write_logp, states.write_mask)
         answer = sequence_nll(states.answer_logp, states.answer_mask)
@@ -218,6 +216,7 @@ class C3LModule(TrainedWeightsModule):
         loss = c3l_loss(write, answer, contrastive, batch.weights, *weights)
         figures = {"loss": loss, "write_nll": write.mean(), "answer_nll": answer.mean(), "con": contrastive.mean()}
         size = len(batch.weights)
+        self.weigh(size, batch_idx)
         self.log_dict({f"train/{k}": v for k, v in figures.items()}, prog_bar=True, batch_size=size)
         return loss
 

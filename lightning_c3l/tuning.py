@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from lightning_c3l.checkpoints import TrainedWeightsModule
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
 from lightning_c3l.optimization import Optimization
 from lightning_c3l.samples import TuningSample
+from lightning_c3l.whole_batch import WholeBatchModule
 
 
-class InstructionTuningModule(TrainedWeightsModule):
-    """Negative log-likelihood of the assistant's turns, each token alike but for its record's weight.
+class InstructionTuningModule(WholeBatchModule):
+    """Negative log-likelihood of the assistant's turns.
+
+    The objective of an optimizer step is the sum over all its target tokens, each times the weight of its record,
+    divided by their number: of all micro-batches and processes.
 
     Args:
         lvlm: the model to tune.
@@ -22,6 +25,8 @@ class InstructionTuningModule(TrainedWeightsModule):
     Raises:
         ValueError: if no weight's name holds such a word.
     """
+
+    usual_terms = 1024
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class InstructionTuningModule(TrainedWeightsModule):
     def training_step(self, batch: TuningBatch, batch_idx: int) -> Tensor:
         """Weighted mean NLL of the batch's target tokens; `train/nll` is the mean without weights."""
         nll, tokens = -self.lvlm.conversation_logp(batch).sum(1), batch.target.sum()
+        self.weigh(tokens, batch_idx)
         some = tokens.clamp(min=1)  # a batch of which nothing could be used has no target
         self.log("train/nll", nll.detach().sum() / some, prog_bar=True, batch_size=len(batch.ids))
         return (batch.weight * nll).sum() / some

@@ -36,7 +36,7 @@ class WholeBatchModule(TrainedWeightsModule):
         self._terms_of_step = 0
         trainer = self.trainer
         wanted, batches = trainer.accumulate_grad_batches, trainer.num_training_batches
-        if wanted > batches:
+        if wanted > batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_warn(
                 f"trainer.accumulate_grad_batches is {wanted}, but this epoch has only {batches} batches: its one "
                 f"optimizer step is made of {batches}"

@@ -173,13 +173,19 @@ def differ(one: Tensor, other: Tensor) -> float:
 @pytest.mark.filterwarnings("ignore:trainer.accumulate_grad_batches")
 @pytest.mark.parametrize("kind", ["tuning", "rounds"])
 def test_a_step_is_that_of_its_whole_batch(kind: str, tiny_checkpoint: Path) -> None:
-    # the last two end in a smaller batch, the last one before it has as many batches as a step is to have
+    # the last two end in a smaller batch, and the last one has too few batches to fill a step
     for cut in (Cut(7, 1, 7), Cut(7, 4, 2), Cut(5, 2, 4)):
         whole = expected(kind, tiny_checkpoint, cut.total)
         found = run(kind, tiny_checkpoint, cut, gradient_clip_val=0.1 * float(whole.norm()))
         (before,) = found.before
         assert differ(before, whole) < 1e-5, cut
         assert differ(found.used, 0.1 * whole) < 1e-5, cut
+
+
+@pytest.mark.parametrize("kind", ["tuning", "rounds"])
+def test_a_step_of_more_batches_than_an_epoch_has_is_said(kind: str, tiny_checkpoint: Path) -> None:
+    with pytest.warns(UserWarning, match="accumulate_grad_batches is 3, but this epoch has only 2 batches"):
+        run(kind, tiny_checkpoint, Cut(2, 1, 3))
 
 
 def test_each_step_has_its_own_batch(tiny_checkpoint: Path) -> None:

@@ -59,6 +59,13 @@ def test_ranks_share_every_batch_of_one_process(count: int, size: int, world: in
             assert set(drawn) == set(whole)
             assert len(drawn) == world
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert sorted(own_draws(together, batches)) == list(range(count))
+
+
+def own_draws(loaders: Sequence[ResumableLoader], batches: Sequence[list[list[int]]], first: int = 0) -> list[int]:
+    """Draws of all ranks that they do not only repeat, from batch `first` of the epoch on."""
+    numbered = [(own, *each) for own, shares in zip(loaders, batches, strict=True) for each in enumerate(shares, first)]
+    return [number for own, place, batch in numbered if not own.repeats(place) for number in batch]
 
 
 def test_ranks_take_turns() -> None:
@@ -85,6 +92,7 @@ def test_another_number_of_processes_goes_on_at_the_same_draw(
     repeated = sum(counts.values()) - count
     assert repeated < world[1]
     assert not repeated or (count - len(first)) % (size[1] * world[1]) < world[1]
+    assert sorted(first + own_draws(after, rest, done)) == list(range(count))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.control_training import can_train_control, train_control
 from callbacks.measuring import measured_once, origin, share_out
@@ -21,7 +21,7 @@ from lightning_c3l.generation import Read
 from lightning_c3l.module import C3LModule
 from lightning_c3l.prompts import load_templates
 from lightning_c3l.scoring import score_pairs
-from lightning_c3l.store import RunStore
+from lightning_c3l.store import DamagedRound, RunStore
 
 BEGINNING = "Question: {question}\nAnswer:"
 # part of summary.json
@@ -69,9 +69,16 @@ class ExposureBias(Callback):
         measured_once(store, _PART, "starting model", made_with, starting)
         measured_once(store, _PART, tuned, made_with, lambda: figures_of(pl_module))
         if self._has_control(trainer, weight):
-            measured_once(
-                store, _PART, "tuned, lambda 0", made_with, lambda: figures_of(self._train_control(trainer, pl_module))
-            )
+            try:
+                measured_once(
+                    store,
+                    _PART,
+                    "tuned, lambda 0",
+                    made_with,
+                    lambda: figures_of(self._train_control(trainer, pl_module)),
+                )
+            except DamagedRound as error:
+                rank_zero_warn(f"control: left out, since it would train on all rounds: {error}")
 
     def _has_control(self, trainer: Trainer, contrastive_weight: float) -> bool:
         if not self.control or contrastive_weight == 0 or trainer.global_step == 0:

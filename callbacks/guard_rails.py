@@ -12,6 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
 from callbacks.protocols import is_round_run
+from callbacks.round_images import require_measured
+from data_modules.images import ImageSource
 from lightning_c3l import processes
 from lightning_c3l.best import BestState
 from lightning_c3l.generation import opened, spans
@@ -54,24 +56,37 @@ class GuardRails(Callback):
             raise ValueError(f"guard.images must be at least 2, so that each has another one, not {images}")
         self.action, self.limits, self.images = action, limits, images
         self._states: list[dict[str, Any]] = []
+        # source and digests of the images that the first state was judged by
+        self._measured: dict[str, Any] = {}
         self._moved = False
 
     def state_dict(self) -> dict[str, Any]:
         """What has been judged, and whether training has gone on since."""
-        return {"states": self._states, "moved": self._moved}
+        return {"states": self._states, "moved": self._moved, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """A resumed run judges no state twice, and goes on with the one that it began with."""
         self._states, self._moved = [dict(state) for state in state_dict["states"]], state_dict["moved"]
+        self._measured = state_dict.get("measured", {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The state that wrote the first round; on resume, of a round that was made but not judged.
 
         Raises:
-            ValueError: if the best state could not be put back in the end.
+            ValueError: if the best state could not be put back in the end, or states cannot be held against the first.
         """
         if self.action == "stop" and any(hasattr(parameter, "ds_id") for parameter in pl_module.parameters()):
             raise ValueError("guard.action: stop cannot put weights back under ZeRO stage 3: set warn, and take best/")
+        if self._is_on(trainer, pl_module):
+            if self._measured:
+                require_measured(self._measured, trainer.datamodule, "--guard.action off")  # type: ignore[attr-defined]
+            # a damaged one is told now, and not after the next round
+            processes.by_first(self._best(trainer).known)
+            if not self._states and (number := _rounds(trainer).state_dict()["round"]) > 0:
+                raise ValueError(
+                    "guard.action: the guard was off when round 0 was made, so nothing is known to hold round "
+                    f"{number} against; set --guard.action off"
+                )
         self._look(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,9 +142,11 @@ class GuardRails(Callback):
                 "held_out": held_out_criterion(scored),
                 "inflation": inflation(own.get("i2c_mean"), written["i2c_mean"]) if made else None,
                 "figures": written,
+                # so that later states do not need the round's folder
+                "own": own,
             }
             first = self._states[0] if self._states else state
-            began = store.read_figures(first["round"]) if made else first["figures"]
+            began = first["figures"] if not made else first.get("own") or store.read_figures(first["round"])
             # a state without a round has nothing by the run's own scorer
             before, now = _with_state(began, first if made else {**first, "inflation": None}), _with_state(own, state)
             return {**state, "tripped": tripped(before, now, self.limits)}
@@ -155,8 +172,7 @@ class GuardRails(Callback):
     def _write(self, trainer: Trainer, module: Any) -> list[ScoredCandidate]:
         """What the model writes about the guard's images, scored by the starting model; each process makes a share."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        source, keys = data.source("held_out") or data.source("images")
-        keys = sorted(Random(f"guard {module.seed}").sample(list(keys), min(self.images, len(keys))))
+        source, keys = self._images(module, data)
         seed = module.seed * 1009 + 611_953
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
@@ -169,6 +185,16 @@ class GuardRails(Callback):
         with module.outside_steps():
             parts = share_out(spans(len(keys), math.ceil(len(keys) / _PART)), make)
         return [one for part in parts for one in part]
+
+    def _images(self, module: Any, data: Any) -> tuple[ImageSource, list[str]]:
+        """The images that all states write about: those of the first one."""
+        name = "images" if data.source("held_out") is None else "held_out"
+        source, keys = data.source(self._measured.get("source", name))
+        if not self._measured:
+            keys = sorted(Random(f"guard {module.seed}").sample(list(keys), min(self.images, len(keys))))
+            digests = data.digests(name)
+            self._measured = {"source": name, "digests": {key: digests[key] for key in keys}}
+        return source, list(self._measured["digests"])
 
     def _best(self, trainer: Trainer) -> BestState:
         return BestState(Path(trainer.default_root_dir) / "best")

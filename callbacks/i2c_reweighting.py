@@ -139,11 +139,7 @@ class I2CReweighting(Callback):
                 f"i2c.restart_round: round {self._round} has been trained on already; go on without it, or begin a "
                 "new run"
             )
-        if not processes.by_first(lambda: self._round in store.rounds()):
-            raise ValueError(
-                f"{store.round_folder(self._round)}: the round that this run is training on is gone; put it back, or "
-                "begin a new run without --ckpt_path"
-            )
+        processes.by_first(lambda: _require_whole(store, self._round))
         task = self._task(store, module, data)
         processes.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
         self._hand_over(store, data)
@@ -213,6 +209,16 @@ def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:
     # a run may have been killed before it could take them away
     shutil.rmtree(store.round_folder(number) / "parts", ignore_errors=True)
     return True
+
+
+def _require_whole(store: RunStore, number: int) -> None:
+    """A round that has been trained on cannot be made again: the model is another one since."""
+    try:
+        store.read_round(number)
+    except DamagedRound as error:
+        raise ValueError(
+            f"{error}; this run is training on round {number}: put it back, or begin a new run without --ckpt_path"
+        ) from error
 
 
 def _data(trainer: Trainer) -> Any:

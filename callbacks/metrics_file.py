@@ -1,6 +1,7 @@
 """`metrics.csv` of a whole run, however often it was interrupted."""
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,21 @@ class _Writer(ExperimentWriter):
             super().save()
 
     def _rows(self) -> list[dict[str, str]]:
-        """The whole rows of the file: a killed process may have left part of one."""
+        """The whole rows of the file: a killed process may have left part of one. A damaged file is put aside."""
+        path = Path(self.metrics_file_path)
         try:
-            with open(self.metrics_file_path, encoding="utf-8", newline="") as file:
+            with path.open(encoding="utf-8", newline="") as file:
                 lines = [line for line in file if line.endswith("\n")]
+            rows = [row for row in csv.DictReader(lines) if None not in row.values() and None not in row]
+            if any("step" not in row for row in rows):
+                raise ValueError("it has no column step")
         except FileNotFoundError:
             return []
-        return [row for row in csv.DictReader(lines) if None not in row.values() and None not in row]
+        except (ValueError, csv.Error) as error:
+            aside = path.replace(path.with_name(f"{path.name}.damaged"))
+            warnings.warn(f"{path}: is damaged ({error}); it is kept as {aside}, and begun again", stacklevel=2)
+            return []
+        return rows
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         with (

@@ -1,6 +1,7 @@
 """summary.json and report.html, from what the run folder holds."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,10 @@ from data_modules.images import UnreadableImage
 from lightning_c3l import processes
 from lightning_c3l.atomic import write_text_atomic
 from lightning_c3l.metrics.rounds import reading_auroc
+from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.page import render_report
 from lightning_c3l.report.terminal import rounds_table
-from lightning_c3l.store import RunStore
+from lightning_c3l.store import DamagedRound, RunStore
 
 
 class RunReport(Callback):
@@ -32,21 +34,20 @@ class RunReport(Callback):
         processes.by_first(lambda: self._report(RunStore(trainer.default_root_dir), pl_module, data))
 
     def _report(self, store: RunStore, module: Any, data: Any) -> None:
-        rounds = {number: store.read_round(number) for number in store.rounds()}
-        known = data.truth is not None and 0 in rounds
-        share = engine_share([one.figures for one in rounds.values()])
+        written, figures = _read_rounds(store)
+        known = data.truth is not None and 0 in written
+        share = engine_share(figures)
         store.update_summary(
             name=str(store.folder.parent.name),
             model=f"{module.lvlm.path} ({module.lvlm.fingerprint})",
             seed=module.seed,
-            rounds=[one.figures for one in rounds.values()],
-            i2c_auroc=reading_auroc(rounds[0].candidates) if known else {},
+            rounds=figures,
+            i2c_auroc=reading_auroc(written[0]) if known else {},
             rejected_images=len(data.rejected),
             seconds_total=round(time.perf_counter() - self._began, 1),
             engine_share=share,
         )
         summary = store.summary()
-        written = {number: one.candidates for number, one in rounds.items()}
         page = render_report(summary, written, lambda key: _picture(data, key))
         write_text_atomic(store.folder / "report.html", page)
         console = Console()
@@ -54,6 +55,18 @@ class RunReport(Callback):
         if share is not None:
             console.print(f"keeping the rounds took {share:.1%} of their time", highlight=False)
         console.print(f"report: {store.folder / 'report.html'}", markup=False, highlight=False)
+
+
+def _read_rounds(store: RunStore) -> tuple[dict[int, Sequence[ScoredCandidate]], list[dict[str, Any]]]:
+    """Candidates of each round and the figures of all; what is damaged is told and left out."""
+    written, figures = dict[int, Sequence[ScoredCandidate]](), list[dict[str, Any]]()
+    for number in store.rounds():
+        try:
+            figures.append(store.read_figures(number))
+            written[number] = store.read_round(number).candidates
+        except DamagedRound as error:
+            warnings.warn(f"{error}; the report leaves it out", stacklevel=2)
+    return written, figures
 
 
 def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:

@@ -41,6 +41,27 @@ def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: A
     return kept
 
 
+def require_measured(measured: Mapping[str, Any], data: Any, option: str) -> None:
+    """Refuse to measure a writer on other images than the first one.
+
+    Args:
+        measured: source of the images and digest of each, from the first measurement.
+        data: gives the digests of the images that can be read now.
+        option: and value that leaves the measurement out.
+
+    Raises:
+        ValueError: an image is gone or changed; names the option and the image.
+    """
+    source, before = measured["source"], measured["digests"]
+    now: Mapping[str, str] = data.digests(source)
+    lost = [key for key, digest in before.items() if now.get(key) != digest]
+    if lost:
+        raise ValueError(
+            f"data.{source}: {len(lost)} of the {len(before)} images on which the starting writer was measured are "
+            f"gone or changed, {lost[0]} among them; put them back, or leave the measurement out with {option}"
+        )
+
+
 def tell_of_changes(store: RunStore, now: Mapping[str, str]) -> None:
     """Say what has become of the images since the last start, and keep the list for the next one; one process only."""
     file = store.folder / "images.json"

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from callbacks.metrics_file import MetricsFile
-from lightning_c3l.store import RunStore
+from lightning_c3l.store import DamagedRound, RunStore
 
 
 def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:
@@ -109,7 +109,12 @@ class RoundLogger(Callback):
             return
         store = RunStore(trainer.default_root_dir)
         for number in [n for n in store.rounds() if n > self._logged]:
-            figures = store.read_figures(number)
+            try:
+                figures = store.read_figures(number)
+            except DamagedRound as error:
+                rank_zero_warn(f"{error}; its figures are not logged")
+                self._logged = number
+                continue
             scalars = {f"round/{k}": v for k, v in figures.items() if isinstance(v, int | float)}
             scalars |= {f"round/kind_{k}": v for k, v in figures.get("kind_shares", {}).items()}
             scalars |= {f"round/seconds_{k}": v for k, v in figures.get("seconds", {}).items()}

@@ -7,6 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from callbacks.measuring import measured_once, origin, share_out
 from callbacks.protocols import is_round_run
+from callbacks.round_images import require_measured
 from data_modules.truth import Asked
 from lightning_c3l import processes
 from lightning_c3l.generation import Read
@@ -28,19 +29,36 @@ class WriterComparison(Callback):
     def __init__(self, answer_tokens: int = 16) -> None:
         self.answer_tokens = answer_tokens
         self._base: dict[str, Any] | None = None
+        # source and digests of the images that the starting writer was measured on
+        self._images: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Figures of the starting model, which a resumed run no longer has at hand."""
-        return {"base": self._base}
+        return {"base": self._base, "images": self._images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them back."""
-        self._base = state_dict["base"]
+        self._base, self._images = state_dict["base"], state_dict.get("images", {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The starting model."""
-        if self._base is None and is_round_run(pl_module, trainer.datamodule):  # type: ignore[attr-defined]
+        """The starting model; on resume, the images that it was measured on must be there.
+
+        Raises:
+            ValueError: they are not, or it was not measured.
+        """
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not is_round_run(pl_module, data):
+            return
+        if self._base is None:
             self._base = self._measured(trainer, pl_module, "base")
+        elif data.source("held_out") is not None:
+            if not self._base:
+                raise ValueError(
+                    "data.held_out: the starting writer was not measured when the run began; leave it out with "
+                    "--data.held_out null"
+                )
+            if self._images:
+                require_measured(self._images, data, "--data.held_out null")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The tuned model."""
@@ -54,7 +72,9 @@ class WriterComparison(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if data.source("held_out") is None:
             return {}
-        keys = data.source("held_out")[1]
+        if not self._images:
+            self._images = {"source": "held_out", "digests": data.digests("held_out")}
+        keys = list(self._images["digests"])
         asked = data.truth.questions(keys) if data.truth is not None else []
         made_with = origin(module, keys, [[one.image, one.question] for one in asked], self.answer_tokens)
 
@@ -64,7 +84,7 @@ class WriterComparison(Callback):
         return measured_once(RunStore(trainer.default_root_dir), "writers", name, made_with, measure)
 
     def _measure(self, module: Any, data: Any, asked: Sequence[Asked], progress: str) -> dict[str, Any]:
-        source, keys = data.source("held_out")
+        source, keys = data.source("held_out")[0], list(self._images["digests"])
         seed = module.seed * 1009 + 7919
         # around all of it, so that a process without images comes here too
         with module.outside_steps():

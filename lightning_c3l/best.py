@@ -1,6 +1,5 @@
 """The best state of a run so far: a folder that users load, with the trained weights to go back to."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lightning_c3l import processes
+from lightning_c3l import manifest, processes
 from lightning_c3l.atomic import atomic_folder, write_json_atomic
 from lightning_c3l.weight_files import load_tensors
 
@@ -28,12 +27,18 @@ class BestState:
         self.folder = folder
 
     def known(self) -> dict[str, Any] | None:
-        """What was noted of the state that is kept; None where there is none."""
+        """What was noted of the state that is kept; None where there is none.
+
+        Raises:
+            ValueError: the note is damaged; names the file.
+        """
         file = self.folder / _STATE
         if not file.is_file():
             return None
-        noted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return noted
+        try:
+            return manifest.read(file)
+        except ValueError as error:
+            raise ValueError(f"{error}; remove {self.folder} to go on without the best state so far") from error
 
     def keep(self, module: Any, noted: dict[str, Any]) -> None:
         """Replace what is kept by the weights of now; every process must call it, the first one writes.

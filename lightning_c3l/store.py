@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Round:
 
 
 class DamagedRound(ValueError):
-    """A finished round whose files are not what was written."""
+    """A finished round that is gone, or whose files are not what was written."""
 
 
 class RunStore:
@@ -86,13 +87,16 @@ class RunStore:
         """A round as `write_round` got it.
 
         Raises:
-            ValueError: if the round is not there, or not whole.
-            DamagedRound: if a file is not what was written.
+            DamagedRound: if the round is not there, or a file is not what was written.
         """
         folder = self.round_folder(number)
         if number not in self.rounds():
-            raise ValueError(f"{folder}: no finished round lies here")
-        for name, digest in manifest.read(folder / "manifest.json").get("files", {}).items():
+            raise DamagedRound(f"{folder}: no finished round lies here")
+        try:
+            digests = manifest.read(folder / "manifest.json").get("files", {})
+        except ValueError as error:
+            raise DamagedRound(str(error)) from error
+        for name, digest in digests.items():
             if not (folder / name).is_file() or _digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
         candidates = [_scored(row) for row in _read_lines(folder / _CANDIDATES)]
@@ -105,15 +109,19 @@ class RunStore:
             )
             for row in _read_lines(folder / _GROUPS)
         ]
-        try:
-            figures = self.read_figures(number)
-        except ValueError as error:  # it has no digest, for the time of training is put into it
-            raise DamagedRound(f"{folder / 'round.json'}: is not what was written ({error})") from error
-        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), figures)
+        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), self.read_figures(number))
 
     def read_figures(self, number: int) -> dict[str, Any]:
-        """What the rounds table shows of a round."""
-        return _read_json(self.round_folder(number) / "round.json")
+        """What the rounds table shows of a round.
+
+        Raises:
+            DamagedRound: the file is not what was written; names it.
+        """
+        file = self.round_folder(number) / "round.json"
+        try:
+            return manifest.read(file)
+        except ValueError as error:  # it has no digest, for the time of training is put into it
+            raise DamagedRound(str(error)) from error
 
     def add_seconds(self, number: int, stage: str, seconds: float) -> None:
         """Count time to a stage of a finished round."""
@@ -127,9 +135,14 @@ class RunStore:
         _write_lines(self.folder / f"{name}.jsonl", (asdict(one) for one in candidates))
 
     def summary(self) -> dict[str, Any]:
-        """What is known of the run so far."""
+        """What is known of the run so far; a damaged file is put aside, since it is made of what can be made again."""
         file = self.folder / "summary.json"
-        return _read_json(file) if file.is_file() else {}
+        try:
+            return manifest.read(file) if file.is_file() else {}
+        except ValueError as error:
+            aside = file.replace(file.with_name("summary.json.damaged"))
+            warnings.warn(f"{error}; it is kept as {aside}, and written again", stacklevel=2)
+            return {}
 
     def update_summary(self, **parts: Any) -> None:
         """Put figures into summary.json beside those that are there; numbers that are not finite become null."""

@@ -155,7 +155,7 @@ def test_spoilt_figures_are_a_damaged_round(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     store.write_round(0, Round([scored(0)], [], {}, {"round": 0}))
     (store.round_folder(0) / "round.json").write_text('{"half')
-    with pytest.raises(DamagedRound, match=r"round\.json: is not what was written"):
+    with pytest.raises(DamagedRound, match=r"round\.json: is damaged"):
         store.read_round(0)
 
 

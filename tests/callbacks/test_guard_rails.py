@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -231,6 +232,46 @@ def test_off_does_nothing(tmp_path):
     assert not module.asked
     assert not (tmp_path / "best").exists()
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_all_states_write_about_the_images_of_the_first(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails(images=4), Data(12, held_out=6))
+    run.made(0)
+    run.guard.on_fit_start(run, module)
+    state, first = run.guard.state_dict(), module.asked[0][0]
+
+    def resumed(held_out: int | None) -> Run:
+        again = Run(tmp_path, GuardRails(images=4), Data(14, held_out))
+        again.guard.load_state_dict(state)
+        again.made(0)
+        again.guard.on_fit_start(again, module)
+        return again
+
+    again = resumed(held_out=60)
+    # the first round's own folder is not needed any more
+    shutil.rmtree(tmp_path / "rounds" / "0")
+    again.made(1)
+    again.guard.on_train_epoch_end(again, module)
+    assert module.asked[-1][0] == first
+    for held_out in (3, None):
+        with pytest.raises(ValueError, match=r"data\.held_out: \d of the 4 images .* --guard\.action off"):
+            resumed(held_out)
+
+
+def test_a_guard_that_was_off_cannot_begin_later(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("warn"))
+    run.made(1)
+    with pytest.raises(ValueError, match=r"guard\.action: the guard was off when round 0 .* round 1 against"):
+        run.guard.on_fit_start(run, module)
+
+
+def test_a_damaged_best_state_is_named_at_the_start(tmp_path):
+    module, run = Writer(), Run(tmp_path, GuardRails("warn"))
+    run.made(0)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "state.json").write_text('{"round": 0, "hel')
+    with pytest.raises(ValueError, match=r"best/state\.json: is damaged .*; remove .*best to go on"):
+        run.guard.on_fit_start(run, module)
 
 
 def test_a_resumed_run_judges_no_state_twice(tmp_path):

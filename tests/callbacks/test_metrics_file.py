@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from callbacks.metrics_file import MetricsFile
 
 
@@ -64,3 +66,14 @@ def test_a_run_that_begins_anew_keeps_nothing(tmp_path):
     after.go_on_from(0)
     after.log_metrics({"loss": 1.0}, 0)
     assert rows(tmp_path) == [{"loss": "1.0", "step": "0"}]
+
+
+@pytest.mark.parametrize("damaged", [b"\xff\xfe\x00\n1,2\n", b"loss,ste\n1.0,0\n2.0,1\n"])
+def test_a_damaged_file_is_put_aside_and_begun_again(tmp_path, damaged):
+    (tmp_path / "metrics.csv").write_bytes(damaged)
+    after = logger(tmp_path)
+    with pytest.warns(UserWarning, match=r"metrics\.csv: is damaged .* kept as .*metrics\.csv\.damaged"):
+        after.go_on_from(1)
+    assert (tmp_path / "metrics.csv.damaged").read_bytes() == damaged
+    after.log_metrics({"loss": 7.0}, 1)
+    assert rows(tmp_path) == [{"loss": "7.0", "step": "1"}]

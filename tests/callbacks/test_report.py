@@ -50,3 +50,30 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     assert summary["engine_share"] == pytest.approx(0.05)
     assert "<html" in (tmp_path / "report.html").read_text()
     assert "keeping the rounds took 5.0% of their time" in capsys.readouterr().out
+
+
+def test_damaged_rounds_are_named_and_left_out(tmp_path, monkeypatch):
+    for number in range(3):
+        RunStore(tmp_path).write_round(number, Round([], [], {}, {"round": number}))
+    text = (tmp_path / "rounds/0/descriptions.json").read_bytes()
+    (tmp_path / "rounds/0/descriptions.json").write_bytes(bytes([text[0] ^ 1]) + text[1:])
+    (tmp_path / "rounds/1/round.json").write_text('{"round": 1')
+    run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
+    monkeypatch.setattr(callbacks.report, "is_round_run", lambda *_: True)
+    with pytest.warns(UserWarning, match="the report leaves it out") as told:
+        RunReport().on_fit_end(run, Module())
+    said = " ".join(str(one.message) for one in told)
+    assert "rounds/0/descriptions.json: is not what was written" in said
+    assert "rounds/1/round.json: is damaged" in said
+    # the figures of a round are whole where only its texts are damaged
+    assert [one["round"] for one in json.loads((tmp_path / "summary.json").read_text())["rounds"]] == [0, 2]
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_a_summary_that_was_cut_is_put_aside_and_written_again(tmp_path):
+    store = RunStore(tmp_path)
+    (tmp_path / "summary.json").write_text('{"guard": {"act')
+    with pytest.warns(UserWarning, match=r"summary\.json: is damaged .* kept as .*summary\.json\.damaged"):
+        store.update_summary(name="x")
+    assert store.summary() == {"name": "x"}
+    assert (tmp_path / "summary.json.damaged").read_text() == '{"guard": {"act'

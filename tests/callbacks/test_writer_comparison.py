@@ -84,6 +84,25 @@ def test_two_processes_find_what_one_finds(tiny_checkpoint, tmp_path):
         assert not (tmp_path / f"{count} of rank 1").exists()
 
 
+def test_both_writers_are_measured_on_the_same_images(tiny_checkpoint, tmp_path):
+    run, module, first = Run(tmp_path, Data(2)), tiny_module(tiny_checkpoint), WriterComparison(answer_tokens=4)
+    first.on_fit_start(run, module)
+    more, fewer = (WriterComparison(answer_tokens=4) for _ in range(2))
+    more.load_state_dict(first.state_dict())
+    grown = Run(tmp_path, Data(5))
+    more.on_fit_start(grown, module)
+    more.on_fit_end(grown, module)
+    writers = json.loads((tmp_path / "summary.json").read_text())["writers"]
+    assert writers["base"]["candidates"] == writers["tuned"]["candidates"] == 2 * 2 * 2
+    fewer.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match=r"data\.held_out: 1 of the 2 images .* --data\.held_out null"):
+        fewer.on_fit_start(Run(tmp_path, Data(1)), module)
+    late = WriterComparison()
+    late.load_state_dict({"base": {}})
+    with pytest.raises(ValueError, match=r"data\.held_out: the starting writer was not measured"):
+        late.on_fit_start(grown, module)
+
+
 def test_a_resumed_run_takes_what_it_measured_before(tiny_checkpoint, tmp_path):
     run, module = Run(tmp_path, Data(2)), tiny_module(tiny_checkpoint)
     WriterComparison(answer_tokens=4).on_fit_start(run, module)

@@ -9,6 +9,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.interruption import Interruption
 from lightning_c3l import processes
@@ -39,6 +40,12 @@ def save_last(trainer: Trainer) -> None:
         os.replace(fresh, last)
         _remove(old)
     processes.wait()
+
+
+def is_stopping(trainer: Trainer) -> bool:
+    """Whether training ends before the next batch: `max_steps` or `max_time` is reached, or a callback asked for it."""
+    steps_done = 0 <= trainer.max_steps <= trainer.global_step
+    return steps_done or (trainer.should_stop and trainer.fit_loop._can_stop_early)
 
 
 class WholeFile(TorchCheckpointIO):
@@ -80,6 +87,7 @@ class Checkpointing(Checkpoint):
     def __init__(self, every: int, interruption: Interruption) -> None:
         self.every, self.interruption = every, interruption
         self._before = 0
+        self._stop_at_step = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """A batch need not end with an optimizer step."""
@@ -90,21 +98,38 @@ class Checkpointing(Checkpoint):
     ) -> None:
         """Only between two optimizer steps: gradients that wait for more are in no checkpoint."""
         if trainer.global_step == self._before:
+            if not trainer.is_last_batch:
+                # training that stopped here would lose the batches since the last step
+                self._stop_at_step |= trainer.should_stop
+                trainer.should_stop = False
             return
+        trainer.should_stop |= self._stop_at_step
+        self._stop_at_step = False
         reason = self.interruption.agreed()
-        # the end of the epoch is about to write one
-        due = self.every and trainer.global_step % self.every == 0 and not trainer.is_last_batch
         # at an epoch's last batch Lightning would take the epoch for done, and leave out the hooks in which the next
-        # round is made: the run goes on from the checkpoint before
-        stopping = reason is not None and not trainer.is_last_batch
-        if due or stopping:
-            save_last(trainer)
+        # round is made: the end of the epoch is about to write one, and a run that is interrupted here goes on from
+        # the checkpoint before
+        if not trainer.is_last_batch:
+            due = self.every and trainer.global_step % self.every == 0
+            if due or reason is not None or is_stopping(trainer):
+                save_last(trainer)
         if reason is not None:
             self.interruption.leave(reason)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """With what the other callbacks made of this epoch, such as the next round."""
-        save_last(trainer)
+        """With what the other callbacks made of this epoch, such as the next round.
+
+        Where training stopped in the middle of the epoch, Lightning calls the epoch done all the same. The checkpoint
+        of the last step does not, and stays: a run that goes on from it trains on the rest.
+        """
+        if trainer.is_last_batch:
+            save_last(trainer)
+        elif self.every:
+            loop = trainer.fit_loop.epoch_loop
+            rank_zero_info(
+                f"stopped after {loop.batch_progress.current.ready} of {trainer.num_training_batches} batches of epoch "
+                f"{trainer.current_epoch}; --ckpt_path last goes on with the rest"
+            )
 
 
 def _remove(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks.checkpointing import save_last
+from callbacks.checkpointing import is_stopping, save_last
 from callbacks.protocols import is_round_run
 from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l import processes
@@ -83,8 +83,9 @@ class I2CReweighting(Callback):
         """The first round, before the first loader is built; on resume, the stored one."""
         if not is_round_run(pl_module, _data(trainer)):
             return
-        if 0 < self._ended < (trainer.max_epochs or 0) and self._ended % self.epochs_per_round == 0:
-            # more epochs than before: the round that the last of them would have begun with was not made
+        goes_on = not (_has_epochs(trainer, self._ended) or is_stopping(trainer))
+        if self._ended and goes_on and self._ended % self.epochs_per_round == 0:
+            # more epochs or steps than before: the round that the next of them begins with was not made
             self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
             self._make_round(trainer, pl_module, Clock())
@@ -102,10 +103,13 @@ class I2CReweighting(Callback):
         if processes.is_first():
             seconds = time.perf_counter() - self._epoch_began
             RunStore(trainer.default_root_dir).add_seconds(self._round, "train", seconds)
+        if not trainer.is_last_batch:
+            # training stopped in the middle of the epoch; a run that goes on trains on the rest of it first
+            return
         done = trainer.current_epoch + 1
-        last = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done
+        last = _has_epochs(trainer, done) or is_stopping(trainer)
         self._ended = done if last else 0
-        if last or trainer.should_stop or done % self.epochs_per_round:
+        if last or done % self.epochs_per_round:
             return
         clock, self._wanted = Clock(), self._round + 1
         # who is interrupted while the round is made goes on with the very weights that write it
@@ -219,6 +223,11 @@ def _require_whole(store: RunStore, number: int) -> None:
         raise ValueError(
             f"{error}; this run is training on round {number}: put it back, or begin a new run without --ckpt_path"
         ) from error
+
+
+def _has_epochs(trainer: Trainer, done: int) -> bool:
+    """Whether the run has all of its epochs with so many."""
+    return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done
 
 
 def _data(trainer: Trainer) -> Any:

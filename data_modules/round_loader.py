@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 from zlib import crc32
 
+from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
@@ -147,6 +148,7 @@ class Place:
         """The loader of an epoch, with batches encoded by the module; an epoch that goes on goes on where it was."""
         # else the next epochs would go on with the samples and the number of batches of the first one
         trainer.reload_dataloaders_every_n_epochs = 1
+        _leave_finished_epoch(trainer.fit_loop)
         collate, share = collate or trainer.lightning_module.encode, (trainer.global_rank, trainer.world_size)
         self._loader = ResumableLoader(dataset, order, batch_size, num_workers, collate, share, trainer.current_epoch)
         if self._kept and trainer.fit_loop.restarting:
@@ -160,3 +162,11 @@ class Place:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the place for the loader, which is made later."""
         self._kept = state_dict
+
+
+def _leave_finished_epoch(loop: Any) -> None:
+    """With `max_steps`, Lightning goes on in the epoch of the checkpoint even where that epoch was over."""
+    epochs = loop.epoch_progress.current
+    if loop.restarting and epochs.ready == epochs.started == epochs.processed:
+        # not by the loop's own setter, which would set it again
+        _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]

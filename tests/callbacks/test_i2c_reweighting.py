@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +38,7 @@ class Data:
 
 class Run:
     should_stop, max_epochs, current_epoch, callbacks, fast_dev_run = False, 4, 0, (), False
+    max_steps, global_step, is_last_batch, fit_loop = -1, 0, True, SimpleNamespace(_can_stop_early=True)
 
     def __init__(self, folder, data) -> None:
         self.default_root_dir, self.datamodule = str(folder), data
@@ -304,6 +306,41 @@ def test_a_finished_run_that_is_given_more_epochs_makes_the_next_round(bare, tmp
         run.max_epochs = epochs
         resumed.on_fit_start(run, bare)
         assert [number for number, _, _ in data.handed] == expected
+
+
+@pytest.mark.parametrize("limits", [{"should_stop": True}, {"max_steps": 7, "global_step": 7}])
+def test_a_run_that_is_stopped_at_the_end_of_an_epoch_makes_the_next_round_when_it_goes_on(bare, tmp_path, limits):
+    data, first = Data(2), I2CReweighting()
+    run = Run(tmp_path, data)
+    first.on_fit_start(run, bare)
+    vars(run).update(limits)
+    first.on_train_epoch_start(run, bare)
+    first.on_train_epoch_end(run, bare)
+    assert [number for number, _, _ in data.handed] == [0]
+    for more, expected in (
+        ({"should_stop": True}, [0]),
+        ({"max_epochs": 1}, [0]),
+        ({"max_epochs": -1}, [1]),
+        ({}, [1]),
+    ):
+        data, resumed = Data(2), I2CReweighting()
+        resumed.load_state_dict(first.state_dict())
+        run = Run(tmp_path, data)
+        vars(run).update(more)
+        resumed.on_fit_start(run, bare)
+        assert [number for number, _, _ in data.handed] == expected
+
+
+def test_no_round_follows_an_epoch_that_is_cut_short(bare, tmp_path):
+    data, callback = Data(2), I2CReweighting()
+    run = Run(tmp_path, data)
+    callback.on_fit_start(run, bare)
+    before = callback.state_dict()
+    run.is_last_batch, run.max_steps, run.global_step, run.max_epochs = False, 3, 3, 1
+    callback.on_train_epoch_start(run, bare)
+    callback.on_train_epoch_end(run, bare)
+    assert callback.state_dict() == before
+    assert [number for number, _, _ in data.handed] == [0]
 
 
 def stopped(module, folder, count: int, monkeypatch) -> list[str]:

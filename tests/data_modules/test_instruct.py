@@ -39,7 +39,9 @@ def attach(
         global_rank=rank,
         world_size=world,
         default_root_dir=".",
-        fit_loop=SimpleNamespace(restarting=True),
+        fit_loop=SimpleNamespace(
+            restarting=True, epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=1, started=1, processed=0))
+        ),
     )
     module.trainer = trainer
     return module

@@ -39,7 +39,9 @@ def attached(module: RoundDataModule, folder: Path, seed: int = 0, rank: int = 0
         current_epoch=0,
         global_rank=rank,
         world_size=world,
-        fit_loop=SimpleNamespace(restarting=False),
+        fit_loop=SimpleNamespace(
+            restarting=False, epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=1, started=1, processed=0))
+        ),
     )
     module.trainer = trainer
     return module

@@ -1,17 +1,21 @@
 """Training that `max_steps`, `max_time` or a callback ended goes on as if nothing had ended it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from callbacks.checkpointing import Checkpointing, WholeFile
 from callbacks.interruption import Interruption
 from data_modules.instruct import InstructionDataModule
+from lightning_c3l.cli import run_trainer
 from lightning_c3l.run_folder import LAST, last_checkpoint
+from tests.commandline import tiny_config, write_images
 from tests.data_modules.test_resumed_training import GROUPS, Records, Rounds, Toy, Tuned, data, names, weights
 
 
@@ -98,7 +102,7 @@ class OutOfTime(Timer):
     """`max_time`, which is over with the third batch."""
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._offset = 3600.0 if trainer.fit_loop.total_batch_idx == 2 else 0.0
+        self._offset = 3600 if trainer.fit_loop.total_batch_idx == 2 else 0
         super().on_train_batch_end(trainer, *args, **kwargs)
 
 
@@ -119,3 +123,43 @@ def test_what_is_not_trained_yet_is_said(tmp_path: Path, caplog: pytest.LogCaptu
 def test_one_that_must_not_stop_yet_goes_on(tmp_path: Path) -> None:
     module, steps = Run(tmp_path / "run", "tuning", 2).fit(StopAfter(1), min_epochs=2)
     assert (len(module.seen), steps) == (8, 4)
+
+
+def config_of(folder: Path, kind: str, checkpoint: Path) -> Path:
+    """Six steps: two epochs of rounds, or one of twelve records with dropout."""
+    write_images(folder / "images", 5)
+    path = tiny_config(folder, checkpoint)
+    if kind == "rounds":
+        return path
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "red rings"}]
+    records = [{"image": f"picture {number % 5}.png", "conversations": turns} for number in range(12)]
+    (folder / "images" / "vlit.json").write_text(json.dumps(records))
+    config = yaml.safe_load(path.read_text())
+    lvlm = config["model"]["init_args"]["lvlm"]
+    lvlm["init_args"]["lora"]["dropout"] = 0.2
+    config["model"] = {"class_path": "lightning_c3l.tuning.InstructionTuningModule", "init_args": {"lvlm": lvlm}}
+    options = {"path": str(folder / "images" / "vlit.json"), "batch_size": 1}
+    config["data"] = {"class_path": "data_modules.instruct.InstructionDataModule", "init_args": options}
+    config["trainer"]["max_epochs"] = 1
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rounds", "tuning"])
+def test_through_the_command_line(tmp_path: Path, kind: str, tiny_checkpoint: Path) -> None:
+    config = config_of(tmp_path, kind, tiny_checkpoint)
+
+    def fit(name: str, *words: str) -> dict[str, Any]:
+        words = (*words, "--trainer.accumulate_grad_batches=2", "--exposure.measure=false", "--guard.action=off")
+        run_trainer(["fit", "--config", str(config), "--run.name", name, *words])
+        made: dict[str, Any] = torch.load(tmp_path / "runs" / name / "version_0" / LAST, weights_only=True)
+        return made
+
+    whole = fit("whole")
+    assert fit("cut", "--trainer.max_steps=2")["global_step"] == 2
+    assert fit("cut", "--trainer.max_steps=5", "--ckpt_path=last")["global_step"] == 5
+    cut = fit("cut", "--ckpt_path=last")
+    assert whole["global_step"] == cut["global_step"] == 6
+    assert whole["state_dict"].keys() == cut["state_dict"].keys()
+    assert all(torch.equal(whole["state_dict"][name], value) for name, value in cut["state_dict"].items())

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lightning_c3l.bench.shapes import Shape, Work
+from lightning_c3l.bench.models import Work
+from lightning_c3l.bench.shapes import Shape
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
 Product = tuple[int, int, int]

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from lightning_c3l.bench.models import work
 from lightning_c3l.bench.plain import PlainLVLM
-from lightning_c3l.bench.shapes import Shape, work
+from lightning_c3l.bench.shapes import Shape
 from lightning_c3l.bench.timing import Spread, ratio, side_by_side
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM

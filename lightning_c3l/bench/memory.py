@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from lightning_c3l.bench.models import build, work
 from lightning_c3l.bench.plain import PlainLVLM
-from lightning_c3l.bench.shapes import SHAPES, build, work
+from lightning_c3l.bench.shapes import SHAPES
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.scoring import score_pairs
 

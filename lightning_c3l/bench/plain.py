@@ -7,7 +7,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.bench.shapes import Work
+from lightning_c3l.bench.models import Work
 from lightning_c3l.i2c import token_kl
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from lightning_c3l.bench.generation import bench_generation, texts_differing
 from lightning_c3l.bench.memory import peak_bytes
+from lightning_c3l.bench.models import build
 from lightning_c3l.bench.scoring import bench_growth, bench_scoring
-from lightning_c3l.bench.shapes import SHAPES, build, variants
+from lightning_c3l.bench.shapes import SHAPES, variants
 from lightning_c3l.bench.timing import Spread
 from lightning_c3l.bench.training import bench_training
 from lightning_c3l.lvlm.huggingface import LoRA

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 from lightning_c3l.bench.floor import floor_seconds
+from lightning_c3l.bench.models import work
 from lightning_c3l.bench.plain import PlainLVLM
-from lightning_c3l.bench.shapes import Shape, work
+from lightning_c3l.bench.shapes import Shape
 from lightning_c3l.bench.timing import Spread, ratio, side_by_side
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.scoring import score_pairs

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_c3l.bench.shapes import Shape, work
+from lightning_c3l.bench.models import work
+from lightning_c3l.bench.shapes import Shape
 from lightning_c3l.bench.timing import Spread, ratio, side_by_side
 from lightning_c3l.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Branches, GroupBatch

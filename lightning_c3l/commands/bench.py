@@ -9,9 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_c3l.atomic import atomic_path
-from lightning_c3l.bench.run import Options, run_bench
 from lightning_c3l.bench.shapes import SHAPES
-from lightning_c3l.bench.timing import plain, spreads
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +25,10 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, not {chosen.repeats}")
+    # late: it takes seconds to import, which a wrong option need not wait for
+    from lightning_c3l.bench.run import Options, run_bench
+    from lightning_c3l.bench.timing import plain, spreads
+
     options = Options(chosen.shape, chosen.device, chosen.repeats, not chosen.no_growth, not chosen.no_memory)
     found = run_bench(options, tuple(chosen.precision))
     chosen.out.mkdir(parents=True, exist_ok=True)

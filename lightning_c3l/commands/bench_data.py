@@ -1,18 +1,18 @@
 """`bench-data`: speed and memory of data in and out."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from lightning_c3l.atomic import write_json_atomic
-from lightning_c3l.bench.converting import conversion_rate
-from lightning_c3l.bench.loading import loading_rate
-from lightning_c3l.bench.set_scoring import bench_set_scoring
-from lightning_c3l.bench.timing import Spread, plain, spreads
+
+if TYPE_CHECKING:
+    from lightning_c3l.bench.timing import Spread
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +26,12 @@ def main(arguments: list[str]) -> int:
     for name in ("images", "records", "repeats"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    # late: it takes seconds to import, which a wrong option need not wait for
+    from lightning_c3l.bench.converting import conversion_rate
+    from lightning_c3l.bench.loading import loading_rate
+    from lightning_c3l.bench.set_scoring import bench_set_scoring
+    from lightning_c3l.bench.timing import Spread, plain, spreads
+
     found: dict[str, Any] = {
         "loading": loading_rate(options.images, repeats=options.repeats),
         "converting": Spread.of(
@@ -34,15 +40,15 @@ def main(arguments: list[str]) -> int:
         "scoring": bench_set_scoring(options.records),
     }
     write_json_atomic(options.out / "bench-data.json", plain(found))
-    Console().print(_table(found))
+    Console().print(_table(spreads(found), found["scoring"]))
     print(f"figures in {options.out / 'bench-data.json'}")
     return 0
 
 
-def _table(found: dict[str, Any]) -> Table:
+def _table(measured: Sequence[tuple[str, "Spread"]], scoring: Mapping[str, float]) -> Table:
     table = Table("figure", "median", "min", "max")
-    for name, spread in spreads(found):
+    for name, spread in measured:
         table.add_row(name, *(f"{value:,.4g}" for value in asdict(spread).values()))
-    for name, value in found["scoring"].items():
+    for name, value in scoring.items():
         table.add_row(f"scoring.{name}", f"{value:,.4g}", "", "")
     return table

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from lightning_c3l.atomic import atomic_folder
-from lightning_c3l.lvlm.huggingface import merged
 
 
 def main(arguments: list[str]) -> int:
@@ -17,6 +16,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.out.exists():
         raise ValueError(f"{options.out}: already exists; give a new folder")
+    # late: it takes seconds to import, which a wrong option need not wait for
+    from lightning_c3l.lvlm.huggingface import merged
+
     model, processor = merged(options.base, options.adapter, options.dtype)
     with atomic_folder(options.out) as folder:
         model.save_pretrained(folder)

@@ -4,16 +4,14 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lightning_c3l.atomic import atomic_folder
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
 from lightning_c3l.scenes.curriculum import corpus
-from lightning_c3l.scenes.measure import measure_base
 from lightning_c3l.scenes.recipe import BASE, EXPERIMENT, recipe_hash
+
+if TYPE_CHECKING:
+    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +21,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for the training run")
     parser.add_argument("--records", type=int, help="train on so many records instead of the experiment's")
     options = parser.parse_args(arguments)
+    # late, as in what follows: it takes seconds to import, which a wrong option need not wait for
+    import torch
+
+    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+    from lightning_c3l.scenes.measure import measure_base
+
     began = time.perf_counter()
     trained = train(options.work, options.records)
     seconds = time.perf_counter() - began
@@ -42,9 +46,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def train(work: Path, records: int | None) -> HuggingFaceLVLM:
+def train(work: Path, records: int | None) -> "HuggingFaceLVLM":
     """Fresh checkpoint, ordinary `fit`, trained model."""
-    from lightning_c3l.cli import run_trainer  # late: it imports the callbacks, which other users of this file need not
+    from lightning_c3l.cli import run_trainer
+    from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
 
     start = work / "scenes-base" / "start"
     build_checkpoint(start, sorted(corpus()), Sizes(), seed=0)
@@ -56,8 +61,10 @@ def train(work: Path, records: int | None) -> HuggingFaceLVLM:
     return lvlm
 
 
-def save_half(lvlm: HuggingFaceLVLM, folder: Path) -> None:
+def save_half(lvlm: "HuggingFaceLVLM", folder: Path) -> None:
     """Write the checkpoint in half precision; the small weights lose nothing that the figures would show."""
+    import torch
+
     network: Any = lvlm.network
     network.to(torch.float16)
     lvlm.save(folder)

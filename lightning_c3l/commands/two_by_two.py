@@ -5,7 +5,6 @@ import logging
 from dataclasses import fields
 from pathlib import Path
 
-from lightning_c3l import locking
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.quiet import quieten
 from lightning_c3l.report.terminal import console
@@ -36,6 +35,7 @@ def main(arguments: list[str]) -> int:
     # it names the devices before each of many trainings
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # late: they take seconds that a wrong option need not wait for
+    from lightning_c3l import locking
     from lightning_c3l.two_by_two.page import render
     from lightning_c3l.two_by_two.results import as_json, measure, summary, tables
     from lightning_c3l.two_by_two.run import Experiment

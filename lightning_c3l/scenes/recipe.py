@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from lightning_c3l.scenes.checkpoint import build_tokenizer
 from lightning_c3l.scenes.curriculum import corpus
 
 BASE = Path(__file__).parent / "base"
@@ -20,6 +19,8 @@ def recipe_hash() -> str:
 
     Comments, docstrings and layout do not count, nor do the notes at the head of the experiment file.
     """
+    from lightning_c3l.scenes.checkpoint import build_tokenizer  # late: paths alone need no transformers
+
     digest = hashlib.sha256()
     for name in SOURCES:
         tree = ast.parse((Path(__file__).parent / name).read_text(encoding="utf-8"))

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from lightning_c3l.bench.floor import recorded_products
+from lightning_c3l.bench.models import build, work
 from lightning_c3l.bench.plain import PlainLVLM
-from lightning_c3l.bench.shapes import SHAPES, build, variants, work
+from lightning_c3l.bench.shapes import SHAPES, variants
 from lightning_c3l.bench.timing import Spread, ratio, side_by_side
 from lightning_c3l.bench.training import UnsharedDecoder, training_step
 from lightning_c3l.commands.bench import main

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.interruption import Interruption
 from lightning_c3l import processes
-from lightning_c3l.atomic import atomic_path
+from lightning_c3l.atomic import atomic_path, sync_folder, sync_tree
 from lightning_c3l.checkpoint_files import save_checkpoint
 from lightning_c3l.run_folder import LAST, OLD
 
@@ -34,10 +34,13 @@ def save_last(trainer: Trainer) -> None:
     if processes.is_first():
         fresh, last, old = folder / _FRESH, folder / LAST, folder / OLD
         if fresh.is_dir() or last.is_dir():
+            # the strategy wrote it without waiting for the disk
+            sync_tree(fresh)
             _remove(old)
             if last.exists():
                 os.replace(last, old)
         os.replace(fresh, last)
+        sync_folder(last.parent)
         _remove(old)
     processes.wait()
 
@@ -114,6 +117,9 @@ class Checkpointing(Checkpoint):
             if due or reason is not None or is_stopping(trainer):
                 save_last(trainer)
         if reason is not None:
+            # Lightning logs a step after this hook, from which a run that was told to stop does not return
+            connector = trainer._logger_connector
+            connector.log_metrics(connector.metrics["log"])
             self.interruption.leave(reason)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

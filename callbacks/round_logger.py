@@ -61,8 +61,14 @@ class DispensableWandbLogger(WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Where W&B lets us."""
-        self._try(lambda: super(DispensableWandbLogger, self).finalize(status))
+        """Where W&B lets us; a failed run writes no more into its folder, which may be about to go."""
+
+        def end() -> None:
+            super(DispensableWandbLogger, self).finalize(status)
+            if status == "failed" and self._experiment is not None:
+                self._experiment.finish(exit_code=1)
+
+        self._try(end)
 
     def _try(self, call: Callable[[], None]) -> None:
         if self._lost:

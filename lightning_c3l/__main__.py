@@ -1,6 +1,7 @@
 """`python -m lightning_c3l`: Trainer methods go to the LightningCLI, the other verbs to `commands/`."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -56,9 +57,16 @@ def _print_anywhere() -> None:
 
 
 def _guarded(run: Callable[[], int]) -> int:
-    """Run, and turn what users can mend into one line."""
+    """Run, and turn what users can mend into one line, and Ctrl-C into status 130."""
     try:
         return run()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except SystemExit as end:
+        # Lightning's Trainer ends with status 1 when it catches Ctrl-C
+        if isinstance(end.__context__, KeyboardInterrupt):
+            return 128 + signal.SIGINT
+        raise
     except Exception as error:
         # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
         # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.

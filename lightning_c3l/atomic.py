@@ -64,6 +64,14 @@ def sync_folder(folder: Path) -> None:
         _sync(folder)
 
 
+def sync_tree(folder: Path) -> None:
+    """Wait until the disk has all files of a folder, and their names."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _sync(Path(place) / name)
+        sync_folder(Path(place))
+
+
 def _sync(path: Path) -> None:
     number = os.open(path, os.O_RDONLY)
     try:
@@ -99,6 +107,8 @@ def write_json_atomic(path: str | Path, obj: Any) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Gives a temporary folder to fill, which becomes `path` when the block ends well; an old one is replaced.
 
+    All files are synced before the rename, so that a power cut leaves no name without its content.
+
     Args:
         path: the folder to write; missing parent folders are created. A symbolic link stays, the folder it points to is
             replaced.
@@ -111,12 +121,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     target = followed(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".tmp-{uuid4().hex}"
+    temporary, old = (target.parent / f".tmp-{uuid4().hex}" for _ in range(2))
     temporary.mkdir()
     try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
+        with naming(target):
+            yield temporary
+            sync_tree(temporary)
+            if target.exists():
+                # a folder with files in it cannot be replaced: one is always there but for the time between two renames
+                os.replace(target, old)
+            os.replace(temporary, target)
+            sync_folder(target.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)

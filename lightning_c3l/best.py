@@ -10,10 +10,13 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lightning_c3l import manifest, processes
 from lightning_c3l.atomic import atomic_folder, write_json_atomic
+from lightning_c3l.store import file_digest
 from lightning_c3l.weight_files import load_tensors
 
 _WEIGHTS = "trained-weights.safetensors"
 _STATE = "state.json"
+# of the note: of the file of weights
+_DIGEST = "weights"
 
 
 class BestState:
@@ -32,6 +35,10 @@ class BestState:
         Raises:
             ValueError: the note is damaged; names the file.
         """
+        noted = self._note()
+        return None if noted is None else {name: value for name, value in noted.items() if name != _DIGEST}
+
+    def _note(self) -> dict[str, Any] | None:
         file = self.folder / _STATE
         if not file.is_file():
             return None
@@ -53,7 +60,7 @@ class BestState:
             with atomic_folder(self.folder) as folder:
                 module.lvlm.save(folder)
                 save_file(weights, folder / _WEIGHTS)
-                write_json_atomic(folder / _STATE, noted)
+                write_json_atomic(folder / _STATE, {**noted, _DIGEST: file_digest(folder / _WEIGHTS)})
 
         with module.whole_weights():
             processes.by_first(write)
@@ -68,11 +75,14 @@ class BestState:
             ValueError: if there is no state, its file is damaged, or the module does not train exactly these weights.
             OSError: if a process cannot see the folder.
         """
-        noted = processes.from_first(self.known())
+        noted = processes.from_first(self._note())
         if noted is None:
             raise ValueError(f"{self.folder}: the state to go back to is gone; go on with guard.action: warn")
-        processes.require_visible(self.folder / _WEIGHTS)
-        kept, trained = load_tensors(self.folder / _WEIGHTS), _trained(module)
+        file, digest = self.folder / _WEIGHTS, noted.pop(_DIGEST, None)
+        processes.require_visible(file)
+        if digest not in (None, file_digest(file)):  # states of older versions have none
+            raise ValueError(f"{file}: damaged, its digest is not the one in {_STATE}; go on with guard.action: warn")
+        kept, trained = load_tensors(file), _trained(module)
         if {n: v.shape for n, v in kept.items()} != {n: p.shape for n, p in trained.items()}:
             raise ValueError(f"{self.folder}: holds weights of another LVLM or of other adapter options; remove it")
         with torch.no_grad():

@@ -27,7 +27,7 @@ from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.parser import Parser
 from lightning_c3l.quiet import quieten
 from lightning_c3l.resuming import configuration_of, require_same_run
-from lightning_c3l.run_folder import Run, leave, settle
+from lightning_c3l.run_folder import Run, abandon, leave, settle
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,
@@ -183,5 +183,10 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             save_config_kwargs={"save_to_log_dir": False},
             args=arguments,
         )
+    except (Exception, SystemExit) as error:
+        # one that was told to stop says how to go on in its folder
+        if not isinstance(error, SystemExit) or error.code == 2:
+            abandon()
+        raise
     finally:
         leave()

@@ -55,6 +55,23 @@ def release() -> None:
         os.close(_held.pop())
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a run holds a folder; False where the file system has no locks."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def owner(folder: Path) -> dict[str, Any]:
     """What the last run in a folder said of itself; nothing where there was none."""
     try:

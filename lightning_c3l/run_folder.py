@@ -17,8 +17,13 @@ OLD = Path("checkpoints") / "last.old"
 _WANDB_PROJECT = re.compile(r"([^/\\#?%:]+/)?[^/\\#?%:]{1,128}")
 # what leaves no checkpoint to go on from
 _OTHERS = ("predict", "test")
+# what a run leaves before it has made anything; the folders are those of W&B and of images out of archives
+_BEFORE_RECORDS = (locking.LOCK, "config.yaml", "manifest.json", "images.json")
+_BESIDE_RECORDS = ("wandb", "unpacked")
 # the first process of a node tells those that Lightning starts there
 _FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"
+# the folder that the first process has locked; one at most
+_claimed: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,18 @@ def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
     return place
 
 
+def abandon() -> None:
+    """After a start that failed: take its folder away if nothing was made in it; in the first process."""
+    for folder in _claimed:
+        made = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+        if all(path.name in _BEFORE_RECORDS or path.parts[0] in _BESIDE_RECORDS for path in made):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def leave() -> None:
     """After a run: another one in the same process chooses anew."""
     locking.release()
+    _claimed.clear()
     for name in (_FOLDER, _CHECKPOINT, _PARENT):
         os.environ.pop(name, None)
 
@@ -106,6 +120,7 @@ def _claim(run: Run, verb: str, checkpoint: str | None) -> Place:
     folder = Path(place.folder)
     folder.mkdir(parents=True, exist_ok=True)
     locking.hold(folder, {"verb": verb, "job": job()})
+    _claimed.append(folder)
     place = replace(place, checkpoint=_whole(place.checkpoint))
     # nobody writes here now: what a killed run was about to rename is of no use
     for left in folder.rglob(".tmp-*"):
@@ -180,9 +195,17 @@ def _versions(run: Run) -> list[int]:
 
 
 def _newest(run: Run) -> Path | None:
-    """The newest folder of a fit: those of `predict` and `test` lie beside them."""
+    """The newest folder of a fit with something to go on from, or the newest at all.
+
+    Those of `predict` and `test` lie beside them. A run that has just begun is not passed over: it is in use.
+    """
     folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
-    return next((f for f in folders if last_checkpoint(f) or locking.owner(f).get("verb") not in _OTHERS), None)
+    fits = [f for f in folders if last_checkpoint(f) or locking.owner(f).get("verb") not in _OTHERS]
+    started = (f for f in fits if last_checkpoint(f) or any(f.glob("rounds/**/*.jsonl")) or locking.is_held(f))
+    chosen = next(started, next(iter(fits), None))
+    if fits and chosen != fits[0]:
+        print(f"{fits[0]} holds nothing to go on from: going on in {chosen}", flush=True)
+    return chosen
 
 
 def job() -> str | None:

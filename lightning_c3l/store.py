@@ -70,7 +70,7 @@ class RunStore:
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
         counts = {"candidates": len(done.candidates), "groups": len(done.groups)}
-        digests = {name: _digest(folder / name) for name in _FILES}
+        digests = {name: file_digest(folder / name) for name in _FILES}
         write_json_atomic(file, {**before, "counts": counts, "files": digests})
         write_json_atomic(folder / "round.json", jsonable(done.figures))
         shutil.rmtree(folder / "parts", ignore_errors=True)
@@ -97,7 +97,7 @@ class RunStore:
         except ValueError as error:
             raise DamagedRound(str(error)) from error
         for name, digest in digests.items():
-            if not (folder / name).is_file() or _digest(folder / name) != digest:
+            if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
         candidates = [_scored(row) for row in _read_lines(folder / _CANDIDATES)]
         groups = [
@@ -169,7 +169,8 @@ def _places(group: Group, places: dict[tuple[str, str, str, int], int]) -> dict[
     }
 
 
-def _digest(file: Path) -> str:
+def file_digest(file: Path) -> str:
+    """Digest of what a file holds, as 32 hexadecimal letters."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,62 @@ def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
 def test_text_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
     write_text_atomic(tmp_path / "x.html", "<p>\udcff.jpg \u00fc")
     assert (tmp_path / "x.html").read_text(encoding="utf-8") == "<p>\\udcff.jpg \u00fc"
+
+
+@pytest.fixture
+def noted(monkeypatch) -> list[tuple[str, str]]:
+    """What the disk is asked to do, in order: ("sync" or "rename", name)."""
+    done: list[tuple[str, str]] = []
+    opened: dict[int, str] = {}
+    real_open, real_sync, real_replace = os.open, os.fsync, os.replace
+
+    def open_noting(path, *options, **more) -> int:
+        number = real_open(path, *options, **more)
+        opened[number] = Path(path).name
+        return number
+
+    def sync(number) -> None:
+        done.append(("sync", opened[number]))
+        real_sync(number)
+
+    def replace(source, target) -> None:
+        done.append(("rename", Path(target).name))
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "open", open_noting)
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    return done
+
+
+def test_a_file_is_synced_before_its_rename_and_its_folder_after(tmp_path: Path, noted) -> None:
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("a")
+    assert noted == [("sync", temporary.name), ("rename", "a.txt"), ("sync", tmp_path.name)]
+
+
+def test_all_files_of_a_folder_are_synced_before_its_rename_and_its_parent_after(tmp_path: Path, noted) -> None:
+    for _ in range(2):
+        noted.clear()
+        with atomic_folder(tmp_path / "best") as temporary:
+            (temporary / "deep").mkdir()
+            (temporary / "deep" / "weights").write_text("w")
+            (temporary / "state").write_text("s")
+        renamed = noted.index(("rename", "best"))
+        before = {what for what in noted[:renamed] if what[0] == "sync"}
+        assert before == {("sync", name) for name in ("weights", "deep", "state", temporary.name)}
+        # a folder's names are synced when its files are
+        assert noted.index(("sync", "weights")) < noted.index(("sync", "deep")) < noted.index(("sync", temporary.name))
+        assert noted[renamed + 1 :] == [("sync", tmp_path.name)]
+        assert {path.name for path in (tmp_path / "best").rglob("*")} == {"deep", "weights", "state"}
+        assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "best") as temporary:
+        (temporary / "state").write_text("old")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left on device: .*best"), atomic_folder(tmp_path / "best"):
+        raise full
+    assert (tmp_path / "best" / "state").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]

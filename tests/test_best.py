@@ -50,15 +50,6 @@ def test_a_state_that_is_gone_is_named(tmp_path):
         BestState(tmp_path / "best").put_back(nn.Linear(1, 1))
 
 
-def test_a_cut_file_is_named(tiny_checkpoint, tmp_path):
-    module, best = C3LModule(load_tiny(tiny_checkpoint)), BestState(tmp_path / "best")
-    best.keep(module, {"round": 0})
-    file = tmp_path / "best" / "trained-weights.safetensors"
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=f"{file}: not a whole safetensors file"):
-        best.put_back(module)
-
-
 def test_a_later_state_replaces_it(tiny_checkpoint, tmp_path):
     module, best = C3LModule(load_tiny(tiny_checkpoint)), BestState(tmp_path / "best")
     best.keep(module, {"round": 0})
@@ -122,4 +113,25 @@ def test_weights_that_are_split_over_processes(tiny_checkpoint, tmp_path):
 
 def test_the_note_is_plain_json(tiny_checkpoint, tmp_path):
     BestState(tmp_path / "best").keep(C3LModule(load_tiny(tiny_checkpoint)), {"round": 3, "held_out": None})
-    assert json.loads((tmp_path / "best" / "state.json").read_text()) == {"round": 3, "held_out": None}
+    noted = json.loads((tmp_path / "best" / "state.json").read_text())
+    assert {name: noted[name] for name in ("round", "held_out")} == {"round": 3, "held_out": None}
+
+
+def test_weights_that_are_damaged_or_empty_are_refused_by_name(tiny_checkpoint, tmp_path):
+    module, best = C3LModule(load_tiny(tiny_checkpoint)), BestState(tmp_path / "best")
+    best.keep(module, {"round": 3})
+    before, file = values(module), tmp_path / "best" / "trained-weights.safetensors"
+    whole = file.read_bytes()
+    # the last byte of the last weight
+    for content in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:100], b""):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{file}: damaged, its digest.*guard\.action: warn"):
+            best.put_back(module)
+    assert all(torch.equal(value, before[name]) for name, value in values(module).items())
+    # one that an older version kept
+    file.write_bytes(whole)
+    (tmp_path / "best" / "state.json").write_text('{"round": 3}')
+    assert best.put_back(module) == {"round": 3}
+    file.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=f"{file}: not a whole safetensors file"):
+        best.put_back(module)

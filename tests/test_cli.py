@@ -168,7 +168,7 @@ def test_a_users_mistake_is_one_line(tmp_path, tiny_checkpoint, change, said):
     assert len(errors) == 1, printed
     assert said in errors[0]
     assert "Traceback" not in printed
-    assert not list(tmp_path.rglob("vlit.json"))
+    assert not list(tmp_path.rglob("version_*"))
 
 
 def test_a_checkpoint_without_processor_is_one_line(tmp_path, tiny_checkpoint):
@@ -182,6 +182,7 @@ def test_a_checkpoint_without_processor_is_one_line(tmp_path, tiny_checkpoint):
     assert "processor" in errors[0]
     assert str(bare) in errors[0]
     assert "Traceback" not in printed
+    assert not list(tmp_path.rglob("version_*"))
 
 
 def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_checkpoint):
@@ -207,7 +208,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
             break
     rest, _ = process.communicate(timeout=120)
     printed += rest
-    assert process.returncode != 0
+    assert process.returncode == 130
     assert "Traceback" not in printed
     command = next(line.strip() for line in printed.splitlines() if "--ckpt_path" in line)
     words = shlex.split(command)
@@ -225,7 +226,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     write_images(tmp_path / "images", 4)
     path = tiny_config(tmp_path, tiny_checkpoint)
     # 4 images, 4 kinds, 4 groups a batch: 4 batches a pass
-    words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "100", "--ckpt_path", "last"]
+    words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "30", "--ckpt_path", "last"]
     words += ["--run.checkpoint_every", "5"]
     saved = tmp_path / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
     first = start(*words, cwd=tmp_path)
@@ -249,16 +250,15 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert f"--ckpt_path {saved}" in printed
     assert "Traceback" not in printed
     done = torch.load(saved, weights_only=True)["global_step"]
-    assert 5 <= done < 400
+    assert 5 <= done < 120
     status, printed = run(*words, cwd=tmp_path)
     assert status == 0, printed
-    assert torch.load(saved, weights_only=True)["global_step"] == 400
+    assert torch.load(saved, weights_only=True)["global_step"] == 120
     assert [path.name for path in saved.parents[2].iterdir()] == ["version_0"]
-    # the log goes on too; a run that is told to stop saves before Lightning logs that step
+    # the log goes on too, and holds the step at which the run was told to stop
     with (saved.parents[1] / "metrics.csv").open(newline="") as file:
         logged = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
-    assert sorted({*logged, *({done - 1} if done % 50 == 0 else ())}) == list(range(49, 400, 50))
-    assert len(set(logged)) == len(logged)
+    assert sorted(logged) == sorted({49, 99, done - 1})
     assert not list(saved.parents[1].rglob(".tmp-*"))
 
 

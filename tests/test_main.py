@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_c3l import __main__ as entry
 from lightning_c3l.__main__ import VERBS
@@ -65,3 +66,34 @@ def test_a_terminal_without_the_letters_gets_their_escapes(encoding, monkeypatch
     square = "\u00b2".encode(encoding, "backslashreplace")
     assert bytes_of["stdout"].getvalue() == b"S(I" + square + b"C) \\u65e5\\u672c \\U0001f600 \\udc80\n"
     assert bytes_of["stderr"].getvalue() == b"error: \\u65e5.json: [U+DC80] no\n"
+
+
+def test_ctrl_c_is_status_130_and_sigterm_143(monkeypatch):
+    def pressed() -> int:
+        raise KeyboardInterrupt
+
+    def caught_by_lightning() -> int:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    def told_to_stop() -> int:
+        raise SIGTERMException(143)
+
+    assert entry._guarded(pressed) == entry._guarded(caught_by_lightning) == 130
+    with pytest.raises(SystemExit) as left:
+        entry._guarded(told_to_stop)
+    assert left.value.code == 143
+
+
+@pytest.mark.parametrize(
+    ("target", "trained"), [("demo-images", "easy_vqa_base"), ("exp-easy-vqa", "easy_vqa_answers")]
+)
+def test_an_interrupted_base_goes_on_and_rounds_begin_anew(target, trained, tmp_path):
+    """What make would run where no base has been trained yet."""
+    make = ["make", "-n", "-f", str(entry.DEMO.parents[1] / "Makefile"), target]
+    lines = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    (base,) = [line for line in lines if f"experiments/{trained}.yaml" in line]
+    assert base.endswith("--ckpt_path last")
+    assert not any("--ckpt_path" in line for line in lines if line != base)

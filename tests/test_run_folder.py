@@ -1,5 +1,6 @@
 """Which folder a run takes, and where it goes on."""
 
+import fcntl
 import json
 import os
 from dataclasses import replace
@@ -10,7 +11,7 @@ import torch
 
 from lightning_c3l import locking
 from lightning_c3l.checkpoint_files import save_checkpoint
-from lightning_c3l.run_folder import LAST, OLD, Place, Run, leave, settle
+from lightning_c3l.run_folder import LAST, OLD, Place, Run, abandon, leave, settle
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,58 @@ def test_last_begins_goes_on_and_begins_again_where_nothing_was_saved(run, capsy
     assert "no checkpoint yet" in capsys.readouterr().out
     saved = checkpoint_in(first.folder)
     assert settled(run, checkpoint="last") == Place(first.folder, saved)
+
+
+def test_last_passes_over_newer_starts_that_hold_nothing(run, capsys):
+    saved = checkpoint_in(settled(replace(run, version=0)).folder)
+    with_rows = Path(settled(replace(run, version=1)).folder)
+    for number in (2, 3):
+        settled(replace(run, version=number))
+    assert settled(run, checkpoint="last") == Place(str(run.home / "version_0"), saved)
+    assert "version_3 holds nothing to go on from: going on in" in capsys.readouterr().out
+    # texts of a round that was killed before its first checkpoint
+    (with_rows / "rounds" / "0" / "parts").mkdir(parents=True)
+    (with_rows / "rounds" / "0" / "parts" / "0-abc.jsonl").write_text("{}")
+    assert settled(run, checkpoint="last") == Place(str(with_rows), None)
+    # asked for by its number
+    assert settled(replace(run, version=3), checkpoint="last") == Place(str(run.home / "version_3"), None)
+
+
+def test_last_does_not_pass_over_a_run_that_has_just_begun(run, monkeypatch):
+    checkpoint_in(settled(run).folder)
+    begun = Path(settled(run).folder)
+    monkeypatch.setattr(locking, "_PATIENCE", 0.2)
+    leave()
+    # of another process, as flock counts it
+    file = os.open(begun / locking.LOCK, os.O_RDWR)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        with pytest.raises(ValueError, match="version_1 is in use"):
+            settled(run, checkpoint="last")
+    finally:
+        os.close(file)
+
+
+def test_a_start_that_fails_before_its_first_record_leaves_no_folder(run):
+    for made in ((), ("config.yaml", "rounds/0/manifest.json", "rounds/0/images.json", "wandb/run-1/run.wandb")):
+        folder = Path(settled(run).folder)
+        for name in made:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        abandon()
+        assert not folder.exists()
+        assert run.home.is_dir()
+    for name in ("rounds/0/parts/0-abc.jsonl", "checkpoints/last.ckpt", "rejected.jsonl", "metrics.csv", "mine.txt"):
+        folder = Path(settled(run).folder)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+        abandon()
+        assert (folder / name).exists()
+    # of a run that has ended
+    kept = Path(settled(run).folder)
+    leave()
+    abandon()
+    assert kept.exists()
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(run):

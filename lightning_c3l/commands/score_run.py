@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,13 @@ def _finish(scored: Scored) -> int:
 
 
 class _Interruption(Callback):
-    """Says how to go on."""
+    """Says how to go on, and lets SIGTERM end the process: Lightning's own handler waits for a training step.
+
+    Every row is on the disk as soon as it is made.
+    """
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:

@@ -127,15 +127,23 @@ def test_a_checkpoint_that_is_a_folder_is_never_missing(tmp_path, monkeypatch):
         default_root_dir=tmp_path, callbacks=[Checkpointing(1, interruption)], fast_dev_run=False, save_checkpoint=save
     )
     (tmp_path / "checkpoints").mkdir()
-    moved, there = os.replace, []
+    moved, there, synced, sync = os.replace, [], [], os.fsync
 
     def watched(source: Path, target: Path) -> None:
         moved(source, target)
         there.append((last_checkpoint(tmp_path) / "shard").read_text())
+        if target == tmp_path / LAST:
+            # shard and folder are on the disk before the rename
+            assert len(synced) == 2
+            synced.clear()
 
     monkeypatch.setattr(os, "replace", watched)
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(number), sync(number)))
     for _ in range(3):
         save_last(trainer)
+        # and the rename after it
+        assert len(synced) == 1
+        synced.clear()
     # after each rename: the first, then the old one and the new one
     assert there == ["0", "0", "1", "1", "2"]
     assert not (tmp_path / OLD).exists()

@@ -1,5 +1,6 @@
 """Signals: in training at the end of an optimizer step, elsewhere at once."""
 
+import csv
 import os
 import re
 import signal
@@ -12,9 +13,11 @@ import pytest
 import torch
 from lightning import Callback
 from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.interruption import Interruption
+from callbacks.metrics_file import MetricsFile
 from lightning_c3l.run_folder import LAST
 from tests.callbacks.test_checkpointing import Toy, batches, trainer_of
 
@@ -57,6 +60,38 @@ def test_sigterm_in_training_ends_the_step_saves_and_leaves_with_143(tmp_path, c
     assert (steps(tmp_path), float(module.weight)) == (1, 1.0)
     printed = capfd.readouterr().out
     assert re.search(rf"^  python -m lightning_c3l fit --config a.yaml --ckpt_path {tmp_path / LAST}$", printed, re.M)
+
+
+class Logging(Toy):
+    """Logs the number of its step."""
+
+    def training_step(self, batch, batch_idx):
+        self.log("step_number", float(self.trainer.global_step))
+        return super().training_step(batch, batch_idx)
+
+
+class Recorder(DummyLogger):
+    """Keeps what it is told, as W&B would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = []
+
+    def log_metrics(self, metrics, step) -> None:
+        self.told.append((step, metrics["step_number"]))
+
+
+def test_the_last_step_before_a_signal_is_in_every_log(tmp_path):
+    trainer, recorder = trainer_of(tmp_path, 50, Send(signal.SIGTERM, "on_before_backward")), Recorder()
+    trainer.loggers = [MetricsFile(tmp_path, name="", version="", flush_logs_every_n_steps=1), recorder]
+    with pytest.raises(SIGTERMException):
+        trainer.fit(Logging(), batches(20))
+    # told in the second step, long before the 50th, which is the first that Lightning logs
+    assert steps(tmp_path) == 2
+    assert recorder.told == [(1, 1.0)]
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["step"], row["step_number"]) == ("1", "1.0")
 
 
 def test_ctrl_c_in_training_does_the_same(tmp_path, capfd):

@@ -20,6 +20,10 @@ class Run:
     def __init__(self) -> None:
         self.logged = []
         self.alive = True
+        self.finished = []
+
+    def finish(self, exit_code: int) -> None:
+        self.finished.append(exit_code)
 
     def log(self, metrics) -> None:
         if not self.alive:
@@ -64,6 +68,15 @@ def test_it_may_go_away_in_the_middle(logger, begun, recwarn):
     logger.finalize("success")
     assert said(recwarn) == ["W&B no longer answers, the run goes on without it: ConnectionResetError: Connection lost"]
     assert len(logger.experiment.logged) == 1
+
+
+def test_a_failed_run_is_told_and_writes_no_more(logger, begun):
+    # of a run that fails before it has logged anything
+    logger.finalize("failed")
+    assert begun == []
+    run = logger.experiment
+    logger.finalize("failed")
+    assert run.finished == [1]
 
 
 @pytest.mark.parametrize(

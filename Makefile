@@ -2,6 +2,8 @@
 PYTHON ?= .venv/bin/python
 SEED ?= 0
 RUN := $(PYTHON) -m lightning_c3l
+# what every other target needs first; an environment of your own (PYTHON=...) is taken as it is
+ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
 .PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data clean
@@ -9,61 +11,65 @@ RUN := $(PYTHON) -m lightning_c3l
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
+install: .venv/installed  ## make .venv with the project and its tested dependencies; the other targets do it where it is needed
+
 # torchvision is for the tests alone, apart from the packages that all else sees: torch's CPU builds have none
-install:  ## make .venv and install the project with its tested dependencies
+.venv/installed: setup.cfg constraints.txt
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt --upgrade --target .venv/torchvision torchvision
+	touch $@
 
-test:  ## run the quick tests
-	$(PYTHON) -m pytest
+# a process for each core, and all tests of a file in one of them: they share what is slow to build
+test: $(ENVIRONMENT)  ## run the quick tests
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --dist loadfile
 
-test-slow:  ## run the tests that take minutes
+test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
 
 # a seed that found something: C3L_KILL_SEED=k make test-kill
-test-kill:  ## runs that are killed at random moments, faults, launchers, a training: over half an hour
+test-kill: $(ENVIRONMENT)  ## runs that are killed at random moments, faults, launchers, a training: over half an hour
 	$(PYTHON) -m pytest -m kill --capture=no --override-ini timeout=3600
 
-check:  ## style, types, and which package may import which
+check: $(ENVIRONMENT)  ## style, types, and which package may import which
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(dir $(PYTHON))lint-imports
 
-demo:  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
+demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
 
 EASY_VQA_BASE := runs/easy-vqa-base/version_0/model
 
 # the starting model is trained once, and goes on where it was interrupted; remove its run folder to train it again
-demo-images:  ## the same on real pictures in a plain folder (easy-VQA), about 12 minutes with its base's training
+demo-images: $(ENVIRONMENT)  ## the same on real pictures in a plain folder (easy-VQA), about 12 minutes with its base's training
 	$(RUN) easy-vqa runs/easy-vqa
 	test -f $(EASY_VQA_BASE)/config.json || $(RUN) fit --config experiments/easy_vqa_base.yaml --ckpt_path last
 	$(RUN) fit --config experiments/demo_images.yaml --seed_everything $(SEED)
 
 EASY_VQA_ANSWERS := runs/easy-vqa-answers/version_0/model
 
-exp-easy-vqa:  ## score easy-VQA pairs, half of them about another picture: S(I2C) tells which became false
+exp-easy-vqa: $(ENVIRONMENT)  ## score easy-VQA pairs, half of them about another picture: S(I2C) tells which became false
 	$(RUN) easy-vqa runs/easy-vqa --answers
 	test -f $(EASY_VQA_ANSWERS)/config.json || $(RUN) fit --config experiments/easy_vqa_answers.yaml --ckpt_path last
 	$(RUN) score --model $(EASY_VQA_ANSWERS) --batch-size 16 runs/easy-vqa/exchanged.jsonl runs/easy-vqa/scored.jsonl
 	$(RUN) check-scores runs/easy-vqa/scored.jsonl --at-least 0.9
 
-exp-collapse:  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
+exp-collapse: $(ENVIRONMENT)  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
 	$(RUN) fit --config experiments/ablations/collapse.yaml --seed_everything $(SEED)
 
-exp-two-by-two:  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
+exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
 	$(RUN) two-by-two --out runs/two-by-two
 
-scenes-base:  ## train the embedded world's base LVLM again (about 13 minutes)
+scenes-base: $(ENVIRONMENT)  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
 
-bench:  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes
+bench: $(ENVIRONMENT)  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes
 	$(RUN) bench
 
-bench-data:  ## speed and memory of data in and out, about 5 minutes
+bench-data: $(ENVIRONMENT)  ## speed and memory of data in and out, about 5 minutes
 	$(RUN) bench-data
 
 clean:  ## remove caches and builds, keep runs and .venv

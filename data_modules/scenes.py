@@ -167,3 +167,7 @@ class SceneRecords:
         if not 0 <= number < self.count:
             raise IndexError(number)
         return record(number, self.count, self.curriculum, self.seed)
+
+    def name(self, number: int) -> str:
+        """What to call a record that is left out."""
+        return f"scene record {number}"

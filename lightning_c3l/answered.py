@@ -1,12 +1,13 @@
 """All answers to a benchmark as one file, the judge's reviews of them, and their score."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import torch
+import numpy as np
 from torchmetrics import Metric
 
 from lightning_c3l import benchmarks, processes
@@ -14,17 +15,26 @@ from lightning_c3l.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.benchmarks.answers import answer_row, read_answers
 from lightning_c3l.benchmarks.base import Answer, Benchmark, Question, QuestionSet
 from lightning_c3l.benchmarks.evaluation import Evaluation, evaluate
-from lightning_c3l.benchmarks.names import headline_metric, headline_name, update_headline
+from lightning_c3l.benchmarks.names import headline_name
+from lightning_c3l.benchmarks.pope import SPLITS
 from lightning_c3l.benchmarks.reviewed import evaluate_reviews
 from lightning_c3l.benchmarks.tables import evaluation_tables
 from lightning_c3l.judging.base import Judge, Review
 from lightning_c3l.judging.pairs import to_judge
 from lightning_c3l.judging.reviews import write_reviews
+from lightning_c3l.metrics.over_ranks import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
 from lightning_c3l.report.terminal import console
 from lightning_c3l.store import RunStore
 
 # whose answers are worth what a judge says
 JUDGED = "llava_w"
+# the headline by benchmark; it takes what `ScoredBenchmark.columns` gives, or the judge's marks
+METRICS: Mapping[str, Callable[[], Metric]] = {
+    "pope": partial(YesNoF1, len(SPLITS)),
+    "seed": ChoiceAccuracy,
+    "mmbench": CircularAccuracy,
+    JUDGED: RelativeScore,
+}
 # of the run folder
 ANSWERS, BLIND_ANSWERS = "answers.jsonl", "answers-blind.jsonl"
 REVIEWS, EVALUATION = "reviews.jsonl", "evaluation.json"
@@ -84,17 +94,18 @@ class Answered:
         name = self.data.benchmark.name
         pairs = list(zip(self.data.asked, self.answers, strict=True))
         for protocol in self.data.benchmark.protocols:
-            metric = headline_metric(name, protocol)
+            metric = METRICS[name]()
             if name == JUDGED:
                 if not reviews:
                     continue
                 given = [one for one in reviews if protocol == "reference" or one.parsed][_share()]
-                metric.update(_column(given, "candidate"), _column(given, "reference"))
+                marks = np.array([(one.candidate, one.reference) for one in given]).reshape(-1, 2)
+                metric.update(marks[:, 0], marks[:, 1])
             else:
-                need = benchmarks.scorable(name).needs(protocol)
-                if all(getattr(one, need) is None for one in self.answers):
+                scoring = benchmarks.scorable(name)
+                if all(getattr(one, scoring.needs(protocol)) is None for one in self.answers):
                     continue
-                update_headline(metric, name, protocol, pairs[_share()])
+                metric.update(*scoring.columns(pairs[_share()], protocol))
             yield headline_name(name, protocol), metric
 
     def score(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:
@@ -133,7 +144,3 @@ class Answered:
 def _share() -> slice:
     """Every n-th of something is this process's."""
     return slice(processes.rank(), None, processes.world())
-
-
-def _column(reviews: Sequence[Review], name: str) -> torch.Tensor:
-    return torch.tensor([float(getattr(one, name)) for one in reviews], dtype=torch.float64)

@@ -18,6 +18,9 @@ _UNKNOWN = re.compile(
     r"|(?:Subcommand '.+' does not accept option|Option) '(?P<option>.+?)'(?: is not accepted.*)?"
 )
 
+# of a mistyped name and the one that was meant, as `difflib` measures it
+_LIKENESS = 0.75
+
 
 class UnknownOption(argparse.ArgumentError):
     """An option that a parser does not have.
@@ -131,16 +134,17 @@ def _takes_null(option: argparse.Action | None) -> bool:
 
 
 def _alike(name: str, names: Collection[str]) -> str:
-    """The name that was probably meant: one that looks alike, or one of the same last part elsewhere."""
-    known = [one for one in names if not one.endswith("help")]
-    if close := get_close_matches(name, known, 1):
-        return close[0]
-    last = name.rpartition(".")[2]
+    """The option that was probably meant: one alike in its group, one of that name elsewhere, or another group's."""
+    known = [one for one in names if one.rpartition(".")[2] != "help"]
+    group, _, last = name.rpartition(".")
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == group]
+    if close := get_close_matches(last, beside, 1, _LIKENESS):
+        return f"{group}.{close[0]}".lstrip(".")
     if same := [one for one in known if one.rpartition(".")[2] == last]:
         return same[0]
     head, _, rest = name.partition(".")
-    groups = get_close_matches(head, {one.partition(".")[0] for one in known}, 1)
-    return f"{groups[0]}.{rest}" if groups and rest else "".join(groups)
+    heads = {one.partition(".")[0] for one in known} - {head}
+    return f"{close[0]}.{rest}".rstrip(".") if (close := get_close_matches(head, heads, 1, _LIKENESS)) else ""
 
 
 class _Dumper(yaml.SafeDumper):

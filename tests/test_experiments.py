@@ -211,8 +211,8 @@ def test_an_unknown_key_is_refused_by_name(path, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         run_trainer(["fit", "--config", str(tmp_path / "changed.yaml"), "--print_config"])
     assert left.value.code == 2
-    said = r"[Oo]ption '([a-z_.]+\.)?unheard' is not accepted|not accept option '([a-z_.]+\.)?unheard'"
-    assert re.search(said, capsys.readouterr().err)
+    option = path.replace(".init_args", "")
+    assert re.fullmatch(rf"error: (\S+: )?--{re.escape(option)}: no such option\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -200,5 +200,5 @@ def test_a_text_that_cannot_be_parsed_stays_with_its_reason() -> None:
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"score_batch_size": 0}])
 def test_impossible_sizes_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="batch sizes"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         Writing(**wrong)  # type: ignore[arg-type]

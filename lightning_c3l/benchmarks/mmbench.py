@@ -1,12 +1,11 @@
 """MMBench (Liu et al., 2023): choices that must be found in every order of the options."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Question, QuestionSet
@@ -15,7 +14,7 @@ from lightning_c3l.benchmarks.choice import choice_prompt, option_letter
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
 from lightning_c3l.benchmarks.scored import Asked, Pair, Scored, by_category
-from lightning_c3l.metrics.choice import CircularAccuracy, choice_accuracy, circular_accuracy, circular_groups
+from lightning_c3l.metrics.choice import choice_accuracy, circular_accuracy, circular_groups
 
 TABLES = ("category", "l2-category")
 _FEWER = "groups_with_fewer_rows_than_options"
@@ -72,35 +71,26 @@ class MMBench:
         """What was written, or the verdicts that VLMEvalKit wrote beside it."""
         return "hit" if protocol == "judged" else "text"
 
-    def metric(self, protocol: str) -> Metric:
-        """Share of base questions that are right in every row."""
-        return CircularAccuracy()
-
-    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
-        """Add questions with their answers."""
-        given = list(pairs)
-        if given:
-            metric.update(_ids(given) % _ROUND, _right(given, protocol)[0])
+    def columns(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Number of each row's base question, and whether its answer is right, `[N]`."""
+        return _ids(pairs) % _ROUND, _right(pairs, protocol)[0]
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
         """Circular accuracy, single-pass accuracy beside it where the file has all passes, and both by category."""
         right, parsed = _right(pairs, protocol)
         ids = _ids(pairs)
-        # of all answers, which one process has
-        metric = CircularAccuracy(sync_on_compute=False)
-        metric.update(ids % _ROUND, right)
         whole = circular_groups(ids % _ROUND, right)[1]
         tables = {
             table: {name: _figures(ids[places], right[places], protocol) for name, places in categories.items()}
             for table, categories in by_category(pairs).items()
         }
         return Scored(
-            headline=float(metric.compute()),
+            headline=choice_accuracy(whole),
             n=len(pairs),
             unparsable=int((~parsed).sum()),
             figures=_figures(ids, right, protocol) | ({} if protocol == "judged" else {_FEWER: _short(pairs)}),
             tables=tables,
-            parts=[torch.stack([whole.double(), torch.ones(len(whole))], dim=1)],
+            parts=[np.stack([whole, np.ones(len(whole))], axis=1)],
             figure=lambda totals: totals[..., 0, 0] / totals[..., 0, 1],
             right=whole,
             meaning="VLMEvalKit's verdicts on whole base questions" if protocol == "judged" else "",
@@ -174,31 +164,32 @@ def _question(place: str, row: Row, image: str | None) -> Question:
     )
 
 
-def _ids(pairs: Sequence[Pair]) -> Tensor:
-    return torch.tensor([int(question.id) for question, _ in pairs], dtype=torch.int64)
+def _ids(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    return np.array([int(question.id) for question, _ in pairs], dtype=np.int64)
 
 
-def _right(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor]:
+def _right(pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether each answer is right, and whether it could be read, `[N]` bool."""
     if protocol == "judged":
-        hits = torch.tensor([bool(answer.hit) for _, answer in pairs], dtype=torch.bool)
-        return hits, torch.ones_like(hits)
+        hits = np.array([bool(answer.hit) for _, answer in pairs], dtype=bool)
+        return hits, np.ones_like(hits)
     letters = [option_letter(answer.final or "", question.options) for question, answer in pairs]
     right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
-    return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
+    return np.array(right, dtype=bool), np.array([one is not None for one in letters], dtype=bool)
 
 
-def _figures(ids: Tensor, right: Tensor, protocol: str) -> dict[str, float]:
+def _figures(ids: NDArray[np.int64], right: NDArray[np.bool_], protocol: str) -> dict[str, float]:
     """Circular and single-pass accuracy, over all rows and over each base question's first one."""
     groups = ids % _ROUND
     if protocol == "judged":
-        return {"circular": float(circular_accuracy(groups, right)), "n": len(right)}
-    names, places = torch.unique(groups, return_inverse=True)
-    first = torch.full_like(names, torch.iinfo(torch.int64).max).scatter_reduce(0, places, ids, "amin")
+        return {"circular": circular_accuracy(groups, right), "n": len(right)}
+    names, places = np.unique(groups, return_inverse=True)
+    first = np.full_like(names, np.iinfo(np.int64).max)
+    np.minimum.at(first, places, ids)
     return {
-        "circular": float(circular_accuracy(groups, right)),
-        "single_pass": float(choice_accuracy(right)),
-        "first_pass": float(choice_accuracy(right[ids == first[places]])),
+        "circular": circular_accuracy(groups, right),
+        "single_pass": choice_accuracy(right),
+        "first_pass": choice_accuracy(right[ids == first[places]]),
         "groups": len(names),
         "n": len(right),
     }

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Question, QuestionSet
@@ -18,7 +17,16 @@ from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
 from lightning_c3l.benchmarks.scored import Asked, Pair, Scored
 from lightning_c3l.benchmarks.yes_no import reference_yes_no, strict_yes_no
-from lightning_c3l.metrics.yes_no import NO, UNPARSABLE, YES, YesNoF1, mean_f1, yes_no_figures
+from lightning_c3l.metrics.yes_no import (
+    NO,
+    UNPARSABLE,
+    YES,
+    mean_f1,
+    split_figures,
+    yes_no_cells,
+    yes_no_counts,
+    yes_no_figures,
+)
 
 SPLITS = ("random", "popular", "adversarial")
 # what file names call them; lmms-eval's tasks are pope_adv, pope_pop and pope_random
@@ -102,35 +110,39 @@ class Pope:
         """Both readings need what was written."""
         return "text"
 
-    def metric(self, protocol: str) -> Metric:
-        """Mean F1 of the splits."""
-        return YesNoF1(SPLITS)
-
-    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
-        """Add questions with their answers."""
-        columns = _columns(list(pairs), protocol)
-        if len(columns[0]):
-            metric.update(*columns)
+    def columns(
+        self, pairs: Sequence[Pair], protocol: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """What was said and what is true, `[N]`, and the splits of each question, `[N, S]`."""
+        read = reference_yes_no if protocol == "reference" else strict_yes_no
+        # where nothing could be asked, or the reasoning never ended, silence is no answer
+        finals = [None if answer.problem else answer.final for _, answer in pairs]
+        said = [UNPARSABLE if final is None else _SAID[read(final)] for final in finals]
+        truth = [_SAID[question.truth] for question, _ in pairs]
+        members = [[split in question.splits for split in SPLITS] for question, _ in pairs]
+        return (
+            np.array(said, dtype=np.int64),
+            np.array(truth, dtype=np.int64),
+            np.array(members, dtype=bool).reshape(-1, len(SPLITS)),
+        )
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
         """Mean F1, and all figures of each split."""
-        said, truth, members = _columns(pairs, protocol)
-        # of all answers, which one process has
-        metric = YesNoF1(SPLITS, sync_on_compute=False)
-        metric.update(said, truth, members)
-        cells = torch.nn.functional.one_hot(3 * truth + said, 6)
+        said, truth, members = self.columns(pairs, protocol)
+        cells, counts = yes_no_cells(said, truth), yes_no_counts(said, truth, members)
+        by_split = split_figures(counts, SPLITS)
         # a question of several splits counts in each, as where every split is a file of its own
-        pooled = yes_no_figures(metric.counts.sum(0))
+        pooled = yes_no_figures(counts.sum(0))
         return Scored(
-            headline=float(metric.compute()),
+            headline=float(mean_f1(counts)),
             n=len(pairs),
             unparsable=int((said == UNPARSABLE).sum()),
             figures={"pooled_f1": float(pooled["f1"]), "yes_ratio": float(pooled["yes_ratio"])},
-            tables={"split": metric.figures()},
+            tables={"split": by_split},
             parts=[cells[members[:, place]] for place in range(len(SPLITS))],
             figure=lambda totals: mean_f1(totals.reshape(*totals.shape[:-1], 2, 3)),
             right=said == truth,
-            meaning=_mean_of(metric.figures()),
+            meaning=_mean_of(by_split),
         )
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
@@ -238,14 +250,3 @@ def _question(place: str, row: Row, of_name: Sequence[str]) -> Question:
     if not truth:
         raise ValueError(f"{place}: the label is {short(said)}, neither yes nor no")
     return Question(pope_id(splits, number), text, truth, text_of(row.get("image")) or None, splits=splits)
-
-
-def _columns(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor, Tensor]:
-    """What was said and what is true, `[N]`, and the splits of each question, `[N, S]`."""
-    read = reference_yes_no if protocol == "reference" else strict_yes_no
-    # where nothing could be asked, or the reasoning never ended, silence is no answer
-    finals = [None if answer.problem else answer.final for _, answer in pairs]
-    said = [UNPARSABLE if final is None else _SAID[read(final)] for final in finals]
-    truth = [_SAID[question.truth] for question, _ in pairs]
-    members = [[split in question.splits for split in SPLITS] for question, _ in pairs]
-    return torch.tensor(said), torch.tensor(truth), torch.tensor(members).reshape(-1, len(SPLITS))

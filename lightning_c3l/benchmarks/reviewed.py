@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.benchmarks.base import QuestionSet
 from lightning_c3l.benchmarks.cells import file_hash, short
@@ -15,7 +15,7 @@ from lightning_c3l.benchmarks.llava_w import KIND, LlavaW
 from lightning_c3l.benchmarks.names import headline_name
 from lightning_c3l.judging.base import Review
 from lightning_c3l.judging.reviews import read_reviews
-from lightning_c3l.metrics.relative import RelativeScore, of_sums
+from lightning_c3l.metrics.relative import of_sums, relative_score
 from lightning_c3l.metrics.significance import bootstrap_interval, paired_interval
 
 _PROTOCOL_NOTES = {
@@ -143,7 +143,7 @@ def _protocolled(
 ) -> Protocolled:
     kept = [_kept(one, protocol, ids) for one in rounds]
     comparable = len({one.judge for one in rounds}) == 1
-    part = torch.cat([_sums(reviews, ids) for reviews in kept], dim=1)
+    part = np.concatenate([_sums(reviews, ids) for reviews in kept], axis=1)
     scores = [_score(reviews) for reviews in kept]
     mean = sum(scores) / len(scores)
     return Protocolled(
@@ -170,19 +170,20 @@ def _failures(one: Round, ids: Sequence[str]) -> int:
     return sum(not review.parsed for review in one.reviews if review.id in wanted)
 
 
-def _sums(reviews: Sequence[Review], ids: Sequence[str]) -> Tensor:
+def _sums(reviews: Sequence[Review], ids: Sequence[str]) -> NDArray[np.float64]:
     """Marks of candidate and reference for each question, summed over the orders, `[Q, 2]`."""
     places = {name: place for place, name in enumerate(ids)}
-    sums = torch.zeros(len(ids), 2, dtype=torch.float64)
+    sums = np.zeros((len(ids), 2))
     for review in reviews:
-        sums[places[review.id]] += torch.tensor([review.candidate, review.reference], dtype=torch.float64)
+        sums[places[review.id]] += review.candidate, review.reference
     return sums
 
 
-def _mean_ratio(totals: Tensor) -> Tensor:
+def _mean_ratio(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the rounds of each one's score, from totals `[..., 1, 2 R]`."""
     pairs = totals[..., 0, :].reshape(*totals.shape[:-2], -1, 2)
-    return of_sums(pairs[..., 0], pairs[..., 1]).mean(-1)
+    means: NDArray[np.float64] = of_sums(pairs[..., 0], pairs[..., 1]).mean(-1)
+    return means
 
 
 def _as_published(scores: Sequence[float]) -> float:
@@ -191,16 +192,8 @@ def _as_published(scores: Sequence[float]) -> float:
 
 
 def _score(reviews: Sequence[Review]) -> float:
-    if not reviews:
-        return float("nan")
-    # of all reviews, which one process has
-    metric = RelativeScore(sync_on_compute=False)
-    metric.update(_marks(reviews, "candidate"), _marks(reviews, "reference"))
-    return float(metric.compute())
-
-
-def _marks(reviews: Sequence[Review], side: str) -> Tensor:
-    return torch.tensor([getattr(review, side) for review in reviews], dtype=torch.float64)
+    marks = np.array([(review.candidate, review.reference) for review in reviews]).reshape(-1, 2)
+    return relative_score(marks[:, 0], marks[:, 1])
 
 
 def _tables(
@@ -243,7 +236,7 @@ def _compared(protocol: str, ours: Sequence[Round], theirs: Sequence[Round], ids
     shared = [name for name in ids if protocol == "reference" or name not in unread]
     sides = [[_kept(one, protocol, shared) for one in side] for side in (ours, theirs)]
     scores = [sum(map(_score, side)) / len(side) for side in sides]
-    parts = [torch.cat([_sums(reviews, shared) for reviews in side], dim=1) for side in sides]
+    parts = [np.concatenate([_sums(reviews, shared) for reviews in side], axis=1) for side in sides]
     interval = paired_interval(parts[:1], parts[1:], _mean_ratio) if shared else (float("nan"), float("nan"))
     figures = {"parse_failures": sum(_failures(one, ids) for one in theirs), "tables": _by(KIND, sides[1])}
     return Compared(scores[1], scores[0] - scores[1], interval, None, len(shared), figures)

@@ -1,12 +1,12 @@
 """What scoring adds to a benchmark: figures by protocol, and what their intervals are made from."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from torch import Tensor
-from torchmetrics import Metric
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.benchmarks.base import Answer, Benchmark, Question
 
@@ -45,9 +45,9 @@ class Scored:
     unparsable: int
     figures: Figures
     tables: Mapping[str, Mapping[str, Figures]]
-    parts: Sequence[Tensor]
-    figure: Callable[[Tensor], Tensor]
-    right: Tensor | None = field(default=None)
+    parts: Sequence[NDArray[Any]]
+    figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    right: NDArray[np.bool_] | None = field(default=None)
     meaning: str = ""
 
 
@@ -82,11 +82,8 @@ class ScoredBenchmark(FiledBenchmark, Protocol):
     def needs(self, protocol: str) -> str:
         """Field of an answer file that a protocol reads: `text` or `losses`."""
 
-    def metric(self, protocol: str) -> Metric:
-        """The headline as a metric."""
-
-    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
-        """Add questions with their answers to the headline's metric."""
+    def columns(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[Any], ...]:
+        """What the headline is made from: columns over the pairs, as its metric (`metrics.over_ranks`) takes them."""
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
         """All figures, of at least one pair."""

@@ -1,13 +1,12 @@
 """SEED-Bench v1 (Li et al., 2023): four choices about a picture or a video."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.benchmarks.adding import add_question, check_fields
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
@@ -16,7 +15,7 @@ from lightning_c3l.benchmarks.choice import choice_prompt, least_loss, option_le
 from lightning_c3l.benchmarks.pictures import carried_pictures
 from lightning_c3l.benchmarks.rows import Row, read_rows
 from lightning_c3l.benchmarks.scored import Asked, Pair, Scored, by_category
-from lightning_c3l.metrics.choice import ChoiceAccuracy, choice_accuracy
+from lightning_c3l.metrics.choice import choice_accuracy
 
 DATA_TYPE, QUESTION_TYPE = "data_type", "question_type"
 LETTERS = "ABCD"
@@ -77,32 +76,24 @@ class Seed:
         """`rank` needs the losses of all options, the others what was written."""
         return "losses" if protocol == "rank" else "text"
 
-    def metric(self, protocol: str) -> Metric:
-        """Share of right answers."""
-        return ChoiceAccuracy()
-
-    def update(self, metric: Metric, pairs: Iterable[Pair], protocol: str) -> None:
-        """Add questions with their answers."""
-        metric.update(_right(list(pairs), protocol)[0])
+    def columns(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.bool_]]:
+        """Whether each answer is right, `[N]`."""
+        return (_right(pairs, protocol)[0],)
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> Scored:
         """Accuracy over all questions, and by kind of data and of question."""
         right, parsed = _right(pairs, protocol)
-        # of all answers, which one process has
-        metric = ChoiceAccuracy(sync_on_compute=False)
-        metric.update(right)
         tables = {
             table: {name: _share(right[places]) for name, places in categories.items()}
             for table, categories in by_category(pairs).items()
         }
-        part = torch.stack([right.double(), torch.ones(len(right))], dim=1)
         return Scored(
-            headline=float(metric.compute()),
+            headline=choice_accuracy(right),
             n=len(pairs),
             unparsable=int((~parsed).sum()),
             figures={},
             tables=tables,
-            parts=[part],
+            parts=[np.stack([right, np.ones(len(right))], axis=1)],
             figure=lambda totals: totals[..., 0, 0] / totals[..., 0, 1],
             right=right,
         )
@@ -173,12 +164,12 @@ def _question(place: str, row: Row) -> Question:
     return Question(name, text, truth, image, options, categories=categories)
 
 
-def _right(pairs: Sequence[Pair], protocol: str) -> tuple[Tensor, Tensor]:
+def _right(pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether each answer is right, and whether it could be read, `[N]` bool."""
     letters = [chosen(question, answer, protocol) for question, answer in pairs]
     right = [letter == question.truth for letter, (question, _) in zip(letters, pairs, strict=True)]
-    return torch.tensor(right, dtype=torch.bool), torch.tensor([one is not None for one in letters], dtype=torch.bool)
+    return np.array(right, dtype=bool), np.array([one is not None for one in letters], dtype=bool)
 
 
-def _share(right: Tensor) -> dict[str, float]:
-    return {"accuracy": float(choice_accuracy(right)), "n": len(right)}
+def _share(right: NDArray[np.bool_]) -> dict[str, float]:
+    return {"accuracy": choice_accuracy(right), "n": len(right)}

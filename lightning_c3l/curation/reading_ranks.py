@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from rich.table import Table
 
 from lightning_c3l.metrics.ranking import rank_correlations
@@ -50,9 +50,9 @@ class RankSample:
             ranks that a straight line through the ranks of the control gives. None where a column is constant or
             missing.
         """
-        table = torch.tensor(self._rows, dtype=torch.float64).reshape(-1, len(COLUMNS) + 1)
+        table = np.array(self._rows, dtype=np.float64).reshape(-1, len(COLUMNS) + 1)
         among = rank_correlations(table[:, :-1])
-        control = rank_correlations(table[~table[:, -1].isnan()])[:, -1]
+        control = rank_correlations(table[~np.isnan(table[:, -1])])[:, -1]
         correlation = dict[str, dict[str, float | None]]()
         explained = dict[str, float | None]()
         for place, name in enumerate(READINGS_AND_RIVAL):

@@ -1,24 +1,23 @@
 """How sure a figure of a benchmark is, and whether two answer files differ.
 
-`ranking.paired_bootstrap` resamples a mean of differences; what benchmarks report are also F1s and ratios, so here
-sums are resampled and the figure is made from them.
+Benchmarks report F1s and ratios besides means, so sums are resampled and the figure is made from them.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 SAMPLES = 1000
 SEED = 0
 
 # totals `[..., P, K]` -> figure `[...]`
-Figure = Callable[[Tensor], Tensor]
+Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def bootstrap_interval(
-    parts: Sequence[Tensor], figure: Figure, samples: int = SAMPLES, seed: int = SEED
+    parts: Sequence[NDArray[Any]], figure: Figure, samples: int = SAMPLES, seed: int = SEED
 ) -> tuple[float, float]:
     """95 % percentile bootstrap interval of a figure that is made from sums over questions.
 
@@ -42,13 +41,17 @@ def bootstrap_interval(
     if not sum(len(part) for part in parts):
         raise ValueError("a bootstrap needs at least one question")
     draw = np.random.default_rng(seed)
-    totals = torch.stack([_resampled(part.double(), samples, draw) for part in parts], dim=1)
-    ends = figure(totals).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return float(ends[0]), float(ends[1])
+    totals = np.stack([_resampled(part.astype(np.float64), samples, draw) for part in parts], axis=1)
+    low, high = np.quantile(figure(totals), [0.025, 0.975]).tolist()
+    return low, high
 
 
 def paired_interval(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], figure: Figure, samples: int = SAMPLES, seed: int = SEED
+    ours: Sequence[NDArray[Any]],
+    theirs: Sequence[NDArray[Any]],
+    figure: Figure,
+    samples: int = SAMPLES,
+    seed: int = SEED,
 ) -> tuple[float, float]:
     """`bootstrap_interval` of the difference of a figure between two sides, which are drawn together.
 
@@ -69,11 +72,11 @@ def paired_interval(
     if lengths[0] != lengths[1]:
         raise ValueError(f"both sides must have the same questions, not {lengths[0]} and {lengths[1]} of them")
     width = ours[0].shape[1]
-    both = [torch.cat([left.double(), right.double()], dim=1) for left, right in zip(ours, theirs, strict=True)]
+    both = [np.concatenate([left, right], axis=1) for left, right in zip(ours, theirs, strict=True)]
     return bootstrap_interval(both, lambda sums: figure(sums[..., :width]) - figure(sums[..., width:]), samples, seed)
 
 
-def mcnemar(ours: Tensor, theirs: Tensor) -> float:
+def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
     """Exact two-sided McNemar test: could which side is right where the two differ be a fair coin's work?
 
     Args:
@@ -99,11 +102,10 @@ def mcnemar(ours: Tensor, theirs: Tensor) -> float:
     return min(1.0, p)
 
 
-def _resampled(part: Tensor, samples: int, draw: np.random.Generator) -> Tensor:
+def _resampled(part: NDArray[np.float64], samples: int, draw: np.random.Generator) -> NDArray[np.float64]:
     """Totals of resamples, `[samples, K]`."""
     if not len(part):
-        return torch.zeros(samples, part.shape[1], dtype=torch.float64)
-    sorts, counts = torch.unique(part, dim=0, return_counts=True)
-    drawn = draw.multinomial(len(part), counts.numpy() / len(part), size=samples)
-    totals: Tensor = torch.from_numpy(drawn).double() @ sorts
+        return np.zeros((samples, part.shape[1]))
+    sorts, counts = np.unique(part, axis=0, return_counts=True)
+    totals: NDArray[np.float64] = draw.multinomial(len(part), counts / len(part), size=samples) @ sorts
     return totals

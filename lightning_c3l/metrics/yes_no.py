@@ -1,17 +1,16 @@
 """Accuracy, precision, recall and F1 of yes/no answers, split by split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+import numpy as np
+from numpy.typing import NDArray
 
 # what an answer may say, as columns of the counts; the first two are also the rows, for what is true
 NO, YES, UNPARSABLE = 0, 1, 2
 
 
-def yes_no_counts(said: Tensor, truth: Tensor, members: Tensor) -> Tensor:
+def yes_no_counts(said: NDArray[np.int64], truth: NDArray[np.int64], members: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How often each thing was said of questions with each truth.
 
     Args:
@@ -27,14 +26,19 @@ def yes_no_counts(said: Tensor, truth: Tensor, members: Tensor) -> Tensor:
     """
     if said.shape != truth.shape or members.shape[:1] != said.shape:
         raise ValueError(f"said, truth and members differ in length: {len(said)}, {len(truth)}, {len(members)}")
-    if bool(((said < NO) | (said > UNPARSABLE) | (truth < NO) | (truth > YES)).any()):
+    if ((said < NO) | (said > UNPARSABLE) | (truth < NO) | (truth > YES)).any():
         raise ValueError("said must be no (0), yes (1) or unparsable (2), truth no or yes")
-    cells = torch.nn.functional.one_hot(3 * truth.long() + said.long(), 6)
-    # n: question, s: split, c: cell of the table
-    return torch.einsum("ns,nc->sc", members.long(), cells).reshape(-1, 2, 3)
+    counts: NDArray[np.int64] = members.astype(np.int64).T @ yes_no_cells(said, truth)
+    return counts.reshape(-1, 2, 3)
 
 
-def yes_no_figures(counts: Tensor) -> dict[str, Tensor]:
+def yes_no_cells(said: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What each question adds to the flattened table of counts: 1 in its cell, `[N, 6]`."""
+    cells: NDArray[np.int64] = np.eye(6, dtype=np.int64)[3 * truth + said]
+    return cells
+
+
+def yes_no_figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Figures of tables of counts; yes is the positive class.
 
     An unparsable answer is no yes: it costs accuracy everywhere, and recall where yes is true. Where nothing was said
@@ -47,7 +51,7 @@ def yes_no_figures(counts: Tensor) -> dict[str, Tensor]:
         `accuracy`, `precision`, `recall`, `f1`, `yes_ratio` (of all answers), `unparsable` and `n`, each `[...]` in
         float64.
     """
-    table = counts.double()
+    table = counts.astype(np.float64)
     n, hits, said_yes = table.sum((-1, -2)), table[..., YES, YES], table[..., YES].sum(-1)
     truly_yes, right = table[..., YES, :].sum(-1), hits + table[..., NO, NO]
     return {
@@ -61,7 +65,7 @@ def yes_no_figures(counts: Tensor) -> dict[str, Tensor]:
     }
 
 
-def mean_f1(counts: Tensor) -> Tensor:
+def mean_f1(counts: NDArray[Any]) -> NDArray[np.float64]:
     """Mean F1 of the splits that have questions.
 
     Args:
@@ -71,49 +75,30 @@ def mean_f1(counts: Tensor) -> Tensor:
         `[...]` in float64; 0 where no split has a question.
     """
     figures = yes_no_figures(counts)
-    return _share(figures["f1"].sum(-1), (figures["n"] > 0).sum(-1).double())
+    return _share(figures["f1"].sum(-1), (figures["n"] > 0).sum(-1).astype(np.float64))
 
 
-class YesNoF1(Metric):
-    """Mean over the splits of the F1 of yes/no answers, over all batches and ranks.
+def split_figures(counts: NDArray[Any], splits: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Figures of each split that has questions.
 
     Args:
+        counts: `[S, 2, 3]`, see `yes_no_counts`.
         splits: their names.
-        **kwargs: of torchmetrics.
+
+    Returns:
+        `yes_no_figures` by split, counts as whole numbers.
     """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
-    counts: Tensor
-
-    def __init__(self, splits: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.splits = tuple(splits)
-        self.add_state("counts", torch.zeros(len(self.splits), 2, 3, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, said: Tensor, truth: Tensor, members: Tensor) -> None:
-        """Count a batch; see `yes_no_counts`."""
-        self.counts += yes_no_counts(said, truth, members).to(self.counts.device)
-
-    def compute(self) -> Tensor:
-        """The mean, a float64 scalar; 0 before any update."""
-        return mean_f1(self.counts)
-
-    def figures(self) -> Mapping[str, Mapping[str, float]]:
-        """Figures of each split that has questions, of what this rank has counted."""
-        figures = yes_no_figures(self.counts)
-        return {
-            split: {
-                name: int(values[place]) if name in ("unparsable", "n") else float(values[place])
-                for name, values in figures.items()
-            }
-            for place, split in enumerate(self.splits)
-            if figures["n"][place] > 0
+    figures = yes_no_figures(counts)
+    return {
+        split: {
+            name: int(values[place]) if name in ("unparsable", "n") else float(values[place])
+            for name, values in figures.items()
         }
+        for place, split in enumerate(splits)
+        if figures["n"][place] > 0
+    }
 
 
-def _share(part: Tensor, whole: Tensor) -> Tensor:
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     """Part of a whole, 0 where there is no whole."""
-    return torch.where(whole > 0, part / whole.clamp_min(1), 0.0)
+    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)

@@ -6,8 +6,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from data_modules.decoding import decode_rgb
 from lightning_c3l import benchmarks
@@ -108,15 +108,13 @@ class Paper:
             for figure, protocol in self.exam.protocols.items()
         }
 
-    def _sums(self, pairs: Sequence[tuple[Question, Answer]], protocol: str) -> Tensor:
+    def _sums(self, pairs: Sequence[tuple[Question, Answer]], protocol: str) -> NDArray[np.float64]:
         if self.name == "llava_w":
             return judged(pairs)
-        return torch.stack(
-            [part.double().sum(0) for part in benchmarks.scorable(self.name).score(pairs, protocol).parts]
-        )
+        return np.stack([part.sum(0) for part in benchmarks.scorable(self.name).score(pairs, protocol).parts])
 
 
-def judged(pairs: Sequence[tuple[Question, Answer]]) -> Tensor:
+def judged(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
     """The sum of the rule judge's marks for candidates and for references, `[1, 2]`."""
     to_judge = [
         ToJudge(question.id, "", question.text, question.context, question.reference, answer.final or "")
@@ -124,10 +122,11 @@ def judged(pairs: Sequence[tuple[Question, Answer]]) -> Tensor:
     ]
     reviews = SceneJudge().review(to_judge)
     marks = [(review.candidate, review.reference) for review in reviews]
-    return torch.tensor(marks, dtype=torch.float64).sum(0, keepdim=True)
+    sums: NDArray[np.float64] = np.array(marks, dtype=np.float64).sum(0, keepdims=True)
+    return sums
 
 
-def figure_of(name: str) -> Callable[[Tensor], Tensor]:
+def figure_of(name: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """A figure in percent from its totals `[..., P, K]`."""
     if name == "llava_w_score":
         return lambda totals: of_sums(totals[..., 0, 0], totals[..., 0, 1])

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 SAMPLES = 2000
 # totals `[..., P, K]` -> figure `[...]`
-Figure = Callable[[Tensor], Tensor]
+Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,11 @@ class Difference:
 
 
 def difference(
-    counts: Mapping[str, Tensor], weights: Mapping[str, float], figure: Figure, samples: int = SAMPLES, seed: int = 0
+    counts: Mapping[str, NDArray[np.float64]],
+    weights: Mapping[str, float],
+    figure: Figure,
+    samples: int = SAMPLES,
+    seed: int = 0,
 ) -> Difference:
     """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
 
@@ -55,20 +58,20 @@ def difference(
     """
     shapes = {counts[name].shape for name in weights}
     if len(shapes) != 1:
-        raise ValueError(f"all models must have the same seeds and pictures, not {sorted(map(tuple, shapes))}")
+        raise ValueError(f"all models must have the same seeds and pictures, not {sorted(shapes)}")
     seeds, pictures = shapes.pop()[:2]
     if not seeds or not pictures:
         raise ValueError("a difference needs at least one seed and one picture")
     draw = np.random.default_rng(seed)
-    drawn = torch.from_numpy(draw.multinomial(pictures, [1 / pictures] * pictures, size=samples)).double()
-    shares = torch.from_numpy(draw.multinomial(seeds, [1 / seeds] * seeds, size=samples)).double() / seeds
-    resampled, by_seed = torch.zeros(samples, seeds, dtype=torch.float64), torch.zeros(seeds, dtype=torch.float64)
+    drawn = draw.multinomial(pictures, [1 / pictures] * pictures, size=samples).astype(np.float64)
+    shares = draw.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
+    resampled, by_seed = np.zeros((samples, seeds)), np.zeros(seeds)
     for name, weight in weights.items():
-        own = counts[name].double()
-        # b: resample, s: seed, i: picture, p: part, k: what is summed
-        resampled += weight * figure(torch.einsum("bi,sipk->bspk", drawn, own))
+        own = counts[name]
+        # [resamples, pictures] with [seeds, pictures, P, K]: [resamples, seeds, P, K]
+        resampled += weight * figure(np.tensordot(drawn, own, axes=(1, 1)))
         by_seed += weight * figure(own.sum(1))
-    low, high = (resampled * shares).sum(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    low, high = np.quantile((resampled * shares).sum(1), [0.025, 0.975]).tolist()
     return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import torch
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +32,7 @@ def measure(experiment: Experiment, seeds: Sequence[int]) -> tuple[Differences, 
     kept = {model: [experiment.counts(seed, model) for seed in seeds] for model in MODELS}
     figures, contrasts = dict[str, Mapping[str, Difference]](), dict[str, Mapping[str, Difference]]()
     for name in FIGURES:
-        counts = {model: torch.stack([one[name] for one in own]) for model, own in kept.items()}
+        counts = {model: np.stack([one[name] for one in own]) for model, own in kept.items()}
         figure = figure_of(name)
         figures[name] = {model: difference(counts, {model: 1.0}, figure) for model in MODELS}
         contrasts[name] = {title: difference(counts, weights, figure) for title, weights in CONTRASTS.items()}

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_c3l import locking, manifest
@@ -24,7 +24,7 @@ from lightning_c3l.two_by_two.answering import EXAMS, FIGURES, Paper
 from lightning_c3l.two_by_two.plan import BASE, NONE, SETS, Plan
 
 # sums by picture, `[I, P, K]`, of each figure
-Counts = dict[str, Tensor]
+Counts = dict[str, NDArray[np.float64]]
 # name, last file, work
 Stage = tuple[str, Path, Callable[[], None]]
 # a folder's last file: where it lies, the stage is finished
@@ -68,7 +68,7 @@ class Experiment:
     def counts(self, seed: int, model: str) -> Counts:
         """What a model's answers add to the figures; without tuning there is no seed."""
         kept = json.loads((self._folder(seed, model) / _COUNTS).read_text(encoding="utf-8"))
-        return {figure: torch.tensor(list(kept[figure].values()), dtype=torch.float64) for figure in FIGURES}
+        return {figure: np.array(list(kept[figure].values()), dtype=np.float64) for figure in FIGURES}
 
     def sets(self, seed: int) -> dict[str, Any]:
         """Figures of the sets of a seed."""

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lightning_c3l.answered import METRICS
 from lightning_c3l.benchmarks import load, scorable
 from lightning_c3l.benchmarks.answers import AnswerFile, answer_row, read_answers
 from lightning_c3l.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.benchmarks.evaluation import evaluate
-from lightning_c3l.benchmarks.names import headline_metric, headline_name, update_headline
+from lightning_c3l.benchmarks.names import headline_name
 from lightning_c3l.benchmarks.tables import evaluation_tables
 from tests.benchmarks import files
 
@@ -267,10 +268,10 @@ def test_the_metric_that_a_run_feeds_gives_the_headline(
         # our own rows have no verdicts of another tool
         assert list(found.protocols) == [one for one in scorable(name).protocols if scorable(name).needs(one) != "hit"]
         for protocol, figures in found.protocols.items():
-            metric = headline_metric(name, protocol)
+            metric = METRICS[name]()
             for start in range(0, len(pairs), 2):
-                update_headline(metric, name, protocol, pairs[start : start + 2])
-            update_headline(metric, name, protocol, [])
+                metric.update(*scorable(name).columns(pairs[start : start + 2], protocol))
+            metric.update(*scorable(name).columns([], protocol))
             assert float(metric.compute()) == pytest.approx(figures.headline)
             assert figures.metric == headline_name(name, protocol)
     assert headline_name("pope", "reference") == "test/pope_f1"

@@ -1,27 +1,22 @@
 """Accuracy of choices, single and circular, against values worked out by hand."""
 
+import numpy as np
 import pytest
-import torch
 
-from lightning_c3l.metrics.choice import (
-    ChoiceAccuracy,
-    CircularAccuracy,
-    choice_accuracy,
-    circular_accuracy,
-    circular_groups,
-)
+from lightning_c3l.metrics.choice import choice_accuracy, circular_accuracy, circular_groups
+from lightning_c3l.metrics.over_ranks import ChoiceAccuracy, CircularAccuracy
 
 # group 7 is right in all of its three rows, 3 in one of two, 5 (one row) is right, 9 wrong: 2 of 4 groups, 5 of 7 rows
-GROUPS = torch.tensor([7, 3, 7, 5, 3, 9, 7])
-RIGHT = torch.tensor([1, 1, 1, 1, 0, 0, 1]).bool()
+GROUPS = np.array([7, 3, 7, 5, 3, 9, 7])
+RIGHT = np.array([1, 1, 1, 1, 0, 0, 1], dtype=bool)
 
 
 def test_a_group_is_right_only_where_every_row_is() -> None:
     names, right = circular_groups(GROUPS, RIGHT)
     assert dict(zip(names.tolist(), right.tolist(), strict=True)) == {3: False, 5: True, 7: True, 9: False}
-    assert circular_accuracy(GROUPS, RIGHT).item() == 0.5
-    assert choice_accuracy(RIGHT).item() == pytest.approx(5 / 7)
-    assert circular_accuracy(GROUPS[:0], RIGHT[:0]).item() == 0
+    assert circular_accuracy(GROUPS, RIGHT) == 0.5
+    assert choice_accuracy(RIGHT) == pytest.approx(5 / 7)
+    assert circular_accuracy(GROUPS[:0], RIGHT[:0]) == 0
 
 
 def test_metrics_accumulate_over_batches() -> None:

@@ -4,19 +4,21 @@ import math
 import random
 import statistics
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from lightning_c3l.metrics.significance import bootstrap_interval, mcnemar, paired_interval
 
+Floats = NDArray[np.float64]
 
-def _share(totals: Tensor) -> Tensor:
+
+def _share(totals: Floats) -> Floats:
     return totals[..., 0, 0] / totals[..., 0, 1]
 
 
-def _part(right: list[int]) -> Tensor:
-    return torch.tensor([[one, 1] for one in right])
+def _part(right: list[int]) -> Floats:
+    return np.array([[one, 1.0] for one in right])
 
 
 def test_interval_of_a_share_is_the_normal_one() -> None:
@@ -34,7 +36,7 @@ def test_interval_of_a_ratio_is_that_of_plain_resampling() -> None:
         some = draw.choices(pairs, k=60)
         plain.append(sum(a for a, _ in some) / sum(b for _, b in some))
     cuts = statistics.quantiles(plain, n=40)
-    found = bootstrap_interval([torch.tensor(pairs)], _share, samples=4000)
+    found = bootstrap_interval([np.array(pairs)], _share, samples=4000)
     assert found == pytest.approx((cuts[0], cuts[-1]), abs=0.006)
 
 
@@ -42,7 +44,7 @@ def test_parts_are_drawn_apart() -> None:
     """Two parts without variance inside have no interval, although they differ from one another."""
     parts = [_part([1] * 5), _part([0] * 50)]
 
-    def mean(totals: Tensor) -> Tensor:
+    def mean(totals: Floats) -> Floats:
         return (totals[..., 0] / totals[..., 1]).mean(-1)
 
     assert bootstrap_interval(parts, mean) == (0.5, 0.5)
@@ -80,14 +82,14 @@ def test_same_seed_same_interval() -> None:
     ],
 )
 def test_mcnemar_is_the_exact_binomial(only_ours: int, only_theirs: int, p: float) -> None:
-    ours = torch.tensor([1] * only_ours + [0] * only_theirs + [1] * 9 + [0] * 4).bool()
-    theirs = torch.tensor([0] * only_ours + [1] * only_theirs + [1] * 9 + [0] * 4).bool()
+    ours = np.array([1] * only_ours + [0] * only_theirs + [1] * 9 + [0] * 4, dtype=bool)
+    theirs = np.array([0] * only_ours + [1] * only_theirs + [1] * 9 + [0] * 4, dtype=bool)
     assert mcnemar(ours, theirs) == pytest.approx(p)
 
 
 def test_mcnemar_of_many_differences_goes_to_the_normal_one() -> None:
     """5,100 to 4,900 with continuity correction: z = 199 / 100."""
-    ours = torch.tensor([1] * 5100 + [0] * 4900).bool()
+    ours = np.array([1] * 5100 + [0] * 4900, dtype=bool)
     assert mcnemar(ours, ~ours) == pytest.approx(math.erfc(1.99 / math.sqrt(2)), rel=0.01)
 
 
@@ -99,4 +101,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="same questions"):
         paired_interval([_part([1])], [_part([1, 0])], _share)
     with pytest.raises(ValueError, match="same questions"):
-        mcnemar(torch.tensor([True]), torch.tensor([True, False]))
+        mcnemar(np.array([True]), np.array([True, False]))

@@ -2,22 +2,24 @@
 
 import math
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from lightning_c3l.two_by_two.claims import CONTRASTS, difference
 from lightning_c3l.two_by_two.plan import GRID
 
+Floats = NDArray[np.float64]
 
-def share(totals: Tensor) -> Tensor:
+
+def share(totals: Floats) -> Floats:
     return totals[..., 0, 0] / totals[..., 0, 1]
 
 
-def right(rows: list[list[int]]) -> Tensor:
+def right(rows: list[list[int]]) -> Floats:
     """Counts [S, I, 1, 2] of one question a picture, right (1) or wrong (0), by seed."""
-    table = torch.tensor(rows, dtype=torch.float64)
-    return torch.stack([table, torch.ones_like(table)], dim=-1)[:, :, None]
+    table = np.array(rows, dtype=np.float64)
+    return np.stack([table, np.ones_like(table)], axis=-1)[:, :, None]
 
 
 def test_models_that_answer_alike_differ_by_nothing_at_all() -> None:
@@ -56,7 +58,7 @@ def test_what_makes_a_picture_hard_for_both_leaves_no_trace() -> None:
 
 def test_a_figure_of_ratios_is_made_from_sums_and_not_averaged_over_pictures() -> None:
     # 1 of 1 and 0 of 3: together 1 of 4, not the mean of 1 and 0
-    counts = {"a": torch.tensor([[[[1.0, 1.0]], [[0.0, 3.0]]]])}
+    counts = {"a": np.array([[[[1.0, 1.0]], [[0.0, 3.0]]]])}
     assert difference(counts, {"a": 1}, share).mean == pytest.approx(0.25)
 
 
@@ -79,4 +81,4 @@ def test_models_with_other_pictures_or_none_are_refused() -> None:
     with pytest.raises(ValueError, match="the same seeds and pictures"):
         difference({"a": right([[1, 1]]), "b": right([[1]])}, {"a": 1, "b": -1}, share)
     with pytest.raises(ValueError, match="at least one seed and one picture"):
-        difference({"a": torch.zeros(1, 0, 1, 2)}, {"a": 1}, share)
+        difference({"a": np.zeros((1, 0, 1, 2))}, {"a": 1}, share)

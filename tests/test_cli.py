@@ -24,7 +24,6 @@ def finished(tmp_path_factory, tiny_checkpoint) -> tuple[Path, Path, str]:
     write_images(work / "images", 4)
     (work / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     (work / "images" / "photo.heic").write_bytes(b"nobody reads this")
-    status, printed = run("fit", "--config", str(tiny_config(work, tiny_checkpoint)), cwd=work)
     path = tiny_config(work, tiny_checkpoint, i2c={"reading": "gap"})
     status, printed = run("fit", "--config", str(path), cwd=work)
     assert status == 0, printed

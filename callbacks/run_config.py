@@ -1,5 +1,6 @@
 """config.yaml of a run, and what a checkpoint must be resumed with."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ class RunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Into the run folder, wherever the loggers write."""
-        write_text_atomic(Path(trainer.default_root_dir) / self.config_filename, self._dumped())
+        write_text_atomic(Path(trainer.default_root_dir) / self.config_filename, self._dumped)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what the checkpoint belongs to."""
-        checkpoint[_KEY] = {"configuration": self._dumped(), "data": _data(trainer)}
+        checkpoint[_KEY] = {"configuration": self._dumped, "data": _data(trainer)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse to train on with other data or, for a file alone, with other options; the module checks the base.
@@ -69,9 +70,11 @@ class RunConfig(SaveConfigCallback):
             )
         # of a run folder's own checkpoint the command line has compared them, before anything was loaded
         if "configuration" in known and configuration_of(path) is None:
-            require_same_run(yaml.safe_load(known["configuration"]), yaml.safe_load(self._dumped()), path)
+            require_same_run(yaml.safe_load(known["configuration"]), yaml.safe_load(self._dumped), path)
 
+    @cached_property
     def _dumped(self) -> str:
+        # jsonargparse checks all options again, which takes longer than to write a checkpoint
         return str(self.parser.dump(self.config, skip_none=False))
 
 

@@ -19,6 +19,7 @@ from lightning_c3l.clock import Clock
 from lightning_c3l.gathering import Records, Task, begin, begun_with, kept_keys, made_with, make_records
 from lightning_c3l.metrics.rounds import judged, round_figures
 from lightning_c3l.module import Scorer
+from lightning_c3l.prompts import nothing_parsed
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
 from lightning_c3l.selection import GroupBy, grouped, select_group, weigh_groups
 from lightning_c3l.store import DamagedRound, Round, RunStore
@@ -130,7 +131,7 @@ class I2CReweighting(Callback):
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
                 records = make_records(module, task, clock)
                 processes.by_first(lambda: self._finish(store, records, data, task.seed, clock))
-        self._hand_over(store, data)
+        self._hand_over(store, module, data)
         clock.lap("engine")
         if processes.is_first():
             store.add_seconds(number, "engine", clock.laps["engine"])
@@ -146,7 +147,7 @@ class I2CReweighting(Callback):
         processes.by_first(lambda: _require_whole(store, self._round))
         task = self._task(store, module, data)
         processes.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
-        self._hand_over(store, data)
+        self._hand_over(store, module, data)
         processes.by_first(lambda: tell_of_changes(store, task.digests))
 
     def _task(self, store: RunStore, module: Any, data: Any) -> Task:
@@ -179,11 +180,14 @@ class I2CReweighting(Callback):
         seconds = {stage: spent for stage, spent in clock.laps.items() if stage != "engine"}
         store.write_round(self._wanted, Round(fates, groups, records.descriptions, {**figures, "seconds": seconds}))
 
-    def _hand_over(self, store: RunStore, data: Any) -> None:
+    def _hand_over(self, store: RunStore, module: Any, data: Any) -> None:
         """Every process reads what the first has written: so all of them train on the same."""
         number = self._wanted
         processes.require_visible(store.round_folder(number) / "round.json")
         stored, images = store.read_round(number), processes.by_first(lambda: begun_with(store.round_folder(number)))
+        if not stored.groups:
+            why = nothing_parsed(module.writing.templates, [one.candidate.text for one in stored.candidates])
+            raise ValueError(f"round {number} has no group to train on: {why}")
         data.set_round(number, usable_groups(stored.groups, images, data, number), stored.descriptions)
         self._round = number
 

@@ -97,6 +97,12 @@ def counted(endings: Counter[str]) -> str:
     return ", ".join([*named, f"{more} others"] if more else named)
 
 
+def holds_images(spec: str | Path) -> bool:
+    """Whether a folder or glob holds any image, by the names of its files."""
+    root, pattern = _split(spec)
+    return root.is_dir() and any(_wanted(name, pattern, EXTENSIONS) for name in _walk(root))
+
+
 def check_limit(limit: int | None) -> None:
     """Refuses a limit that would leave nothing.
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_modules.decode_pool import DecodePool
 from data_modules.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
-from data_modules.folder_images import FolderImages, counted
+from data_modules.folder_images import FolderImages, counted, holds_images
 from data_modules.image_lists import open_coco, open_list
 from data_modules.parquet_images import ParquetImages
 from data_modules.saved_datasets import SavedDatasetImages, is_saved_dataset
@@ -148,6 +148,29 @@ def open_images(spec: str, spool: Path, limit: int | None = None, longest_side: 
         ValueError: nothing usable is there; one line that names the path.
     """
     return EncodedImages(_open(spec, spool, limit), longest_side=longest_side)
+
+
+def require_images(spec: str) -> None:
+    """Refuse a source that is not there, without listing it: a folder is searched to its first image.
+
+    Args:
+        spec: as of `open_images`; nothing can be told of a command beforehand.
+
+    Raises:
+        ValueError: names what is missing.
+    """
+    name, _ = _split(spec)
+    path = Path(name).expanduser()
+    if name.startswith("pipe:") or (path.is_dir() and is_saved_dataset(path)):
+        return
+    if not path.is_dir() and (looks_like_shards(name) or name.lower().endswith((".parquet", ".json", *_LISTS))):
+        is_one = name.lower().endswith((".json", *_LISTS))
+        for file in [str(path)] if is_one else expand(os.path.expanduser(name)):
+            if not Path(file).is_file():
+                raise ValueError(f"{file}: no such file")
+    elif path.is_file() or not holds_images(name):
+        # says what is wrong with it
+        _open(spec, path, None)
 
 
 def _open(spec: str, spool: Path, limit: int | None) -> EncodedSource:

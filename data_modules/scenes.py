@@ -113,7 +113,10 @@ def parse_scenes(spec: str) -> SceneImages:
             ) from error
     if "count" not in options:
         raise ValueError(f"{spec}: count is missing, as in scenes:count=100")
-    return SceneImages(**options)
+    try:
+        return SceneImages(**options)
+    except ValueError as error:
+        raise ValueError(f"{spec}: {error}") from error
 
 
 class SceneTruth:

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL.Image import Image
 from torch.utils.data import Dataset
 
-from data_modules.images import ImageSource, Rejected, open_images, write_rejected
+from data_modules.images import ImageSource, Rejected, open_images, require_images, write_rejected
 from data_modules.round_loader import Place, ResumableLoader
 from data_modules.samplers import draw_by_weight
 from data_modules.scenes import is_scenes, parse_scenes
@@ -150,6 +150,18 @@ class RoundDataModule(LightningDataModule):
 
     def _seed(self) -> int:
         return int(getattr(self.trainer.lightning_module, "seed", 0)) if self.trainer is not None else 0
+
+
+def require_source(spec: str) -> None:
+    """Refuse a source that is not there, by a quick look; none of its images is read.
+
+    Raises:
+        ValueError: names what is missing.
+    """
+    if is_scenes(spec):
+        parse_scenes(spec)
+    else:
+        require_images(spec)
 
 
 class OneBatch:

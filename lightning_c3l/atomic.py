@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written beside their place, then renamed onto it."""
 
+import errno
 import json
 import os
 import shutil
@@ -40,6 +41,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: str | Path) -> None:
+    """Refuse a file or folder that could not be made, before there is anything to write.
+
+    Raises:
+        OSError: its folder, or the nearest one above that there is, is no folder or cannot be written to.
+    """
+    folder = followed(path).absolute().parent
+    nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{path} cannot be written: not a folder", str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{path} cannot be written: no permission", str(nearest))
 
 
 def followed(path: str | Path) -> Path:

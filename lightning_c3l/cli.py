@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -25,6 +24,7 @@ from callbacks.round_logger import RoundLogger, wandb_logger
 from callbacks.run_config import RunConfig
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.parser import Parser
+from lightning_c3l.preflight import check, shorten
 from lightning_c3l.quiet import quieten
 from lightning_c3l.resuming import configuration_of, require_same_run
 from lightning_c3l.run_folder import Run, abandon, leave, settle
@@ -47,6 +47,11 @@ class C3LCLI(LightningCLI):
         """The Trainer methods that this project has a use for."""
         skipped = {"model", "dataloaders", "datamodule"}
         return {"fit": skipped | {"train_dataloaders", "val_dataloaders"}, "predict": skipped, "test": skipped}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Trainer, data and model, which are built in this order: what the data lacks is said before a model loads."""
+        super().add_core_arguments_to_parser(parser)
+        parser._actions.sort(key=lambda option: option.dest == "model")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flat flags for what a sweep sets: `--run.name`, `--i2c.margin`, `--export.target_size`."""
@@ -72,13 +77,14 @@ class C3LCLI(LightningCLI):
             raise ValueError("weights_only: objects in a checkpoint can run code and are never loaded; leave it out")
         # for every strategy; Lightning's own default differs between files, folders and URLs
         config.weights_only = True
-        if self.subcommand == "test":
-            _try_data(config.data)
-            # the figures come in a table of their own
-            config.verbose = False
         if config.export.reading is None:
             # here, so that config.yaml holds what was used
             config.export.reading = config.i2c.reading
+        shorten(config)
+        check(self._parser(str(self.subcommand)), config, str(self.subcommand), list(ROUND_CALLBACKS))
+        if self.subcommand == "test":
+            # the figures come in a table of their own
+            config.verbose = False
         run = Run(**config.run.as_dict())
         place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
@@ -129,13 +135,6 @@ class C3LCLI(LightningCLI):
                 "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
                 "experiments/hardware/fsdp.yaml for runs that must go on"
             )
-
-
-def _try_data(data: Any) -> None:
-    """Build the datamodule alone: what is wrong with it is said before a model is loaded, which would come first."""
-    parser = LightningArgumentParser()
-    parser.add_subclass_arguments(LightningDataModule, "data")
-    parser.instantiate_classes(Namespace(data=data))  # type: ignore[no-untyped-call]
 
 
 def _place(callback: Any) -> int:

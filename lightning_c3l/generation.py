@@ -47,10 +47,11 @@ class Writing:
     score_batch_size: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no batch can have."""
+        """Refuse sizes that no batch can have, and templates that no image can be given."""
         for name, size in (("batch_size", self.batch_size), ("score_batch_size", self.score_batch_size)):
             if size < 1:
                 raise ValueError(f"writing.{name} must be at least 1, not {size}")
+        assign(load_templates(self.templates), 0, self.per_image)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,13 @@ from typing import Any
 import yaml
 
 from lightning_c3l.records import Instruction
+from lightning_c3l.report.markup import visible
 
 SHIPPED = ("general", "scenes", "easy_vqa")
 MAX_QUESTION_WORDS = 80
 MAX_ANSWER_WORDS = 400
+# characters of a text that is shown as an example
+_EXAMPLE = 120
 _QUESTION = re.compile(r"(?im)^[\s>*_#\-\d.()\[\]]*(?:question|q)\b[\s\d]*[*_]*\s*:\s*[*_]*[ \t]*")
 # an answer may begin on the question's line; a lone "A:" counts only at the start of a line
 _ANSWER = re.compile(r"(?im)(?:^[\s>*_#\-]*(?:answer|a)|\banswer)\b[\s\d]*[*_]*\s*:\s*[*_]*[ \t]*")
@@ -118,6 +121,24 @@ def parse(text: str) -> Parsed:
         if wrong:
             return Parsed(rejected=reason)
     return Parsed(question, answer)
+
+
+def nothing_parsed(templates: str, texts: Sequence[str]) -> str:
+    """Why there is no pair, and what to change.
+
+    Args:
+        templates: name of the shipped set, or path of the file, that asked.
+        texts: what was written, none of which holds a pair.
+    """
+    if not texts:
+        return "no text was written, since the LVLM could take none of the images"
+    # one that says something, if there is any
+    example = next((text for text in texts if text.strip()), texts[0])
+    return (
+        f"none of {len(texts)} texts holds a question and its answer. The templates ({templates}) must ask for the "
+        "form 'Question: ... Answer: ...', or for JSON with the keys question and answer; one of the texts is "
+        f"{visible(example, _EXAMPLE)!r} ({parse(example).rejected})"
+    )
 
 
 def _parse_json(text: str) -> tuple[str, str] | None:

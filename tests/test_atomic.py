@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.atomic import atomic_folder, atomic_path, naming, write_json_atomic, write_text_atomic
+from lightning_c3l.atomic import (
+    atomic_folder,
+    atomic_path,
+    naming,
+    require_writable,
+    write_json_atomic,
+    write_text_atomic,
+)
 
 
 def test_replaces_and_creates_parents(tmp_path: Path) -> None:
@@ -162,3 +169,15 @@ def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> 
         raise full
     assert (tmp_path / "best" / "state").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_a_place_that_cannot_be_written_is_known_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "a" / "b.json", tmp_path / "a.json", Path("relative.json")):
+        require_writable(path)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(NotADirectoryError, match=r"not a folder: '.*file'$"):
+        require_writable(tmp_path / "file" / "a" / "b.json")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(PermissionError, match=r"a\.json cannot be written: no permission: "):
+        require_writable(tmp_path / "a.json")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
+from lightning_c3l import preflight
 from lightning_c3l.cli import C3LCLI, run_trainer
 from lightning_c3l.commands.scenes_benchmarks import commands
 from lightning_c3l.lvlm.huggingface import model as huggingface
@@ -260,6 +261,9 @@ def build(tiny_checkpoint, tmp_path, monkeypatch):
         return run_trainer([verb, *configs, "--trainer.accelerator", "cpu", "--run.wandb", "null", *more]), asked
 
     monkeypatch.setattr(huggingface, "load_checkpoint", stand_in)
+    # neither the checkpoints nor the images are here
+    monkeypatch.setattr(preflight, "require_checkpoint", lambda path: None)
+    monkeypatch.setattr(preflight, "require_source", lambda spec: None)
     monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)
     monkeypatch.setenv("C3L_RUN_FOLDER", str(tmp_path))
     return run

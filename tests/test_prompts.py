@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_c3l.prompts import SHIPPED, Parsed, assign, load_templates, parse
+from lightning_c3l.prompts import SHIPPED, Parsed, assign, load_templates, nothing_parsed, parse
 from lightning_c3l.records import Instruction
 
 RINGS = ("What color are the rings?", "red")
@@ -208,3 +208,14 @@ def test_assign_gives_parts_what_it_gives_the_whole(per_image: int | None, bound
 def test_assign_refuses_more_kinds_than_there_are(per_image: int) -> None:
     with pytest.raises(ValueError, match="between 1 and 4"):
         assign(FOUR, 3, per_image)
+
+
+def test_what_to_change_where_nothing_could_be_parsed() -> None:
+    said = nothing_parsed("mine.yaml", ["", "The rings are\n\x1b[31mred. " + "a" * 500, "Question: what?"])
+    assert said == (
+        "none of 3 texts holds a question and its answer. The templates (mine.yaml) must ask for the form "
+        "'Question: ... Answer: ...', or for JSON with the keys question and answer; one of the texts is "
+        f"{'The rings are' + chr(10) + '[U+001B][31mred. ' + 'a' * 96 + chr(8230)!r} (no question label)"
+    )
+    assert nothing_parsed("mine.yaml", ["", ""]).endswith("one of the texts is '' (empty text)")
+    assert nothing_parsed("mine.yaml", []) == "no text was written, since the LVLM could take none of the images"

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.atomic import require_writable, write_json_atomic
 from lightning_c3l.benchmarks import NAMES, load
 from lightning_c3l.benchmarks.answers import AnswerFile, read_answers
 from lightning_c3l.benchmarks.cells import file_hash
@@ -59,6 +59,7 @@ def _check_out(options: argparse.Namespace) -> None:
     """
     if not options.out:
         return
+    require_writable(options.out)
     asked = load(options.benchmark).files(options.questions) if options.questions else []
     given = (options.answers, options.reviews, options.blind, options.against, asked)
     if options.out.resolve() in {path.resolve() for paths in given for path in paths or ()}:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_c3l import benchmarks
+from lightning_c3l.atomic import require_writable
 from lightning_c3l.benchmarks.answers import read_answers
 from lightning_c3l.benchmarks.reasoning import reasoning_counts, reasoning_notes
 from lightning_c3l.benchmarks.reviewed import evaluate_reviews
@@ -57,6 +58,7 @@ def _check_paths(options: argparse.Namespace, cache: Path) -> None:
     """Refuse before anything is asked what could not be kept in the end."""
     if options.out.is_dir():
         raise ValueError(f"--out {options.out}: is a folder; give a file")
+    require_writable(options.out)
     read = [options.answers, *benchmarks.load(_BENCHMARK).files([options.questions])]
     if options.out.resolve() in [path.resolve() for path in read]:
         raise ValueError(f"--out {options.out}: would replace a file that is read; give another name")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lightning_c3l.atomic import atomic_folder
+from lightning_c3l.atomic import atomic_folder, require_writable
 
 
 def main(arguments: list[str]) -> int:
@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.out.exists():
         raise ValueError(f"{options.out}: already exists; give a new folder")
+    require_writable(options.out)
     # late: it takes seconds to import, which a wrong option need not wait for
     from lightning_c3l.lvlm.huggingface import merged
 

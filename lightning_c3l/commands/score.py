@@ -7,6 +7,7 @@ from pathlib import Path
 from data_modules.formats import image_root, layout
 from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
+from lightning_c3l.atomic import require_writable
 from lightning_c3l.commands.scored_output import images_folder
 
 
@@ -60,6 +61,7 @@ def _check(options: argparse.Namespace) -> None:
     if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
     check_target(options.out, options.lossy)
+    require_writable(options.out)
     folder = images_folder(options.out, layout(options.source))
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; images that {options.source} carries go to a folder of this name")

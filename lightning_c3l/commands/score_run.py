@@ -15,7 +15,7 @@ from data_modules.formats import count_records, layout
 from data_modules.formats.fields import members_line
 from data_modules.scoring import CHUNK, ScoringDataModule
 from lightning_c3l.commands.scored_output import Scored, figures_table, write_scored
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
 from lightning_c3l.parts import PartFiles
 from lightning_c3l.quiet import quieten
 from lightning_c3l.set_scoring import ScoringModule
@@ -26,6 +26,8 @@ PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "fl
 
 def run(options: argparse.Namespace) -> int:
     """Score a set with options that `score` has checked; returns the exit status."""
+    count = count_records(options.source)
+    require_checkpoint(options.model)
     quieten()
     trainer = _trainer(options)
     lvlm = HuggingFaceLVLM(
@@ -36,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
         trust_remote_code=options.trust_remote_code,
     )
     parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
-    count = count_records(options.source)
     made_with = _made_with(options, lvlm, count)
     if trainer.is_global_zero:  # the others wait for it before they look
         if options.restart:

@@ -28,7 +28,7 @@ from data_modules.formats import (
     recorded_root,
 )
 from data_modules.formats.writers import WRITABLE
-from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
 from lightning_c3l.curation.card import Facts, card, scores_chart
 from lightning_c3l.curation.columns import Mask
@@ -134,6 +134,7 @@ def _check_paths(options: argparse.Namespace, form: Layout) -> None:
     for out in filter(None, (options.out, options.random_control)):
         if out.suffix.lower() not in _WRITABLE:
             raise ValueError(f"{out}: cannot be written; known are {', '.join(_WRITABLE)}")
+        require_writable(out)
         if form.carries_images and form.container in ("parquet", "tar") and out.suffix.lower() in _WRITABLE[:2]:
             raise ValueError(f"{out}: {options.source} carries its images; give a .parquet or .tar file")
         for path in (out, *(beside(out, end) for end in _BESIDE)):

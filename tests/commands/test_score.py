@@ -161,3 +161,22 @@ def test_where_no_answer_is_scored_the_reason_is_said(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"no answer was scored; the first reason: {lines(tmp_path / 'out.rejected.jsonl')[0]['reason']}"
     assert "picture 0.png" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lost.jsonl", "out.jsonl"], "lost.jsonl"),
+        (["set.jsonl", "set.jsonl/out.jsonl"], "not a folder"),
+        (["set.jsonl", "out.xyz"], "out.xyz: cannot be written"),
+        (["set.jsonl", "out.jsonl", "--images", "lost"], "--images lost: no such folder"),
+        (["set.jsonl", "out.jsonl", "--model", "a/folder/not/there"], "a/folder/not/there: no such folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(words, said, tmp_path, tiny_checkpoint, monkeypatch):
+    write_set(tmp_path, 1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightning_c3l.commands.score_run.HuggingFaceLVLM", lambda *_, **__: pytest.fail("was loaded"))
+    with pytest.raises((ValueError, OSError), match=said):
+        main(["--model", str(tiny_checkpoint), *words])
+    assert not (tmp_path / "out.jsonl.parts").exists()

@@ -13,7 +13,7 @@ from torch import nn
 
 from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint, resolve
+from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, is_cached_only, load_checkpoint, resolve
 from lightning_c3l.weight_files import require_safetensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -191,3 +191,17 @@ def _note_untied(model: Any) -> None:
         for config in (model.config, model.config.get_text_config()):
             if getattr(config, "tie_word_embeddings", False):
                 config.tie_word_embeddings = False
+
+
+def require_checkpoint(path: str) -> None:
+    """Refuse a checkpoint that cannot be had, by a quick look; of an adapter its base is left to the loading.
+
+    Args:
+        path: folder of a checkpoint or of an adapter, Hub name, or `shipped:` name.
+
+    Raises:
+        LVLMError: it is neither here nor on the Hub.
+    """
+    path = resolve(path)
+    if not (Path(path) / CONFIG).is_file():
+        is_cached_only(path)

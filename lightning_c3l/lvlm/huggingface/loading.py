@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
@@ -18,6 +22,8 @@ from lightning_c3l.weight_files import require_safetensors, weights_digest
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["nf4", "int8"]
+# that the Hub's first answer may take; HF_HUB_ETAG_TIMEOUT allows for slower connections
+_HUB_SECONDS = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
 # checkpoints that come with this package, by the name that experiment files give them
 _SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[2] / "scenes" / "base"}
 
@@ -44,22 +50,21 @@ def load_checkpoint(
     """
     if quantize is not None:
         _require_quantiser(path, quantize)
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise LVLMError(f"{path}: no config.json in this folder, so it is no model checkpoint")
-    processor = _load_processor(path, trust_remote_code)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_cached_only(path)}
+    processor = _load_processor(path, options)
     try:
         for file in _weight_files(path):
             require_safetensors(file)
     except (ValueError, OSError) as error:
         raise LVLMError(str(error)) from error
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        options = {} if quantize is None else _quantised(quantize, getattr(torch, dtype))
+        config = AutoConfig.from_pretrained(path, **options)
+        if quantize is not None:
+            options |= _quantised(quantize, getattr(torch, dtype))
         model, found = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
             dtype=getattr(torch, dtype),
-            trust_remote_code=trust_remote_code,
             use_safetensors=True,
             output_loading_info=True,
             **options,
@@ -102,9 +107,63 @@ def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
 
 
-def _load_processor(path: str, trust_remote_code: bool) -> Any:
+def is_cached_only(path: str) -> bool:
+    """Whether a checkpoint is one that was downloaded before from a Hub that cannot be reached now.
+
+    transformers asks the Hub for each file, with retries, and takes minutes to find out that it does not answer. So it
+    is asked once, briefly; downloads keep their own timeouts.
+
+    Args:
+        path: folder or Hub name.
+
+    Raises:
+        LVLMError: there is no such checkpoint here, and the Hub has none or cannot be reached.
+    """
+    if Path(path).exists():
+        if not (Path(path) / "config.json").is_file():
+            raise LVLMError(f"{path}: no config.json in this folder, so it is no model checkpoint")
+        return False
     try:
-        processor = AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
+        url, cached = hf_hub_url(path, "config.json"), try_to_load_from_cache(path, "config.json")
+    except HFValidationError as error:
+        raise LVLMError(f"{path}: no such folder, and no name that a model on the Hub can have") from error
+    if HF_HUB_OFFLINE:
+        problem: Exception | None = OSError("HF_HUB_OFFLINE is set")
+    else:
+        problem = _within(_HUB_SECONDS, lambda: get_hf_file_metadata(url, timeout=_HUB_SECONDS))
+    if isinstance(problem, RepositoryNotFoundError) and not isinstance(problem, GatedRepoError):
+        raise LVLMError(f"{path}: no such folder, and no such model on the Hub; a private one needs `hf auth login`")
+    # other answers, such as that of a gated model, are told by the download
+    if problem is None or isinstance(problem, HfHubHTTPError):
+        return False
+    if not isinstance(cached, str):
+        raise LVLMError(
+            f"{path}: no such folder, not downloaded before, and {ENDPOINT} cannot be reached: {_reason(problem)}"
+        )
+    return True
+
+
+def _within(seconds: float, ask: Callable[[], object]) -> Exception | None:
+    """What a request ended in, None if well; a name server that does not answer outlasts a request's own timeout."""
+    ended = SimpleQueue[Exception | None]()
+
+    def attempt() -> None:
+        try:
+            ask()
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    Thread(target=attempt, daemon=True).start()
+    try:
+        return ended.get(timeout=seconds + 0.5)
+    except Empty:
+        return TimeoutError(f"no answer within {seconds:g} seconds")
+
+
+def _load_processor(path: str, options: dict[str, Any]) -> Any:
+    try:
+        processor = AutoProcessor.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise LVLMError(f"{path}: the checkpoint has no usable processor: {_reason(error)}") from error
     # AutoProcessor falls back to a bare tokenizer or image processor where processor_config.json is missing

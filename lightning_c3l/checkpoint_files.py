@@ -19,9 +19,18 @@ def save_checkpoint(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
     Args:
         checkpoint: what `torch.save` takes.
         file: empty, open for writing.
+
+    Raises:
+        OSError: it cannot be written.
     """
     digesting = _DigestingFile(file)
-    torch.save(checkpoint, digesting)  # type: ignore[arg-type]  # all that torch calls is `write` and `flush`
+    try:
+        torch.save(checkpoint, digesting)  # type: ignore[arg-type]  # all that torch calls is `write` and `flush`
+    except RuntimeError:
+        # torch finishes its archive after a failed write too, and complains of what it finds
+        if digesting.problem is not None:
+            raise digesting.problem from None
+        raise
     # the archive ends with the length of its comment, so far 0
     file.seek(-2, 2)
     file.write(_COMMENT_LENGTH.to_bytes(2, "little") + _MARK + digesting.digest.hexdigest().encode())
@@ -52,10 +61,15 @@ class _DigestingFile:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.digest = file, blake2b(digest_size=16)
+        self.problem: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.problem = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()

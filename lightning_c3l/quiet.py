@@ -22,4 +22,6 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
     # bars for loading and saving that flash by, and advertisements for other packages
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # a log that cannot be written, W&B's on a full disk for one, must not show a traceback for each of its lines
+    logging.raiseExceptions = False
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)

@@ -1,5 +1,6 @@
 """A checkpoint tells whether it is what was written, and decides nothing that is built."""
 
+import errno
 import io
 import sys
 import zipfile
@@ -89,6 +90,21 @@ def test_the_file_is_an_ordinary_one(written):
         assert [one.CRC for one in archive.infolist()] == [one.CRC for one in plain.infolist()]
     for mmap in (False, True):
         assert torch.load(written, weights_only=True, mmap=mmap)["global_step"] == 3
+
+
+@pytest.mark.parametrize("room", [0, 10, 400, 900, 1700, 1820])
+def test_a_full_disk_is_told_as_such_wherever_it_is_met(room):
+    class Small(io.BytesIO):
+        def write(self, data) -> int:
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    file = io.BytesIO()
+    save_checkpoint(CHECKPOINT, file)
+    assert len(file.getvalue()) > room
+    with pytest.raises(OSError, match="No space left on device"):
+        save_checkpoint(CHECKPOINT, Small())
 
 
 class Marks:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 
 from data_modules.round_loader import Place, ResumableLoader
@@ -196,6 +197,15 @@ def test_each_step_has_its_own_batch(tiny_checkpoint: Path) -> None:
         rounds_objective(module, groups(4)[2 * number : 2 * number + 2]).backward()  # type: ignore[no-untyped-call]
         assert differ(gradient, flat(module)) < 1e-5
     assert len(found.before) == 2
+
+
+def test_scaled_losses_of_mixed_precision_are_unscaled_once(tiny_checkpoint: Path) -> None:
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+    found, whole = (
+        run("tuning", tiny_checkpoint, Cut(7, 4, 2), plugins=[plugin]),
+        expected("tuning", tiny_checkpoint, 7),
+    )
+    assert differ(found.used, whole) < 0.02  # float16 has three digits
 
 
 # of two processes: unequal shares; in the second, one process has nothing of its own in the last batch

@@ -3,23 +3,19 @@
 import argparse
 import re
 import sys
-from collections.abc import Collection, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import Namespace, set_dumper
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_c3l.reasons import innermost, plain_reason
+from lightning_c3l.reasons import alike, innermost, plain_reason
 
 _UNKNOWN = re.compile(
     r"unrecognized arguments: (?:--)?(?P<argument>[^\s=]+)|Group '(?P<group>.+)' does not accept option '(?P<key>.+)'"
     r"|(?:Subcommand '.+' does not accept option|Option) '(?P<option>.+?)'(?: is not accepted.*)?"
 )
-
-# of a mistyped name and the one that was meant, as `difflib` measures it
-_LIKENESS = 0.75
 
 
 class UnknownOption(argparse.ArgumentError):
@@ -73,7 +69,7 @@ class Parser(LightningArgumentParser):
         found = _UNKNOWN.fullmatch(message) or _UNKNOWN.match(message)
         if found and not isinstance(ex, UnknownOption):
             name = found["argument"] or found["option"] or f"{found['group']}.{found['key']}"
-            ex = UnknownOption(message, name, _alike(name, self._option_names()))
+            ex = UnknownOption(message, name, alike(name, self._option_names()))
         if not self.exit_on_error:
             if isinstance(ex, UnknownOption):
                 raise ex
@@ -131,20 +127,6 @@ class Parser(LightningArgumentParser):
 
 def _takes_null(option: argparse.Action | None) -> bool:
     return type(None) in get_args(getattr(option, "_typehint", None))
-
-
-def _alike(name: str, names: Collection[str]) -> str:
-    """The option that was probably meant: one alike in its group, one of that name elsewhere, or another group's."""
-    known = [one for one in names if one.rpartition(".")[2] != "help"]
-    group, _, last = name.rpartition(".")
-    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == group]
-    if close := get_close_matches(last, beside, 1, _LIKENESS):
-        return f"{group}.{close[0]}".lstrip(".")
-    if same := [one for one in known if one.rpartition(".")[2] == last]:
-        return same[0]
-    head, _, rest = name.partition(".")
-    heads = {one.partition(".")[0] for one in known} - {head}
-    return f"{close[0]}.{rest}".rstrip(".") if (close := get_close_matches(head, heads, 1, _LIKENESS)) else ""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,6 +1,8 @@
 """Error messages in one line that a terminal can show."""
 
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 
 from lightning_c3l.report.markup import visible
 
@@ -12,6 +14,8 @@ _KEY = re.compile(r'Parser key "(.+?)":\s*')
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.\S.*?)(?:\. Got value: (.*))?", re.DOTALL)
 _UNION = re.compile(r"Subtypes: \[(.*?)\]\n.*\nGiven value: (.*)", re.DOTALL)
 _MOST = 100
+# of a mistyped name and the one that was meant, as `difflib` measures it
+_LIKENESS = 0.75
 
 
 def plain_reason(message: str) -> str:
@@ -57,3 +61,22 @@ def _in_words(reason: str, union: re.Match[str] | None) -> str:
     types = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", types)
     quotes = " (a text that looks like something else needs quotes)" if types.split(", ")[0] == "str" else ""
     return plain_reason(f"must be {types}" + ("" if given is None else f", not {visible(given, _MOST)}") + quotes)
+
+
+def alike(name: str, names: Collection[str]) -> str:
+    """The option that was probably meant: one alike in its group, one of that name elsewhere, or another group's.
+
+    Args:
+        name: what was typed, without dashes; groups are parted by dots.
+        names: all that there are.
+    """
+    known = [one for one in names if one.rpartition(".")[2] != "help"]
+    group, _, last = name.rpartition(".")
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == group]
+    if close := get_close_matches(last, beside, 1, _LIKENESS):
+        return f"{group}.{close[0]}".lstrip(".")
+    if same := [one for one in known if one.rpartition(".")[2] == last]:
+        return same[0]
+    head, _, rest = name.partition(".")
+    heads = {one.partition(".")[0] for one in known} - {head}
+    return f"{close[0]}.{rest}".rstrip(".") if (close := get_close_matches(head, heads, 1, _LIKENESS)) else ""

@@ -1,6 +1,5 @@
 """`bench`: speed and memory of scoring, writing and training beside the plain ways."""
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +9,12 @@ from rich.table import Table
 
 from lightning_c3l.atomic import atomic_path
 from lightning_c3l.bench.shapes import SHAPES
+from lightning_c3l.commands.options import VerbParser
 
 
 def main(arguments: list[str]) -> int:
     """Measure scoring, writing and training on a randomly initialised LLaVA beside the plain ways of doing them."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l bench", description=main.__doc__)
+    parser = VerbParser("bench", main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json")
     parser.add_argument("--shape", choices=[*SHAPES], default="small", help="sizes of the model and of the texts")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

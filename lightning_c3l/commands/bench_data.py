@@ -1,6 +1,5 @@
 """`bench-data`: speed and memory of data in and out."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.commands.options import VerbParser
 
 if TYPE_CHECKING:
     from lightning_c3l.bench.timing import Spread
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l bench-data", description=main.__doc__)
+    parser = VerbParser("bench-data", main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench-data.json")
     parser.add_argument("--images", type=int, default=300, help="pictures to decode")
     parser.add_argument("--records", type=int, default=200_000, help="records to score and to convert")

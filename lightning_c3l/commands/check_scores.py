@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from data_modules.formats import Record, kind_of, read_records
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.curation.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
 from lightning_c3l.curation.scores import record_score
 from lightning_c3l.metrics.ranking import auroc, auroc_interval
@@ -42,7 +43,7 @@ class Labelled:
 
 def main(arguments: list[str]) -> int:
     """Measure how well each reading of a scored and labelled set tells its right records from its wrong ones."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l check-scores", description=main.__doc__)
+    parser = VerbParser("check-scores", main.__doc__)
     parser.add_argument("source", metavar="IN", type=Path, help="a set that `score` wrote")
     parser.add_argument("--label", default="verdict", help="field of a record that says whether it is right")
     parser.add_argument("--right", default="right", help="its value in right records")

@@ -1,6 +1,5 @@
 """`convert`: an instruction-tuning set in another format."""
 
-import argparse
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from data_modules.formats.fields import left_out_members, members_line
 from data_modules.formats.readers import files_of
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import holds_images
+from lightning_c3l.commands.options import VerbParser
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Job:
 
 def main(arguments: list[str]) -> int:
     """Convert an instruction-tuning set between JSON, JSONL, Parquet, WebDataset shards and CSV, without loss."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l convert", description=main.__doc__)
+    parser = VerbParser("convert", main.__doc__)
     parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
     parser.add_argument("out", metavar="OUT", type=Path, help=".json, .jsonl, .parquet, .tar or (with --lossy) .csv")
     parser.add_argument("--dialect", choices=DIALECTS, help="how a JSON record looks; as in IN unless given")

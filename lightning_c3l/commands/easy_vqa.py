@@ -1,6 +1,5 @@
 """`easy-vqa`: the easy-VQA pictures as a plain folder, instruction-tuning records, and a fresh small LVLM for them."""
 
-import argparse
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from data_modules.decoding import decode_rgb
 from data_modules.easy_vqa import EasyVQATruth, prepare
 from data_modules.easy_vqa_pairs import write_answers, write_exchanged
 from lightning_c3l.atomic import write_json_atomic
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.prompts import load_templates
 
 # written last: the folder is whole where it says what it was made with
@@ -25,7 +25,7 @@ TOKENIZER_RECORDS = 4000
 
 def main(arguments: list[str]) -> int:
     """Prepare the easy-VQA pictures and a LLaVA with fresh weights, for the experiments on them."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l easy-vqa", description=main.__doc__)
+    parser = VerbParser("easy-vqa", main.__doc__)
     parser.add_argument("out", type=Path, help="folder to write; what is prepared already is left alone")
     parser.add_argument(
         "--archive",

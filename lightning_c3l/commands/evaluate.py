@@ -12,6 +12,7 @@ from lightning_c3l.benchmarks.cells import file_hash
 from lightning_c3l.benchmarks.evaluation import Evaluation, evaluate
 from lightning_c3l.benchmarks.reviewed import evaluate_reviews
 from lightning_c3l.benchmarks.tables import evaluation_tables
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.report.terminal import console
 
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l evaluate", description=main.__doc__)
+    parser = VerbParser("evaluate", main.__doc__)
     parser.add_argument("benchmark", choices=NAMES)
     parser.add_argument(
         "--questions", type=Path, nargs="+", metavar="PATH", help="the benchmark's files, or its folder"

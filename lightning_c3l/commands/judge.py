@@ -11,6 +11,7 @@ from lightning_c3l.benchmarks.answers import read_answers
 from lightning_c3l.benchmarks.reasoning import reasoning_counts, reasoning_notes
 from lightning_c3l.benchmarks.reviewed import evaluate_reviews
 from lightning_c3l.benchmarks.tables import evaluation_tables
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.judging.choose import add_options, judge_of
 from lightning_c3l.judging.pairs import pairs_of
 from lightning_c3l.judging.reviews import write_reviews
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l judge", description=main.__doc__)
+    parser = VerbParser("judge", main.__doc__)
     parser.add_argument("--questions", metavar="FOLDER", type=Path, required=True, help="of the benchmark's files")
     parser.add_argument("--answers", metavar="FILE", type=Path, required=True, help="answers of one LVLM")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="reviews to write, as JSON lines")

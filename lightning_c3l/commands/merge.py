@@ -1,14 +1,14 @@
 """`merge`: a base checkpoint with a trained adapter folded into its weights."""
 
-import argparse
 from pathlib import Path
 
 from lightning_c3l.atomic import atomic_folder, require_writable
+from lightning_c3l.commands.options import VerbParser
 
 
 def main(arguments: list[str]) -> int:
     """Write a checkpoint folder that needs no peft."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l merge", description=main.__doc__)
+    parser = VerbParser("merge", main.__doc__)
     parser.add_argument("base", help="checkpoint folder or Hub name that the adapter was trained on")
     parser.add_argument("adapter", type=Path, help="adapter folder of a run")
     parser.add_argument("out", type=Path, help="folder to write")

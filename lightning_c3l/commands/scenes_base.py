@@ -1,12 +1,12 @@
 """`scenes-base`: train the small base LVLM of the embedded world from scratch, measure it, and write its manifest."""
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_c3l.atomic import atomic_folder
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.scenes.curriculum import corpus
 from lightning_c3l.scenes.recipe import BASE, EXPERIMENT, recipe_hash
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Train the base of the embedded world with experiments/scenes_base.yaml."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l scenes-base", description=main.__doc__)
+    parser = VerbParser("scenes-base", main.__doc__)
     parser.add_argument("--out", type=Path, default=BASE, help="folder for the checkpoint and its manifest")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for the training run")
     parser.add_argument("--records", type=int, help="train on so many records instead of the experiment's")

@@ -1,9 +1,9 @@
 """`scenes-benchmarks`: the embedded world's own benchmarks, in the formats of the real ones."""
 
-import argparse
 from pathlib import Path
 from shlex import quote
 
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
 from lightning_c3l.scenes.shown import benchmark_scenes
 
@@ -13,7 +13,7 @@ JUDGE = "lightning_c3l.scenes.judge.SceneJudge"
 
 def main(arguments: list[str]) -> int:
     """Write yes/no, four-choice and open questions about scenes that no training shows, with their pictures."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l scenes-benchmarks", description=main.__doc__)
+    parser = VerbParser("scenes-benchmarks", main.__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder that they are written to")
     parser.add_argument("--scenes", type=int, default=200, metavar="N", help="pictures")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="other seeds have other pictures")

@@ -8,6 +8,7 @@ from data_modules.formats import image_root, layout
 from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
 from lightning_c3l.atomic import require_writable
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.commands.scored_output import images_folder
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l score", description=main.__doc__)
+    parser = VerbParser("score", main.__doc__)
     parser.add_argument("source", metavar="IN", help="LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards")
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the same records with their scores: .jsonl, .parquet ..."

@@ -29,6 +29,7 @@ from data_modules.formats import (
 )
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.commands.scored_input import beside, read_columns, read_meta
 from lightning_c3l.curation.card import Facts, card, scores_chart
 from lightning_c3l.curation.columns import Mask
@@ -86,7 +87,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l select", description=main.__doc__)
+    parser = VerbParser("select", main.__doc__)
     parser.add_argument("source", metavar="IN", help="scored set: .json, .jsonl, .parquet, or shards")
     parser.add_argument("out", metavar="OUT", type=Path, help=f"file to write: {', '.join(_WRITABLE)}")
     score = parser.add_argument_group("score of a record")

@@ -1,11 +1,11 @@
 """`two-by-two`: what data is worth that the starting or the tuned writer wrote, chosen by S(I2C) or at random."""
 
-import argparse
 import logging
 from dataclasses import fields
 from pathlib import Path
 
 from lightning_c3l.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.commands.options import VerbParser
 from lightning_c3l.quiet import quieten
 from lightning_c3l.report.terminal import console
 from lightning_c3l.two_by_two.plan import Plan, parse_seeds
@@ -22,7 +22,7 @@ _HELP = {
 
 def main(arguments: list[str]) -> int:
     """Tune the embedded world's starting model on each set and measure all of them; goes on where it was."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l two-by-two", description=main.__doc__)
+    parser = VerbParser("two-by-two", main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/two-by-two"), help="run folder")
     parser.add_argument("--seeds", default="0-4", help="such as 0-4 or 0,2")
     for field in fields(Plan):

@@ -1,6 +1,5 @@
 """`validate-data`: every problem of an instruction-tuning set, by record."""
 
-import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from data_modules.decode_pool import DecodePool
 from data_modules.decoding import UnreadableImage
 from data_modules.formats import Entry, Picture, Record, image_root, picture_file, read_records, to_conversation
+from lightning_c3l.commands.options import VerbParser
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Checks:
 
 def main(arguments: list[str]) -> int:
     """List every problem of an instruction-tuning set, one a line with its record's number; status 1 if any."""
-    parser = argparse.ArgumentParser(prog="python -m lightning_c3l validate-data", description=main.__doc__)
+    parser = VerbParser("validate-data", main.__doc__)
     parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
     parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
     parser.add_argument("--check-images", action="store_true", help="decode every image")

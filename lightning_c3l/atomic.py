@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+_RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -64,13 +67,20 @@ def followed(path: str | Path) -> Path:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors of the system that name no file, as that of a full disk, name this one."""
+    """Errors of the system that name no file, as that of a full disk, name this one.
+
+    Libraries written in Rust, as safetensors and tokenizers, have error classes of their own for them.
+    """
     try:
         yield
     except OSError as error:
         if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        if (found := _RUST_OS_ERROR.search(str(error))) is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def sync_folder(folder: Path) -> None:

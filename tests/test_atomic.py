@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from lightning_c3l.atomic import (
     atomic_folder,
@@ -181,3 +182,15 @@ def test_a_place_that_cannot_be_written_is_known_beforehand(tmp_path: Path, monk
     monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
     with pytest.raises(PermissionError, match=r"a\.json cannot be written: no permission: "):
         require_writable(tmp_path / "a.json")
+
+
+def test_a_full_disk_is_told_by_safetensors_too(tmp_path: Path) -> None:
+    # the words of its own error
+    full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(OSError, match=r"No space left on device: .*best") as told, atomic_folder(tmp_path / "best"):
+        raise full
+    assert told.value.errno == errno.ENOSPC
+    other = SafetensorError("Error while serializing: invalid header")
+    with pytest.raises(SafetensorError, match="invalid header"), atomic_folder(tmp_path / "best"):
+        raise other
+    assert list(tmp_path.iterdir()) == []

@@ -41,8 +41,8 @@ def module_of(folder: Path, **loss: Any) -> C3LModule:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"contrastive_weight": -0.1}, "negative"),
-        ({"nll_weight": -1.0}, "negative"),
+        ({"contrastive_weight": -0.1}, "contrastive_weight must be at least 0, not -0.1"),
+        ({"nll_weight": -1.0}, "nll_weight must be at least 0, not -1.0"),
         ({"contrastive_weight": 0.0, "nll_weight": 0.0}, "nothing would be trained"),
         ({"anchor": "caption"}, "unknown anchor 'caption'"),
         ({"context": "blind"}, "context 'blind'"),
@@ -274,7 +274,8 @@ def test_predicting_writes_what_writing_alone_does(tiny_checkpoint: Path, tmp_pa
     module.writing = Writing("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
     keys, seed = [str(number) for number in range(7)], 15_485_863
     read = dict(zip(keys, pictures(7), strict=True)).__getitem__
-    data = SimpleNamespace(source=lambda name: (SimpleNamespace(read=read), keys), longest_side=None)
+    source = SimpleNamespace(read=read)
+    data = SimpleNamespace(source=lambda name: (source, keys), digests=lambda name: {}, longest_side=None)
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     trainer = SimpleNamespace(
         datamodule=data, precision_plugin=Precision(), strategy=strategy, default_root_dir=str(tmp_path)

@@ -42,6 +42,7 @@ def test_a_run_leaves_what_the_readme_says(finished):
 def test_the_reading_of_the_rounds_is_that_of_the_export_unless_given(finished, tmp_path, tiny_checkpoint, monkeypatch):
     _, folder, _ = finished
     assert yaml.safe_load((folder / "config.yaml").read_text())["export"]["reading"] == "gap"
+    write_images(tmp_path / "images", 2)
     path, read = tiny_config(tmp_path, tiny_checkpoint), dict[str, str]()
 
     class Enough(Exception):

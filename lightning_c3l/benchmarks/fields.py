@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_c3l.benchmarks.base import Answer, Question
 from lightning_c3l.benchmarks.cells import id_of, short, text_of
+from lightning_c3l.benchmarks.final_answer import TEXTS
 from lightning_c3l.benchmarks.mmbench import mmbench_categories, option_columns
 from lightning_c3l.benchmarks.other_tools import message_text
 from lightning_c3l.benchmarks.pope import splits_of
@@ -19,8 +20,6 @@ from lightning_c3l.benchmarks.seed import LETTERS, seed_categories, seed_options
 
 _IDS = ("question_id", "index", "id")
 _OUTPUTS = ("prediction", "pred", "response", "output", "filtered_resps", "resps")
-# where an object that stands for an answer may have its text; OpenAI's messages have `content`
-_TEXTS = ("answer", "text", "content", "prediction", "response", "output")
 _TRUTHS = ("truth", "gt_answer", "ground_truth", "gt", "label", "target")
 # fields that a message shows
 _SHOWN = 12
@@ -60,11 +59,11 @@ def _written(place: str, value: Any) -> Any:
     value = _first(message_text(value))
     if not isinstance(value, dict):
         return value
-    named = [name for name in _TEXTS if name in value]
+    named = [name for name in TEXTS if name in value]
     if len(named) != 1:
         raise ValueError(
             f"{place} is an object with {', '.join(map(str, value)) or 'nothing in it'}; its text must stand under one "
-            f"of {', '.join(_TEXTS)}"
+            f"of {', '.join(TEXTS)}"
         )
     return _written(f"{place}.{named[0]}", value[named[0]])
 

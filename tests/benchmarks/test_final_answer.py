@@ -35,6 +35,13 @@ from tests.benchmarks import files
         ("<answer>Yes", "Yes"),
         ("<think>a</think>The answer is <|begin_of_box|>B<|end_of_box|>.", "The answer is B."),
         ("<thinker>No</thinker>", "<thinker>No</thinker>"),
+        ('{"answer": "Yes"}', "Yes"),
+        ("{'answer': 'Yes', 'score': 0.5}", "Yes"),  # as pandas writes an object into a table
+        ('<think>No</think>\n{"answer": "Yes"}', "Yes"),
+        ('{"answer": "Yes", "text": "No"}', '{"answer": "Yes", "text": "No"}'),
+        ('{"yes": 0.9}', '{"yes": 0.9}'),
+        ("{B}", "{B}"),
+        ("{" * 5000 + "}", "{" * 5000 + "}"),
     ],
 )
 def test_final_answers(text: str, answer: str | None) -> None:
@@ -67,6 +74,14 @@ def test_reasoning_is_not_the_answer_and_is_told(name: str, truths: dict[str, st
     assert {one.headline for one in found.protocols.values()} == {1.0}
     assert (found.counts["reasoning"], found.counts["reasoning_open"], found.counts["empty"]) == (2, 0, 0)
     assert any("2 answers hold reasoning" in note for note in found.notes)
+
+
+def test_an_object_written_out_is_read_and_told(tmp_path: Path) -> None:
+    said = {"random/1": "{'answer': 'Yes'}", "random/2": "{'answer': 'No'}"}
+    found = _evaluated(tmp_path, "pope", said)
+    assert {one.headline for one in found.protocols.values()} == {1.0}  # by the reference rule both would be a yes
+    assert found.counts["objects"] == 2
+    assert any("2 answers are objects" in note for note in found.notes)
 
 
 def test_reasoning_that_never_ends_is_a_parse_failure_by_every_protocol(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.record import Message, Record
 
 _SUFFIX = r"(?:_?(?:path|file|filename|name|url|uri|link|id|base64|b64|bytes|data|list|str|\d+)s?)*"
@@ -83,8 +84,10 @@ def refuse_unread(record: Record) -> None:
 
 def _refuse_unread_fields(record: Record) -> None:
     for name, value in record.extra.items():
+        # in JSON this is read as the image; in Parquet of ours it is a field that an older version passed over
+        is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
         # beside images that were read, all but numbered fields are notes about these: where they come from, their ids
-        if _kind_of_field(name) in ("", "maybe") or (record.pictures and not _NUMBERED.fullmatch(name)):
+        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (record.pictures and not _NUMBERED.fullmatch(name)):
             continue
         is_read = isinstance(value, str) and any(value == picture.name for picture in record.pictures)
         if not is_read and _is_reference(value, _is_id(name)):

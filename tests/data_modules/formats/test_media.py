@@ -110,19 +110,22 @@ def test_all_who_read_a_set_refuse_alike(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_set_that_was_converted_before_is_refused_too(tmp_path: Path) -> None:
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    said = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]] * 2
+    said = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]] * 4
     said.append([{"role": "user", "content": "<img>a.jpg</img>a"}, {"role": "assistant", "content": "b"}])
     columns = {
-        "id": pa.array([None] * 3, pa.string()),
-        "images": pa.array([[]] * 3, pa.list_(pa.string())),
+        "id": pa.array([None] * 5, pa.string()),
+        "images": pa.array([[]] * 5, pa.list_(pa.string())),
         "messages": pa.array(said, pa.list_(message)),
-        "extra": pa.array(['{"x": 1}', '{"videos": ["v.mp4"]}', None]),
+        "extra": pa.array(
+            ['{"x": 1}', '{"videos": ["v.mp4"]}', '{"file_name": "a.jpg"}', '{"file_name": "a.txt"}', None]
+        ),
     }
     pq.write_table(pa.table(columns), tmp_path / "x.parquet")
     records = FileRecords(str(tmp_path / "x.parquet"))
-    assert [one.id for one in records.conversations] == ["1"]
+    assert [one.id for one in records.conversations] == ["1", "4"]
     assert [one.reason.split(",")[0] for one in records.rejected] == [
         "video is not supported yet",
+        "field 'file_name' seems to name what is not read: name an image 'image'",
         f"image a.jpg is not below {tmp_path}",
     ]
 

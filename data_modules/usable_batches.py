@@ -1,4 +1,4 @@
-"""Batches without the records that turn out to be unusable while they are trained on."""
+"""Batches without the records that prove unusable during training."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from data_modules.images import Rejected, list_rejected
 from lightning_c3l.lvlm.base import ConversationError, ImageError
 from lightning_c3l.samples import TuningSample
 
-# records that are tried for a batch of which nothing is left
+# records tried when a batch is empty and no record was usable so far
 _TRIES = 20
 
 # a record's place among the records, and the record or why it has no pictures
@@ -23,7 +23,7 @@ Item = tuple[int, TuningSample | UnreadableImage]
 
 
 class ReadRecords(Dataset[Item]):
-    """The records, and for those whose pictures cannot be read the reason.
+    """The records, or the error for those whose pictures cannot be read.
 
     Args:
         records: indexable, gives a conversation and its pictures.
@@ -46,8 +46,8 @@ class ReadRecords(Dataset[Item]):
 class UsableBatches:
     """Collate function that leaves out what cannot be read or encoded, and lists it.
 
-    Nothing stands in for a record that is left out. All processes go through as many batches, so one of which nothing
-    is left becomes a record without target tokens, which adds nothing to loss and gradient.
+    Records that are left out are not replaced. All processes must go through the same number of batches, so an empty
+    batch becomes one record without target tokens, which adds nothing to loss and gradient.
 
     Args:
         records: where the batches come from.
@@ -63,7 +63,7 @@ class UsableBatches:
         """The batch.
 
         Raises:
-            ValueError: nothing of it can be used, nor can other records.
+            ValueError: no record of the batch is usable, nor is any other that was tried.
         """
         for number, found in items:
             if isinstance(found, UnreadableImage):

@@ -18,7 +18,7 @@ from typing import Any
 
 from data_modules.folder_images import EXTENSIONS
 
-# other names of `image`; the first one given counts, the others are notes about it
+# other names of `image`, in order of preference
 IMAGE_FIELDS = (
     *("img", "image_path", "image_paths", "img_path", "img_paths", "image_file", "image_files"),
     *("image_url", "image_urls", "file_name"),
@@ -35,10 +35,10 @@ def in_dialect(value: dict[str, Any]) -> dict[str, Any]:
         value: as it was read; it is not changed.
 
     Returns:
-        The very same object where there is nothing to rewrite.
+        `value` itself if there is nothing to rewrite.
 
     Raises:
-        ValueError: a field of that format does not hold what it should.
+        ValueError: a field of that format has an unexpected value.
     """
     if not (value.get("image") or value.get("images")):
         value = _with_image_field(value)
@@ -65,10 +65,10 @@ def in_dialect(value: dict[str, Any]) -> dict[str, Any]:
 
 def _with_image_field(value: dict[str, Any]) -> dict[str, Any]:
     for name in IMAGE_FIELDS:
-        given = value.get(name)  # of most records none of them
+        given = value.get(name)
         if not given or not isinstance(given, (str, bytes, list, dict)):
             continue
-        # what `imagefolder` of Hugging Face has for images, and others for any file
+        # the image in Hugging Face's `imagefolder`, any file elsewhere
         if name == "file_name" and not (isinstance(given, str) and given.lower().endswith(EXTENSIONS)):
             continue
         if _shows_images(value):
@@ -137,7 +137,7 @@ def _exchanges(value: dict[str, Any], question: Any, answer: Any) -> list[dict[s
     if not isinstance(history, list) or any(not isinstance(one, list) or len(one) != 2 for one in history):
         raise ValueError("'history' must be a list of pairs of a question and its answer")
     for name, text in (("question", question), ("answer", answer)):
-        if not isinstance(text, str):  # several answers to choose from are no parts of one
+        if not isinstance(text, str):  # a list would be several answers to choose from
             raise ValueError(f"the {name} must be a text, got {type(text).__name__}")
     roles = ("user", "assistant")
     return [

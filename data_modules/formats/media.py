@@ -1,8 +1,7 @@
-"""Media that nobody would see: audio, video, documents, and images that a record names in a way that is not read.
+"""Refuses records with media that are not read: audio, video, documents, and images named in an unknown way.
 
-A record that is trained on as text although it is about a recording teaches the model to make things up, so such
-records are refused by name. What only talks about media stays: HTML in code, `<video>` in the middle of a sentence,
-captions, sizes and other notes about an image.
+Training on such a record as plain text would teach the model to make things up. Text that only mentions media is read:
+HTML in code, `<video>` in the middle of a sentence, captions, sizes and other notes about an image.
 """
 
 import re
@@ -18,7 +17,7 @@ _FIELD = re.compile(
     rf"(?!(?:has|is|num|n|no|with|needs|use)_)(?:[a-z0-9]+_)*?(video|audio|pdf|point_?cloud|image|img|picture|photo|screenshot)s?{_SUFFIX}"
 )
 _NUMBERED = re.compile(r"[a-z_]+?_?\d+")
-# fields of these names hold texts as often as files
+# fields that hold text as often as files: the value decides
 _MAYBE = frozenset(
     name + plural
     for name in ("document", "doc", "file", "attachment", "media", "clip", "speech", "sound", "voice", "wav")
@@ -32,7 +31,7 @@ _KINDS = {
 KIND_BY_ENDING = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
 _ENDING = re.compile(r"\.(\w{2,5})(?:[?#].*)?$")
 
-# where a model's own prompt format puts a medium
+# image and other media placeholders of particular models
 _TOKEN = re.compile(
     r"<\|(?:image|img|video|audio|vision|speech)[\w ]*\|>|<image[_ ]\d+>|<image_placeholder>|<ImageHere>|<IMG_CONTEXT>"
     r"|<start_of_image>|<image_soft_token>|<im_patch>",
@@ -58,17 +57,17 @@ def refuse_other_media(fields: Mapping[str, Any]) -> None:
         kind = _kind_of_field(name)
         if kind == "maybe":
             kind = _kind_of_file(value)
-            # of a text that was made from a document, `file` is a note
+            # `file` of a text record often says which document the text was made from
             kind = "" if kind == "document" and name.lower() in ("file", "files") else kind
         if kind not in ("", "image") and not _is_id(name) and _is_reference(value):
             raise ValueError(f"{kind} is not supported yet, only text and images: field {name!r}")
 
 
 def refuse_unread(record: Record) -> None:
-    """Refuse a record that holds an image which reading it has passed over, or another medium in its messages.
+    """Refuse a record with an image that was not read, or with other media in its messages.
 
     Args:
-        record: as it was read; its `extra` is what was not understood.
+        record: as it was read; `extra` holds the fields that are not understood.
 
     Raises:
         ValueError: names the field, or the turn and what it says.
@@ -84,10 +83,12 @@ def refuse_unread(record: Record) -> None:
 
 def _refuse_unread_fields(record: Record) -> None:
     for name, value in record.extra.items():
-        # in JSON this is read as the image; in Parquet of ours it is a field that an older version passed over
+        # JSON reads this field as the image, but Parquet that an older version wrote has it among the extra fields
         is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
-        # beside images that were read, all but numbered fields are notes about these: where they come from, their ids
-        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (record.pictures and not _NUMBERED.fullmatch(name)):
+        # in a record whose images were read, all but numbered fields are notes about them, such as ids and sources
+        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (
+            record.pictures and not _NUMBERED.fullmatch(name)
+        ):
             continue
         is_read = isinstance(value, str) and any(value == picture.name for picture in record.pictures)
         if not is_read and _is_reference(value, _is_id(name)):
@@ -118,7 +119,7 @@ def _refuse_in_text(text: str, place: int) -> None:
 
 @lru_cache(maxsize=4096)
 def _kind_of_field(name: str) -> str:
-    """The medium that a field of this name holds; `maybe` where only its value tells, empty where none."""
+    """The medium that a field of this name holds: `maybe` if the value must decide, empty if none."""
     name = name.lower()
     if name in _MAYBE:
         return "maybe"
@@ -129,7 +130,7 @@ def _kind_of_field(name: str) -> str:
 
 
 def _kind_of_file(value: Any) -> str:
-    """The medium by the ending of a file's name, or of the first of several."""
+    """The medium by the ending of a file name; of a list, that of the first file that has one."""
     if isinstance(value, list):
         return next(filter(None, map(_kind_of_file, value)), "")
     if isinstance(value, dict):
@@ -143,7 +144,7 @@ def _is_id(name: str) -> bool:
 
 
 def _is_reference(value: Any, numbers: bool = False) -> bool:
-    """Whether the value can be a file or its name (or number), and not a word about it, a switch or nothing."""
+    """Whether the value can be a file, its name or (with `numbers`) its id, not a description, a flag or nothing."""
     if isinstance(value, str):
         text = value.strip()
         return bool(text) and (not re.search(r"\s", text) or ("\n" not in text and bool(_ENDING.search(text))))

@@ -23,7 +23,7 @@ install: .venv/installed  ## make .venv with the project and its tested dependen
 
 # a process for each core, and all tests of a file in one of them: they share what is slow to build
 test: $(ENVIRONMENT)  ## run the quick tests
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --dist loadfile
 
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500

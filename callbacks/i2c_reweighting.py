@@ -93,6 +93,10 @@ class I2CReweighting(Callback):
         else:
             self._read_round(trainer, pl_module)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: a run resumed in the middle of an epoch gets no call at the start of that epoch."""
+        self._epoch_began = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Training time counts to the round."""
         self._epoch_began = time.perf_counter()

@@ -39,7 +39,7 @@ class RunReport(Callback):
         share = engine_share(figures)
         store.update_summary(
             name=str(store.folder.parent.name),
-            model=f"{module.lvlm.path} ({module.lvlm.fingerprint})",
+            model=f"{module.lvlm.name} ({module.lvlm.fingerprint})",
             seed=module.seed,
             rounds=figures,
             i2c_auroc=reading_auroc(written[0]) if known else {},
@@ -53,7 +53,7 @@ class RunReport(Callback):
         console = Console()
         console.print(rounds_table(summary))
         if share is not None:
-            console.print(f"keeping the rounds took {share:.1%} of their time", highlight=False)
+            console.print(f"storing and gathering took {share:.1%} of the rounds' time", highlight=False)
         console.print(f"report: {store.folder / 'report.html'}", markup=False, highlight=False)
 
 

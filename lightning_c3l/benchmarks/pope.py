@@ -150,10 +150,10 @@ class Pope:
         empty = sum(answer.silent for _, answer in pairs)
         if protocol == "reference":
             return [
-                "reference reads everything that is not a no as yes: an LVLM that prints nothing gets F1 0.667 on a "
+                "everything that is not a no is read as yes: an LVLM that prints nothing gets F1 0.667 on a "
                 f"balanced split; answers that are empty: {empty}"
             ]
-        return [f"strict counts an answer with both or neither of yes and no as wrong; answers that are empty: {empty}"]
+        return [f"an answer with both or neither of yes and no counts as wrong; answers that are empty: {empty}"]
 
 
 def pope_id(splits: Sequence[str], number: str) -> str:

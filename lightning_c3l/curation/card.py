@@ -82,7 +82,7 @@ def card(facts: Facts, picture: str) -> str:
         + table(["tokens", _name(facts), "share", "whole set", "share"], _lengths(facts), "lrrrr"),
         "## Kinds of questions\n\n"
         + table(["kind", _name(facts), "share", "whole set", "share"], _kinds(facts), "lrrrr"),
-        "## How it was chosen\n\n" + table(["rule", "kept", "fell out"], _steps(facts.choice), "lrl"),
+        "## How it was chosen\n\n" + table(["rule", "kept", "dropped"], _steps(facts.choice), "lrl"),
         fenced(facts.command),
         "## Scored with\n\n" + table(["what", "value"], _scorer(facts.scored_with), "ll"),
     ]

@@ -8,11 +8,11 @@ from lightning_c3l.report.markup import number, visible
 
 
 def steps_table(choice: Choice) -> Table:
-    """A line for each rule: what it kept, what fell out, and why."""
+    """A line for each rule: what it kept, what it dropped, and why."""
     table = Table()
     table.add_column("rule")
     table.add_column("kept", justify="right", no_wrap=True)
-    table.add_column("fell out", justify="right", no_wrap=True)
+    table.add_column("dropped", justify="right", no_wrap=True)
     table.add_column("why")
     for step in choice.steps:
         why = "\n".join(f"{number(count)} {visible(reason, 80)}" for reason, count in step.fell.items())

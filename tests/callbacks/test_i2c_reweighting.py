@@ -1,4 +1,5 @@
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):
         callback.on_train_epoch_end(run, module)
     assert [number for number, _, _ in data.handed] == [0, 1]
     assert RunStore(tmp_path).read_figures(1)["seconds"]["train"] >= 0
+
+
+def test_training_time_of_an_epoch_resumed_in_its_middle(module, tmp_path, monkeypatch):
+    # the clock's zero is arbitrary: often when the machine started
+    now = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: now() + 1e6)
+    run, callback = Run(tmp_path, Data(2)), I2CReweighting()
+    callback.on_fit_start(run, module)
+    # Lightning calls no on_train_epoch_start here
+    callback.on_train_start(run, module)
+    callback.on_train_epoch_end(run, module)
+    assert 0 <= RunStore(tmp_path).read_figures(0)["seconds"]["train"] < 60
 
 
 def made(module, folder, count: int):

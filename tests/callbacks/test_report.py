@@ -19,7 +19,7 @@ class Data:
 
 
 class Module:
-    lvlm, seed = SimpleNamespace(path="path", fingerprint="print"), 3
+    lvlm, seed = SimpleNamespace(name="shipped:scenes", fingerprint="print"), 3
 
 
 def test_the_engines_share_leaves_out_what_a_process_waited():
@@ -47,9 +47,10 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     RunReport().on_fit_end(run, Module())
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [one["round"] for one in summary["rounds"]] == [0, 1]
+    assert summary["model"] == "shipped:scenes (print)"
     assert summary["engine_share"] == pytest.approx(0.05)
     assert "<html" in (tmp_path / "report.html").read_text()
-    assert "keeping the rounds took 5.0% of their time" in capsys.readouterr().out
+    assert "storing and gathering took 5.0% of the rounds' time" in capsys.readouterr().out
 
 
 def test_damaged_rounds_are_named_and_left_out(tmp_path, monkeypatch):

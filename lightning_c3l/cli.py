@@ -27,7 +27,7 @@ from lightning_c3l.parser import Parser
 from lightning_c3l.preflight import check, shorten
 from lightning_c3l.quiet import quieten
 from lightning_c3l.resuming import configuration_of, require_same_run
-from lightning_c3l.run_folder import Run, abandon, leave, settle
+from lightning_c3l.run_folder import Run, abandon, folder_of, leave, settle
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,
@@ -96,7 +96,7 @@ class C3LCLI(LightningCLI):
         if (before := configuration_of(checkpoint)) is not None:
             subcommand = str(self.subcommand)
             now = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
-            require_same_run(before, now, f"{Path(checkpoint).parent.parent / 'config.yaml'}")
+            require_same_run(before, now, f"{folder_of(checkpoint)}/config.yaml")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""

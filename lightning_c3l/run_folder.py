@@ -15,6 +15,8 @@ LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
 # W&B refuses these letters, and longer names
 _WANDB_PROJECT = re.compile(r"([^/\\#?%:]+/)?[^/\\#?%:]{1,128}")
+# of which one at least is in a checkpoint that is a folder
+_SHARDS = (".metadata", "*.pt", "*/*.pt")
 # what leaves no checkpoint to go on from
 _OTHERS = ("predict", "test")
 # what a run leaves before it has made anything; the folders are those of W&B and of images out of archives
@@ -114,6 +116,17 @@ def last_checkpoint(folder: Path) -> Path | None:
     return next((folder / name for name in (LAST, OLD) if (folder / name).exists()), None)
 
 
+def folder_of(checkpoint: str | Path) -> Path | None:
+    """The run folder that a checkpoint lies in, None where it lies in none.
+
+    Relative to the working folder where it is below it.
+    """
+    folder = Path(checkpoint).resolve().parent.parent
+    if not (folder / "config.yaml").is_file():
+        return None
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
 def _claim(run: Run, verb: str, checkpoint: str | None) -> Place:
     """Choose in the first process, and lock."""
     place = _choose(run, verb, checkpoint)
@@ -133,8 +146,19 @@ def _whole(checkpoint: str | None) -> str | None:
     if checkpoint in (None, "last") or "://" in str(checkpoint):
         return checkpoint
     path = Path(str(checkpoint))
-    if not path.exists():
-        raise ValueError(f"ckpt_path: there is no checkpoint {path}; give the path of one, or last to go on with a fit")
+    if not checkpoint or not path.exists():
+        raise ValueError(
+            f"ckpt_path: there is no checkpoint {checkpoint or repr('')}; give the path of one, or last to go on with "
+            "a fit"
+        )
+    # what torch, Lightning and DeepSpeed leave in a folder that is a checkpoint
+    if path.is_dir() and not any(file for pattern in _SHARDS for file in path.glob(pattern)):
+        within = next((path / name for name in (LAST, LAST.name) if (path / name).exists()), None)
+        raise ValueError(
+            f"ckpt_path: {path} is a folder without a checkpoint"
+            if within is None
+            else f"ckpt_path: {path} is a folder; give {within}"
+        )
     try:
         verify_checkpoint(path)
     except ValueError as error:
@@ -158,8 +182,8 @@ def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:
         if checkpoint == "last":
             folder = _newest(run) if run.version is None else run.home / f"version_{run.version}"
             return Place(str(_new(run)), None) if folder is None else _go_on(folder, None)
-        if checkpoint is not None and (Path(checkpoint).resolve().parent.parent / "config.yaml").is_file():
-            return Place(str(Path(checkpoint).parent.parent), checkpoint)
+        if checkpoint is not None and (folder := folder_of(checkpoint)) is not None:
+            return Place(str(folder), checkpoint)
     elif checkpoint == "last":
         # which run's is a guess that neither a data set nor a score should rest on
         raise ValueError(f"{verb} --ckpt_path needs the path of a checkpoint, not last")

@@ -136,9 +136,25 @@ def test_what_is_no_checkpoint_is_refused_by_name(run, tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name}: no checkpoint, or one that is cut"):
             settled(run, checkpoint=str(tmp_path / name))
-    for word in ("best", "hpc", "nowhere/last.ckpt"):
-        with pytest.raises(ValueError, match=f"no checkpoint {word}; give the path of one, or last"):
+    for word in ("best", "hpc", "nowhere/last.ckpt", ""):
+        with pytest.raises(ValueError, match=f"no checkpoint {word or repr(word)}; give the path of one, or last"):
             settled(run, checkpoint=word)
+
+
+def test_a_run_folder_is_no_checkpoint_and_the_one_in_it_is_named(run, tmp_path):
+    folder = Path(settled(run).folder)
+    with pytest.raises(ValueError, match=f"{folder} is a folder without a checkpoint"):
+        settled(run, "test", str(folder))
+    saved = checkpoint_in(folder)
+    for given in (folder, folder / LAST.parent):
+        with pytest.raises(ValueError, match=f"{given} is a folder; give {saved}"):
+            settled(run, "test", str(given))
+    # as torch, Lightning and DeepSpeed leave them
+    for number, name in enumerate((".metadata", "meta.pt", "checkpoint/mp_rank_00_model_states.pt")):
+        given = tmp_path / f"{number}.ckpt"
+        given.mkdir()
+        checkpoint_in(given, Path(name))
+        assert settled(run, "test", str(given)).checkpoint == str(given)
 
 
 def test_the_checkpoint_before_a_damaged_one_is_taken_where_there_is_one(run, capsys):
@@ -182,6 +198,19 @@ def test_a_checkpoint_by_its_path_goes_on_in_its_run(run):
     # one that lies in no run is only read
     elsewhere = checkpoint_in(str(run.home), Path("elsewhere") / "some.ckpt")
     assert settled(run, checkpoint=elsewhere) == Place(str(run.home / "version_3"), elsewhere)
+
+
+def test_the_run_of_a_checkpoint_does_not_depend_on_how_its_path_is_written(run, tmp_path, monkeypatch):
+    folder = Path(settled(run).folder)
+    (folder / "config.yaml").touch()
+    saved = Path(checkpoint_in(folder))
+    (tmp_path / "link.ckpt").symlink_to(saved)
+    for where, given in ((saved.parent, "last.ckpt"), (folder, "checkpoints/last.ckpt"), (tmp_path, "link.ckpt")):
+        monkeypatch.chdir(where)
+        place = settled(run, checkpoint=given)
+        assert Path(place.folder).resolve() == folder.resolve()
+        assert place.checkpoint == given
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["last.ckpt"]
 
 
 def test_predict_does_not_guess(run):

@@ -34,6 +34,10 @@ class RunConfig(SaveConfigCallback):
         """Replace the one of an earlier start: the checkpoint and the round have been accepted."""
         super().setup(trainer, pl_module, "fit")
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Replace it also where no step was left to train: the data set may have been written with other options."""
+        super().setup(trainer, pl_module, stage)
+
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace the one of an earlier start: the answers that are there have been accepted."""
         super().setup(trainer, pl_module, "test")
@@ -74,8 +78,14 @@ class RunConfig(SaveConfigCallback):
 
     @cached_property
     def _dumped(self) -> str:
+        config = self.config.clone()
+        # said for one start: a run that is begun from this file neither goes on in this folder nor makes a round again
+        config.i2c.restart_round = False
+        folder = Path(config.trainer.default_root_dir).resolve()
+        if config.ckpt_path and Path(config.ckpt_path).resolve().parent.parent == folder:
+            config.ckpt_path = None
         # jsonargparse checks all options again, which takes longer than to write a checkpoint
-        return str(self.parser.dump(self.config, skip_none=False))
+        return str(self.parser.dump(config, skip_none=False))
 
 
 def _data(trainer: Trainer) -> dict[str, str] | None:

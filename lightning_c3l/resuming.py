@@ -8,6 +8,8 @@ from typing import Any, Literal
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_c3l.run_folder import folder_of
+
 # free: changes nothing that has been made, or nothing but the hardware and the bookkeeping
 # notice: applied from here on, and printed
 # content: names something whose content is checked when it is read, so that it may have been moved; printed
@@ -27,6 +29,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("trainer.limit_train_batches", "notice"),
     ("trainer.overfit_batches", "notice"),
     ("trainer.callbacks*", "notice"),
+    # would put a few images in the place of what the run has made
+    ("trainer.fast_dev_run", "refused"),
     ("trainer.*", "free"),
     ("*.num_workers", "free"),
     ("model.writing.*batch_size", "free"),
@@ -87,7 +91,7 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
     restarts = bool((now.get("i2c") or {}).get("restart_round"))
     notices = list[str]()
     for option, old, new in differences(before, now):
-        found = rule(option)
+        found = "refused" if option == "data.limit" and _leaves_out(new, old) else rule(option)
         if found == "refused" or (found == "round" and not restarts):
             again = ", or --i2c.restart_round true to make the round again" if found == "round" else ""
             raise ValueError(
@@ -99,6 +103,11 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
             notices.append(f"{option} was {old!r}, now it is {new!r}: {what}")
     for notice in notices:
         rank_zero_info(notice)
+
+
+def _leaves_out(limit: int | None, before: int | None) -> bool:
+    """Whether a limit leaves images out that rounds or measurements of the run may be made with."""
+    return limit is not None and (before is None or limit < before)
 
 
 def differences(before: Any, now: Any, option: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -123,9 +132,10 @@ def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
     Raises:
         ValueError: the file is damaged; names it.
     """
-    path = Path(checkpoint).parent.parent / "config.yaml"
-    if not path.is_file():
+    folder = folder_of(checkpoint)
+    if folder is None:
         return None
+    path = folder / "config.yaml"
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

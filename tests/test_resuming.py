@@ -20,6 +20,7 @@ from tests.test_finetune import write_set
         ("trainer.strategy", "free"),
         ("trainer.max_epochs", "free"),
         ("trainer.max_time", "free"),
+        ("trainer.fast_dev_run", "refused"),
         ("trainer.logger", "free"),
         ("run.wandb", "free"),
         ("run.checkpoint_every", "free"),
@@ -64,6 +65,14 @@ def test_a_round_that_is_made_again_may_have_other_options() -> None:
     require_same_run(before, {"i2c": {"margin": 0.5, "restart_round": True}}, "x")
     with pytest.raises(ValueError, match="seed_everything is 2, but this run was begun with 1"):
         require_same_run({"seed_everything": 1}, {"seed_everything": 2, "i2c": {"restart_round": True}}, "x")
+
+
+def test_a_limit_may_be_raised_alone() -> None:
+    for before, now in ((4, 8), (4, None), (4, 4), (None, None)):
+        require_same_run({"data": {"limit": before}}, {"data": {"limit": now}}, "x")
+    for before, now in ((8, 4), (None, 4)):
+        with pytest.raises(ValueError, match=f"data.limit is 4, but this run was begun with {before}"):
+            require_same_run({"data": {"limit": before}}, {"data": {"limit": now}}, "x")
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +191,14 @@ def test_another_learning_rate_is_applied_and_told(tuned: Path, begun: Path, cap
     assert "model.optimization.learning_rate was 0.001, now it is 0.5: applied from here on" in caplog.text
     optimization = yaml.safe_load((begun / "config.yaml").read_text())["model"]["init_args"]["optimization"]
     assert optimization["learning_rate"] == 0.5
+
+
+def test_the_configuration_says_what_a_run_used_that_had_no_step_left_and_begins_a_new_one(
+    tuned: Path, begun: Path
+) -> None:
+    again(tuned, begun, "--trainer.max_epochs", "1", "--run.checkpoint_every", "7")
+    written = yaml.safe_load((begun / "config.yaml").read_text())
+    assert (written["run"]["checkpoint_every"], written["ckpt_path"]) == (7, None)
 
 
 def test_a_damaged_configuration_is_named(tuned: Path, begun: Path) -> None:

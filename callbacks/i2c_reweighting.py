@@ -37,7 +37,8 @@ class I2CReweighting(Callback):
         epochs_per_round: epochs of training on a round's groups.
         group_by: what pseudo-labels are chosen among: the candidates of one (image, instruction), or all of one image
             (an ablation in which one kind of question takes over).
-        restart_round: a run that goes on forgets what it has of the round that it was making.
+        restart_round: a run that goes on forgets what it has of the round that it was making, unless that was made
+            with the same options and images: the same command may be started again.
     """
 
     def __init__(
@@ -125,11 +126,11 @@ class I2CReweighting(Callback):
     def _make_round(self, trainer: Trainer, module: Any, clock: Clock) -> None:
         """Generate, score, select, keep, hand over."""
         data, number, store = _data(trainer), self._wanted, RunStore(trainer.default_root_dir)
-        if self._restart:
-            processes.by_first(lambda: store.forget(number))
-            self._restart = False
         with module.outside_steps():
             task = self._task(store, module, data)
+            if self._restart:
+                processes.by_first(lambda: self._forget_unless_same(store, module, data, task))
+                task, self._restart = self._task(store, module, data), False
             if not processes.by_first(lambda: _is_whole(store, number, module, task)):
                 processes.by_first(lambda: tell_of_changes(store, task.digests))
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
@@ -144,10 +145,8 @@ class I2CReweighting(Callback):
         """The round that is trained on, as it was made."""
         store, data = RunStore(trainer.default_root_dir), _data(trainer)
         if self._restart:
-            raise ValueError(
-                f"i2c.restart_round: round {self._round} has been trained on already; go on without it, or begin a "
-                "new run"
-            )
+            # other options than the round was made with are refused below
+            rank_zero_info(f"i2c.restart_round: round {self._round} has been trained on and is not made again")
         processes.by_first(lambda: _require_whole(store, self._round))
         task = self._task(store, module, data)
         processes.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
@@ -171,6 +170,16 @@ class I2CReweighting(Callback):
         )
         name, digests = f"round {self._wanted}", data.digests("images")
         return Task(name, folder, keys, source.read, seed, self.scorer, describes, depends, digests=digests)
+
+    def _forget_unless_same(self, store: RunStore, module: Any, data: Any, task: Task) -> None:
+        keys = self._choose(data.source("images")[1], module.seed, self._wanted)
+        if begun_with(task.folder) == {key: task.digests.get(key, "") for key in keys}:
+            try:
+                begin(module.writing, task)
+                return
+            except ValueError as error:
+                rank_zero_info(f"round {self._wanted} is made again: {error}")
+        store.forget(self._wanted)
 
     def _finish(self, store: RunStore, records: Records, data: Any, seed: int, clock: Clock) -> None:
         """Select, and keep the round."""

@@ -264,6 +264,18 @@ def test_another_option_is_refused_until_the_round_is_restarted(bare, tmp_path, 
     assert data.handed
 
 
+def test_a_restarted_round_that_was_interrupted_goes_on(bare, tmp_path, monkeypatch):
+    stopped(bare, tmp_path, 3, monkeypatch)
+    asked = remembered(bare, monkeypatch)
+    # the words of the command that was interrupted
+    I2CReweighting(restart_round=True).on_fit_start(Run(tmp_path, Data(3)), bare)
+    assert asked == []
+    # another listing is another round
+    data = Data(4)
+    I2CReweighting(restart_round=True).on_fit_start(Run(tmp_path, data), bare)
+    assert len({group.image for group in data.handed[0][1]}) == 4
+
+
 def test_other_weights_are_refused_before_training_and_expected_after(bare, tmp_path):
     first = I2CReweighting()
     first.on_fit_start(Run(tmp_path, Data(3)), bare)
@@ -277,10 +289,14 @@ def test_other_weights_are_refused_before_training_and_expected_after(bare, tmp_
         resumed.load_state_dict(first.state_dict())
         resumed.on_fit_start(Run(tmp_path, data), bare)
         assert data.handed[0][0] == 0
-        again = I2CReweighting(restart_round=True)
-        again.load_state_dict(first.state_dict())
-        with pytest.raises(ValueError, match=r"i2c\.restart_round: round 0 has been trained on"):
-            again.on_fit_start(Run(tmp_path, data), bare)
+        # the command that made it once more; with other options than it was made with
+        same, other = (I2CReweighting(restart_round=True, margin=margin) for margin in (0.0, 0.5))
+        same.load_state_dict(first.state_dict())
+        same.on_fit_start(Run(tmp_path, data), bare)
+        assert len(data.handed) == 2
+        other.load_state_dict(first.state_dict())
+        with pytest.raises(ValueError, match=r"begun with thresholds .*'margin': 0\.0.*a new run"):
+            other.on_fit_start(Run(tmp_path, data), bare)
     finally:
         weight.data.copy_(before)
 

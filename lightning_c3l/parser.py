@@ -13,9 +13,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning_c3l.reasons import alike, innermost, plain_reason
 
 _UNKNOWN = re.compile(
-    r"unrecognized arguments: (?:--)?(?P<argument>[^\s=]+)|Group '(?P<group>.+)' does not accept option '(?P<key>.+)'"
+    r"unrecognized arguments: --(?P<argument>[^\s=]+)|Group '(?P<group>.+)' does not accept option '(?P<key>.+)'"
     r"|(?:Subcommand '.+' does not accept option|Option) '(?P<option>.+?)'(?: is not accepted.*)?"
 )
+_STRAY = re.compile(r"unrecognized arguments: (?!--)(?P<word>\S+)")
+_REQUIRED = re.compile(r"the following arguments are required: (?P<names>.+)")
 
 
 class UnknownOption(argparse.ArgumentError):
@@ -78,6 +80,10 @@ class Parser(LightningArgumentParser):
         raise SystemExit(2)
 
     def _in_one_line(self, message: str, ex: Exception | None) -> str:
+        if stray := _STRAY.match(message):
+            return f"{plain_reason(stray['word'])!r} belongs to no option; a value with blanks needs quotes"
+        if required := _REQUIRED.fullmatch(message):
+            return f"{re.sub(r'[a-z]+[.]', '--', required['names'])}: missing; give an experiment file with --config"
         where, reason = innermost(ex) if ex is not None else ("", plain_reason(message))
         cause: BaseException | None = ex
         while cause is not None and not isinstance(cause, UnknownOption):

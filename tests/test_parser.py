@@ -138,6 +138,7 @@ def test_files_interpolate(capsys, tmp_path):
             "--model.lvlm.lora.rnak: no such option; did you mean --model.lvlm.lora.rank?",
         ),
         (["--zzz", "3"], "--zzz: no such option"),
+        (["--run.name", "my", "run"], "'run' belongs to no option; a value with blanks needs quotes"),
         (["--i2c.margin=big"], "--i2c.margin: must be float, not big"),
         (["--model.loss.temperature=hot"], "--model.loss.temperature: must be float, not hot"),
         (["--model.lvlm.lora.rank=abc"], "--model.lvlm.lora.rank: must be int, not abc"),
@@ -148,6 +149,11 @@ def test_files_interpolate(capsys, tmp_path):
 )
 def test_a_wrong_option_is_one_line_that_names_it(capsys, words, said):
     assert refused(capsys, *DEMO, *words) == f"error: {said}"
+
+
+def test_without_an_experiment_file_its_option_is_named(capsys):
+    said = "error: --data, --model: missing; give an experiment file with --config"
+    assert refused(capsys, "fit", "--trainer.max_epochs", "1") == said
 
 
 @pytest.mark.parametrize(

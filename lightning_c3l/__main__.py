@@ -80,6 +80,13 @@ def _guarded(run: Callable[[], int]) -> int:
         return 2
 
 
+def _run_trainer() -> int:
+    from lightning_c3l.cli import run_trainer  # late: the other verbs need not wait for its imports
+
+    run_trainer()
+    return 0
+
+
 def main() -> int:
     """Run one verb; a user's mistake ends in one line and status 2."""
     _print_anywhere()
@@ -90,15 +97,13 @@ def main() -> int:
         print(f"lightning_c3l {version('lightning_c3l')}")
         return 0
     if words[0] in VERBS:
-        verb = import_module(f"lightning_c3l.commands.{VERBS[words[0]][0]}").main
-        return _guarded(lambda: int(verb(words[1:])))
+        module = f"lightning_c3l.commands.{VERBS[words[0]][0]}"
+        return _guarded(lambda: int(import_module(module).main(words[1:])))
     if words[0] not in _METHODS and not words[0].startswith("-"):
         return _overview(unknown=words[0])
     if words == ["fit"]:
         sys.argv += ["--config", str(DEMO)]
-    from lightning_c3l.cli import run_trainer  # late: the other verbs need not wait for its imports
-
-    return _guarded(lambda: (run_trainer(), 0)[1])
+    return _guarded(_run_trainer)
 
 
 if __name__ == "__main__":

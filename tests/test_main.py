@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -85,6 +86,20 @@ def test_ctrl_c_is_status_130_and_sigterm_143(monkeypatch):
     with pytest.raises(SystemExit) as left:
         entry._guarded(told_to_stop)
     assert left.value.code == 143
+
+
+@pytest.mark.parametrize("word", ["score", "fit"])
+def test_ctrl_c_while_a_verb_is_imported_is_status_130(word, monkeypatch):
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["lightning_c3l", word, "--help"])
+    monkeypatch.setattr(entry, "import_module", pressed)
+    # a module without the function that is imported from it asks for it here
+    module = ModuleType("lightning_c3l.cli")
+    module.__getattr__ = pressed  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "lightning_c3l.cli", module)
+    assert entry.main() == 130
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ class Run:
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse intervals that are none, and names that W&B cannot give a project."""
+        """Refuse numbers that count nothing, and names that W&B cannot give a project."""
+        if self.version is not None and self.version < 0:
+            raise ValueError(f"run.version must be at least 0, not {self.version}")
         if self.checkpoint_every < 1:
             raise ValueError(f"run.checkpoint_every must be at least 1, not {self.checkpoint_every}")
         if self.wandb is not None and not _WANDB_PROJECT.fullmatch(self.wandb):
@@ -184,6 +186,11 @@ def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:
             return Place(str(_new(run)), None) if folder is None else _go_on(folder, None)
         if checkpoint is not None and (folder := folder_of(checkpoint)) is not None:
             return Place(str(folder), checkpoint)
+        if run.version is not None and (kept := last_checkpoint(run.home / f"version_{run.version}")) is not None:
+            raise ValueError(
+                f"run.version: {kept} would be overwritten; go on with --ckpt_path last, or leave the version out to "
+                "begin in a new folder"
+            )
     elif checkpoint == "last":
         # which run's is a guess that neither a data set nor a score should rest on
         raise ValueError(f"{verb} --ckpt_path needs the path of a checkpoint, not last")

@@ -257,6 +257,21 @@ def test_what_a_killed_run_was_about_to_rename_goes(run):
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [locking.LOCK, "kept.jsonl"]
 
 
+def test_a_version_that_holds_a_checkpoint_is_not_begun_again(run):
+    folder = settled(replace(run, version=4)).folder
+    # nothing was saved yet
+    assert settled(replace(run, version=4)).folder == folder
+    saved = checkpoint_in(folder)
+    elsewhere = checkpoint_in(str(run.home), Path("elsewhere") / "some.ckpt")
+    for given in (None, elsewhere):
+        with pytest.raises(ValueError, match=rf"run\.version: {saved} would be overwritten; .*--ckpt_path last"):
+            settled(replace(run, version=4), checkpoint=given)
+    assert settled(replace(run, version=4), checkpoint="last") == Place(folder, saved)
+    assert settled(replace(run, version=4), "predict", elsewhere).folder == folder
+    with pytest.raises(ValueError, match=r"run\.version must be at least 0, not -1"):
+        Run(version=-1)
+
+
 def test_an_interval_that_is_none_is_refused():
     with pytest.raises(ValueError, match="checkpoint_every"):
         Run(checkpoint_every=0)

@@ -11,10 +11,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.instruct import InstructionDataModule
 from lightning_c3l.atomic import write_text_atomic
+from lightning_c3l.parser import dump_yaml
 from lightning_c3l.resuming import configuration_of, require_same_run
 
 # of a checkpoint
 _KEY = "c3l_run"
+# groups of options that training does not depend on
+_AFTER_TRAINING = ("run", "exposure", "export", "report")
 
 
 class RunConfig(SaveConfigCallback):
@@ -35,8 +38,15 @@ class RunConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Replace it also where no step was left to train: the data set may have been written with other options."""
-        super().setup(trainer, pl_module, stage)
+        """Where no step was left to train, replace what counts after training; all else is as it was trained with."""
+        if stage != "fit" or self.already_saved or not trainer.is_global_zero:
+            return
+        file = Path(trainer.default_root_dir) / self.config_filename
+        kept, now = (yaml.safe_load(text) for text in (file.read_text(encoding="utf-8"), self._dumped))
+        kept.update({group: now[group] for group in _AFTER_TRAINING if group in now})
+        if "fresh" in now["data"]["init_args"]:
+            kept["data"]["init_args"]["fresh"] = now["data"]["init_args"]["fresh"]
+        write_text_atomic(file, dump_yaml(kept))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace the one of an earlier start: the answers that are there have been accepted."""

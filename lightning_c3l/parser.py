@@ -143,9 +143,10 @@ _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.[\d_]+)(?:[eE][-+]?\d+)?")
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
 
 
-def _dump(data: Any) -> str:
+def dump_yaml(data: Any) -> str:
+    """YAML that experiment files are read back from."""
     return str(yaml.dump(data, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False))
 
 
 # also on the way between the parsers of nested classes
-set_dumper("yaml", _dump)
+set_dumper("yaml", dump_yaml)

@@ -196,9 +196,14 @@ def test_another_learning_rate_is_applied_and_told(tuned: Path, begun: Path, cap
 def test_the_configuration_says_what_a_run_used_that_had_no_step_left_and_begins_a_new_one(
     tuned: Path, begun: Path
 ) -> None:
-    again(tuned, begun, "--trainer.max_epochs", "1", "--run.checkpoint_every", "7")
-    written = yaml.safe_load((begun / "config.yaml").read_text())
-    assert (written["run"]["checkpoint_every"], written["ckpt_path"]) == (7, None)
+    before = yaml.safe_load((begun / "config.yaml").read_text())
+    # the first two count for the training that is over
+    words = ["--trainer.max_steps", "1", "--model.optimization.learning_rate", "0.5", "--run.checkpoint_every", "7"]
+    again(tuned, begun, "--trainer.max_epochs", "1", *words)
+    before["run"].update(root=str(begun.parents[1]), checkpoint_every=7)
+    assert yaml.safe_load((begun / "config.yaml").read_text()) == before
+    again(tuned, begun)
+    assert yaml.safe_load((begun / "config.yaml").read_text())["ckpt_path"] is None
 
 
 def test_a_damaged_configuration_is_named(tuned: Path, begun: Path) -> None:

@@ -218,5 +218,6 @@ def test_a_run_without_a_network_ends_soon(tmp_path):
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         assert line.startswith("error: some/model: no such folder, not downloaded before, and http://127.0.0.1:")
         assert not (tmp_path / "runs").exists()
-    # all else is imports: the request takes 5 seconds at most, where transformers would take minutes
-    assert seconds[1] - seconds[0] < 10
+    # the request takes 5 seconds at most, the rest is imports, whose time varies with what else the machine does;
+    # transformers would ask again and again, for over two minutes
+    assert seconds[1] - seconds[0] < 30

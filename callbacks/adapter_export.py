@@ -6,9 +6,9 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_c3l import processes
-from lightning_c3l.atomic import atomic_folder
-from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.distributed import collectives
+from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.runs.atomic import atomic_folder
 
 
 class AdapterExport(Callback):
@@ -22,7 +22,7 @@ class AdapterExport(Callback):
             rank_zero_warn(f"no step was trained: no {pl_module.lvlm.saved_as} is written")
             return
         with pl_module.whole_weights():
-            processes.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
+            collectives.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
 
 
 def _save(run: Path, lvlm: Any) -> None:

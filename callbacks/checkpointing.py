@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.interruption import Interruption
-from lightning_c3l import processes
-from lightning_c3l.atomic import atomic_path, sync_folder, sync_tree
-from lightning_c3l.checkpoint_files import save_checkpoint
-from lightning_c3l.run_folder import LAST, OLD
+from lightning_c3l.distributed import collectives
+from lightning_c3l.runs.atomic import atomic_path, sync_folder, sync_tree
+from lightning_c3l.runs.checkpoint_files import save_checkpoint
+from lightning_c3l.runs.folder import LAST, OLD
 
 _FRESH = LAST.with_name(".tmp-last.ckpt")
 
@@ -31,7 +31,7 @@ def save_last(trainer: Trainer) -> None:
         return
     folder = Path(trainer.default_root_dir)
     trainer.save_checkpoint(folder / _FRESH, weights_only=False)
-    if processes.is_first():
+    if collectives.is_first():
         fresh, last, old = folder / _FRESH, folder / LAST, folder / OLD
         if fresh.is_dir() or last.is_dir():
             # the strategy wrote it without waiting for the disk
@@ -42,7 +42,7 @@ def save_last(trainer: Trainer) -> None:
         os.replace(fresh, last)
         sync_folder(last.parent)
         _remove(old)
-    processes.wait()
+    collectives.wait()
 
 
 def is_stopping(trainer: Trainer) -> bool:

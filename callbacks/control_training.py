@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.replay import ReplayRounds
-from lightning_c3l.module import C3LModule
+from lightning_c3l.modules.c3l import C3LModule
 
 
 def can_train_control(trainer: Trainer) -> bool:

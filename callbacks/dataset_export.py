@@ -9,15 +9,15 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks.protocols import is_round_run
 from data_modules.formats import write_llava_json, write_parquet
-from data_modules.images import EncodedImages, ImageSource
-from lightning_c3l import processes
-from lightning_c3l.atomic import atomic_path
-from lightning_c3l.metrics.rounds import judged, truth_rate
+from data_modules.images.sources import EncodedImages
+from lightning_c3l.distributed import collectives
 from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
-from lightning_c3l.selection import drop_near_duplicates, keep_random_like, keep_top
-from lightning_c3l.store import RunStore
+from lightning_c3l.rounds.figures import judged, truth_rate
+from lightning_c3l.rounds.protocols import ImageSource, is_round_run
+from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.runs.atomic import atomic_path
+from lightning_c3l.selection.pseudo_labels import drop_near_duplicates, keep_random_like, keep_top
 
 
 class DatasetExport(Callback):
@@ -50,7 +50,7 @@ class DatasetExport(Callback):
         folder = trainer.default_root_dir
         more = {"digests": data.digests("fresh"), "longest_side": data.longest_side}
         written = module.final_records(folder, keys, source.read, 1_299_709, **more)
-        processes.by_first(lambda: self._export(trainer, module, source, written))
+        collectives.by_first(lambda: self._export(trainer, module, source, written))
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
@@ -61,7 +61,7 @@ class DatasetExport(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same data set from the images of `predict`."""
         source, _ = trainer.datamodule.source("images")  # type: ignore[attr-defined]
-        processes.by_first(lambda: self._export(trainer, pl_module, source, self._written))
+        collectives.by_first(lambda: self._export(trainer, pl_module, source, self._written))
         self._written = []
 
     def _export(self, trainer: Trainer, module: Any, source: ImageSource, scored: Sequence[ScoredCandidate]) -> None:

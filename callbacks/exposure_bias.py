@@ -15,13 +15,13 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.control_training import can_train_control, train_control
 from callbacks.measuring import measured_once, origin, share_out
-from callbacks.protocols import is_round_run
-from data_modules.truth import Asked, Truth
-from lightning_c3l.generation import Read
-from lightning_c3l.module import C3LModule
-from lightning_c3l.prompts import load_templates
-from lightning_c3l.scoring import score_pairs
-from lightning_c3l.store import DamagedRound, RunStore
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.rounds.generation import Read
+from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.scoring import score_pairs
+from lightning_c3l.rounds.store import DamagedRound, RunStore
+from lightning_c3l.rounds.templates import load_templates
+from lightning_c3l.rounds.truth import Asked, Truth
 
 BEGINNING = "Question: {question}\nAnswer:"
 # part of summary.json

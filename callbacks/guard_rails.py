@@ -11,16 +11,15 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
-from callbacks.protocols import is_round_run
 from callbacks.round_images import require_measured
-from data_modules.images import ImageSource
-from lightning_c3l import processes
-from lightning_c3l.best import BestState
-from lightning_c3l.generation import opened, spans
-from lightning_c3l.metrics.collapse import Limits, held_out_criterion, inflation, tripped
-from lightning_c3l.metrics.rounds import round_figures
+from lightning_c3l.distributed import collectives
+from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.store import RunStore
+from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
+from lightning_c3l.rounds.figures import round_figures
+from lightning_c3l.rounds.generation import opened, spans
+from lightning_c3l.rounds.protocols import ImageSource, is_round_run
+from lightning_c3l.rounds.store import RunStore
 
 # images that one process writes about at once; the control's partners lie among them, so it must not depend on how
 # many processes there are
@@ -32,7 +31,7 @@ class GuardRails(Callback):
 
     State k is the model that writes round k. Its figures are those of round k, held against round 0's, and the
     held-out criterion: the starting model's S(I2C) of what the state writes on a few held-out images, with the right
-    image less with another one (see `lightning_c3l.metrics.collapse.held_out_criterion`). The state after the last
+    image less with another one (see `lightning_c3l.rounds.collapse.held_out_criterion`). The state after the last
     round writes no round: it is judged by what it writes on those images. The best state is the one with the highest
     criterion (the earlier of two) among those before the first that broke a limit: what comes after was trained on what
     a broken writer wrote, even where its figures recover. It is kept in `<run>/best/`, for any action but off.
@@ -81,7 +80,7 @@ class GuardRails(Callback):
             if self._measured:
                 require_measured(self._measured, trainer.datamodule, "--guard.action off")  # type: ignore[attr-defined]
             # a damaged one is told now, and not after the next round
-            processes.by_first(self._best(trainer).known)
+            collectives.by_first(self._best(trainer).known)
             if not self._states and (number := _rounds(trainer).state_dict()["round"]) > 0:
                 raise ValueError(
                     "guard.action: the guard was off when round 0 was made, so nothing is known to hold round "
@@ -152,7 +151,7 @@ class GuardRails(Callback):
             return {**state, "tripped": tripped(before, now, self.limits)}
 
         # all processes must go on alike
-        state = processes.by_first(judgement)
+        state = collectives.by_first(judgement)
         self._states.append(state)
         self._moved = False
         for sentence in state["tripped"]:
@@ -163,7 +162,7 @@ class GuardRails(Callback):
     def _keep(self, trainer: Trainer, module: Any, state: dict[str, Any]) -> None:
         """Keep the state where it is the best so far."""
         best = self._best(trainer)
-        known = processes.by_first(best.known)
+        known = collectives.by_first(best.known)
         # what a run left that was begun again from an earlier checkpoint does not count
         better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
         if better and not any(one["tripped"] for one in self._states):
@@ -201,7 +200,7 @@ class GuardRails(Callback):
 
     def _tell(self, trainer: Trainer, exported: int | None = None) -> None:
         """What is known so far into summary.json."""
-        if processes.is_first():
+        if collectives.is_first():
             guard = {
                 "action": self.action,
                 "states": self._states,

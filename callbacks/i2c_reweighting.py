@@ -12,17 +12,17 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.checkpointing import is_stopping, save_last
-from callbacks.protocols import is_round_run
 from callbacks.round_images import tell_of_changes, usable_groups
-from lightning_c3l import processes
-from lightning_c3l.clock import Clock
-from lightning_c3l.gathering import Records, Task, begin, begun_with, kept_keys, made_with, make_records
-from lightning_c3l.metrics.rounds import judged, round_figures
-from lightning_c3l.module import Scorer
-from lightning_c3l.prompts import nothing_parsed
+from lightning_c3l.distributed import collectives
+from lightning_c3l.modules.c3l import Scorer
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
-from lightning_c3l.selection import GroupBy, grouped, select_group, weigh_groups
-from lightning_c3l.store import DamagedRound, Round, RunStore
+from lightning_c3l.rounds.clock import Clock
+from lightning_c3l.rounds.engine import Records, Task, begin, begun_with, kept_keys, made_with, make_records
+from lightning_c3l.rounds.figures import judged, round_figures
+from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
+from lightning_c3l.rounds.templates import nothing_parsed
+from lightning_c3l.selection.pseudo_labels import GroupBy, grouped, select_group, weigh_groups
 
 
 class I2CReweighting(Callback):
@@ -106,7 +106,7 @@ class I2CReweighting(Callback):
         """The next round, before the next loader is built."""
         if not is_round_run(pl_module, _data(trainer)):
             return
-        if processes.is_first():
+        if collectives.is_first():
             seconds = time.perf_counter() - self._epoch_began
             RunStore(trainer.default_root_dir).add_seconds(self._round, "train", seconds)
         if not trainer.is_last_batch:
@@ -129,16 +129,16 @@ class I2CReweighting(Callback):
         with module.outside_steps():
             task = self._task(store, module, data)
             if self._restart:
-                processes.by_first(lambda: self._forget_unless_same(store, module, data, task))
+                collectives.by_first(lambda: self._forget_unless_same(store, module, data, task))
                 task, self._restart = self._task(store, module, data), False
-            if not processes.by_first(lambda: _is_whole(store, number, module, task)):
-                processes.by_first(lambda: tell_of_changes(store, task.digests))
+            if not collectives.by_first(lambda: _is_whole(store, number, module, task)):
+                collectives.by_first(lambda: tell_of_changes(store, task.digests))
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
                 records = make_records(module, task, clock)
-                processes.by_first(lambda: self._finish(store, records, data, task.seed, clock))
+                collectives.by_first(lambda: self._finish(store, records, data, task.seed, clock))
         self._hand_over(store, module, data)
         clock.lap("engine")
-        if processes.is_first():
+        if collectives.is_first():
             store.add_seconds(number, "engine", clock.laps["engine"])
 
     def _read_round(self, trainer: Trainer, module: Any) -> None:
@@ -147,11 +147,11 @@ class I2CReweighting(Callback):
         if self._restart:
             # other options than the round was made with are refused below
             rank_zero_info(f"i2c.restart_round: round {self._round} has been trained on and is not made again")
-        processes.by_first(lambda: _require_whole(store, self._round))
+        collectives.by_first(lambda: _require_whole(store, self._round))
         task = self._task(store, module, data)
-        processes.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
+        collectives.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
         self._hand_over(store, module, data)
-        processes.by_first(lambda: tell_of_changes(store, task.digests))
+        collectives.by_first(lambda: tell_of_changes(store, task.digests))
 
     def _task(self, store: RunStore, module: Any, data: Any) -> Task:
         source, keys = data.source("images")
@@ -196,8 +196,8 @@ class I2CReweighting(Callback):
     def _hand_over(self, store: RunStore, module: Any, data: Any) -> None:
         """Every process reads what the first has written: so all of them train on the same."""
         number = self._wanted
-        processes.require_visible(store.round_folder(number) / "round.json")
-        stored, images = store.read_round(number), processes.by_first(lambda: begun_with(store.round_folder(number)))
+        collectives.require_visible(store.round_folder(number) / "round.json")
+        stored, images = store.read_round(number), collectives.by_first(lambda: begun_with(store.round_folder(number)))
         if not stored.groups:
             why = nothing_parsed(module.writing.templates, [one.candidate.text for one in stored.candidates])
             raise ValueError(f"round {number} has no group to train on: {why}")

@@ -18,8 +18,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_c3l import processes
-from lightning_c3l.run_folder import job, last_checkpoint
+from lightning_c3l.distributed import collectives
+from lightning_c3l.runs.folder import job, last_checkpoint
 
 # a signal that comes twice within it was sent once, on two ways
 _SAME = 1.0
@@ -92,7 +92,7 @@ class Interruption(Callback):
 
     def agreed(self) -> int | None:
         """The signal that some process got, if any; the same in all of them, which must all ask."""
-        got = [number for number in processes.gather(self._asked) if number is not None]
+        got = [number for number in collectives.gather(self._asked) if number is not None]
         # one that wants the job to be started again is told from one that ends it
         return self._requeue if self._requeue in got else next(iter(got), None)
 
@@ -128,7 +128,7 @@ class Interruption(Callback):
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._stepping and processes.is_waiting():
+        if not self._stepping and collectives.is_waiting():
             # the listener ends the process
             return
         self._noticed.set()
@@ -138,7 +138,7 @@ class Interruption(Callback):
         self._asked = number
         if not self._stepping:
             self.leave(number)
-        if processes.is_first():
+        if collectives.is_first():
             _say("stopping at the end of this step; once more to stop at once")
 
     def _listen(self) -> None:
@@ -183,7 +183,7 @@ class Interruption(Callback):
         return children
 
     def _say_farewell(self, number: int) -> None:
-        if not processes.is_first():
+        if not collectives.is_first():
             return
         if number == self._requeue:
             _say("stopped; SLURM starts this job again, and it goes on")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from data_modules.sharing import share
-from lightning_c3l import processes
-from lightning_c3l.checkpoints import trained_digest
-from lightning_c3l.prompts import load_templates
-from lightning_c3l.store import RunStore
+from data_modules.loading.sharing import share
+from lightning_c3l.distributed import collectives
+from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.templates import load_templates
+from lightning_c3l.runs.digests import trained_digest
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -25,9 +25,9 @@ def share_out(items: Sequence[_Item], work: Callable[[Sequence[_Item], int], Seq
         items: the same in all processes.
         work: makes something of neighbouring items, given the number of the first; not called where there are none.
     """
-    own = share(len(items), processes.rank(), processes.world())
+    own = share(len(items), collectives.rank(), collectives.world())
     made = work(items[own.start : own.stop], own.start) if own else []
-    return [one for part in processes.gather(list(made)) for one in part]
+    return [one for part in collectives.gather(list(made)) for one in part]
 
 
 def origin(module: Any, *what: Any) -> str:
@@ -57,7 +57,7 @@ def measured_once(store: RunStore, part: str, name: str, made_with: str, measure
         measure: gives the figures, the same in all processes.
     """
     # all must decide alike
-    summary, made_with = processes.by_first(lambda: (store.summary(), made_with))
+    summary, made_with = collectives.by_first(lambda: (store.summary(), made_with))
     known: Figures | None = summary.get(part, {}).get(name)
     origins: dict[str, dict[str, str]] = summary.get(_MADE_WITH, {})
     if known is not None and origins.get(part, {}).get(name) == made_with:
@@ -65,5 +65,5 @@ def measured_once(store: RunStore, part: str, name: str, made_with: str, measure
     figures = measure()
     parts = {part: {**summary.get(part, {}), name: figures}}
     parts[_MADE_WITH] = {**origins, part: {**origins.get(part, {}), name: made_with}}
-    processes.by_first(lambda: store.update_summary(**parts))
+    collectives.by_first(lambda: store.update_summary(**parts))
     return figures

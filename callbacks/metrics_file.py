@@ -9,7 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from lightning_c3l.atomic import atomic_path, naming
+from lightning_c3l.runs.atomic import atomic_path, naming
 
 
 class MetricsFile(CSVLogger):

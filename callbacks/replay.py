@@ -6,8 +6,8 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from callbacks.round_images import usable_groups
-from lightning_c3l.gathering import begun_with
-from lightning_c3l.store import RunStore
+from lightning_c3l.rounds.engine import begun_with
+from lightning_c3l.rounds.store import RunStore
 
 
 class ReplayRounds(Callback):

@@ -9,15 +9,15 @@ from lightning import Callback, LightningModule, Trainer
 from PIL.Image import Image
 from rich.console import Console
 
-from callbacks.protocols import is_round_run
-from data_modules.images import UnreadableImage
-from lightning_c3l import processes
-from lightning_c3l.atomic import write_text_atomic
-from lightning_c3l.metrics.rounds import reading_auroc
+from data_modules.images.sources import UnreadableImage
+from lightning_c3l.distributed import collectives
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.page import render_report
 from lightning_c3l.report.terminal import rounds_table
-from lightning_c3l.store import DamagedRound, RunStore
+from lightning_c3l.rounds.figures import reading_auroc
+from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.store import DamagedRound, RunStore
+from lightning_c3l.runs.atomic import write_text_atomic
 
 
 class RunReport(Callback):
@@ -31,7 +31,7 @@ class RunReport(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if not is_round_run(pl_module, data):
             return
-        processes.by_first(lambda: self._report(RunStore(trainer.default_root_dir), pl_module, data))
+        collectives.by_first(lambda: self._report(RunStore(trainer.default_root_dir), pl_module, data))
 
     def _report(self, store: RunStore, module: Any, data: Any) -> None:
         written, figures = _read_rounds(store)

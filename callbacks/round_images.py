@@ -5,10 +5,10 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_c3l import manifest
-from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.records import Group
-from lightning_c3l.store import RunStore
+from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.runs import manifest
+from lightning_c3l.runs.atomic import write_json_atomic
 
 
 def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: Any, number: int) -> list[Group]:

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from callbacks.metrics_file import MetricsFile
-from lightning_c3l.store import DamagedRound, RunStore
+from lightning_c3l.rounds.store import DamagedRound, RunStore
 
 
 def wandb_logger(project: str, name: str, folder: Path) -> WandbLogger:

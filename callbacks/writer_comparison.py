@@ -6,15 +6,15 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from callbacks.measuring import measured_once, origin, share_out
-from callbacks.protocols import is_round_run
 from callbacks.round_images import require_measured
-from data_modules.truth import Asked
-from lightning_c3l import processes
-from lightning_c3l.generation import Read
+from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.metrics.rounds import judged, truth_rate, writer_figures
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.store import RunStore
+from lightning_c3l.rounds.figures import judged, truth_rate, writer_figures
+from lightning_c3l.rounds.generation import Read
+from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.truth import Asked
 
 
 class WriterComparison(Callback):
@@ -66,7 +66,7 @@ class WriterComparison(Callback):
             tuned = self._measured(trainer, pl_module, "tuned")
             store, both = RunStore(trainer.default_root_dir), {"base": self._base, "tuned": tuned}
             # the first one once more, for a run that goes on in another folder
-            processes.by_first(lambda: store.update_summary(writers=both))
+            collectives.by_first(lambda: store.update_summary(writers=both))
 
     def _measured(self, trainer: Trainer, module: Any, name: str) -> dict[str, Any]:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]

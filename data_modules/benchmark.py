@@ -8,13 +8,13 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from data_modules.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
-from data_modules.decode_pool import DecodePool
-from lightning_c3l import benchmarks
-from lightning_c3l.benchmarks.base import Question, QuestionSet
-from lightning_c3l.parts import Done
-from lightning_c3l.samples import QuestionChunk, QuestionItem
-from lightning_c3l.wording import bare, check_template, filled_in
+from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
+from data_modules.loading.decode_pool import DecodePool
+from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
+from lightning_c3l.evaluation.prompt_template import bare, check_template, filled_in
+from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
+from lightning_c3l.runs.row_files import Done
 
 # questions that are asked together and kept together; a process takes every n-th chunk
 CHUNK = 32

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL.Image import Image
 
-from data_modules.truth import Asked
+from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import Verdict
-from lightning_c3l.samples import TuningSample
+from lightning_c3l.rounds.truth import Asked
 from lightning_c3l.scenes.curriculum import Curriculum, record
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import KINDS, Query, ask, queries, true_answer, truth, understand
@@ -120,7 +120,7 @@ def parse_scenes(spec: str) -> SceneImages:
 
 
 class SceneTruth:
-    """The truth about every picture of this world; see `data_modules.truth.Truth`."""
+    """The truth about every picture of this world; see `lightning_c3l.rounds.truth.Truth`."""
 
     def judge(self, image: str, question: str, answer: str) -> Verdict:
         """Judge a written pair."""

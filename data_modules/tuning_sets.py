@@ -12,14 +12,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from data_modules.decoding import decode_rgb
 from data_modules.formats import image_root, kind_of, trainable
-from data_modules.images import Rejected
-from lightning_c3l.conversations import Conversation
-from lightning_c3l.curation.scores import record_score
-from lightning_c3l.records import READINGS_AND_RIVAL
-from lightning_c3l.samples import TuningSample
-from lightning_c3l.selection import capped_shares
+from data_modules.loading.decoding import decode_rgb
+from lightning_c3l.lvlm.samples import TuningSample
+from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
+from lightning_c3l.selection.pseudo_labels import capped_shares
+from lightning_c3l.selection.scores import record_score
 
 # no weight of a record is more than so many times the mean of its kind, as in rounds
 _CAP = 3.0
@@ -56,7 +54,7 @@ class FileRecords:
         if folder is None and path.startswith("pipe:"):
             raise ValueError(f"{path}: give images, the folder that its pictures are written to")
         self.path, self.root = path, image_root(path, folder)
-        self.rejected = list[Rejected]()
+        self.rejected = list[RejectedImage]()
         self._numbers = list[int]()
         self.conversations, scores = self._read(folder or Path(path).with_suffix(".images"), weights)
         if weights is not None:
@@ -98,7 +96,7 @@ class FileRecords:
         conversations, scores = list[Conversation](), list[tuple[str, float]]()
         for one in tqdm(trainable(self.path, self.root, carried), desc="read", unit="record", delay=2, leave=False):
             if one.conversation is None or one.record is None:
-                self.rejected.append(Rejected(f"{self.path}, record {one.number}", one.reason))
+                self.rejected.append(RejectedImage(f"{self.path}, record {one.number}", one.reason))
                 continue
             conversations.append(one.conversation)
             self._numbers.append(one.number)
@@ -184,7 +182,7 @@ class MixedRecords:
         return blake2b(" ".join(own.digest for own in self.sets).encode(), digest_size=8).hexdigest()
 
     @property
-    def rejected(self) -> list[Rejected]:
+    def rejected(self) -> list[RejectedImage]:
         """What is left out of all of them."""
         return [one for own in self.sets for one in own.rejected]
 

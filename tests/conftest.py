@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import torchvision_shim
+from tests.helpers import torchvision_shim
 
 # before anything imports transformers, which looks for torchvision once
 torchvision_shim.enable()
@@ -27,7 +27,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random tiny LLaVA whose logits depend on image and text; do not write into it."""
-    from tests.tiny import build_tiny  # here, so that tests without a model need not wait for transformers
+    from tests.helpers.tiny import build_tiny  # here, so that tests without a model need not wait for transformers
 
     return build_tiny(tmp_path_factory.mktemp("tiny") / "checkpoint")
 
@@ -37,7 +37,7 @@ def family_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random tiny checkpoint for each family, by its name; do not write into it."""
     if (missing := torchvision_shim.missing()) is not None:
         pytest.fail(missing, pytrace=False)
-    from tests.families import FAMILIES
+    from tests.helpers.families import FAMILIES
 
     folder = tmp_path_factory.mktemp("families")
     for name, family in FAMILIES.items():

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from data_modules.formats.pictures import recorded_root
 from data_modules.formats.turns import PLACEHOLDER
-from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.records import VLITRecord
+from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
 
 _READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
 _SCHEMA = pa.schema(

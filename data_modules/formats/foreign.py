@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from data_modules.folder_images import EXTENSIONS
+from data_modules.images.folders import EXTENSIONS
 
 # other names of `image`, in order of preference
 IMAGE_FIELDS = (

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.record import Message, Record
+from data_modules.images.folders import EXTENSIONS
 
 _SUFFIX = r"(?:_?(?:path|file|filename|name|url|uri|link|id|base64|b64|bytes|data|list|str|\d+)s?)*"
 _FIELD = re.compile(

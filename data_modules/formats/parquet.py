@@ -25,7 +25,7 @@ from data_modules.formats.media import refuse_other_media, refuse_unread
 from data_modules.formats.pictures import to_picture
 from data_modules.formats.record import Entry, Message, Record
 from data_modules.formats.turns import Slot, read_text
-from data_modules.shard_files import one_line
+from data_modules.images.shard_files import one_line
 
 COLUMNS = ("id", "images", "messages", "extra")
 # note in the file's schema: what the records were converted from

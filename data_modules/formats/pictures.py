@@ -10,9 +10,9 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.record import Inexpressible, Picture, Record
-from lightning_c3l.atomic import atomic_path
+from data_modules.images.folders import EXTENSIONS
+from lightning_c3l.runs.atomic import atomic_path
 
 _SIGNATURES = (
     (b"\x89PNG", ".png"),

@@ -10,7 +10,7 @@ from data_modules.formats.dialects import from_json, recognised
 from data_modules.formats.json_text import Beside, Raw, Take
 from data_modules.formats.pictures import attached, is_inline
 from data_modules.formats.record import Entry, Record
-from data_modules.shard_files import expand, looks_like_shards
+from data_modules.images.shard_files import expand, looks_like_shards
 
 # records that are looked at for the layout of a set: its first ones may hold no image
 _LOOK = 1000

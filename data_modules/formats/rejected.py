@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lightning_c3l.atomic import atomic_path, followed
+from lightning_c3l.runs.atomic import atomic_path, followed
 
 
 class Rejected:

@@ -8,7 +8,7 @@ from typing import get_args
 from data_modules.formats.pictures import as_file, require_file
 from data_modules.formats.readers import read_records
 from data_modules.formats.record import Message, Record
-from lightning_c3l.conversations import Conversation, Role, Turn
+from lightning_c3l.records import Conversation, Role, Turn
 
 _ROLES = get_args(Role)
 

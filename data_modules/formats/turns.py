@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from data_modules.folder_images import EXTENSIONS
 from data_modules.formats.fields import unescaped, without_escape
 from data_modules.formats.pictures import reference, to_picture
 from data_modules.formats.record import Inexpressible, Message, Picture
+from data_modules.images.folders import EXTENSIONS
 
 PLACEHOLDER = "<image>"
 

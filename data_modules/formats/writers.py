@@ -12,7 +12,7 @@ from data_modules.formats.pictures import extracted, is_inline
 from data_modules.formats.record import Inexpressible, Picture, Record
 from data_modules.formats.shard_writer import ShardWriter
 from data_modules.formats.text_writers import Cells, JsonText
-from lightning_c3l.atomic import atomic_path
+from lightning_c3l.runs.atomic import atomic_path
 
 WRITABLE = (".json", ".jsonl", ".parquet", ".tar", ".csv")
 # formats that can carry the images' files

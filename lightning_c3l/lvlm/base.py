@@ -10,8 +10,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from lightning_c3l.conversations import Turn
-from lightning_c3l.samples import GroupSample
+from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.records import Turn
 
 # the pictures that conversations are about, one as a rule, and conversations about the same ones
 Pictures = Sequence[Image]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.choices import COLUMNS, mmbench_rows, seed_file
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.open_questions import llava_files

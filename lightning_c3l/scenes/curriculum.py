@@ -10,7 +10,7 @@ from random import Random
 
 from PIL.Image import Image
 
-from lightning_c3l.conversations import Conversation, Turn
+from lightning_c3l.records import Conversation, Turn
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
     ANSWERS,

@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from lightning_c3l.judging.base import CANDIDATE_FIRST, ORDERS, REFERENCE_FIRST, JudgeError, Order, Review, ToJudge
+from lightning_c3l.evaluation.judging.base import (
+    CANDIDATE_FIRST,
+    ORDERS,
+    REFERENCE_FIRST,
+    JudgeError,
+    Order,
+    Review,
+    ToJudge,
+)
 from lightning_c3l.scenes.statements import scene_described, truthfulness
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from lightning_c3l.generation import Writing, write_candidates
 from lightning_c3l.lvlm.base import LVLM, Sampling
 from lightning_c3l.records import Candidate
+from lightning_c3l.rounds.generation import Writing, write_candidates
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
     KINDS,

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,25 +18,33 @@ SOURCES = ("world.py", "drawing.py", "language.py", "checkpoint.py", "curriculum
 def recipe_hash() -> str:
     """Hash of scene sources, training configuration and tokenizer.
 
-    Comments, docstrings and layout do not count, nor do the notes at the head of the experiment file.
+    Comments, docstrings, layout and imports do not count, nor do class paths and the notes at the head of the
+    experiment file.
     """
     from lightning_c3l.scenes.checkpoint import build_tokenizer  # late: paths alone need no transformers
 
     digest = hashlib.sha256()
     for name in SOURCES:
         tree = ast.parse((Path(__file__).parent / name).read_text(encoding="utf-8"))
-        digest.update(ast.dump(_without_docstrings(tree)).encode())
+        digest.update(ast.dump(_essence(tree)).encode())
     config = yaml.safe_load(EXPERIMENT.read_text(encoding="utf-8"))
-    digest.update(json.dumps(config, sort_keys=True).encode())
+    digest.update(json.dumps(_without_class_paths(config), sort_keys=True).encode())
     digest.update(build_tokenizer(sorted(corpus()), 512).backend_tokenizer.to_str().encode())
     return digest.hexdigest()[:16]
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
+def _essence(tree: ast.AST) -> ast.AST:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                del body[0]
+        if not isinstance(body, list):
+            continue
+        body[:] = [one for one in body if not isinstance(one, ast.Import | ast.ImportFrom)]
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            del body[0]
     return tree
+
+
+def _without_class_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_class_paths(item) for key, item in value.items() if key != "class_path"}
+    return value

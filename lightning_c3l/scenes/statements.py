@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from lightning_c3l.prompts import parse
+from lightning_c3l.rounds.templates import parse
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS
 from lightning_c3l.scenes.language import CAPTION_REQUEST, Query, normalise, true_answer, understand
 from lightning_c3l.scenes.world import COLORS, NUMBERS, PLACES, SHAPES, Scene, Thing

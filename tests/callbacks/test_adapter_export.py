@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from callbacks.adapter_export import AdapterExport
-from lightning_c3l.checkpoints import TrainedWeightsModule
+from lightning_c3l.modules.base import TrainedWeightsModule
 
 
 class Toy(TrainedWeightsModule):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.checkpointing import Checkpointing, WholeFile, save_last
 from callbacks.interruption import Interruption
-from lightning_c3l.run_folder import LAST, OLD, last_checkpoint
+from lightning_c3l.runs.folder import LAST, OLD, last_checkpoint
 
 
 class Toy(LightningModule):

@@ -10,14 +10,14 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from callbacks.control_training import RunningProcesses, can_train_control, train_control
 from callbacks.i2c_reweighting import I2CReweighting
-from data_modules.vlit import RoundDataModule
-from lightning_c3l import processes
-from lightning_c3l.generation import Writing
+from data_modules.rounds import RoundDataModule
+from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule, Loss
-from lightning_c3l.optimization import Optimization
-from tests.ranks import run_ranks
-from tests.tiny import SMALL_LORA, load_tiny
+from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.rounds.generation import Writing
+from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import SMALL_LORA, load_tiny
 
 
 class StopAfter(Callback):
@@ -90,7 +90,7 @@ def train_on_ranks(rank: int, argument: str) -> None:
     children = trainer.strategy.launcher.procs
     require_same_training(trainer, module)
     # the group of the processes is still there, nobody was started, and a launcher's variables are left alone
-    assert processes.gather(rank) == [0, 1]
+    assert collectives.gather(rank) == [0, 1]
     assert not children
     assert os.environ["WORLD_SIZE"] == "2"
 

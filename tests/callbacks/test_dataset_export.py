@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from callbacks.dataset_export import DatasetExport
-from data_modules.images import open_images
+from data_modules.images.sources import open_images
 from data_modules.scenes import SceneImages
-from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule
-from tests.tiny import load_tiny
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.rounds.generation import Writing
+from tests.helpers.tiny import load_tiny
 
 
 class Data:

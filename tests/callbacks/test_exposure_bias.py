@@ -7,13 +7,13 @@ import torch
 import callbacks.exposure_bias
 from callbacks.exposure_bias import BEGINNING, ExposureBias, continue_all, measure
 from data_modules.scenes import SceneImages, SceneTruth
-from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule
-from lightning_c3l.prompts import load_templates
-from lightning_c3l.store import RunStore
-from tests.ranks import run_ranks
-from tests.tiny import load_tiny
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.templates import load_templates
+from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import load_tiny
 
 KINDS = {instruction.kind: instruction.text for instruction in load_templates("scenes")}
 

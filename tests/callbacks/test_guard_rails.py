@@ -18,17 +18,17 @@ from torch import nn
 from callbacks.adapter_export import AdapterExport
 from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
+from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth
-from data_modules.vlit import RoundDataModule
-from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.metrics.collapse import Limits
-from lightning_c3l.module import C3LModule, Loss
-from lightning_c3l.optimization import Optimization
+from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
-from lightning_c3l.store import RunStore
-from tests.ranks import run_ranks
-from tests.tiny import load_tiny
+from lightning_c3l.rounds.collapse import Limits
+from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.store import RunStore
+from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import load_tiny
 
 KINDS = ("What is it?", "How many are there?", "Where is it?", "Is it red?")
 

@@ -10,11 +10,11 @@ import pytest
 from callbacks.checkpointing import Checkpointing
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
-from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule, Loss
-from lightning_c3l.store import RunStore
-from tests.tiny import load_tiny
+from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.store import RunStore
+from tests.helpers.tiny import load_tiny
 
 
 class Data:

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.interruption import Interruption
 from callbacks.metrics_file import MetricsFile
-from lightning_c3l.run_folder import LAST
+from lightning_c3l.runs.folder import LAST
 from tests.callbacks.test_checkpointing import Toy, batches, trainer_of
 
 
@@ -183,7 +183,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 import torch.distributed as dist
 from callbacks.interruption import Interruption
-from lightning_c3l import processes
+from lightning_c3l.distributed import collectives
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", f"tcp://127.0.0.1:{sys.argv[2]}", timedelta(seconds=300), world_size=2, rank=rank)
 interruption = Interruption(["fit"])
@@ -192,7 +192,7 @@ strategy = SimpleNamespace(launcher=None)
 trainer = SimpleNamespace(_accelerator_connector=place, default_root_dir="version_4", strategy=strategy)
 interruption.setup(trainer, None, "fit")
 interruption._stepping = sys.argv[3] == "stepping"
-processes.wait()
+collectives.wait()
 print("ready", flush=True)
 if rank == 0 and sys.argv[3] == "caught":
     def caught_between(group):
@@ -201,7 +201,7 @@ if rank == 0 and sys.argv[3] == "caught":
         work.wait()
     dist.barrier = caught_between
 if rank == 0:
-    processes.wait()
+    collectives.wait()
 time.sleep(120)
 """
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from callbacks.measuring import measured_once, origin, share_out
-from lightning_c3l import processes
-from lightning_c3l.generation import Writing
-from lightning_c3l.module import C3LModule
-from lightning_c3l.store import RunStore
-from tests.ranks import run_ranks
-from tests.tiny import load_tiny
+from lightning_c3l.distributed import collectives
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.store import RunStore
+from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import load_tiny
 
 
 def numbered(own, first):
@@ -58,7 +58,7 @@ def measure_on_ranks(rank: int, folder: str) -> None:
     assert measured_once(store, "writers", "base", "one", measure) == {"truth": 0.5}
     assert measured_once(store, "writers", "base", ("one", "two")[rank], measure) == {"truth": 0.5}
     assert measured == [rank]
-    assert processes.gather(store.folder.exists()) == [True, False]
+    assert collectives.gather(store.folder.exists()) == [True, False]
 
 
 def test_two_processes_share_and_the_first_keeps_and_decides(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from callbacks.replay import ReplayRounds
-from lightning_c3l.store import Round, RunStore
+from lightning_c3l.rounds.store import Round, RunStore
 
 
 class Run:

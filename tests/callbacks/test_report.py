@@ -5,8 +5,8 @@ import pytest
 
 import callbacks.report
 from callbacks.report import RunReport, engine_share
-from lightning_c3l import processes
-from lightning_c3l.store import Round, RunStore
+from lightning_c3l.distributed import collectives
+from lightning_c3l.rounds.store import Round, RunStore
 
 SECONDS = {"generate": 6.0, "score": 2.0, "select": 0.5, "engine": 0.5, "wait": 100.0, "train": 1.0}
 
@@ -41,7 +41,7 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
     monkeypatch.setattr(callbacks.report, "is_round_run", lambda *_: True)
     with monkeypatch.context() as other:
-        other.setattr(processes, "is_first", lambda: False)
+        other.setattr(collectives, "is_first", lambda: False)
         RunReport().on_fit_end(run, Module())
     assert not (tmp_path / "summary.json").exists()
     RunReport().on_fit_end(run, Module())

@@ -3,7 +3,7 @@ import json
 from lightning import LightningModule, Trainer
 
 from callbacks.round_logger import RoundLogger, wandb_logger
-from lightning_c3l.store import Round, RunStore
+from lightning_c3l.rounds.store import Round, RunStore
 
 
 class Recorder:

@@ -12,11 +12,11 @@ from lightning.pytorch.callbacks import Timer
 
 from callbacks.checkpointing import Checkpointing, WholeFile
 from callbacks.interruption import Interruption
-from data_modules.instruct import InstructionDataModule
-from lightning_c3l.cli import run_trainer
-from lightning_c3l.run_folder import LAST, last_checkpoint
-from tests.commandline import tiny_config, write_images
+from data_modules.instruction_tuning import InstructionDataModule
+from lightning_c3l.cli.trainer import run_trainer
+from lightning_c3l.runs.folder import LAST, last_checkpoint
 from tests.data_modules.test_resumed_training import GROUPS, Records, Rounds, Toy, Tuned, data, names, weights
+from tests.helpers.commandline import tiny_config, write_images
 
 
 class StopAfter(Callback):
@@ -137,9 +137,12 @@ def config_of(folder: Path, kind: str, checkpoint: Path) -> Path:
     config = yaml.safe_load(path.read_text())
     lvlm = config["model"]["init_args"]["lvlm"]
     lvlm["init_args"]["lora"]["dropout"] = 0.2
-    config["model"] = {"class_path": "lightning_c3l.tuning.InstructionTuningModule", "init_args": {"lvlm": lvlm}}
+    config["model"] = {
+        "class_path": "lightning_c3l.modules.instruction_tuning.InstructionTuningModule",
+        "init_args": {"lvlm": lvlm},
+    }
     options = {"path": str(folder / "images" / "vlit.json"), "batch_size": 1}
-    config["data"] = {"class_path": "data_modules.instruct.InstructionDataModule", "init_args": options}
+    config["data"] = {"class_path": "data_modules.instruction_tuning.InstructionDataModule", "init_args": options}
     config["trainer"]["max_epochs"] = 1
     path.write_text(yaml.safe_dump(config))
     return path

@@ -8,12 +8,12 @@ import torch
 
 from callbacks.writer_comparison import WriterComparison
 from data_modules.scenes import SceneImages, SceneTruth
-from data_modules.truth import Asked
-from lightning_c3l.generation import Writing
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.module import C3LModule
-from tests.ranks import run_ranks
-from tests.tiny import load_tiny
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.truth import Asked
+from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import load_tiny
 
 
 class Data:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.benchmark import CHUNK, BenchmarkDataModule, laid_out
-from lightning_c3l.parts import Done
-from lightning_c3l.samples import QuestionChunk
-from tests.benchmark_files import PICTURES, write_benchmark
+from lightning_c3l.lvlm.samples import QuestionChunk
+from lightning_c3l.runs.row_files import Done
+from tests.helpers.benchmark_files import PICTURES, write_benchmark
 
 
 @pytest.fixture(scope="module")

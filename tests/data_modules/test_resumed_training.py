@@ -15,13 +15,13 @@ from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor, nn
 
-from data_modules.instruct import InstructionDataModule
-from data_modules.vlit import RoundDataModule
-from lightning_c3l.checkpoints import TrainedWeightsModule
-from lightning_c3l.optimization import Optimization
+from data_modules.instruction_tuning import InstructionDataModule
+from data_modules.rounds import RoundDataModule
+from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
-from lightning_c3l.samples import GroupSample
-from tests.ranks import run_ranks
+from tests.helpers.ranks import run_ranks
 
 GROUPS = 10
 
@@ -45,7 +45,9 @@ class Toy(LightningModule):
         return [sample.question for sample in samples]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        from lightning_c3l.module import C3LModule  # here, since transformers takes seconds that most tests can spare
+        from lightning_c3l.modules.c3l import (
+            C3LModule,  # here, since transformers takes seconds that most tests can spare
+        )
 
         C3LModule.on_train_batch_start(self, batch, batch_idx)  # type: ignore[arg-type]  # asks for what any has
 
@@ -314,8 +316,8 @@ def test_another_number_of_processes(tmp_path: Path) -> None:
 
 def test_a_llava_with_dropout_goes_on_to_the_letter(tmp_path: Path, tiny_checkpoint: Path) -> None:
     from lightning_c3l.lvlm.huggingface import LoRA
-    from lightning_c3l.module import C3LModule
-    from tests.tiny import load_tiny
+    from lightning_c3l.modules.c3l import C3LModule
+    from tests.helpers.tiny import load_tiny
 
     class Noting(C3LModule):
         losses: list[float]

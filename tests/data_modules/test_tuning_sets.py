@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data_modules.decoding import UnreadableImage
+from data_modules.loading.decoding import UnreadableImage
 from data_modules.tuning_sets import FileRecords, MixedRecords, Part, draw_times, loss_weights
-from lightning_c3l.commands.convert import Job, convert
+from lightning_c3l.cli.convert import Job, convert
 
 TURNS = [{"from": "human", "value": "<image>\nWhat color?"}, {"from": "gpt", "value": "blue"}]
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from data_modules.scenes import SceneImages, scene_of
-from lightning_c3l import benchmarks
-from lightning_c3l.commands.scenes_benchmarks import main
+from lightning_c3l.cli.scenes_benchmarks import main
+from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import ANSWERS, truth, understand, usual_answer
 from lightning_c3l.scenes.shown import benchmark_scenes

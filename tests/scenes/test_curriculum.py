@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from data_modules.scenes import HIDDEN, SceneImages, SceneTruth, scene_of
-from lightning_c3l.prompts import parse
+from lightning_c3l.rounds.templates import parse
 from lightning_c3l.scenes import curriculum as curriculum_module
 from lightning_c3l.scenes.checkpoint import build_tokenizer
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS, Curriculum, corpus, record

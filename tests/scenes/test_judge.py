@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightning_c3l.judging.base import JudgeError, ToJudge
-from lightning_c3l.judging.parsing import marks
+from lightning_c3l.evaluation.judging.base import JudgeError, ToJudge
+from lightning_c3l.evaluation.judging.parsing import marks
 from lightning_c3l.scenes.judge import SceneJudge
 from lightning_c3l.scenes.language import caption
 from lightning_c3l.scenes.statements import scene_described, truthfulness

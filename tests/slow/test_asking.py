@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import asking_config
-from tests.benchmark_files import write_benchmark
-from tests.killing import Running
+from tests.helpers.asking import asking_config
+from tests.helpers.benchmark_files import write_benchmark
+from tests.helpers.killing import Running
 
 # of each of POPE's splits; three chunks and more for each of two processes
 REPEATED = 17

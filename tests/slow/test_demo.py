@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.commandline import ROOT, run
+from tests.helpers.commandline import ROOT, run
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.parts import PartFiles
-from tests.killing import Experiment, Moment, Running, nothing_left, same_losses, same_records
+from lightning_c3l.runs.row_files import PartFiles
+from tests.helpers.killing import Experiment, Moment, Running, nothing_left, same_losses, same_records
 
 ROUNDS = 2
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.commandline import ROOT, run, start, tiny_config, write_images
+from tests.helpers.commandline import ROOT, run, start, tiny_config, write_images
 
 pytestmark = pytest.mark.kill
 OVERLAY = ("--config", str(ROOT / "experiments" / "hardware" / "fsdp.yaml"))

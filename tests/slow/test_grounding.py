@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data_modules.scenes import SceneImages, SceneTruth
-from tests.commandline import run
+from tests.helpers.commandline import run
 
 SCENES = 120
 

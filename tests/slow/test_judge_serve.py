@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.judging.api import ATTEMPTS, APIReplies
-from lightning_c3l.judging.endpoint import Endpoint
-from lightning_c3l.judging.prompted import PromptedJudge
-from lightning_c3l.judging.reviews import read_reviews, write_reviews
-from tests.commandline import ROOT, environment
-from tests.judging.samples import pairs
+from lightning_c3l.evaluation.judging.api import ATTEMPTS, APIReplies
+from lightning_c3l.evaluation.judging.endpoint import Endpoint
+from lightning_c3l.evaluation.judging.prompted import PromptedJudge
+from lightning_c3l.evaluation.judging.reviews import read_reviews, write_reviews
+from tests.evaluation.judging.samples import pairs
+from tests.helpers.commandline import ROOT, environment
 
 pytestmark = pytest.mark.slow
 BASE = str(ROOT / "lightning_c3l" / "scenes" / "base")

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.killing import Experiment, Moment, complete_records, nothing_left, same_losses, same_records, seeded
+from tests.helpers.killing import Experiment, Moment, complete_records, nothing_left, same_losses, same_records, seeded
 
 # how often a run is killed in each stage
 PLAN = {"round 0": 2, "train 0": 1, "round 1": 1, "train 1": 2, "round 2": 1, "train 2": 1, "data set": 2, "end": 1}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commandline import environment, run, tiny_config, write_images
-from tests.test_launch import port
+from tests.distributed.test_launch import port
+from tests.helpers.commandline import environment, run, tiny_config, write_images
 
 FIT = [sys.executable, "-m", "lightning_c3l", "fit", "--config", "tiny.yaml"]
 DDP = ["--trainer.strategy", "ddp", "--trainer.devices"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.commandline import ROOT, run
+from tests.helpers.commandline import ROOT, run
 
 pytestmark = pytest.mark.kill
 SHORT = ["--i2c.images_per_round", "12", "--data.init_args.limit", "12", "--run.wandb", "null"]

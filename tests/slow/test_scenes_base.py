@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.commandline import run
+from tests.helpers.commandline import run
 
 
 def train(folder: Path, records: int) -> Any:

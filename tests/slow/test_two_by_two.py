@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.commands.two_by_two import main
-from lightning_c3l.two_by_two.answering import FIGURES
-from lightning_c3l.two_by_two.plan import MODELS, SETS
+from experiments.two_by_two.answering import FIGURES
+from experiments.two_by_two.plan import MODELS, SETS
+from lightning_c3l.cli.two_by_two import main
 
 SIZES = "--rounds 1 --round-images 12 --fresh-images 16 --size 40 --epochs 1 --scenes 6"
 

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from tests.commandline import run, tiny_config, write_images
-from tests.killing import GROUPS, Experiment, same_round
+from tests.helpers.commandline import run, tiny_config, write_images
+from tests.helpers.killing import GROUPS, Experiment, same_round
 
 
 def one_step(folder: Path, cross_group: bool) -> Experiment:
     """A round and one optimizer step of twelve groups; no dropout, whose masks belong to the processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    recorder = {"class_path": "tests.recorders.FirstGradient", "init_args": {"file": str(folder / "gradient.pt")}}
+    recorder = {
+        "class_path": "tests.helpers.recorders.FirstGradient",
+        "init_args": {"file": str(folder / "gradient.pt")},
+    }
     model = {"init_args": {"loss": {"cross_group": cross_group}, "lvlm": {"init_args": {"lora": {"dropout": 0.0}}}}}
     return Experiment(
         folder,

@@ -11,10 +11,10 @@ from peft import PeftConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from lightning_c3l.atomic import write_json_atomic
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, is_cached_only, load_checkpoint, resolve
-from lightning_c3l.weight_files import require_safetensors
+from lightning_c3l.runs.atomic import write_json_atomic
+from lightning_c3l.runs.weight_files import require_safetensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # beside peft's configuration, which knows the base by a name alone

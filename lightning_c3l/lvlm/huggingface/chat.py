@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from jinja2 import TemplateError
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
+from lightning_c3l.records import Turn
 
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(\\d+)\ue001")

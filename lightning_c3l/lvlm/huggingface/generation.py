@@ -8,7 +8,6 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import Cache
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import ConversationError, Sampling
 from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
@@ -17,6 +16,7 @@ from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, uniforms
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, prompts_of
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention_mask
+from lightning_c3l.records import Turn
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import (
     DESCRIBE,
     ROLE_ANCHOR,
@@ -22,7 +21,8 @@ from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of
-from lightning_c3l.samples import GroupSample
+from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.records import Turn
 
 
 @dataclass

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.weight_files import require_safetensors, weights_digest
+from lightning_c3l.runs.weight_files import require_safetensors, weights_digest
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["nf4", "int8"]

@@ -11,6 +11,7 @@ from peft import PeftModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from lightning_c3l.distributed.fsdp import whole_state
 from lightning_c3l.lvlm.base import (
     Anchor,
     AnswerTokens,
@@ -34,8 +35,7 @@ from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
 from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
-from lightning_c3l.samples import GroupSample, TuningSample
-from lightning_c3l.sharded import whole_state
+from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
 
 class HuggingFaceLVLM:

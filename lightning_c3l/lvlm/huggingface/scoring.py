@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_c3l.i2c import log_kl
+from lightning_c3l.functional.i2c import log_kl
 from lightning_c3l.lvlm.base import AnswerTokens, Branches, Chats, Pictures
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder

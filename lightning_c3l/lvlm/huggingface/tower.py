@@ -13,8 +13,8 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from tqdm import trange
 
-from lightning_c3l.atomic import atomic_folder
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
+from lightning_c3l.runs.atomic import atomic_folder
 
 
 def teach_tower(folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, steps: int, seed: int = 0) -> float:

@@ -12,7 +12,7 @@ from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of
-from lightning_c3l.samples import TuningSample
+from lightning_c3l.lvlm.samples import TuningSample
 
 
 # not frozen: Lightning's half precisions convert batches field by field, and refuse frozen ones

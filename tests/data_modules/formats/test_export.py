@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data_modules.formats import write_llava_json, write_parquet
 from lightning_c3l.records import Scores, VLITRecord
-from tests.conversations import read_conversations
+from tests.helpers.conversations import read_conversations
 
 SCORES = Scores(answer=0.5, positions=0.25, vocabulary=1.5, gap=-0.5, mean_logp=-1.0, mean_logq=-0.5, tokens=3)
 COLUMNS = ["id", "image", "question", "answer", "kind", "score_answer", "score_positions", "score_vocabulary"]

@@ -11,7 +11,7 @@ import pytest
 from data_modules.formats import read_records
 from data_modules.formats.dialects import from_json, recognised, to_json
 from data_modules.formats.record import Message, Picture, Record
-from lightning_c3l.commands.convert import Job, convert
+from lightning_c3l.cli.convert import Job, convert
 
 QUESTION, ANSWER = Message("user", "Name a color."), Message("assistant", "red")
 MORE = (Message("user", "And a fruit?"), Message("assistant", "fig"))

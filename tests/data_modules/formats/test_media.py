@@ -10,7 +10,7 @@ import pytest
 
 from data_modules.formats.dialects import from_json
 from data_modules.tuning_sets import FileRecords
-from lightning_c3l.commands import convert, validate_data
+from lightning_c3l.cli import convert, validate_data
 
 
 def about(question: Any, answer: str = "b", **fields: Any) -> dict[str, Any]:

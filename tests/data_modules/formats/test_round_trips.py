@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_modules.formats import DIALECTS
-from lightning_c3l.commands.convert import Job, convert
+from lightning_c3l.cli.convert import Job, convert
 from tests.data_modules.formats.made_records import NAMES, records, strict
 
 KINDS = [*product(("json", "jsonl", "tar"), DIALECTS), ("parquet", "messages")]

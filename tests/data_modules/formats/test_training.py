@@ -8,8 +8,8 @@ import pytest
 
 from data_modules.formats import Message, Picture, Record, read_records, to_conversation
 from data_modules.formats.dialects import from_json
-from lightning_c3l.conversations import Conversation, Turn
-from tests.conversations import read_conversations
+from lightning_c3l.records import Conversation, Turn
+from tests.helpers.conversations import read_conversations
 
 
 def turns(*texts: str) -> list[dict[str, str]]:

@@ -10,8 +10,8 @@ import torch
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.adapter_folders import base_of
-from lightning_c3l.scoring import score_pairs
-from tests.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 

@@ -12,8 +12,8 @@ from transformers import LlavaForConditionalGeneration
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.adapters import target_pattern
-from lightning_c3l.scoring import score_pairs
-from tests.tiny import awaken_adapter, load_tiny, model_inputs, pictures
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.tiny import awaken_adapter, load_tiny, model_inputs, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 

@@ -8,8 +8,8 @@ import torch
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.scoring import score_pairs
-from tests.tiny import SMALL_LORA, pictures
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.tiny import SMALL_LORA, pictures
 
 
 @pytest.mark.parametrize("with_image", [True, False])

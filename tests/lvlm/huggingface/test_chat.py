@@ -9,11 +9,11 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoProcessor
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface.chat import EncodedChat
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
-from tests.tiny import IMAGE, encoder_of, messages, model_inputs, pictures
+from lightning_c3l.records import Turn
+from tests.helpers.tiny import IMAGE, encoder_of, messages, model_inputs, pictures
 
 PARTS = (
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image>{% else %}{{ p['text'] }}{% endif %}{% endfor %}"

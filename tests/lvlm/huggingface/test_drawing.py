@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, nucleus, uniforms
 from lightning_c3l.lvlm.huggingface.generation import Generator, Request
-from tests.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 PLAIN = Sampling(temperature=1.0)
 TABLE = torch.tensor([0.125, 0.25, 0.0, 0.125, 0.5])

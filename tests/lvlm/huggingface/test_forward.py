@@ -16,7 +16,7 @@ from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, pack, predicting_states
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED
-from tests.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 # what follows the prompts: owner and tokens, in no order

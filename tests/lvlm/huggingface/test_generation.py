@@ -11,7 +11,7 @@ from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator, Request
-from tests.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 PROMPTS = ["Describe the picture.", "Write a color question with its answer.", "Where?"]
 GREEDY = Sampling(samples=1, max_new_tokens=12, temperature=0.0)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import DESCRIBE, GroupSample, GroupStates, LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
-from tests.tiny import IMAGE, encoder_of, load_tiny, model_inputs, pictures, plain
+from lightning_c3l.records import Turn
+from tests.helpers.tiny import IMAGE, encoder_of, load_tiny, model_inputs, pictures, plain
 
 ANCHORS, CONTEXTS = ("prompt", "instruction", "description"), ("image", "text")
 OPTIONS = list(product(ANCHORS, CONTEXTS))

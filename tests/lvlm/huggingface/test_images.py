@@ -17,7 +17,7 @@ from transformers import AutoProcessor
 from lightning_c3l.lvlm.base import ImageError, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens, grid_of
-from tests.tiny import IMAGE, encoder_of, load_tiny, pictures
+from tests.helpers.tiny import IMAGE, encoder_of, load_tiny, pictures
 
 TOKEN = 7
 LETTERS = {1: "a", 2: "b", TOKEN: "#"}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from lightning_c3l.conversations import Turn, exchange
 from lightning_c3l.lvlm.base import ConversationError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.tiny import load_tiny, pictures, plain
+from lightning_c3l.records import Turn, exchange
+from tests.helpers.tiny import load_tiny, pictures, plain
 
 QUESTIONS = ["What color are the rings?", "Where are they?", "How many?"]
 OPTIONS = ["red", "top left corner", "there are three of them", "no"]

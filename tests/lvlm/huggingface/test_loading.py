@@ -18,9 +18,9 @@ from transformers import AutoTokenizer
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, loading
 from lightning_c3l.lvlm.huggingface.loading import fingerprint, load_checkpoint
-from lightning_c3l.scoring import score_pairs
-from tests.commandline import ROOT, environment
-from tests.tiny import build_lookalike, load_tiny, pictures
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.commandline import ROOT, environment
+from tests.helpers.tiny import build_lookalike, load_tiny, pictures
 
 
 def refusal(path: Path) -> str:

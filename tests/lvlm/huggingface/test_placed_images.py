@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from PIL.Image import Image
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.base import ConversationError
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+from lightning_c3l.records import Turn
+from tests.helpers.tiny import encoder_of, pictures
 from tests.lvlm.huggingface.test_chat import styled
-from tests.tiny import encoder_of, pictures
 
 Said = list[tuple[str, list[str | Image]]]
 FIRST, SECOND, THIRD = pictures(3)

@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator, Request, TextRows
-from tests.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 # prompts of differing lengths, some of them about one picture, one with its answer begun
 ASKED = [

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.tiny import load_tiny, pictures
+from tests.helpers.tiny import load_tiny, pictures
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from lightning_c3l.scoring import score_pairs
-from tests.tiny import load_tiny, pictures, plain
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.tiny import load_tiny, pictures, plain
 
 GREEDY = Sampling(samples=1, max_new_tokens=4, temperature=0.0)
 

@@ -12,8 +12,8 @@ from lightning_c3l.lvlm.base import AnswerTokens, Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.scoring import _positions
-from lightning_c3l.scoring import score_pairs
-from tests.tiny import load_tiny, pictures, plain
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.tiny import load_tiny, pictures, plain
 
 PAIRS = [
     [("What color are the rings?", "red"), ("How many circles are there?", "there are three of them, I think")],

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from data_modules.decoding import UnreadableImage
-from data_modules.usable_batches import UsableBatches
-from lightning_c3l.conversations import Conversation, Role, Turn
+from data_modules.loading.decoding import UnreadableImage
+from data_modules.loading.usable_batches import UsableBatches
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
-from lightning_c3l.optimization import Optimization
-from lightning_c3l.tuning import InstructionTuningModule
-from tests.tiny import load_tiny, model_inputs, pictures
+from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
+from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.records import Conversation, Role, Turn
+from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 CHATS: list[list[tuple[Role, str]]] = [
     [("user", "What color are the rings?"), ("assistant", "red")],

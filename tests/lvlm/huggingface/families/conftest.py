@@ -6,10 +6,10 @@ import pytest
 from PIL.Image import Image
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.families import FAMILIES, Family
-from tests.families.reference import Reference
-from tests.families.samples import pictures
-from tests.tiny import load_tiny
+from tests.helpers.families import FAMILIES, Family
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import pictures
+from tests.helpers.tiny import load_tiny
 
 
 @pytest.fixture(scope="session", params=list(FAMILIES))

@@ -10,9 +10,9 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from tests.families import Family
-from tests.families.reference import Reference
-from tests.families.samples import PAIRS
+from tests.helpers.families import Family
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import PAIRS
 
 
 def test_a_saved_adapter_loads_on_a_fresh_base(

@@ -8,11 +8,11 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.conversations import Conversation, Turn
 from lightning_c3l.lvlm.base import ConversationError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.families.reference import Reference
-from tests.families.samples import CLOSE
+from lightning_c3l.records import Conversation, Turn
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import CLOSE
 
 LONG = (
     Turn("user", "What color are the rings?"),

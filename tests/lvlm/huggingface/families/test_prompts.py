@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from lightning_c3l.conversations import Turn
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.families.reference import Reference
-from tests.families.samples import ASKED, CHAT, CLOSED, SYSTEM
-from tests.tiny import messages
+from lightning_c3l.records import Turn
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import ASKED, CHAT, CLOSED, SYSTEM
+from tests.helpers.tiny import messages
 
 
 @pytest.mark.parametrize("chat", [ASKED, CHAT, SYSTEM, CLOSED], ids=["asked", "chat", "system", "closed"])

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.scoring import score_pairs
-from tests.families.samples import GREEDY, PAIRS, PROMPTS, group_samples
-from tests.tiny import load_tiny
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.families.samples import GREEDY, PAIRS, PROMPTS, group_samples
+from tests.helpers.tiny import load_tiny
 
 USES = {
     "score": lambda lvlm, images: score_pairs(lvlm, images[1:2], PAIRS[:1]),

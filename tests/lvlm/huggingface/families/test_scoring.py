@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.scoring import score_pairs
-from tests.families.reference import Reference
-from tests.families.samples import CLOSE, PAIRS
+from lightning_c3l.rounds.scoring import score_pairs
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import CLOSE, PAIRS
 
 FLAT = [(number, question, answer) for number, own in enumerate(PAIRS) for question, answer in own]
 

@@ -9,17 +9,17 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.conversations import Conversation, Turn
 from lightning_c3l.lvlm.base import GroupBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.forward import Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of
-from lightning_c3l.module import C3LModule
-from lightning_c3l.optimization import Optimization
-from tests.families import Family
-from tests.families.reference import Reference
-from tests.families.samples import CHAT, CLOSE, CLOSED, group_samples
-from tests.tiny import load_tiny
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.records import Conversation, Turn
+from tests.helpers.families import Family
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import CHAT, CLOSE, CLOSED, group_samples
+from tests.helpers.tiny import load_tiny
 
 
 def trunk_of(lvlm: HuggingFaceLVLM, batch: GroupBatch) -> Prompts:

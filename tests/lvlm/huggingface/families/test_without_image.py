@@ -4,10 +4,10 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from lightning_c3l.conversations import exchange
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.families.reference import Reference
-from tests.families.samples import CLOSE, GREEDY, PROMPTS
+from lightning_c3l.records import exchange
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import CLOSE, GREEDY, PROMPTS
 
 
 def given(images: list[Image], kind: str) -> list[Image | None]:

@@ -7,8 +7,8 @@ from PIL.Image import Image
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.families.reference import Reference
-from tests.families.samples import GREEDY, PROMPTS
+from tests.helpers.families.reference import Reference
+from tests.helpers.families.samples import GREEDY, PROMPTS
 
 
 def written(reference: Reference, images: Sequence[Image], ends: list[int]) -> list[list[str]]:

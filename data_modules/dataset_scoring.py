@@ -1,0 +1,97 @@
+"""An existing instruction-tuning set as chunks to score: records in their order, pictures decoded ahead."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from data_modules.formats import Entry, picture_file, read_records, to_conversation
+from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
+from data_modules.loading.decode_pool import DecodePool
+from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
+from lightning_c3l.runs.row_files import Done, PartFiles
+
+# records that are scored together, and shuffled among each other for the control; a process takes every n-th chunk
+CHUNK = 32
+
+
+class ScoringDataModule(LightningDataModule):
+    """Chunks of an instruction-tuning set, without those that have been scored before.
+
+    Args:
+        source: anything that `read_records` reads.
+        root: folder that its image paths are relative to.
+        parts: rows that are there already, and where the others will be.
+        count: number of all records.
+        workers: processes that decode pictures.
+        longest_side: shrink larger pictures to this many pixels.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        root: Path | None,
+        parts: PartFiles,
+        count: int,
+        workers: int = 2,
+        longest_side: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.source, self.root, self.parts, self.done = source, root, parts, Done(count)
+        self.workers, self.longest_side = workers, longest_side
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """This process's chunks, the next one read while the last one is scored."""
+        assert self.trainer is not None  # Lightning sets it
+        # not before the first process has put away what is not to be gone on with
+        self.trainer.strategy.barrier("scoring begins")
+        self.done = self.parts.done(self.done.count)
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return DataLoader(ChunkStream(lambda: self.chunks(rank, world)), batch_size=None)
+
+    def records_left(self, rank: int, world: int) -> int:
+        """Number of records that this process will score."""
+        chunks = (n for n in range(_chunk(self.done.count) + 1) if n % world == rank and self._is_open(n))
+        return sum(len(self._numbers(n)) for n in chunks)
+
+    def chunks(self, rank: int, world: int) -> Iterator[ScoringChunk]:
+        """Every `world`-th chunk that is not done, from number `rank` on, whole: scores depend on the neighbours."""
+
+        def take(number: int) -> bool:
+            return _chunk(number) % world == rank and self._is_open(_chunk(number))
+
+        with DecodePool(self.workers, longest_side=self.longest_side) as pool:
+            yield from with_pictures(self._chunks(read_records(self.source, take)), pool)
+
+    def _chunks(self, entries: Iterable[Entry]) -> Iterator[WaitingChunk[ScoringItem]]:
+        for number, own in groupby(entries, key=lambda entry: _chunk(entry.number)):
+            files: dict[str, bytes | Path] = {}
+            yield WaitingChunk(number, [self._item(entry, files) for entry in own], files)
+
+    def _item(self, entry: Entry, files: dict[str, bytes | Path]) -> ScoringItem:
+        """The record, its pictures' files put to the others."""
+        record = entry.record
+        if record is None:  # listed by whoever reads the set again
+            return ScoringItem(entry.number, (), None, (), entry.reason)
+        answers = tuple(place for place, message in enumerate(record.messages) if message.role == "assistant")
+        try:
+            conversation = to_conversation(record, entry.number)
+            own = [picture_file(picture, self.root) for picture in record.pictures]
+        except ValueError as error:
+            return ScoringItem(entry.number, answers, None, (), str(error))
+        keys = [picture_key(file) for file in own]
+        files |= dict(zip(keys, own, strict=True))
+        return ScoringItem(entry.number, answers, conversation, tuple(keys))
+
+    def _is_open(self, chunk: int) -> bool:
+        return any(number not in self.done for number in self._numbers(chunk))
+
+    def _numbers(self, chunk: int) -> range:
+        return range(chunk * CHUNK + 1, min((chunk + 1) * CHUNK, self.done.count) + 1)
+
+
+def _chunk(number: int) -> int:
+    return (number - 1) // CHUNK

@@ -1,0 +1,87 @@
+"""Image files that a text file or COCO annotations name."""
+
+import json
+import os
+import posixpath
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_modules.images.folders import FolderImages, check_limit
+
+# so many names are looked for to find out which folder they belong to
+_PROBED = 100
+
+
+def open_list(path: Path, limit: int | None = None) -> FolderImages:
+    """Images listed one path a line, absolute or relative to the file's folder.
+
+    Blank lines and such that begin with # are passed over, and what is listed twice counts once. The root is the
+    file's folder, or the nearest folder above it that holds all that is listed.
+
+    Raises:
+        ValueError: nothing is listed.
+        OSError: the file cannot be read.
+    """
+    check_limit(limit)
+    # names of files need not be UTF-8; the odd ones are rejected later, one by one
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    lines = [line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#")]
+    if not lines:
+        raise ValueError(f"{path}: lists no image; give one path a line")
+    folder = os.path.abspath(path.parent)
+    files = list(dict.fromkeys(os.path.normpath(os.path.join(folder, line)) for line in lines))[:limit]
+    root = os.path.commonpath([folder, *set(map(os.path.dirname, files))])
+    return FolderImages.listed(Path(root), [file[len(root) :].lstrip("/") for file in files])
+
+
+def open_coco(path: Path, folder: str | None = None, limit: int | None = None) -> FolderImages:
+    """Images of COCO annotations: the `file_name`s under `images`.
+
+    Unless it is given, their folder is the one that holds most of the first hundred, out of: the file's own, `images`
+    beside it, the folder named as the file's split (`train2017` for `instances_train2017.json`) beside it, above it
+    or in an `images` folder at either place, and `images` above it.
+
+    Args:
+        path: the JSON file.
+        folder: folder of the images, absolute or relative to the file's.
+        limit: only the first so many images.
+
+    Raises:
+        ValueError: the file is no such annotations, or the images are in none of the folders.
+        OSError: the file cannot be read.
+    """
+    check_limit(limit)
+    names = list(dict.fromkeys(posixpath.normpath(name) for name in _file_names(path)))[:limit]
+    places = [path.parent / folder] if folder else _places(path)
+    found = {place: sum(os.path.isfile(place / name) for name in names[:_PROBED]) for place in places}
+    best = max(found, key=lambda place: found[place])
+    if not found[best]:
+        looked = ", ".join(map(str, found))
+        raise ValueError(f"{path}: its images are in none of {looked}; name their folder as {path}::FOLDER")
+    return FolderImages.listed(best, names)
+
+
+def _places(path: Path) -> Sequence[Path]:
+    beside, split = path.parent, path.stem.rpartition("_")[2]
+    above = Path(os.path.normpath(os.path.abspath(beside) + "/.."))
+    return [
+        beside,
+        beside / "images",
+        *(place / name for place in (beside, above) for name in (split, f"images/{split}")),
+        above / "images",
+    ]
+
+
+def _file_names(path: Path) -> list[str]:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: no valid JSON: {error}") from error
+    images = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(images, list) or not images:
+        raise ValueError(f"{path}: no COCO annotations, which have a list `images` with a `file_name` in each")
+    for number, image in enumerate(images):
+        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or not image["file_name"]:
+            raise ValueError(f"{path}: images[{number}] has no file_name")
+    return [image["file_name"] for image in images]

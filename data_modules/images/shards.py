@@ -1,0 +1,188 @@
+"""Images inside WebDataset shards, by an index of where they lie."""
+
+import gzip
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from tqdm import tqdm
+
+from data_modules.images.folders import EXTENSIONS, check_limit, counted, ending
+from data_modules.images.names import ImageNames
+from data_modules.images.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened, split_member
+from data_modules.loading.decoding import UnreadableImage
+from lightning_c3l.runs.atomic import atomic_path
+
+_COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+# no image file is larger; a member that says so would fill the memory
+_MOST_BYTES = 1 << 30
+
+# in a shard: offset and size in bytes
+_Span = tuple[int, int]
+T = TypeVar("T")
+
+
+class ShardImages:
+    """Images inside of tar shards; a shard is opened for each, so that processes can share one list of them.
+
+    Attributes:
+        passed_over: number of members by the end of their names, of those that do not count as images.
+
+    Args:
+        places: by key, in order: the shard and the image's span in it; None for a file of that name in `spool`.
+        spool: folder of the images that could not be read where they lay.
+    """
+
+    root: Path | None = None
+
+    def __init__(self, places: Mapping[str, tuple[str, _Span] | None], spool: Path) -> None:
+        self._places, self._spool = places, spool
+        self.passed_over = Counter[str]()
+        self._keys = tuple(places)
+
+    def keys(self) -> Sequence[str]:
+        """Plain names, in the order of the shards."""
+        return self._keys
+
+    def raw(self, key: str) -> bytes | Path:
+        """The image as it is in the archive.
+
+        Raises:
+            UnreadableImage: the shard is gone, or has become shorter.
+        """
+        place = self._places[key]
+        if place is None:
+            return self._spool / key
+        shard, (offset, size) = place
+        try:
+            with open(shard, "rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise UnreadableImage(f"{shard}: {error.strerror}") from error
+        if len(data) < size:
+            raise UnreadableImage(f"{shard} has become shorter since it was opened")
+        return data
+
+
+def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages:
+    """Lists the image of every sample.
+
+    Of a plain tar file only the headers are read. Compressed shards and what commands write cannot be read at any
+    place; their images are written to `spool`, each as a file of its own. Either way in their original bytes: nothing
+    is decoded. Keys are the samples' names with everything but plain letters replaced, folders flattened; the same
+    shards always give the same keys. Of a sample with several images the one with the shortest extension counts
+    (`jpg` before `seg.png`). Links, devices, sparse members and such of more than 1 GiB are no images.
+
+    Args:
+        urls: path of a shard, with {000..009} braces or wildcards, or `pipe:` and a shell command.
+        spool: folder for images that cannot be read where they lie; created when needed.
+        limit: only the first so many images.
+
+    Raises:
+        ValueError: a shard is missing or damaged, or there is no image in any. A damaged shard is no broken record: it
+            is half a download, which whoever started the run will want to know before the run.
+        OSError: `spool` cannot be written.
+    """
+    check_limit(limit)
+    shards, names = expand(urls), ImageNames()
+    places: dict[str, tuple[str, _Span] | None] = {}
+    others = Counter[str]()
+    for shard in tqdm(shards, desc="list shards", unit="shard", leave=False, delay=2):
+        for name, found in _images(shard, others, is_pipe=urls.startswith("pipe:")):
+            key = names.give(name)
+            if isinstance(found, bytes):
+                with atomic_path(spool / key) as temporary:
+                    temporary.write_bytes(found)
+            places[key] = None if isinstance(found, bytes) else (shard, found)
+            if len(places) == limit:
+                return ShardImages(places, spool)
+    if not places:
+        only = f", only {counted(others)}" if others else ""
+        ends = " ".join(EXTENSIONS)
+        raise ValueError(f"{urls}: no image in {len(shards)} shard(s){only}; members must end in {ends}")
+    images = ShardImages(places, spool)
+    images.passed_over = others
+    return images
+
+
+def _images(shard: str, others: Counter[str], is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
+    """Name and place of each sample's image, or its bytes where the shard cannot be read at any place.
+
+    Raises:
+        ValueError: for whatever goes wrong with the shard, naming it.
+    """
+    with opened(shard, is_pipe) as stream:
+        if is_pipe or _is_compressed(stream):
+            yield from _one_per_sample(_guarded(shard, _streamed(stream, others)))
+        else:
+            yield from _one_per_sample(_guarded(shard, _indexed(stream, others)))
+
+
+def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
+    while True:
+        try:
+            member = next(members, None)
+        except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
+            raise ValueError(f"{shard}: damaged, or no tar archive: {one_line(error)}") from error
+        if member is None:
+            return
+        yield member
+
+
+def _indexed(stream: IO[bytes], others: Counter[str]) -> Iterator[tuple[str, _Span]]:
+    with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader) as archive:
+        for member in _image_members(archive, others):
+            yield member.name, (member.offset_data, member.size)
+        # tarfile takes a broken header after the first for the end of the archive
+        stream.seek(cast(Any, archive).offset)
+        if any(stream.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError(f"broken header at byte {cast(Any, archive).offset}")
+
+
+def _streamed(stream: Any, others: Counter[str]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=BoundedHeader) as archive:
+        for member in _image_members(archive, others):
+            yield member.name, cast(IO[bytes], archive.extractfile(member)).read()
+    drain(stream)
+
+
+def _image_members(archive: tarfile.TarFile, others: Counter[str]) -> Iterator[tarfile.TarInfo]:
+    offset = -1
+    while (member := archive.next()) is not None:
+        cast(Any, archive).members.clear()  # it would remember all of them
+        if member.offset <= offset:  # a size below zero, which would go round for ever
+            raise tarfile.ReadError(f"broken header at byte {offset}")
+        offset = member.offset
+        is_file = member.isreg() and not member.issparse() and member.size <= _MOST_BYTES
+        if is_file and member.name.lower().endswith(EXTENSIONS):
+            yield member
+        elif is_file:
+            others[ending(member.name)] += 1
+
+
+def _is_compressed(stream: Any) -> bool:
+    return isinstance(stream, gzip.GzipFile) or stream.peek(8).startswith(_COMPRESSED)
+
+
+def _one_per_sample(members: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """Of neighbours with one key (the name up to its first dot) the image with the shortest extension."""
+    sample: dict[str, tuple[str, T]] = {}
+    current: str | None = None
+    for name, found in members:
+        if (member := split_member(name)) is None:
+            continue
+        key, extension = member
+        if sample and (key != current or extension in sample):
+            yield _main_image(sample)
+            sample = {}
+        current = key
+        sample[extension] = (name, found)
+    if sample:
+        yield _main_image(sample)
+
+
+def _main_image(sample: dict[str, tuple[str, T]]) -> tuple[str, T]:
+    return sample[min(sample, key=lambda extension: extension.count("."))]

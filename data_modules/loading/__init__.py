@@ -1,0 +1,1 @@
+"""Decoding in processes of its own, and batches of an epoch."""

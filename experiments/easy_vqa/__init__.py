@@ -1,0 +1,1 @@
+"""The easy-VQA world: pictures, questions, pairs and their truth."""

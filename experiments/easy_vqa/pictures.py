@@ -1,0 +1,195 @@
+"""The easy-VQA set (Victor Zhou, MIT): 5,000 pictures of one coloured shape, 48,248 questions with answers.
+
+`prepare` turns it into plain folders of images and one conversations file that teaches a small LVLM three
+things: to answer a question, to write a question with its answer, and to describe. `EasyVQATruth` judges what
+it then writes.
+"""
+
+import json
+import random
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.easy_vqa.questions import KINDS, Figure, parse_question
+from experiments.easy_vqa.truth import EasyVQATruth
+from lightning_c3l.runs.atomic import atomic_path, write_text_atomic
+
+__all__ = ["CAPTION", "EasyVQATruth", "prepare"]
+
+# the words in which the method asks for a description (`anchor: description`)
+CAPTION = "Describe the picture."
+
+_Pair = tuple[str, str]
+_Row = tuple[str, str, int]
+
+
+def prepare(
+    out: Path,
+    archive: Path | None,
+    instructions: Mapping[str, str],
+    *,
+    alignment: int = 12,
+    caption_share: float = 0.2,
+    blind_share: float = 0.15,
+    seed: int = 0,
+) -> None:
+    """Writes `out/{train,test}/images/<id>.png`, `out/train.json` and `out/{train,test}_questions.json`.
+
+    A conversation (LLaVA's format, image paths relative to `out`) asks one question of each kind about its
+    picture, in any order, so that each kind of turn is often the first, which nothing but the picture can
+    answer. One of the questions is written ("instruction -> Question: ... Answer: ..."), the others are
+    answered. Each question occurs; those of rarer kinds, as often as it takes to balance the kinds.
+
+    The file begins with `alignment` passes of descriptions alone, one record a picture: a small network that has
+    not learnt to see answers from the prior, and hardly learns to see afterwards. Keep the records in their order.
+
+    Args:
+        out: folder to write, created; what it holds of an earlier run is replaced.
+        archive: the set as a tar file; None takes the data of the installed package `easy-vqa`.
+        instructions: what to ask for, by kind of question: color, shape, yes_no.
+        alignment: how often each picture is described at the beginning.
+        caption_share: share of the conversations that hold a description too.
+        blind_share: share of conversations without a picture, so that the model has something to go by without
+            one; each of their questions comes from another picture.
+        seed: of every draw.
+
+    Raises:
+        ValueError: the set is not there, or damaged, or an option is out of range.
+        OSError: `out` cannot be written.
+    """
+    missing = set(KINDS) - set(instructions)
+    if missing:
+        raise ValueError(f"instructions lack the kinds {', '.join(sorted(missing))}")
+    if alignment < 0 or not 0 <= caption_share <= 1 or not 0 <= blind_share < 1:
+        raise ValueError("alignment must not be negative, caption_share in 0..1 and blind_share in 0..1, below 1")
+    out.mkdir(parents=True, exist_ok=True)
+    with _data_folder(archive, out) as data:
+        for split in ("train", "test"):
+            _copy_images(data / split / "images", out / split / "images")
+            with atomic_path(out / f"{split}_questions.json") as temporary:
+                shutil.copyfile(data / split / "questions.json", temporary)
+        described = _descriptions(data / "train", alignment, random.Random(seed))
+        records = _records(data / "train", instructions, caption_share, blind_share, random.Random(seed))
+    lines = ",\n".join(json.dumps(record) for record in [*described, *records])
+    write_text_atomic(out / "train.json", f"[\n{lines}\n]\n")
+
+
+@contextmanager
+def _data_folder(archive: Path | None, out: Path) -> Iterator[Path]:
+    """The folder that holds `train` and `test`."""
+    if archive is None:
+        package = find_spec("easy_vqa")
+        if package is None or package.origin is None:
+            raise ValueError(
+                "the easy-VQA data is not installed: pip install easy-vqa, or give its tar file with --archive"
+            )
+        yield Path(package.origin).parent / "data"
+        return
+    with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as folder:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise ValueError(f"{archive}: cannot be unpacked: {error}") from error
+        found = next(Path(folder).rglob("train/questions.json"), None)
+        if found is None:
+            raise ValueError(f"{archive}: is not the easy-VQA set, it has no train/questions.json")
+        yield found.parent.parent
+
+
+def _copy_images(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    images = sorted(source.glob("*.png"))
+    for image in tqdm(images, desc=f"{target.parent.name} images", unit="image", leave=False):
+        shutil.copyfile(image, target / image.name)
+
+
+def _descriptions(train: Path, passes: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Passes over all pictures, each in an order of its own."""
+    truth = EasyVQATruth(str(train / "questions.json"))
+    images = sorted({row[2] for row in json.loads((train / "questions.json").read_text(encoding="utf-8"))})
+    records: list[dict[str, Any]] = []
+    for number in range(passes):
+        for image in rng.sample(images, len(images)):
+            figure = truth.figure(f"{image}.png")
+            if figure is not None:
+                records.append(_record(f"{image}-described-{number}", image, [(CAPTION, _description(figure))]))
+    return records
+
+
+def _description(figure: Figure) -> str:
+    return f"a {figure.color} {figure.shape}"
+
+
+def _records(
+    train: Path, instructions: Mapping[str, str], caption_share: float, blind_share: float, rng: random.Random
+) -> list[dict[str, Any]]:
+    rows: list[_Row] = json.loads((train / "questions.json").read_text(encoding="utf-8"))
+    truth = EasyVQATruth(str(train / "questions.json"))
+    by_image: dict[int, list[_Row]] = {}
+    for row in rows:
+        by_image.setdefault(row[2], []).append(row)
+    records: list[dict[str, Any]] = []
+    for image, own in sorted(by_image.items()):
+        figure = truth.figure(f"{image}.png")
+        for number, dealt in enumerate(_deal(own, rng)):
+            turns = _turns(dealt, instructions, rng)
+            if figure is not None and rng.random() < caption_share:
+                turns.insert(rng.randint(0, len(turns)), (CAPTION, _description(figure)))
+            records.append(_record(f"{image}-{number}", image, turns))
+    # without a picture nothing is to be learnt but the prior, so their questions come from all pictures
+    blind = round(len(records) * blind_share / (1 - blind_share))
+    by_kind = list(_by_kind(rows).values())
+    for number in range(blind):
+        drawn = [rng.choice(of_kind) for of_kind in by_kind]
+        records.append(_record(f"blind-{number}", None, _turns(drawn, instructions, rng)))
+    rng.shuffle(records)
+    return records
+
+
+def _by_kind(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
+    """The questions by what they ask for."""
+    kinds: dict[str, list[_Row]] = {}
+    for row in rows:
+        query = parse_question(row[0])
+        if query is None:  # cannot be: the truth was read from the same questions
+            raise ValueError(f"cannot understand {row[0]!r}")
+        kinds.setdefault(query.kind, []).append(row)
+    return kinds
+
+
+def _deal(rows: Sequence[_Row], rng: random.Random) -> Iterator[list[_Row]]:
+    """Hands of one question of each kind, until all have been dealt; those of rarer kinds come again."""
+    kinds = [rng.sample(own, len(own)) for own in _by_kind(rows).values()]
+    for number in range(max(len(own) for own in kinds)):
+        yield [own[number % len(own)] for own in kinds]
+
+
+def _turns(rows: Sequence[_Row], instructions: Mapping[str, str], rng: random.Random) -> list[_Pair]:
+    """One of the questions is written with its answer, the others are answered, in any order."""
+    rows = rng.sample(rows, len(rows))
+    written = rng.randrange(len(rows))
+    return [_written(row, instructions) if number == written else (row[0], row[1]) for number, row in enumerate(rows)]
+
+
+def _written(row: _Row, instructions: Mapping[str, str]) -> _Pair:
+    (kind,) = _by_kind([row])
+    return instructions[kind], f"Question: {row[0]}\nAnswer: {row[1]}"
+
+
+def _record(name: str, image: int | None, pairs: Sequence[_Pair]) -> dict[str, Any]:
+    turns: list[dict[str, str]] = []
+    for user, assistant in pairs:
+        turns += [{"from": "human", "value": user}, {"from": "gpt", "value": assistant}]
+    if image is None:
+        return {"id": name, "conversations": turns}
+    turns[0]["value"] = f"<image>\n{turns[0]['value']}"
+    return {"id": name, "image": f"train/images/{image}.png", "conversations": turns}

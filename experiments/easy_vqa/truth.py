@@ -1,0 +1,181 @@
+"""The truth about easy-VQA pictures: which pairs of question and answer hold.
+
+A picture shows one shape in one colour. The questions that come with it tell both for nine pictures in ten;
+where they leave it open, the picture itself is measured (its colours are exact, its shapes differ in how they
+fill their box).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from data_modules.loading.decoding import decode_rgb
+from experiments.easy_vqa.questions import (
+    KINDS,
+    PALETTE,
+    SHAPES,
+    Figure,
+    answer_words,
+    parse_question,
+    true_answer,
+    verdict,
+)
+from lightning_c3l.records import Verdict
+from lightning_c3l.rounds.truth import Asked
+
+_Row = tuple[str, str, int]
+
+
+class EasyVQATruth:
+    """Judges written pairs about the pictures of one easy-VQA questions file.
+
+    Args:
+        questions: JSON list of [question, answer, image id].
+        images: folder of `<image id>.png`, for pictures that their questions leave open; by default `images`
+            or `test/images` beside the questions file, where there is one.
+
+    Raises:
+        ValueError: the file holds something else, or contradicts itself.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, questions: str, images: str | None = None) -> None:
+        self._path = questions
+        folder = Path(images) if images is not None else _beside(Path(questions))
+        rows = _read(Path(questions))
+        self._figures = _figures(rows, folder)
+        self._rows = defaultdict[int, list[_Row]](list)
+        for row in rows:
+            self._rows[row[2]].append(row)
+
+    def figure(self, image: str) -> Figure | None:
+        """What the picture shows, None where neither its questions nor the picture itself can tell.
+
+        Raises:
+            ValueError: the file has no question about this picture.
+        """
+        try:
+            return self._figures[_number(image)]
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{self._path}: nothing is known about image {image}") from error
+
+    def judge(self, image: str, question: str, answer: str) -> Verdict:
+        """Whether the answer is right.
+
+        Args:
+            image: a path that ends in `<image id>.png`.
+            question: any text.
+            answer: any text.
+
+        Returns:
+            "unparsable" where question or answer cannot be understood, "unanswerable" where the question
+            takes for granted what is not there (or nothing is known about the picture), else "right" or
+            "wrong".
+
+        Raises:
+            ValueError: the file has no question about this picture.
+        """
+        figure = self.figure(image)
+        query, words = parse_question(question), answer_words(answer)
+        if query is None or words is None:
+            return "unparsable"
+        return "unanswerable" if figure is None else verdict(query, words, figure)
+
+    def questions(self, images: Sequence[str]) -> list[Asked]:
+        """One of the file's own questions of each kind that it has about each image; the same at every call.
+
+        Raises:
+            ValueError: the file has no question about one of these images.
+        """
+        out = list[Asked]()
+        for image in images:
+            self.figure(image)  # refuses an image of another set
+            rows, random = self._rows[_number(image)], Random(f"questions {_number(image)}")
+            for kind in KINDS:
+                of_kind = [row for row in rows if _kind(row[0]) == kind]
+                if of_kind:
+                    question, answer, _ = random.choice(of_kind)
+                    out.append(Asked(image, kind, question, answer))
+        return out
+
+    def resolve(self, image: str, question: str) -> Asked | None:
+        """A written question with its true answer; None where it cannot be understood or has none.
+
+        Raises:
+            ValueError: the file has no question about this picture.
+        """
+        figure, query = self.figure(image), parse_question(question)
+        if figure is None or query is None:
+            return None
+        answer = true_answer(query, figure)
+        return None if answer is None else Asked(image, query.kind, question, answer)
+
+
+def _number(image: str) -> int:
+    return int(Path(image).stem)
+
+
+def _kind(question: str) -> str:
+    query = parse_question(question)
+    return "" if query is None else query.kind
+
+
+def _beside(questions: Path) -> Path | None:
+    folders = (questions.parent / "images", questions.parent / "test" / "images")
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _read(path: Path) -> list[_Row]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [(str(question), str(answer), int(image)) for question, answer, image in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: must be a list of [question, answer, image id]") from error
+
+
+def _figures(rows: list[_Row], folder: Path | None) -> Mapping[int, Figure | None]:
+    """Keeps, of all figures, those under which every answer about the picture is right."""
+    left: dict[int, list[Figure]] = {}
+    for question, answer, image in rows:
+        query, words = parse_question(question), answer_words(answer)
+        if query is None or words is None:
+            raise ValueError(f"image {image}: cannot understand {question!r} with answer {answer!r}")
+        before = left.get(image) or [Figure(shape, color) for shape, color in product(SHAPES, PALETTE)]
+        left[image] = [figure for figure in before if verdict(query, words, figure) == "right"]
+        if not left[image]:
+            raise ValueError(f"image {image}: its answers contradict each other at {question!r}")
+    return {image: _settle(image, figures, folder) for image, figures in left.items()}
+
+
+def _settle(image: int, figures: list[Figure], folder: Path | None) -> Figure | None:
+    if len(figures) == 1:
+        return figures[0]
+    path = folder / f"{image}.png" if folder is not None else None
+    seen = measure(path) if path is not None and path.is_file() else None
+    return seen if seen in figures else None
+
+
+def measure(path: Path) -> Figure:
+    """Reads shape and colour off the pixels of an easy-VQA picture.
+
+    Raises:
+        UnreadableImage: the file is no image.
+        ValueError: it shows none of the colours.
+    """
+    pixels = np.asarray(decode_rgb(path))
+    masks = {color: (pixels == np.array(value)).all(axis=-1) for color, value in PALETTE.items()}
+    color, mask = max(masks.items(), key=lambda item: int(item[1].sum()))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        raise ValueError(f"{path}: shows none of the colours {', '.join(PALETTE)}")
+    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if box.mean() > 0.905:
+        return Figure("rectangle", color)
+    # a circle is the same upside down, a triangle is not
+    lopsided = float((box != box[::-1]).mean())
+    return Figure("triangle" if lopsided > 0.2 else "circle", color)

@@ -1,0 +1,73 @@
+"""A training step: groups that share their image against candidates that each carry it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.speed.models import work
+from experiments.speed.shapes import Shape
+from experiments.speed.timing import Spread, ratio, side_by_side
+from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
+from lightning_c3l.lvlm.base import Branches, GroupBatch
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.groups import group_states
+from lightning_c3l.lvlm.samples import GroupSample
+
+
+class UnsharedDecoder(Decoder):
+    """Each branch with a copy of its trunk before it; the vision tower still runs once for an image."""
+
+    def shared(self, trunk: Prompts, branches: Branches, joined: bool = False) -> tuple[Tensor, Tensor]:
+        """The same states as the shared form, by R rows of full length."""
+        owner = branches.owner
+        # every trunk of a bench is of one length, so a row is its trunk with the branch behind it
+        ids = torch.cat([trunk.ids[owner], branches.ids], dim=1)
+        mask = torch.cat([trunk.mask[owner], branches.mask], dim=1)
+        features = None
+        if trunk.features is not None:
+            vectors = trunk.features.view(len(trunk.ids), -1, trunk.features.shape[-1])
+            features = vectors[owner].flatten(0, 1)
+        hidden, _ = self.whole_rows(Prompts(ids, mask, features, trunk.grid))
+        width = trunk.ids.shape[1]
+        first = torch.stack([hidden[owner == number][0, :width] for number in range(len(trunk.ids))])
+        return first, hidden[:, width:]
+
+
+def training_step(decoder: Decoder, batch: GroupBatch, head: ContrastivePseudoLabelLoss) -> Tensor:
+    """Loss and gradients of one batch, the contrastive term included."""
+    states = group_states(decoder, batch, "prompt", "image")
+    anchor = head.project(states.anchor, states.anchor_mask)
+    rows = head.project(states.candidates, states.candidate_mask)
+    table = rows.view(len(anchor), -1, rows.shape[-1])
+    contrastive = head(anchor, table, torch.ones(table.shape[:2], dtype=torch.bool, device=table.device))
+    write = sequence_nll(states.write_logp, states.write_mask)
+    answer = sequence_nll(states.answer_logp, states.answer_mask)
+    loss = c3l_loss(write, answer, contrastive, batch.weights, 1.0, 0.3)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def bench_training(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str, Any]:
+    """Ratio of seconds of a step on the same groups, forward and backward."""
+    load, device = work(shape), lvlm.model.device
+    samples = [
+        GroupSample(image, "Write a question with its answer.", tuple(f"{q} {a}" for q, a in pairs), *pairs[0])
+        for image, pairs in zip(load.images, load.pairs, strict=True)
+    ]
+    lvlm.network.train()
+    batch = lvlm.encode_groups(samples, "prompt", "image").to(device)
+    head = ContrastivePseudoLabelLoss(lvlm.hidden_size, 128, 0.2, False).to(device)
+
+    def step(decoder: Decoder) -> object:
+        lvlm.network.zero_grad()
+        return training_step(decoder, batch, head)
+
+    unshared = UnsharedDecoder(lvlm.model, lvlm.images)
+    seconds = side_by_side({"shared": lambda: step(lvlm.decoder), "unshared": lambda: step(unshared)}, repeats)
+    lvlm.network.eval()
+    return {
+        "vs_unshared": ratio(seconds["unshared"], seconds["shared"]),
+        "groups_per_second": Spread.of([shape.groups / s for s in seconds["shared"]]),
+    }

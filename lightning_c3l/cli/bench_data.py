@@ -1,0 +1,54 @@
+"""`bench-data`: speed and memory of data in and out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.runs.atomic import write_json_atomic
+
+if TYPE_CHECKING:
+    from experiments.speed.timing import Spread
+
+
+def main(arguments: list[str]) -> int:
+    """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`."""
+    parser = VerbParser("bench-data", main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench-data.json")
+    parser.add_argument("--images", type=int, default=300, help="pictures to decode")
+    parser.add_argument("--records", type=int, default=200_000, help="records to score and to convert")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
+    options = parser.parse_args(arguments)
+    for name in ("images", "records", "repeats"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    # late: it takes seconds to import, which a wrong option need not wait for
+    from experiments.speed.converting import conversion_rate
+    from experiments.speed.loading import loading_rate
+    from experiments.speed.set_scoring import bench_set_scoring
+    from experiments.speed.timing import Spread, plain, spreads
+
+    found: dict[str, Any] = {
+        "loading": loading_rate(options.images, repeats=options.repeats),
+        "converting": Spread.of(
+            [conversion_rate(options.records)["records_per_second"] for _ in range(options.repeats)]
+        ),
+        "scoring": bench_set_scoring(options.records),
+    }
+    write_json_atomic(options.out / "bench-data.json", plain(found))
+    Console().print(_table(spreads(found), found["scoring"]))
+    print(f"figures in {options.out / 'bench-data.json'}")
+    return 0
+
+
+def _table(measured: Sequence[tuple[str, "Spread"]], scoring: Mapping[str, float]) -> Table:
+    table = Table("figure", "median", "min", "max")
+    for name, spread in measured:
+        table.add_row(name, *(f"{value:,.4g}" for value in asdict(spread).values()))
+    for name, value in scoring.items():
+        table.add_row(f"scoring.{name}", f"{value:,.4g}", "", "")
+    return table

@@ -1,0 +1,117 @@
+"""`check-scores`: how well the scores of a labelled set tell its right records from its wrong ones."""
+
+import argparse
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from data_modules.formats import Record, kind_of, read_records
+from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.functional.ranking import auroc, auroc_interval
+from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.report.scale import bin_edges
+from lightning_c3l.report.svg import histogram
+from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.selection.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
+from lightning_c3l.selection.scores import record_score
+
+ALL = "all"
+
+
+@dataclass
+class Labelled:
+    """Scores of the right and the wrong records of one kind, by reading."""
+
+    right: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    wrong: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def figures(self, name: str) -> dict[str, Any]:
+        """Area under the ROC curve of one reading, and its interval."""
+        right, wrong = self.right[name], self.wrong[name]
+        scores, labels = [*right, *wrong], [True] * len(right) + [False] * len(wrong)
+        if not right or not wrong:
+            return {"auroc": None, "interval": None, "right": len(right), "wrong": len(wrong)}
+        found = {"auroc": auroc(scores, labels), "interval": auroc_interval(scores, labels)}
+        return {**found, "right": len(right), "wrong": len(wrong)}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure how well each reading of a scored and labelled set tells its right records from its wrong ones."""
+    parser = VerbParser("check-scores", main.__doc__)
+    parser.add_argument("source", metavar="IN", type=Path, help="a set that `score` wrote")
+    parser.add_argument("--label", default="verdict", help="field of a record that says whether it is right")
+    parser.add_argument("--right", default="right", help="its value in right records")
+    parser.add_argument("--wrong", default="wrong", help="its value in wrong records; others are left out")
+    parser.add_argument("--at-least", type=float, help="status 1 if `answer` lies below, over all records")
+    options = parser.parse_args(arguments)
+    ranks = RankSample()
+    kinds = _read(options, ranks)
+    if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
+        raise ValueError(
+            f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
+            f"{options.right!r} and {options.wrong!r}"
+        )
+    found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
+    how = ranks.figures()
+    write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
+    write_text_atomic(options.source.with_suffix(".check.svg"), _picture(kinds[ALL]))
+    Console().print(_table(found), ranks_table(how))
+    print(f"figures in {options.source.with_suffix('.check.json')}, a picture beside it")
+    reached = found[ALL]["answer"]["auroc"]
+    if options.at_least is not None and reached < options.at_least:
+        print(f"answer reaches {reached:.3f}, less than {options.at_least}")
+        return 1
+    return 0
+
+
+def _read(options: argparse.Namespace, ranks: RankSample) -> dict[str, Labelled]:
+    kinds: dict[str, Labelled] = defaultdict(Labelled)
+    for entry in tqdm(read_records(options.source), desc="read", unit="record", delay=1):
+        if entry.record is None:
+            continue
+        label = str(entry.record.extra.get(options.label))
+        if label in (options.right, options.wrong):
+            ranks.add(_scores(entry.record))
+            for kind in (ALL, kind_of(entry.record)):
+                _add(kinds[kind].right if label == options.right else kinds[kind].wrong, entry.record)
+    return kinds
+
+
+def _add(columns: dict[str, list[float]], record: Record) -> None:
+    for name in READINGS_AND_RIVAL:
+        value = record_score(record.extra, name).value
+        if math.isfinite(value):
+            columns[name].append(value)
+
+
+def _scores(record: Record) -> dict[str, float]:
+    """The scores of a record over its answers, and their length."""
+    names = (*READINGS_AND_RIVAL, SHUFFLED)
+    found = {name: record_score(record.extra, name) for name in names}
+    return {**{name: one.value for name, one in found.items()}, TOKENS: float(found["answer"].tokens)}
+
+
+def _picture(all_: Labelled) -> str:
+    groups = {"right": all_.right["answer"], "wrong": all_.wrong["answer"]}
+    edges = bin_edges(value for values in groups.values() for value in values)
+    return histogram("S(I²C) of right and of wrong records", groups, edges, "answer reading, nats a token", "records")
+
+
+def _table(found: dict[str, dict[str, Any]]) -> Table:
+    table = Table("AUROC", *READINGS_AND_RIVAL, "right", "wrong")
+    for kind, figures in found.items():
+        own = figures["answer"]
+        table.add_row(
+            kind, *(_cell(figures[name]) for name in READINGS_AND_RIVAL), str(own["right"]), str(own["wrong"])
+        )
+    return table
+
+
+def _cell(figures: dict[str, Any]) -> str:
+    return "-" if figures["auroc"] is None else f"{figures['auroc']:.3f}"

@@ -1,0 +1,143 @@
+"""`convert`: an instruction-tuning set in another format."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_modules.formats import (
+    DIALECTS,
+    Entry,
+    Inexpressible,
+    Writer,
+    count_records,
+    image_root,
+    layout,
+    open_writer,
+    read_records,
+)
+from data_modules.formats.fields import left_out_members, members_line
+from data_modules.formats.readers import files_of
+from data_modules.formats.rejected import rejected_list
+from data_modules.formats.writers import holds_images
+from lightning_c3l.cli.options import VerbParser
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is converted, and how.
+
+    Attributes:
+        source: file or shards to read.
+        out: file to write.
+        dialect: how a JSON record looks; that of `source` unless given.
+        lossy: write what the format cannot hold as near as possible.
+        images: folder that image paths are relative to; unless given, as `image_root` finds it.
+        extract: folder for the images that `source` carries.
+        embed: carry the images in Parquet; done anyway where `source` carries them and they are not extracted.
+        rejected: file for the reasons of broken records; `<stem>.rejected.jsonl` beside `out` unless given.
+    """
+
+    source: str
+    out: Path
+    dialect: str | None = None
+    lossy: bool = False
+    images: Path | None = None
+    extract: Path | None = None
+    embed: bool = False
+    rejected: Path | None = None
+
+
+def main(arguments: list[str]) -> int:
+    """Convert an instruction-tuning set between JSON, JSONL, Parquet, WebDataset shards and CSV, without loss."""
+    parser = VerbParser("convert", main.__doc__)
+    parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
+    parser.add_argument("out", metavar="OUT", type=Path, help=".json, .jsonl, .parquet, .tar or (with --lossy) .csv")
+    parser.add_argument("--dialect", choices=DIALECTS, help="how a JSON record looks; as in IN unless given")
+    parser.add_argument("--lossy", action="store_true", help="write what OUT cannot hold as near as possible")
+    parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
+    parser.add_argument("--extract", type=Path, help="folder to write the images to that IN carries")
+    parser.add_argument("--embed", action="store_true", help="carry the images in Parquet")
+    parser.add_argument("--rejected", type=Path, help="file for broken records; OUT's name with .rejected.jsonl")
+    options = parser.parse_args(arguments)
+    job = Job(**vars(options))
+    left_out = Counter[str]()
+    written, rejected = convert(job, left_out)
+    print(f"{written} records in {job.out}" + (f", {rejected} rejected in {_rejected(job)}" if rejected else ""))
+    if left_out:
+        print(f"members left out, binary or large: {members_line(left_out)}")
+    return 0
+
+
+def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
+    """Converts a set; records that are broken, or that the format cannot hold, are listed and passed over.
+
+    Args:
+        job: what is converted, and how.
+        left_out: counts the records with members of shards' samples that are in no field, by extension.
+
+    Returns:
+        The number of records written, and of rejected ones.
+
+    Raises:
+        ValueError: no record can be converted, or the format cannot be written or hold the images of `source`.
+        OSError: a file cannot be read or written; an older OUT is still there then.
+    """
+    _check_files(job)
+    how = layout(job.source)
+    if how.carries_images and job.extract is None and not job.lossy and not holds_images(job.out):
+        raise ValueError(
+            f"{job.out}: {job.source} carries its images; give --extract FOLDER, or a .parquet or .tar file"
+        )
+    embed = job.embed or (how.carries_images and job.extract is None)
+    total = count_records(job.source) if how.container in ("jsonl", "parquet") else None  # cheap in these alone
+    written, first = 0, ""
+    with (
+        open_writer(
+            job.out,
+            job.dialect or how.dialect,
+            lossy=job.lossy,
+            image_root=image_root(job.source, job.images),
+            extract_to=job.extract,
+            embed=embed,
+        ) as writer,
+        rejected_list(_rejected(job)) as rejected,
+        tqdm(read_records(job.source), desc="convert", unit="record", total=total, delay=1) as entries,
+    ):
+        for entry in entries:
+            reason = _convert(writer, entry, job)
+            if reason:
+                rejected.add(entry.number, reason)
+                first = first or reason
+            else:
+                written += 1
+                if left_out is not None and entry.record is not None:
+                    left_out.update(left_out_members(entry.record.extra))
+        if first and not written:
+            raise ValueError(f"{job.source}: no record can be converted; the first: {first}")
+    return written, rejected.count
+
+
+def _convert(writer: Writer, entry: Entry, job: Job) -> str:
+    """Write a record, or say why not."""
+    if entry.record is None:
+        return entry.reason
+    try:
+        writer.write(entry.record, entry.number)
+    except Inexpressible as error:
+        return str(error) if job.lossy else f"{error}; --lossy writes it as near as possible"
+    return ""
+
+
+def _rejected(job: Job) -> Path:
+    return job.rejected or job.out.with_suffix(".rejected.jsonl")
+
+
+def _check_files(job: Job) -> None:
+    out, rejected = job.out.resolve(), _rejected(job).resolve()
+    sources = {file.resolve() for file in files_of(job.source)}
+    if out == rejected or sources & {out, rejected}:
+        raise ValueError(f"{job.out}: IN, OUT and the list of broken records must be three files")
+    if job.out.is_dir():
+        raise ValueError(f"{job.out}: is a folder; give a file")

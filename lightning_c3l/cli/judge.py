@@ -1,0 +1,67 @@
+"""`judge`: a judge's reviews of answers to open questions, and what they are worth by them."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.benchmarks.answers import read_answers
+from lightning_c3l.evaluation.benchmarks.reasoning import reasoning_counts, reasoning_notes
+from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
+from lightning_c3l.evaluation.judging.choose import add_options, judge_of
+from lightning_c3l.evaluation.judging.pairs import pairs_of
+from lightning_c3l.evaluation.judging.reviews import write_reviews
+from lightning_c3l.report.terminal import console
+from lightning_c3l.runs.atomic import require_writable
+
+_BENCHMARK = "llava_w"
+
+
+def main(arguments: list[str]) -> int:
+    """Let a judge compare answers to LLaVA-Bench's questions with the references; the same command goes on."""
+    options = _parser().parse_args(arguments)
+    cache = options.cache or options.out.with_name(options.out.name + ".replies")
+    _check_paths(options, cache)
+    questions = benchmarks.load(_BENCHMARK).read_questions([options.questions])
+    answers = read_answers([options.answers], _BENCHMARK)
+    pairs = pairs_of(questions, answers)
+    judge = judge_of(options, cache)
+    try:
+        reviews = judge.review(pairs, options.both_orders)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    write_reviews(options.out, reviews)
+    found = replace(evaluate_reviews(questions, [options.out]), model=answers.model)
+    console().print(evaluation_tables(found))
+    unread = sum(not review.parsed for review in reviews)
+    for note in reasoning_notes(reasoning_counts(answers.answers)):
+        print(f"note: {note}")
+    print(f"{len(reviews)} reviews by {judge.name} in {options.out}" + (f", {unread} without marks" if unread else ""))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = VerbParser("judge", main.__doc__)
+    parser.add_argument("--questions", metavar="FOLDER", type=Path, required=True, help="of the benchmark's files")
+    parser.add_argument("--answers", metavar="FILE", type=Path, required=True, help="answers of one LVLM")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="reviews to write, as JSON lines")
+    parser.add_argument("--both-orders", action="store_true", help="judge each pair a second time, the other way round")
+    parser.add_argument("--cache", metavar="FOLDER", type=Path, help="of replies; beside --out unless given")
+    add_options(parser)
+    return parser
+
+
+def _check_paths(options: argparse.Namespace, cache: Path) -> None:
+    """Refuse before anything is asked what could not be kept in the end."""
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out}: is a folder; give a file")
+    require_writable(options.out)
+    read = [options.answers, *benchmarks.load(_BENCHMARK).files([options.questions])]
+    if options.out.resolve() in [path.resolve() for path in read]:
+        raise ValueError(f"--out {options.out}: would replace a file that is read; give another name")
+    if cache.exists() and not cache.is_dir():
+        raise ValueError(f"--cache {cache}: is no folder")

@@ -1,0 +1,106 @@
+"""The table of verbs: Trainer methods go to the LightningCLI, each other verb to its own module."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+
+DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
+# verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
+VERBS = {
+    "score": ("score", "S(I2C) for every answer of an existing instruction-tuning set"),
+    "select": ("select", "a chosen part of a scored set, with a data card"),
+    "check-scores": ("check_scores", "how well the scores of a labelled set tell right from wrong"),
+    "convert": ("convert", "an instruction-tuning set in another format"),
+    "validate-data": ("validate_data", "every problem of an instruction-tuning set"),
+    "merge": ("merge", "a checkpoint with a trained adapter folded in"),
+    "easy-vqa": ("easy_vqa", "prepare the easy-VQA pictures for the experiments on them"),
+    "evaluate": ("evaluate", "the score of anybody's answers to a benchmark"),
+    "judge": ("judge", "a judge's reviews of answers to LLaVA-Bench's questions"),
+    "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
+    "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
+    "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
+    "bench": ("bench", "speed and memory of scoring, writing and training"),
+    "bench-data": ("bench_data", "speed and memory of data in and out"),
+}
+# of the LightningCLI
+_METHODS = {
+    "fit": "rounds of C3L, or instruction tuning, from an experiment file; the demonstration without one",
+    "predict": "a data set about other images, with a trained checkpoint",
+    "test": "answers to a benchmark's questions, and their score",
+}
+
+
+def _overview(unknown: str = "") -> int:
+    """Print all verbs; to stderr where one was asked for that is none of them."""
+    verbs = {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}
+    to = sys.stderr if unknown else sys.stdout
+    if unknown:
+        alike = get_close_matches(unknown, verbs, 1)
+        print(f"error: {unknown!r} is no verb" + (f"; did you mean {alike[0]}?" if alike else ""), file=to)
+    print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n", file=to)
+    for verb, what in verbs.items():
+        print(f"  {verb:<17} {what}", file=to)
+    return 2 if unknown else 0
+
+
+def _print_anywhere() -> None:
+    """Let a terminal or a pipe that cannot show a letter get its escape: a finished run must not fail over it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """Run, and turn what users can mend into one line, and Ctrl-C into status 130."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except SystemExit as end:
+        # Lightning's Trainer ends with status 1 when it catches Ctrl-C
+        if isinstance(end.__context__, KeyboardInterrupt):
+            return 128 + signal.SIGINT
+        raise
+    except Exception as error:
+        # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
+        # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
+        is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
+        if not is_users or os.environ.get("C3L_DEBUG"):
+            raise
+        from lightning_c3l.cli.errors import innermost  # late: it is only needed here
+
+        option, reason = innermost(error)
+        print(f"error: {f'--{option}: ' if option else ''}{reason or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+def _run_trainer() -> int:
+    from lightning_c3l.cli.trainer import run_trainer  # late: the other verbs need not wait for its imports
+
+    run_trainer()
+    return 0
+
+
+def main() -> int:
+    """Run one verb; a user's mistake ends in one line and status 2."""
+    _print_anywhere()
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _overview()
+    if words[0] in ("-V", "--version", "version"):
+        print(f"lightning_c3l {version('lightning_c3l')}")
+        return 0
+    if words[0] in VERBS:
+        module = f"lightning_c3l.cli.{VERBS[words[0]][0]}"
+        return _guarded(lambda: int(import_module(module).main(words[1:])))
+    if words[0] not in _METHODS and not words[0].startswith("-"):
+        return _overview(unknown=words[0])
+    if words == ["fit"]:
+        sys.argv += ["--config", str(DEMO)]
+    return _guarded(_run_trainer)

@@ -1,0 +1,46 @@
+"""`scenes-benchmarks`: the embedded world's own benchmarks, in the formats of the real ones."""
+
+from pathlib import Path
+from shlex import quote
+
+from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
+from lightning_c3l.scenes.shown import benchmark_scenes
+
+# the rule that knows the truth
+JUDGE = "lightning_c3l.scenes.judge.SceneJudge"
+
+
+def main(arguments: list[str]) -> int:
+    """Write yes/no, four-choice and open questions about scenes that no training shows, with their pictures."""
+    parser = VerbParser("scenes-benchmarks", main.__doc__)
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder that they are written to")
+    parser.add_argument("--scenes", type=int, default=200, metavar="N", help="pictures")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="other seeds have other pictures")
+    parser.add_argument("--follow", type=float, default=0.2, metavar="F", help="how usual they are, 0 to 0.9")
+    options = parser.parse_args(arguments)
+    shown = benchmark_scenes(options.scenes, options.follow, options.seed)
+    write_benchmarks(options.out, shown)
+    print(
+        f"{options.out}: {len(shown)} pictures in {IMAGES}/; about each of them 4 questions in each split of pope/, "
+        "3 in seed/, 3 in 4 rotations in mmbench/ and 3 in llava_w/. To ask the shipped LVLM:"
+    )
+    for line in commands(options.out):
+        print(f"  {line}")
+    return 0
+
+
+def commands(out: Path) -> list[str]:
+    """What a shell must be told to ask the shipped LVLM each of them; it takes options in front of questions."""
+    folder = quote(str(out))
+    asked = {
+        "pope": "pope --data.prompt '{question}'",
+        "seed": "seed/scenes_seed.json --data.prompt '{question}'",
+        "mmbench": "mmbench/scenes_mmbench.tsv --data.prompt $'{options}\\n{question}'",
+        "llava_w": f"llava_w --data.prompt '{{question}}' --model.max_new_tokens 64 --model.judge {JUDGE}",
+    }
+    return [
+        f"python -m lightning_c3l test --config experiments/eval/{name}.yaml --config experiments/hardware/cpu.yaml "
+        f"--model.lvlm.path shipped:scenes --data.images {folder}/{IMAGES} --data.questions {folder}/{rest}"
+        for name, rest in asked.items()
+    ]

@@ -1,0 +1,129 @@
+"""The run of `score`: what is imported here takes seconds, so the verb imports it once its options are right."""
+
+import argparse
+import hashlib
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from data_modules.dataset_scoring import CHUNK, ScoringDataModule
+from data_modules.formats import count_records, layout
+from data_modules.formats.fields import members_line
+from lightning_c3l.cli.log_filters import quieten
+from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
+from lightning_c3l.modules.dataset_scoring import ScoringModule
+from lightning_c3l.runs.row_files import PartFiles
+
+# of the Trainer, by --dtype
+PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score a set with options that `score` has checked; returns the exit status."""
+    count = count_records(options.source)
+    require_checkpoint(options.model)
+    quieten()
+    trainer = _trainer(options)
+    lvlm = HuggingFaceLVLM(
+        options.model,
+        lora=None,
+        dtype=options.dtype,
+        keep_reference=False,
+        trust_remote_code=options.trust_remote_code,
+    )
+    parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
+    made_with = _made_with(options, lvlm, count)
+    if trainer.is_global_zero:  # the others wait for it before they look
+        if options.restart:
+            parts.remove()
+        parts.begin(made_with)
+        if done := len(parts.done(count)):
+            print(f"going on: {done} of {count} records are scored already", flush=True)
+    data = ScoringDataModule(options.source, options.images, parts, count, options.workers, options.longest_side)
+    module = ScoringModule(lvlm, parts, options.batch_size, options.seed, not options.no_shuffle)
+    trainer.predict(module, datamodule=data, return_predictions=False)
+    if trainer.is_global_zero:
+        scored = Scored(options.source, options.out, options.images, parts, made_with, options.lossy)
+        return _finish(scored)
+    return 0
+
+
+def _finish(scored: Scored) -> int:
+    """Write the scored set, and say what came of it."""
+    figures = write_scored(scored)
+    scored.parts.remove()
+    Console().print(figures_table(figures))
+    listed = (
+        f", {figures['listed']} rejected in {scored.out.with_suffix('.rejected.jsonl')}" if figures["listed"] else ""
+    )
+    where = f", its images in {figures['folder']}" if figures["folder"] else ""
+    print(f"scored set in {scored.out}{where}{listed}")
+    if figures["left_out"]:
+        print(f"members left out, binary or large: {members_line(figures['left_out'])}")
+    if not figures["scored"]:
+        reason = f"; the first reason: {figures['first']}" if figures["first"] else ": no record has an image"
+        print(f"no answer was scored{reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Interruption(Callback):
+    """Says how to go on, and lets SIGTERM end the process: Lightning's own handler waits for a training step.
+
+    Every row is on the disk as soon as it is made.
+    """
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            print("interrupted; the same command goes on where it was", file=sys.stderr, flush=True)
+
+
+def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -> dict[str, Any]:
+    """What the rows depend on; a run goes on only where all of it is the same."""
+    file = Path(options.source)
+    return {
+        "set": options.source,
+        "bytes": file.stat().st_size if file.is_file() else None,
+        "records": count,
+        "format": layout(options.source).dialect,
+        "images": str(options.images),
+        "model": options.model,
+        "fingerprint": lvlm.fingerprint,
+        "prompt": hashlib.sha256(lvlm.template.encode()).hexdigest()[:16],
+        "dtype": options.dtype,
+        "longest_side": options.longest_side,
+        "seed": options.seed,
+        "shuffle": not options.no_shuffle,
+        "chunk": CHUNK,
+    }
+
+
+def _trainer(options: argparse.Namespace) -> Trainer:
+    """A Trainer, and the precision that suits its device where none was given."""
+    devices = options.devices
+    if options.dtype is None:
+        on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        options.dtype = "bfloat16" if on_gpu else "float32"
+    return Trainer(
+        accelerator=options.accelerator,
+        devices=int(devices) if devices.lstrip("-").isdecimal() else devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=PRECISION[options.dtype],
+        # chunks are shared out by the datamodule
+        use_distributed_sampler=False,
+        callbacks=[_Interruption()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )

@@ -1,0 +1,84 @@
+"""A scored set as columns, and what is known about it."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_modules.formats import Entry, Record, kind_of, read_records
+from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Row, hash_of
+from lightning_c3l.selection.scores import RecordScore, Turns, record_score
+
+UNREADABLE = "unreadable"
+
+
+def beside(path: str | Path, end: str) -> Path:
+    """The file of the same stem."""
+    return Path(os.path.splitext(path)[0] + end)
+
+
+def read_meta(source: str) -> dict[str, Any]:
+    """What is known about the scored set, from the file beside it: `image_root` and `scored_with`, where it has them.
+
+    Raises:
+        ValueError: the file is not what it should be.
+    """
+    path = beside(source, ".meta.json")
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(meta, dict) or not isinstance(meta.get("scored_with", {}), dict):
+            raise ValueError("must be an object, and so must be its 'scored_with'")
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}; mend it or move it away") from error
+    return {name: meta[name] for name in ("image_root", "scored_with") if name in meta}
+
+
+def read_columns(source: str, by: str, turns: Turns, texts: bool, shingles: bool) -> tuple[Columns, dict[str, str]]:
+    """The set as small columns, and the model that a run's own records name.
+
+    Args:
+        source: the scored set.
+        by: the reading to go by.
+        turns: how turns become the score of a record.
+        texts: whether a rule compares texts.
+        shingles: whether it compares parts of them.
+
+    Raises:
+        ValueError: nothing of the set can be read.
+        OSError: likewise.
+    """
+    builder, models = ColumnsBuilder(shingled=shingles), set[str]()
+    for entry in tqdm(read_records(source), desc="reading", unit="record", delay=1, leave=False):
+        builder.add(_row(entry, by, turns, texts))
+        # a set may name a model for each record; two say already that there is no one model
+        if entry.record is not None and len(models) < 2:
+            models |= _models(entry.record)
+    return builder.finish(), {"fingerprint": models.pop()} if len(models) == 1 else {}
+
+
+def _row(entry: Entry, by: str, turns: Turns, with_texts: bool) -> Row:
+    record = entry.record
+    if record is None:
+        return Row(entry.number, RecordScore(math.nan, 0, UNREADABLE), "", turns=0)
+    said = [message for message in record.messages if message.role in ("user", "assistant")]
+    return Row(
+        number=entry.number,
+        score=record_score(record.extra, by, turns),
+        kind=kind_of(record),
+        turns=sum(message.role == "assistant" for message in said),
+        images=hash_of(picture.name if picture.data is None else picture.data for picture in record.pictures),
+        texts=[message.text for message in said] if with_texts else (),
+    )
+
+
+def _models(record: Record) -> set[str]:
+    own = record.extra.get("c3l")
+    provenance = own.get("provenance") if isinstance(own, Mapping) else None
+    model = provenance.get("model") if isinstance(provenance, Mapping) else None
+    return {model} if isinstance(model, str) else set()

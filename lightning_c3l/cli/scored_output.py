@@ -1,0 +1,182 @@
+"""The scored set: the records of the input with what the processes found, in one pass over both."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from tqdm import tqdm
+
+from data_modules.formats import (
+    Inexpressible,
+    Layout,
+    Picture,
+    Record,
+    layout,
+    open_writer,
+    read_records,
+    recorded_root,
+)
+from data_modules.formats.fields import left_out_members
+from data_modules.formats.pictures import as_file, is_inline
+from data_modules.formats.rejected import Rejected, rejected_list
+from data_modules.formats.writers import holds_images
+from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.runs.atomic import write_json_atomic
+from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.selection.reading_ranks import RankSample, ranks_table
+from lightning_c3l.selection.scores import SCORES
+
+_COLUMNS = (*READINGS_AND_RIVAL, "mean_logq", "shuffled")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A set whose rows are whole.
+
+    Attributes:
+        source: what was read.
+        out: what is to be written.
+        images: folder that its image paths are relative to.
+        parts: the rows.
+        made_with: how they were made.
+        lossy: write what the format cannot hold as near as possible.
+    """
+
+    source: str
+    out: Path
+    images: Path | None
+    parts: PartFiles
+    made_with: dict[str, Any]
+    lossy: bool = False
+
+
+@dataclass
+class Tally:
+    """Counts and sums of what went by."""
+
+    records: int = 0
+    # members of shards' samples that are in no field, by extension
+    left_out: Counter[str] = field(default_factory=Counter)
+    status: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    # answers that score higher with their own image than with another, ties half
+    won: float = 0.0
+    ranks: RankSample = field(default_factory=RankSample)
+
+    def add(self, record: Record, turns: list[Row]) -> None:
+        """Count a record and its answers."""
+        self.records += 1
+        self.left_out.update(left_out_members(record.extra))
+        for turn in turns:
+            self.status[turn["status"]] += 1
+            if turn["status"] != "scored":
+                continue
+            self.ranks.add(turn)
+            for name in _COLUMNS:
+                if turn[name] is not None:
+                    self.sums[name] += turn[name]
+                    self.counts[name] += 1
+            if turn["shuffled"] is not None:
+                self.won += (turn["answer"] > turn["shuffled"]) + 0.5 * (turn["answer"] == turn["shuffled"])
+
+    def figures(self) -> dict[str, Any]:
+        """Counts, means, and how often an answer owes more to its own image than to another."""
+        return {
+            "records": self.records,
+            **{name: self.status[name] for name in ("scored", "text_only", "rejected")},
+            "mean": {name: self.sums[name] / self.counts[name] for name in _COLUMNS if self.counts[name]},
+            "above_shuffled": self.won / self.counts["shuffled"] if self.counts["shuffled"] else None,
+            "ranks": self.ranks.figures(),
+        }
+
+
+def images_folder(out: Path, how: Layout) -> Path | None:
+    """Folder beside the output for the images that the set carries and the output cannot; None where none is needed."""
+    needs = how.carries_images and not holds_images(out) and out.suffix.lower() != ".csv"
+    return out.with_suffix(".images") if needs else None
+
+
+def write_scored(what: Scored) -> dict[str, Any]:
+    """Write the set, its `<stem>.meta.json` and `<stem>.rejected.jsonl`.
+
+    Images that the set carries and the output cannot are written to `<stem>.images/`, and the records name them by
+    their path from the output's folder.
+
+    Returns:
+        The figures, how many lines are `listed` as rejected and the reason of the `first`, the `folder` of the images,
+        if any, and `left_out`: how many records have members, by extension, that are in no field.
+
+    Raises:
+        ValueError: rows are missing, or the format can hold no record at all.
+        OSError: a file cannot be written.
+    """
+    how, tally, rows, first = layout(what.source), Tally(), what.parts.rows(), ""
+    carries, folder = how.carries_images and holds_images(what.out), images_folder(what.out, how)
+    options: dict[str, Any] = {"image_root": what.images, "embed": carries, "lossy": what.lossy}
+    with (
+        rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
+        open_writer(what.out, how.dialect, **options) as writer,
+    ):
+        for entry in tqdm(read_records(what.source), desc="write", unit="record", delay=1):
+            row = next(rows, None)
+            if row is None or row["record"] != entry.number:
+                raise ValueError(f"{what.out}: record {entry.number} has no scores yet; run the same command again")
+            if entry.record is None:
+                rejected.add(entry.number, entry.reason)
+                continue
+            try:
+                record = entry.record if folder is None else _extracted(entry.record, what, folder)
+                writer.write(replace(record, extra={**record.extra, SCORES: row["turns"]}), entry.number)
+            except Inexpressible as error:
+                rejected.add(entry.number, str(error))
+                first = first or str(error)
+                continue
+            tally.add(entry.record, row["turns"])
+            _reject(rejected, entry.number, row["turns"])
+        if first and not tally.records:
+            raise ValueError(f"{what.out}: no record can be written: {first}; --lossy writes them as near as possible")
+    figures = tally.figures()
+    root = what.images or "." if folder is None else what.out.parent
+    meta = {
+        "format": how.dialect,
+        "count": tally.records,
+        "image_root": what.source if carries else recorded_root(root, what.out),
+        "scored_with": what.made_with,
+    }
+    write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
+    listed = {"listed": rejected.count, "first": rejected.first}
+    return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
+
+
+def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
+    for turn in turns:
+        if turn["status"] == "rejected":
+            rejected.add(number, turn["reason"], turn=turn["turn"])
+
+
+def _extracted(record: Record, what: Scored, folder: Path) -> Record:
+    """The record with its images in files of their own, all named from the output's folder."""
+    pictures = list[Picture]()
+    for picture in record.pictures:
+        if picture.data is None and what.images is not None and os.path.isfile(what.images / picture.name):
+            picture = Picture(os.path.relpath(what.images / picture.name, what.out.parent))
+        # a `data:` URL is part of the text
+        pictures.append(picture if is_inline(picture) else as_file(picture, what.out.parent, folder))
+    return replace(record, pictures=tuple(pictures))
+
+
+def figures_table(figures: dict[str, Any]) -> RenderableType:
+    """What the terminal shows of the figures: counts and means, and how the readings rank the answers."""
+    table = Table("of the scored set", "", title=None)
+    for name in ("records", "scored", "text_only", "rejected"):
+        table.add_row(name if name == "records" else f"answers {name.replace('_', '-')}", str(figures[name]))
+    for name, value in figures["mean"].items():
+        table.add_row(f"mean {name}", f"{value:.4f}")
+    if figures["above_shuffled"] is not None:
+        table.add_row("answers above their score with another image", f"{figures['above_shuffled']:.3f}")
+    return Group(table, ranks_table(figures["ranks"])) if figures["scored"] else table

@@ -1,0 +1,191 @@
+"""The LightningCLI: `fit`, `predict` and `test` from experiment files."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from callbacks.adapter_export import AdapterExport
+from callbacks.checkpointing import Checkpointing, WholeFile
+from callbacks.dataset_export import DatasetExport
+from callbacks.exposure_bias import ExposureBias
+from callbacks.guard_rails import GuardRails
+from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.interruption import Interruption
+from callbacks.metrics_file import MetricsFile
+from callbacks.question_progress import QuestionProgress
+from callbacks.report import RunReport
+from callbacks.round_logger import RoundLogger, wandb_logger
+from callbacks.run_config import RunConfig
+from callbacks.writer_comparison import WriterComparison
+from lightning_c3l.cli.log_filters import quieten
+from lightning_c3l.cli.parser import Parser
+from lightning_c3l.cli.preflight import check, shorten
+from lightning_c3l.runs.folder import Run, abandon, folder_of, leave, settle
+from lightning_c3l.runs.resuming import configuration_of, require_same_run
+
+ROUND_CALLBACKS = {
+    "i2c": I2CReweighting,
+    "guard": GuardRails,
+    "comparison": WriterComparison,
+    "exposure": ExposureBias,
+    "export": DatasetExport,
+    "report": RunReport,
+}
+
+
+class C3LCLI(LightningCLI):
+    """Adds the run folder, and the callbacks that make the rounds, to what LightningCLI offers."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The Trainer methods that this project has a use for."""
+        skipped = {"model", "dataloaders", "datamodule"}
+        return {"fit": skipped | {"train_dataloaders", "val_dataloaders"}, "predict": skipped, "test": skipped}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Trainer, data and model, which are built in this order: what the data lacks is said before a model loads."""
+        super().add_core_arguments_to_parser(parser)
+        parser._actions.sort(key=lambda option: option.dest == "model")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Flat flags for what a sweep sets: `--run.name`, `--i2c.margin`, `--export.target_size`."""
+        parser.add_argument("--run", type=Run, default=Run())
+        for name, callback in ROUND_CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it was given.
+
+        Lightning's own merges a checkpoint's `hyper_parameters` into it, class paths included: a file would choose the
+        code that runs.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run folder between all processes, before anything asks the trainer for it.
+
+        Raises:
+            ValueError: if the run folder or the checkpoint cannot be used.
+        """
+        config = self.config[self.subcommand]
+        if config.weights_only is False:
+            raise ValueError("weights_only: objects in a checkpoint can run code and are never loaded; leave it out")
+        # for every strategy; Lightning's own default differs between files, folders and URLs
+        config.weights_only = True
+        if config.export.reading is None:
+            # here, so that config.yaml holds what was used
+            config.export.reading = config.i2c.reading
+        shorten(config)
+        check(self._parser(str(self.subcommand)), config, str(self.subcommand), list(ROUND_CALLBACKS))
+        if self.subcommand == "test":
+            # the figures come in a table of their own
+            config.verbose = False
+        run = Run(**config.run.as_dict())
+        place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
+        config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
+        if self.subcommand == "fit" and place.checkpoint is not None:
+            self._require_same_run(place.checkpoint)
+
+    def _require_same_run(self, checkpoint: str) -> None:
+        """Refuse options that the run cannot go on with, before anything is loaded."""
+        if (before := configuration_of(checkpoint)) is not None:
+            subcommand = str(self.subcommand)
+            now = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
+            require_same_run(before, now, f"{folder_of(checkpoint)}/config.yaml")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""
+        config = self.config_init[self.subcommand]
+        folder = Path(config.trainer.default_root_dir)
+        if config.trainer.logger is None or config.trainer.logger is True:
+            # written at once: what waits in memory is lost with the process
+            loggers = [MetricsFile(folder, name="", version="", flush_logs_every_n_steps=1)]
+            kwargs["logger"] = (
+                loggers
+                if config.run.wandb is None
+                else [*loggers, wandb_logger(config.run.wandb, config.run.name, folder)]
+            )
+        interruption = Interruption(command_line())
+        every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
+        given = [RoundLogger(), AdapterExport(), interruption, Checkpointing(every, interruption)]
+        own = config.trainer.callbacks or []
+        # so that `Checkpointing`, which also stops the run, may be there; it writes none unless it is told to
+        kwargs["enable_checkpointing"] = True
+        kwargs["plugins"] = _with_whole_files(config.trainer.plugins)
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in own):
+            # tqdm as in generation and scoring: rich's live display cannot be nested
+            given.append(QuestionProgress() if self.subcommand == "test" else TQDMProgressBar())
+        trainer = super().instantiate_trainer(**kwargs, callbacks=[*own, *given])
+        # the exporters and the report come last, in this order, but for the checkpoint that holds everybody's state
+        trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
+        return trainer
+
+    def instantiate_classes(self) -> None:
+        """Tell the module its seed: every draw of a run goes back to it."""
+        super().instantiate_classes()
+        config = self.config_init[self.subcommand]
+        self.model.seed = int(config.seed_everything or 0)
+        if config.ckpt_path is not None and self.trainer.strategy.restore_checkpoint_after_setup:
+            raise ValueError(
+                "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
+                "experiments/hardware/fsdp.yaml for runs that must go on"
+            )
+
+
+def _place(callback: Any) -> int:
+    order = (
+        I2CReweighting,
+        RoundLogger,
+        # it puts the state back that all others measure and export
+        GuardRails,
+        WriterComparison,
+        AdapterExport,
+        ExposureBias,
+        DatasetExport,
+        RunReport,
+    )
+    if isinstance(callback, Interruption):
+        return -1
+    if isinstance(callback, Checkpointing):
+        return len(order) + 2
+    return next((i for i, kind in enumerate(order, start=1) if isinstance(callback, kind)), 0)
+
+
+def _with_whole_files(plugins: Any) -> list[Any]:
+    """The experiment's plugins, and checkpoints that are whole unless the experiment has its own way."""
+    own = plugins if isinstance(plugins, list) else [plugins] if plugins else []
+    return own if any(isinstance(plugin, CheckpointIO) for plugin in own) else [*own, WholeFile()]
+
+
+def command_line() -> list[str]:
+    """The words of this command, as they can be typed again."""
+    return ["python", "-m", "lightning_c3l", *sys.argv[1:]]
+
+
+def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
+    """Parse, build and run."""
+    quieten()
+    try:
+        return C3LCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            parser_class=Parser,
+            parser_kwargs={"parser_mode": "omegaconf+"},
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            args=arguments,
+        )
+    except (Exception, SystemExit) as error:
+        # one that was told to stop says how to go on in its folder
+        if not isinstance(error, SystemExit) or error.code == 2:
+            abandon()
+        raise
+    finally:
+        leave()

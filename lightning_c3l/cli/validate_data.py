@@ -1,0 +1,126 @@
+"""`validate-data`: every problem of an instruction-tuning set, by record."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_modules.formats import Entry, Picture, Record, image_root, picture_file, read_records, to_conversation
+from data_modules.loading.decode_pool import DecodePool
+from data_modules.loading.decoding import UnreadableImage
+from lightning_c3l.cli.options import VerbParser
+
+
+@dataclass
+class Summary:
+    """Counts over a set."""
+
+    records: int = 0
+    conversations: int = 0
+    images: int = 0
+    turns: int = 0
+    text_only: int = 0
+    problems: int = 0
+
+    def line(self) -> str:
+        """All counts."""
+        named = (f"{count} {name.replace('_', '-')}" for name, count in vars(self).items())
+        return ", ".join(named)
+
+
+@dataclass
+class Checks:
+    """What is looked for in a set.
+
+    Attributes:
+        images: folder that image paths are relative to.
+        pool: decodes every image, in a process of its own; None leaves that out.
+        summary: counts so far.
+    """
+
+    images: Path
+    pool: DecodePool | None = None
+    summary: Summary = field(default_factory=Summary)
+    # hashes of 8 bytes, not the ids: a set may have millions
+    _ids: set[bytes] = field(default_factory=set)
+
+    def problems(self, entry: Entry) -> list[str]:
+        """What is wrong with a record; it is counted."""
+        self.summary.records += 1
+        found = [entry.reason] if entry.record is None else list(self._of_record(entry.record, entry.number))
+        self.summary.problems += len(found)
+        return found
+
+    def _of_record(self, record: Record, number: int) -> Iterator[str]:
+        summary = self.summary
+        summary.images += len(record.pictures)
+        summary.turns += len(record.messages)
+        summary.text_only += not record.pictures
+        try:
+            to_conversation(record, number)
+            summary.conversations += 1
+        except ValueError as error:
+            yield str(error)
+        yield from self._of_id(record)
+        yield from _of_texts(record)
+        for picture in record.pictures:
+            yield from self._of_picture(picture)
+
+    def _of_id(self, record: Record) -> Iterator[str]:
+        name = record.extra.get("id")
+        if name is None:
+            return
+        hashed = blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if hashed in self._ids:
+            yield f"id {str(name)[:80]!r} is another record's already"
+        self._ids.add(hashed)
+
+    def _of_picture(self, picture: Picture) -> Iterator[str]:
+        try:
+            file = picture_file(picture, self.images)
+            if self.pool is not None:
+                for _, found in self.pool.map([(picture.name, file)]):
+                    if isinstance(found, UnreadableImage):
+                        yield f"image {picture.name[:200]!r} cannot be read: {found.reason}"
+        except ValueError as error:
+            yield str(error)
+
+
+def main(arguments: list[str]) -> int:
+    """List every problem of an instruction-tuning set, one a line with its record's number; status 1 if any."""
+    parser = VerbParser("validate-data", main.__doc__)
+    parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
+    parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
+    parser.add_argument("--check-images", action="store_true", help="decode every image")
+    options = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        pool = stack.enter_context(DecodePool(1)) if options.check_images else None
+        checks = Checks(image_root(options.source, options.images), pool)
+        entries = stack.enter_context(tqdm(read_records(options.source), desc="validate", unit="record", leave=False))
+        for entry in entries:
+            for problem in checks.problems(entry):
+                tqdm.write(f"record {entry.number}: {_one_line(problem)}")
+    print(checks.summary.line())
+    return 1 if checks.summary.problems else 0
+
+
+def _of_texts(record: Record) -> Iterator[str]:
+    seen, repeats = set[tuple[str, str, tuple[int, ...]]](), list[int]()
+    for place, message in enumerate(record.messages, start=1):
+        if message.role == "assistant" and not message.text.strip():
+            yield f"turn {place}: the answer is empty"
+        turn = (message.role, message.text, message.pictures)
+        if message.role == "user" and turn in seen:
+            repeats.append(place)
+        seen.add(turn)
+    if repeats:
+        more = f" (and {len(repeats) - 1} more)" if len(repeats) > 1 else ""
+        yield f"turn {repeats[0]}{more}: repeats an earlier question exactly"
+
+
+def _one_line(text: str) -> str:
+    """No line break or control character: the text may quote the set."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

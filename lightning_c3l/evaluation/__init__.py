@@ -1,0 +1,1 @@
+"""Benchmarks, their answers, judges and metrics."""

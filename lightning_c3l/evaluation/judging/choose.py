@@ -1,0 +1,75 @@
+"""The judge that options name: an endpoint, a checkpoint in this process, or a class."""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from lightning_c3l.evaluation.judging.base import Judge, JudgeError
+from lightning_c3l.evaluation.judging.endpoint import KEY, Endpoint
+from lightning_c3l.evaluation.judging.prompted import PromptedJudge
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of a command that needs a judge; `judge_of` reads them."""
+    judge = parser.add_argument_group("judge: one of the first three")
+    judge.add_argument("--judge-model", metavar="NAME", help=f"model of an OpenAI-compatible endpoint; key: {KEY}")
+    judge.add_argument("--judge-checkpoint", metavar="PATH", help="checkpoint that is loaded here and replies itself")
+    judge.add_argument("--judge-class", metavar="CLASS.PATH", help="class of a judge that needs no options")
+    judge.add_argument("--judge-url", metavar="URL", help="address of the endpoint up to /v1; OpenAI unless given")
+    judge.add_argument("--concurrency", type=int, default=4, metavar="N", help="requests at once")
+    judge.add_argument("--retries", type=int, default=5, metavar="N", help="times that a failed request is sent again")
+    judge.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds that a request may take")
+
+
+def judge_of(options: argparse.Namespace, cache: Path | None) -> Judge:
+    """The judge that the options name.
+
+    Args:
+        options: what `add_options` read.
+        cache: folder for replies.
+
+    Raises:
+        ValueError: if they name none or several, or one that cannot be had.
+    """
+    named = [options.judge_model, options.judge_checkpoint, options.judge_class]
+    if sum(one is not None for one in named) != 1:
+        raise JudgeError("give one judge: --judge-model, --judge-checkpoint or --judge-class")
+    if options.judge_url is not None and options.judge_model is None:
+        raise JudgeError("--judge-url goes with --judge-model")
+    if options.judge_url == "":
+        raise JudgeError("--judge-url is empty; leave it out to ask OpenAI")
+    if options.judge_class is not None:
+        return _of_class(options.judge_class)
+    if options.judge_checkpoint is not None:
+        return _of_checkpoint(options.judge_checkpoint, cache)
+    from lightning_c3l.evaluation.judging.api import APIReplies
+
+    endpoint = Endpoint(options.judge_model, options.judge_url, options.concurrency, options.timeout, options.retries)
+    return PromptedJudge(APIReplies(endpoint), cache)
+
+
+def _of_checkpoint(path: str, cache: Path | None) -> Judge:
+    import torch  # late, like what follows: other judges need not wait for it
+
+    from lightning_c3l.evaluation.judging.local import LocalReplies
+    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+
+    on_gpu = torch.cuda.is_available()
+    lvlm = HuggingFaceLVLM(path, lora=None, dtype="bfloat16" if on_gpu else "float32", keep_reference=False)
+    lvlm.network.to("cuda" if on_gpu else "cpu")
+    # the same folder may hold other weights tomorrow
+    name = f"{Path(path).name if Path(path).is_dir() else path} ({lvlm.fingerprint[:12]})"
+    return PromptedJudge(LocalReplies(lvlm, name), cache)
+
+
+def _of_class(path: str) -> Judge:
+    module, _, name = path.rpartition(".")
+    try:
+        judge: Judge = getattr(import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise JudgeError(
+            f"--judge-class {path}: cannot be made ({error}); give module.Class, without options"
+        ) from error
+    if not isinstance(getattr(judge, "name", None), str) or not callable(getattr(judge, "review", None)):
+        raise JudgeError(f"--judge-class {path}: is no judge; it needs `name` and `review`")
+    return judge

@@ -1,0 +1,1 @@
+"""LightningModules, a file each, and what they share."""

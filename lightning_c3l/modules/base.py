@@ -1,0 +1,115 @@
+"""What a training checkpoint holds: trained weights only, and a loud check that they all come back."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from lightning import LightningModule
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.distributed.fsdp import FSDPModule
+
+from lightning_c3l.distributed import fsdp
+from lightning_c3l.modules.optimization import Schedule
+
+if TYPE_CHECKING:
+    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+
+
+class TrainedWeightsModule(LightningModule):
+    """A module whose checkpoints leave out frozen weights; they are in the LVLM's own checkpoint folder already.
+
+    Its weights may be split over processes while it is trained.
+    """
+
+    lvlm: "HuggingFaceLVLM"
+    # frozen weights are missing from the file on purpose; `on_load_checkpoint` checks the others by name
+    strict_loading = False
+    _is_whole = False
+
+    def configure_model(self) -> None:
+        """Split the weights where the strategy asks for it; what trains nothing needs no splitting."""
+        strategy, fitting = self.trainer.strategy, self.trainer.state.fn == TrainerFn.FITTING
+        if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3 and not fitting:
+            raise ValueError("trainer.strategy: predict needs whole weights on every device: leave ZeRO stage 3 out")
+        if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
+            fsdp.shard(self, self.lvlm.model.get_decoder().layers, strategy.device_mesh["data_parallel"])
+
+    def on_train_start(self) -> None:
+        """Learning rate and schedule are those of this start, also where a checkpoint brought others."""
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, Schedule):
+                config.scheduler.reconfigure()
+
+    def forward(self) -> None:
+        """Nothing: steps call the LVLM piece by piece. FSDP learns from this call that all other parts are of it."""
+
+    @contextmanager
+    def whole_weights(self) -> Iterator[None]:
+        """Inside, all weights are on this process' device, whatever the strategy does with them.
+
+        Collective where they are split: all processes must enter and leave together, but may do inside what they like.
+        Blocks inside blocks are no longer collective.
+        """
+        if self._trainer is None or self._is_whole:
+            yield
+            return
+        strategy = self._trainer.strategy
+        if self.device != strategy.root_device:
+            # Lightning moves the module to the CPU before `on_fit_end`
+            self.to(strategy.root_device)
+        self._is_whole = True
+        try:
+            with self._gathered(strategy):
+                yield
+        finally:
+            self._is_whole = False
+
+    def _gathered(self, strategy: Any) -> AbstractContextManager[None]:
+        if isinstance(self, FSDPModule):
+            return fsdp.gathered(self)
+        if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3:
+            return fsdp.gathered_zero3(strategy.deepspeed_engine)
+        return nullcontext()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep trained weights only, and which base they belong to."""
+        checkpoint["base"] = {"path": self.lvlm.name, "fingerprint": self.lvlm.fingerprint}
+        trained = self._trained_names()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the file holds exactly the weights that this module trains, on the base that they belong to.
+
+        Raises:
+            ValueError: it is of another base, a weight is missing, too much or of another shape (the first is named),
+                or training is to go on from weights alone.
+        """
+        trainer = self._trainer
+        file = "the checkpoint" if trainer is None else f"{trainer.ckpt_path}: the checkpoint"
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING and "lr_schedulers" not in checkpoint:
+            raise ValueError(f"{file} holds no state of training to go on from")
+        # files of older versions do not say
+        base = checkpoint.get("base")
+        if base is not None and base["fingerprint"] != self.lvlm.fingerprint:
+            raise ValueError(
+                f"ckpt_path: the checkpoint was trained on {base['path']} with fingerprint {base['fingerprint']}, but "
+                f"model.lvlm.path {self.lvlm.name} has fingerprint {self.lvlm.fingerprint}: give the same base"
+            )
+        if "state_dict" not in checkpoint:  # DeepSpeed has read the weights itself, from files of its own
+            return
+        trained = {name: p.shape for name, p in self.named_parameters() if p.requires_grad}
+        stored = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+        differing = {name for name in trained.keys() & stored.keys() if trained[name] != stored[name]}
+        for problem, names in (
+            ("lacks", trained.keys() - stored.keys()),
+            ("holds the unknown", stored.keys() - trained.keys()),
+            ("has another shape of", differing),
+        ):
+            if names:
+                raise ValueError(
+                    f"{file} {problem} weight {min(names)}: it was made with another LVLM or other adapter options"
+                )
+
+    def _trained_names(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

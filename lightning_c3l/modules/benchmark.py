@@ -1,0 +1,190 @@
+"""`EvaluationModule`: an LVLM's answers to a benchmark's questions, made by any number of processes and resumable."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_c3l.distributed import collectives
+from lightning_c3l.evaluation.benchmarks.base import Answer, Question
+from lightning_c3l.evaluation.judging.base import Judge, Review
+from lightning_c3l.evaluation.predict import Asking, ask_chunk
+from lightning_c3l.evaluation.results import JUDGED, Answered, Questions
+from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.samples import QuestionChunk
+from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.rounds.engine import digest
+from lightning_c3l.runs import manifest
+from lightning_c3l.runs.digests import trained_digest
+from lightning_c3l.runs.row_files import Done, PartFiles, Row
+
+# of the run folder: rows as they are made
+PARTS = "answers.parts"
+_AGAIN = "another --run.version"
+# weights that training alone has a use for
+_FOR_TRAINING = "contrastive."
+
+
+class EvaluationModule(TrainedWeightsModule):
+    """Answers a benchmark's questions in `test`, and scores the answers.
+
+    Args:
+        lvlm: who is asked. With `--ckpt_path` of a run, give it the adapter options of that run.
+        batch_size: questions at once; halved where memory runs out.
+        max_new_tokens: longest answer, in tokens.
+        text: let it write an answer, its likeliest.
+        losses: measure how likely it finds each option, which `rank` of SEED-Bench needs.
+        judge: compares the answers with reference answers, where a benchmark has them.
+
+    Raises:
+        ValueError: sizes that no batch or answer can have, or nothing to ask for.
+    """
+
+    # `Trainer` sets nothing of a test by chance; the command line sets it in every module
+    seed = 0
+
+    def __init__(
+        self,
+        lvlm: HuggingFaceLVLM,
+        batch_size: int = 8,
+        max_new_tokens: int = 64,
+        text: bool = True,
+        losses: bool = False,
+        judge: Judge | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self.lvlm, self.judge = lvlm, judge
+        # as the modules that train call it, so that their checkpoints fit
+        self.network = lvlm.network
+        self.asking = Asking(max_new_tokens, text, losses)
+        self.size = BatchSize(batch_size, "batch_size")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that all weights that were trained come back; what only training needs is left out.
+
+        Raises:
+            ValueError: naming the first weight that does not fit.
+        """
+        if "state_dict" in checkpoint:
+            weights = checkpoint["state_dict"]
+            stored = {name: value for name, value in weights.items() if not name.startswith(_FOR_TRAINING)}
+            if not stored:
+                raise ValueError("ckpt_path: the checkpoint holds no weight of an LVLM")
+            checkpoint["state_dict"] = stored
+            if self.lvlm.saved_as == "model":
+                # weights that a run kept frozen are not in its file, and stay those of the LVLM's own checkpoint
+                for name, parameter in self.named_parameters():
+                    parameter.requires_grad_(name in stored)
+        super().on_load_checkpoint(checkpoint)
+
+    def begin(self, data: Questions) -> Done:
+        """Which questions have been answered in this run folder before; every process must ask.
+
+        Raises:
+            ValueError: they were answered with other settings; names the first that differs.
+        """
+        parts = PartFiles(Path(self.trainer.default_root_dir) / PARTS)
+        made_with = self._made_with(data)
+        # nothing is trained here: a picture's features stay the same
+        self.network.requires_grad_(False)
+        collectives.by_first(lambda: _begin(parts, data, made_with))
+        self.parts = parts
+        self._part = parts.writer(f"rank-{self.global_rank:04d}")
+        return parts.done(len(data.asked))
+
+    def _made_with(self, data: Questions) -> dict[str, Any]:
+        return {
+            "benchmark": data.benchmark.name,
+            "questions": data.questions.digest,
+            "count": len(data.asked),
+            "blind": data.blind,
+            "prompts": digest([data.prompt(question) for question in data.asked]),
+            "model": self.lvlm.fingerprint,
+            "dtype": str(self.lvlm.model.dtype),
+            "precision": str(self.trainer.precision),
+            # without a checkpoint they are those of the model
+            "weights": trained_digest(self) if self.trainer.ckpt_path else None,
+            "chat_template": digest([self.lvlm.template]),
+            "max_new_tokens": self.asking.max_new_tokens,
+            "text": self.asking.text,
+            "losses": self.asking.losses,
+        }
+
+    def _model_id(self) -> str:
+        trained = self.trainer.ckpt_path
+        return f"{self.lvlm.name} + {trained}" if trained else self.lvlm.name
+
+    def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
+        """Answer a chunk and keep its rows at once."""
+        self._part.append(ask_chunk(self.lvlm, chunk, self.asking, self.size))
+        self._part.sync()
+
+    def on_test_epoch_end(self) -> None:
+        """Put all answers together, and score them."""
+        self._part.close()
+        collectives.wait()
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        folder = Path(self.trainer.default_root_dir)
+        answered = Answered(data, _answers(self.parts, data.asked), self._model_id(), folder)
+        reviews = collectives.by_first(lambda: self._keep(answered))
+        figures = {name: metric.to(self.device).compute() for name, metric in answered.headlines(reviews)}
+        # the same in all processes
+        self.log_dict(figures, sync_dist=True)
+        collectives.by_first(lambda: answered.score(reviews, {name: float(value) for name, value in figures.items()}))
+
+    def _keep(self, answered: Answered) -> list[Review]:
+        """In the first process: write the answers, and have them judged.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if all(answer.problem for answer in answered.answers):
+            first = answered.answers[0]
+            raise ValueError(f"no question could be answered; the first, {first.id}: {first.problem}")
+        answered.write()
+        if self.judge is None or answered.data.benchmark.name != JUDGED:
+            return []
+        return answered.judged(self.judge)
+
+
+def _begin(parts: PartFiles, data: Questions, made_with: dict[str, Any]) -> None:
+    """In the first process: refuse other settings, and say what is left to do."""
+    file = parts.folder / "manifest.json"
+    if next(parts.unordered(), None) is None:
+        # nothing was answered with it
+        file.unlink(missing_ok=True)
+    manifest.begin(file, made_with, _AGAIN)
+    if data.passed_over:
+        print(f"{data.passed_over} questions about videos are left out: they have no picture", flush=True)
+    count = len(data.asked)
+    if done := len(parts.done(count)):
+        print(f"going on: {done} of {count} questions are answered already", flush=True)
+
+
+def _answers(parts: PartFiles, questions: Sequence[Question]) -> list[Answer]:
+    """The answer to each question, once all processes have written theirs.
+
+    Raises:
+        ValueError: there are questions that nobody has asked.
+        OSError: rows of another process cannot be seen.
+    """
+    rows = dict[int, Row]()
+    for seconds in collectives.pauses():
+        time.sleep(seconds)
+        rows = {int(row["record"]): row for row in parts.unordered()}
+        if len(rows) >= len(questions):
+            return [_answer(one, rows[number]) for number, one in enumerate(questions, start=1)]
+    if collectives.world() > 1:
+        raise OSError(f"{parts.folder}: rows of other processes cannot be seen; do all nodes share the run folder?")
+    raise ValueError(
+        f"{len(questions) - len(rows)} of {len(questions)} questions were not asked: leave trainer.limit_test_batches "
+        "and fast_dev_run out, and set data.init_args.limit"
+    )
+
+
+def _answer(question: Question, row: Row) -> Answer:
+    losses = row.get("losses")
+    return Answer(question.id, row.get("text"), None if losses is None else tuple(losses), row.get("problem", ""))

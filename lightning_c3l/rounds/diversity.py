@@ -1,0 +1,138 @@
+"""How varied written questions are: what kinds they are of and how many of them are distinct.
+
+A writer trained on its own best pairs drifts to the easiest kind of question; these figures show it.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from lightning_c3l.selection.question_kinds import QUESTION_KINDS
+
+
+def kind_entropy(kinds: Sequence[str]) -> float:
+    """Entropy of the shares of kinds.
+
+    Args:
+        kinds: kind of each question.
+
+    Returns:
+        -sum s ln s over the shares s, in nats: 0 where all are of one kind (or there is none), ln k for k
+        even kinds.
+    """
+    shares = [count / len(kinds) for count in Counter(kinds).values()]
+    return math.fsum(share * math.log(1 / share) for share in shares)
+
+
+def distinct_rate(pairs: Sequence[tuple[str, str]]) -> float:
+    """Share of distinct questions.
+
+    Args:
+        pairs: (image, question) of each written pair, compared as they are.
+
+    Returns:
+        Distinct pairs / all pairs, 0.0 for none.
+    """
+    return len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+class KindEntropy(Metric):
+    """Entropy of the kinds of questions over all batches and ranks, in nats; see `kind_entropy`.
+
+    Args:
+        kinds: all kinds there can be, in the order of the counts.
+        **kwargs: of `torchmetrics.Metric`.
+
+    Raises:
+        ValueError: a kind is named twice.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    counts: Tensor
+
+    def __init__(self, kinds: Sequence[str] = QUESTION_KINDS, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.positions = {kind: i for i, kind in enumerate(kinds)}
+        if len(self.positions) < len(kinds):
+            raise ValueError(f"kinds must be distinct, not {tuple(kinds)}")
+        self.add_state("counts", torch.zeros(len(kinds), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, kinds: Sequence[str]) -> None:
+        """Count a batch.
+
+        Args:
+            kinds: kind of each question.
+
+        Raises:
+            ValueError: a kind that was not announced.
+        """
+        unknown = sorted(set(kinds) - self.positions.keys())
+        if unknown:
+            raise ValueError(f"unknown kinds {unknown}, announced are {tuple(self.positions)}")
+        places = torch.tensor([self.positions[kind] for kind in kinds], dtype=torch.int64, device=self.counts.device)
+        self.counts += places.bincount(minlength=len(self.positions))
+
+    def compute(self) -> Tensor:
+        """Entropy over everything counted, a float32 scalar; 0 before any update."""
+        shares = self.counts / self.counts.sum().clamp_min(1)
+        entropy: Tensor = torch.special.entr(shares).sum()
+        return entropy
+
+
+class DistinctRate(Metric):
+    """Share of distinct (image, question) pairs over all batches and ranks; see `distinct_rate`.
+
+    Pairs are kept as 64-bit hashes: among a million pairs, a chance of 3 in 100 million that two differ and
+    collide.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    hashes: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("hashes", [], dist_reduce_fx="cat")
+
+    def update(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Add a batch.
+
+        Args:
+            pairs: (image, question) of each written pair.
+        """
+        hashes = [_hash(image, question) for image, question in pairs]
+        self.hashes.append(torch.tensor(hashes, dtype=torch.int64, device=self.device))
+
+    def compute(self) -> Tensor:
+        """Distinct / all over everything added, a float32 scalar; 0 before any update."""
+        hashes = dim_zero_cat(self.hashes).tolist() if len(self.hashes) else []
+        return torch.tensor(len(set(hashes)) / max(len(hashes), 1), device=self.device)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather over ranks, also where a rank has seen nothing.
+
+        torchmetrics stands in for an empty list with an empty tensor of float32, which the other ranks' int64
+        cannot be gathered with.
+        """
+        if not len(self.hashes):
+            self.hashes = [torch.zeros(0, dtype=torch.int64, device=self.device)]
+        super().sync(*args, **kwargs)
+
+
+def _hash(image: str, question: str) -> int:
+    """A hash that is the same in every process, unlike Python's salted one, as int64."""
+    # The length keeps ("ab", "c") and ("a", "bc") apart.
+    key = f"{len(image)}:{image}{question}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,327 @@
+"""Candidates about a set of images, made by any number of processes; killed at any moment, it goes on where it was.
+
+The images are split into parts that do not depend on the number of processes, which take them in turn. Whatever is
+finished is noted at once in a file of its process (`journal`), and the first process puts all rows together: so a set
+is the same whoever made which part of it, and however often it was interrupted.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from PIL import Image as Pictures
+from PIL.Image import Image
+from tqdm import tqdm
+
+from lightning_c3l.distributed import collectives
+from lightning_c3l.lvlm.base import DESCRIBE, Sampling
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
+from lightning_c3l.rounds.clock import Clock
+from lightning_c3l.rounds.generation import Read, Writing, Written, candidates_of, opened, spans
+from lightning_c3l.rounds.journal import Journal
+from lightning_c3l.rounds.scoring import Known, with_scores
+from lightning_c3l.rounds.templates import assign, load_templates
+from lightning_c3l.runs import manifest
+from lightning_c3l.runs.atomic import write_json_atomic
+from lightning_c3l.runs.digests import trained_digest
+from lightning_c3l.runs.row_files import PartFiles
+
+_GONE = "gone or broken since the round was begun"
+# GPUs come in eights: as many parts as there are processes, or a multiple, leave none of them waiting
+_EIGHT, _LEAST = 8, 4
+# of a task's folder: its images, with their digests
+_IMAGES = "images.json"
+# of a manifest, what may change between two starts
+_NOTES = ("code", "images_a_part", "counts", "files")
+
+
+@runtime_checkable
+class RecordMaker(Protocol):
+    """The module, as far as records are made with it."""
+
+    lvlm: Any
+    writing: Writing
+
+    def write(
+        self, keys: Sequence[str], read: Read, seed: int, progress: str, first: int, written: Written
+    ) -> list[Candidate]:
+        """Candidates of the model as it is now."""
+
+    def score(
+        self, candidates: Sequence[Candidate], read: Read, scorer: Any, seed: int, progress: str, known: Known
+    ) -> list[ScoredCandidate]:
+        """Their scores."""
+
+    def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
+        """One answer to each question."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What records are to be made.
+
+    Attributes:
+        name: for progress bars.
+        folder: where they lie until they are put together.
+        keys: the images.
+        read: gives the picture of a key.
+        seed: of all draws.
+        scorer: who scores.
+        describes: whether the model describes each image too.
+        made_with: what the records depend on, by name.
+        again: what to do to begin again, for the message where they were made with something else.
+        digests: of all images that can be read now; empty where images are not compared.
+    """
+
+    name: str
+    folder: Path
+    keys: Sequence[str]
+    read: Read
+    seed: int
+    scorer: str
+    describes: bool
+    made_with: dict[str, Any]
+    again: str = "--i2c.restart_round true"
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Records:
+    """What came of it.
+
+    Attributes:
+        candidates: by image, instruction and sample.
+        descriptions: of each image, where asked for.
+        refused: images that the LVLM could not look at, with the reason.
+    """
+
+    candidates: list[ScoredCandidate] = field(default_factory=list)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
+    """Make what is missing; every process of the run must call it.
+
+    Args:
+        module: who writes and scores.
+        task: what is to be made.
+        clock: told the time of the stages `generate`, `score`, `engine` (keeping records) and `wait` (for the others).
+
+    Returns:
+        All records in the first process, nothing in the others.
+
+    Raises:
+        ValueError: records are there that were made with other settings; names the first that differs.
+        OSError: rows of another process cannot be seen.
+    """
+    kept = collectives.by_first(lambda: begin(module.writing, task))
+    parts = PartFiles(task.folder / "parts")
+    journal = Journal(parts, f"rank-{collectives.rank():04d}")
+    journal.read()
+    assigned = dict(zip(task.keys, _assigned(module.writing, len(task.keys)), strict=True))
+    counts = {key: len(instructions) for key, instructions in assigned.items()}
+    todo = [
+        span
+        for span in layout(len(task.keys), kept["images_a_part"])[collectives.rank() :: collectives.world()]
+        if not journal.is_whole({key: counts[key] for key in task.keys[span.start : span.stop]}, task.describes)
+    ]
+    gone = {key for key in task.keys if task.digests and key not in task.digests}
+    for key in (key for span in todo for key in task.keys[span.start : span.stop] if key in gone):
+        warnings.warn(f"image {key} is left out: {_GONE}", stacklevel=2)
+        journal.written.refused[key] = _GONE
+
+    def look(key: str) -> Image:
+        # a part keeps its images, so that those behind a missing one keep their instructions; nobody looks at this one
+        return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
+
+    clock.lap("engine")
+    with tqdm(total=sum(map(len, todo)), desc=task.name, unit="image", disable=not collectives.is_first()) as bar:
+        for start, part, read in opened(module.lvlm, task.keys, todo, look):
+            _make_part(module, task, (start, part, read), journal, clock)
+            bar.update(len(part))
+    journal.close()
+    clock.lap("engine")
+    collectives.wait()
+    clock.lap("wait")
+    records = _together(module, task, assigned) if collectives.is_first() else Records()
+    clock.lap("engine")
+    return records
+
+
+def begin(writing: Writing, task: Task, trained: bool = False) -> dict[str, Any]:
+    """The manifest of a task: new, or as it was begun with.
+
+    Args:
+        writing: how texts are written.
+        task: what is to be made.
+        trained: the weights are others since, for the records have been trained on.
+
+    Raises:
+        ValueError: it was begun with other settings; names the first that differs.
+    """
+    # the digest of all comes last: it has less to say than the setting that differs
+    settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
+    notes = {"code": version("lightning_c3l"), "images_a_part": images_a_part(writing)}
+    path = task.folder / "manifest.json"
+    # which images there are now is the next round's concern
+    ignored = (*_NOTES, "weights", "config", "images", "image_keys") if trained else _NOTES
+    if not _is_begun(task.folder):
+        # nothing was made with it, or what was made has been put together elsewhere
+        path.unlink(missing_ok=True)
+    known = begun_with(task.folder)
+    manifest.begin(path, {**notes, **settings}, task.again, ignored)
+    if not (trained or (task.folder / "round.json").exists()):
+        _begin_images(task, known)
+    kept = manifest.read(path)
+    if kept["code"] != notes["code"]:
+        warnings.warn(f"{task.folder}: begun with version {kept['code']}, goes on with {notes['code']}", stacklevel=2)
+    return kept
+
+
+def kept_keys(folder: Path, keys: Sequence[str]) -> list[str]:
+    """Images of a task: those that it was begun with, or these; every process must ask for them."""
+    return collectives.by_first(lambda: list(begun_with(folder) or keys))
+
+
+def begun_with(folder: Path) -> dict[str, str]:
+    """Digest of each image of a task, in their order; empty where it was not begun, or by an earlier version."""
+    if not _is_begun(folder) or not (folder / _IMAGES).is_file():
+        return {}
+    try:
+        return manifest.read(folder / _IMAGES)
+    except ValueError as error:
+        warnings.warn(f"{error}; the images are not compared with those of the last start", stacklevel=2)
+        return {}
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether there are records, or a round that was put together from them."""
+    return any((folder / name).exists() for name in ("parts", "round.json"))
+
+
+def _begin_images(task: Task, known: Mapping[str, str]) -> None:
+    """Keep the images that a task begins with, or refuse those that are others now under the same names."""
+    if not known:
+        write_json_atomic(task.folder / _IMAGES, {key: task.digests.get(key, "") for key in task.keys})
+        return
+    changed = [key for key, digest in known.items() if task.digests.get(key, digest) != digest]
+    if changed:
+        raise ValueError(
+            f"{task.folder}: image {changed[0]} is not the one that this was begun with ({len(changed)} of "
+            f"{len(known)} have changed); put it back to go on, or {task.again} to begin again"
+        )
+    gone = [key for key in known if task.digests and key not in task.digests]
+    if 2 * len(gone) > len(known):
+        raise ValueError(
+            f"{task.folder}: {len(gone)} of the {len(known)} images that this was begun with are gone or broken, "
+            f"{gone[0]} among them; put them back to go on, or {task.again} to begin again"
+        )
+
+
+def layout(count: int, size: int) -> list[range]:
+    """Parts of at most `size` images, in a multiple of eight where there are enough images."""
+    parts = math.ceil(count / size)
+    even = _EIGHT * math.ceil(parts / _EIGHT)
+    parts = max(parts, min(even, count // _LEAST))
+    return spans(count, parts)
+
+
+def images_a_part(writing: Writing) -> int:
+    """A part is two batches in writing, so that rows can be refilled, and one in scoring at least."""
+    kinds = len(_assigned(writing, 1)[0])
+    return max(math.ceil(2 * writing.batch_size / kinds), writing.score_batch_size)
+
+
+def made_with(module: Any, keys: Sequence[str], **more: Any) -> dict[str, Any]:
+    """What the records of these images depend on, by name; every process must ask for it.
+
+    Args:
+        module: who writes.
+        keys: the images.
+        more: whatever else belongs to it.
+    """
+    writing, sampling = module.writing, module.writing.sampling
+    return {
+        "model": module.lvlm.fingerprint,
+        "dtype": str(module.lvlm.model.dtype),
+        "weights": trained_digest(module),
+        "chat_template": digest([module.lvlm.template]),
+        "prompts": digest([part for one in load_templates(writing.templates) for part in (one.kind, one.text)]),
+        "begin": writing.begin,
+        "per_image": writing.per_image,
+        "samples": sampling.samples,
+        "max_new_tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": module.seed,
+        "images": len(keys),
+        "image_keys": digest(keys),
+        **more,
+    }
+
+
+def digest(texts: Sequence[str]) -> str:
+    """Short name of a list of texts."""
+    found = blake2b(digest_size=8)
+    for text in texts:
+        found.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return found.hexdigest()
+
+
+def _assigned(writing: Writing, count: int) -> list[list[Instruction]]:
+    return assign(load_templates(writing.templates), count, writing.per_image)
+
+
+def _make_part(
+    module: RecordMaker, task: Task, part: tuple[int, list[str], Read], journal: Journal, clock: Clock
+) -> None:
+    start, keys, read = part
+    kept = journal.seconds
+    candidates = module.write(keys, read, task.seed, "write", start, journal.written)
+    if task.describes:
+        _describe(module, [key for key in keys if key not in journal.written.refused], read, journal)
+    clock.lap("generate")
+    clock.move(journal.seconds - kept, "generate", "engine")
+    kept = journal.seconds
+    module.score(candidates, read, task.scorer, task.seed + start, "score", journal.scores)
+    for key in keys:  # those without a text that can be parsed are finished too
+        if key not in journal.written.refused:
+            journal.scores.setdefault((key,), [])
+    clock.lap("score")
+    clock.move(journal.seconds - kept, "score", "engine")
+    journal.sync()
+    clock.lap("engine")
+
+
+def _describe(module: RecordMaker, keys: Sequence[str], read: Read, journal: Journal) -> None:
+    """The model's own description of each image that has none."""
+    missing = [key for key in keys if key not in journal.descriptions]
+    greedy = Sampling(1, module.writing.sampling.max_new_tokens, 0.0)
+    for key, text in zip(missing, module.answers(missing, [DESCRIBE] * len(missing), read, greedy), strict=True):
+        journal.descriptions[key] = text
+
+
+def _together(module: RecordMaker, task: Task, assigned: dict[str, list[Instruction]]) -> Records:
+    """All rows of all processes as records, in the order of the images."""
+    journal = Journal(PartFiles(task.folder / "parts"), "none")
+    counts = {key: len(instructions) for key, instructions in assigned.items()}
+    for seconds in collectives.pauses():
+        time.sleep(seconds)
+        journal.read()
+        if journal.is_whole(counts, task.describes):
+            break
+    else:
+        raise OSError(f"{task.folder}: rows of other processes cannot be seen here; do all nodes share the run folder?")
+    written = journal.written
+    candidates = candidates_of(assigned, module.writing, written)
+    scores = {image: found for (image,), found in journal.scores.items()}
+    descriptions = {key: journal.descriptions[key] for key in task.keys if key in journal.descriptions}
+    refused = {key: written.refused[key] for key in task.keys if key in written.refused}
+    return Records(with_scores(candidates, scores), descriptions, refused)

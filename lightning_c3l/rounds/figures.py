@@ -1,0 +1,102 @@
+"""Figures of a round and of a writer, from scored candidates."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lightning_c3l.functional.ranking import auroc, rank_correlation
+from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, Group, ScoredCandidate, Verdict
+from lightning_c3l.rounds.diversity import distinct_rate, kind_entropy
+from lightning_c3l.selection.pseudo_labels import keep_random_like
+from lightning_c3l.selection.question_kinds import question_kind
+
+Judge = Callable[[str, str, str], Verdict]
+
+
+def judged(scored: Sequence[ScoredCandidate], judge: Judge | None) -> list[ScoredCandidate]:
+    """The same candidates with the world's verdicts, where there is a judge."""
+    if judge is None:
+        return list(scored)
+    return [ScoredCandidate(s.candidate, s.scores, s.shuffled, verdict(s.candidate, judge), s.fate) for s in scored]
+
+
+def verdict(candidate: Candidate, judge: Judge) -> Verdict:
+    """A judge's verdict, a text that could not be parsed included."""
+    return "unparsable" if candidate.rejected else judge(candidate.image, candidate.question, candidate.answer)
+
+
+def truth_rate(scored: Sequence[ScoredCandidate]) -> float | None:
+    """Right / all; None where nothing was judged."""
+    verdicts = [one.verdict for one in scored if one.verdict is not None]
+    return verdicts.count("right") / len(verdicts) if verdicts else None
+
+
+def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """How much of what was written can be parsed, and how varied it is."""
+    parsed = [one for one in candidates if not one.rejected]
+    kinds = Counter(question_kind(one.question) for one in parsed)
+    return {
+        "candidates": len(candidates),
+        "parsed_rate": len(parsed) / len(candidates) if candidates else 0.0,
+        "kind_entropy": kind_entropy(list(kinds.elements())),
+        "distinct_rate": distinct_rate([(one.image, one.question) for one in parsed]),
+        "kind_shares": {kind: count / len(parsed) for kind, count in sorted(kinds.items())},
+        "rejected": dict(Counter(one.rejected for one in candidates if one.rejected).most_common()),
+    }
+
+
+def round_figures(
+    scored: Sequence[ScoredCandidate], groups: Sequence[Group], reading: str, seed: int
+) -> dict[str, Any]:
+    """What the rounds table shows of one round; truth figures only where candidates were judged."""
+    parsed = [one for one in scored if one.scores is not None]
+    positives = [group.positive for group in groups]
+    scores = [getattr(one.scores, reading) for one in parsed]
+    tokens = [float(one.scores.tokens) for one in parsed if one.scores]
+    figures: dict[str, Any] = {
+        "images": len({one.candidate.image for one in scored}),
+        "groups": len(groups),
+        **writer_figures([one.candidate for one in scored]),
+        "i2c_mean": _mean(scores),
+        "i2c_positive_mean": _mean([getattr(one.scores, reading) for one in positives]),
+        "i2c_shuffled_mean": _mean([one.shuffled for one in parsed if one.shuffled is not None]),
+        "image_contrast": image_contrast(scored),
+        "answer_tokens": _mean(tokens),
+        "length_correlation": rank_correlation(scores, tokens) if len(parsed) > 1 else None,
+    }
+    if any(one.verdict is not None for one in scored):
+        figures |= {
+            "truth_rate": truth_rate(scored),
+            "positive_truth_rate": truth_rate(positives),
+            "random_truth_rate": truth_rate(keep_random_like(parsed, positives, seed)),
+        }
+    return figures
+
+
+def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
+    """How far S(I2C) with the right image stands above S(I2C) with another one, whatever the size of both.
+
+    Returns:
+        (r - s) / (|r| + |s|) of the mean `answer` readings r and s: 1 where another image says nothing of an answer,
+        0 where it says as much; None where no text was scored against both.
+    """
+    both = [(one.scores.answer, one.shuffled) for one in scored if one.scores and one.shuffled is not None]
+    right, other = _mean([answer for answer, _ in both]), _mean([shuffled for _, shuffled in both])
+    if right is None or other is None or right == other == 0:
+        return None
+    return (right - other) / (abs(right) + abs(other))
+
+
+def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:
+    """How well each reading, and plain confidence, tells right pairs from the others."""
+    parsed = [one for one in scored if one.scores is not None and one.verdict is not None]
+    labels = [one.verdict == "right" for one in parsed]
+    tables = [asdict(one.scores) for one in parsed if one.scores is not None]
+    out: dict[str, Any] = {name: auroc([t[name] for t in tables], labels) for name in READINGS_AND_RIVAL}
+    return {**out, "n": len(parsed)}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None

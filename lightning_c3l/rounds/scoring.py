@@ -1,0 +1,277 @@
+"""Conversations -> scores of every answer: all readings of S(I2C), and the shuffled-image control."""
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+
+from PIL.Image import Image
+from tqdm import tqdm
+
+from lightning_c3l.distributed import collectives
+from lightning_c3l.functional.i2c import all_readings, answer_reading
+from lightning_c3l.lvlm.base import LVLM, AnswerTokens, ConversationError, ImageError
+from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.records import Candidate, ScoredCandidate, Scores, Turn, exchange
+from lightning_c3l.rounds.generation import Read
+
+
+@dataclass(frozen=True)
+class Context:
+    """Conversations about the same images.
+
+    Attributes:
+        images: their keys.
+        chats: turns of each conversation.
+    """
+
+    images: tuple[str, ...]
+    chats: tuple[tuple[Turn, ...], ...]
+
+    @property
+    def length(self) -> int:
+        """Characters in all."""
+        return sum(len(turn.text) for chat in self.chats for turn in chat)
+
+
+@dataclass(frozen=True)
+class TurnScore:
+    """What is known of one answer.
+
+    Attributes:
+        scores: None where there are none.
+        shuffled: the `answer` reading against another context's images, the control of the score.
+        reason: why there are no scores.
+    """
+
+    scores: Scores | None
+    shuffled: float | None = None
+    reason: str = ""
+
+
+_NOT_FINITE = "score is not a finite number"
+# scores of the answers in each context, by its images
+Known = MutableMapping[tuple[str, ...], list[TurnScore]]
+
+
+def score_contexts(
+    lvlm: LVLM,
+    contexts: Sequence[Context],
+    read: Read,
+    batch_size: BatchSize,
+    seed: int,
+    shuffle: bool = True,
+    bar: "tqdm[object] | None" = None,
+    known: Known | None = None,
+) -> list[list[TurnScore]]:
+    """Score every turn of the assistant.
+
+    Args:
+        lvlm: who scores (inside `lvlm.reference()` for the starting model).
+        contexts: any.
+        read: gives the picture of a key.
+        batch_size: contexts at once, or what has been found to fit.
+        seed: seed of the control's partners.
+        shuffle: also score each answer against another context's images; needs two with as many images.
+        bar: told the number of answers that have been scored.
+        known: scores of contexts that are there already, by their images, of which no two are alike then. Batches whose
+            contexts are all there are left out, and new scores go into it: so batches are the same as if nothing were.
+
+    Returns:
+        For each context its answers, conversation after conversation.
+    """
+    partners = _partners([one.images for one in contexts], seed) if shuffle else {}
+    out: list[list[TurnScore]] = [[] for _ in contexts]
+    for control in (True, False):
+        waiting = [n for n, one in enumerate(contexts) if (one.images in partners) == control]
+        # contexts that are alike in length stand together: little of a batch is padding
+        waiting.sort(key=lambda n: contexts[n].length, reverse=True)
+        while waiting:
+            todo, others = [contexts[n] for n in waiting], partners if control else None
+            first = partial(_score_first, lvlm, todo, read, others, {} if known is None else known)
+            for number, scored in zip(waiting, found := batch_size.run(first), strict=False):
+                out[number] = scored
+                if known is not None:
+                    known[contexts[number].images] = scored
+                if bar is not None:
+                    bar.update(len(scored))
+            waiting = waiting[len(found) :]
+    return out
+
+
+def score_candidates(
+    lvlm: LVLM,
+    candidates: Sequence[Candidate],
+    read: Read,
+    batch_size: int | BatchSize,
+    seed: int,
+    shuffle: bool = True,
+    progress: str = "score",
+    known: Known | None = None,
+) -> list[ScoredCandidate]:
+    """Score what could be parsed; order and number of the candidates stay.
+
+    Pairs about one image that say the same are scored once, so that their scores are the same to the digit.
+
+    Args:
+        lvlm: who scores (inside `lvlm.reference()` for the starting model).
+        candidates: any.
+        read: gives the picture of a key.
+        batch_size: images at once, with all of their candidates, or what has been found to fit.
+        seed: seed of the control's partners.
+        shuffle: also score each answer against another sample's image; needs two images.
+        progress: word for the progress bar.
+        known: as in `score_contexts`.
+    """
+    by_image = _pairs(candidates)
+    contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
+    size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
+    total = sum(map(len, by_image.values()))
+    with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_first()) as bar:
+        found = score_contexts(lvlm, contexts, read, size, seed, shuffle, bar, known)
+    out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
+    _warn_of_dropped(out)
+    return out
+
+
+def with_scores(candidates: Sequence[Candidate], scores: Mapping[str, Sequence[TurnScore]]) -> list[ScoredCandidate]:
+    """Candidates with the scores of the different pairs of each image; a pair without one is dropped by its reason."""
+    out = [ScoredCandidate(one) for one in candidates]
+    for image, own in _pairs(candidates).items():
+        for numbers, score in zip(own.values(), scores[image], strict=True):
+            for number in numbers:
+                out[number] = _usable(candidates[number], score)
+    return out
+
+
+def _pairs(candidates: Sequence[Candidate]) -> dict[str, dict[tuple[str, str], list[int]]]:
+    """Of each image the different pairs, each with the numbers of the candidates that say so."""
+    by_image = defaultdict[str, dict[tuple[str, str], list[int]]](dict)
+    for number, one in enumerate(candidates):
+        if not one.rejected:
+            by_image[one.image].setdefault((one.question, one.answer), []).append(number)
+    return by_image
+
+
+def score_pairs(
+    lvlm: LVLM,
+    images: Sequence[Image],
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    shuffled: Sequence[Image] | None = None,
+) -> AnswerTokens:
+    """Token statistics of (question, answer) pairs about one image each, image by image."""
+    chats = [[exchange(question, answer) for question, answer in own] for own in pairs]
+    return lvlm.score([(one,) for one in images], chats, None if shuffled is None else [(one,) for one in shuffled])
+
+
+def _partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Other images for each set of images, as many of them: the next set in a shuffled circle."""
+    circles = defaultdict[int, list[tuple[str, ...]]](list)
+    for own in dict.fromkeys(images):
+        circles[len(own)].append(own)
+    out = dict[tuple[str, ...], tuple[str, ...]]()
+    for circle in circles.values():
+        if len(circle) > 1:
+            Random(seed).shuffle(circle)
+            out |= dict(zip(circle, circle[1:] + circle[:1], strict=True))
+    return out
+
+
+def _score_first(
+    lvlm: LVLM,
+    waiting: Sequence[Context],
+    read: Read,
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+    known: Known,
+    size: int,
+) -> list[list[TurnScore]]:
+    """The answers of the first `size` contexts that wait."""
+    batch = waiting[:size]
+    there = [known[one.images] for one in batch if one.images in known]
+    if len(there) == len(batch) and all(map(_fits, batch, there)):
+        return there
+    return _score_batch(lvlm, batch, read, partners)
+
+
+def _fits(context: Context, scores: Sequence[TurnScore]) -> bool:
+    return len(scores) == sum(turn.role == "assistant" for chat in context.chats for turn in chat)
+
+
+def _score_batch(
+    lvlm: LVLM,
+    batch: Sequence[Context],
+    read: Read,
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+) -> list[list[TurnScore]]:
+    chats = [one.chats for one in batch]
+    shuffled = None if partners is None else [[read(key) for key in partners[one.images]] for one in batch]
+    try:
+        tokens = lvlm.score([[read(key) for key in one.images] for one in batch], chats, shuffled)
+    except (ConversationError, ImageError) as error:
+        if len(batch) > 1:  # the others need not go with it
+            return [scored for one in batch for scored in _score_batch(lvlm, [one], read, partners)]
+        return [_refused(lvlm, batch[0], read, partners, str(error))]
+    turns = iter(_turn_scores(tokens))
+    return [[next(turns) for chat in own for turn in chat if turn.role == "assistant"] for own in chats]
+
+
+def _refused(
+    lvlm: LVLM,
+    context: Context,
+    read: Read,
+    partners: dict[tuple[str, ...], tuple[str, ...]] | None,
+    reason: str,
+) -> list[TurnScore]:
+    """Of several conversations each alone, since one may be at fault; of one its turns up to where it can be read."""
+    if len(context.chats) > 1:
+        alone = (replace(context, chats=(chat,)) for chat in context.chats)
+        return [found for one in alone for found in _score_batch(lvlm, [one], read, partners)[0]]
+    (chat,) = context.chats
+    answers = [number for number, turn in enumerate(chat) if turn.role == "assistant"]
+    last = [TurnScore(None, reason=reason)] * min(1, len(answers))
+    if partners is not None:  # it may be the other images that do not fit
+        last = _score_batch(lvlm, [context], read, None)[0][-1:]
+    if len(answers) < 2:
+        return last
+    shorter = replace(context, chats=(chat[: answers[-2] + 1],))
+    return [*_score_batch(lvlm, [shorter], read, partners)[0], *last]
+
+
+def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
+    # an answer of control tokens alone has no token left, and no reading
+    some = tokens.mask.any(dim=1)
+    logq, mask = tokens.logq[some], tokens.mask[some]
+    table = all_readings(tokens.logp[some], logq, tokens.kl[some], mask)
+    control: list[float | None] = [None] * len(mask)
+    if tokens.logp_shuffled is not None:
+        control = answer_reading(tokens.logp_shuffled[some], logq, mask).tolist()
+    rows = zip(*(column.tolist() for column in table), control, strict=True)
+    for scored in some.tolist():
+        if not scored:
+            yield TurnScore(None, reason="answer has no token")
+            continue
+        answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other = next(rows)
+        if all(math.isfinite(value) for value in (answer, positions, vocabulary, gap)):
+            scores = Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count))
+            yield TurnScore(scores, other)
+        else:
+            yield TurnScore(None, reason=_NOT_FINITE)
+
+
+def _usable(candidate: Candidate, found: TurnScore) -> ScoredCandidate:
+    """Drop a pair that has no score, or none that is a number, instead of letting it win or spoil a mean."""
+    if found.scores is not None:
+        return ScoredCandidate(candidate, found.scores, found.shuffled)
+    return ScoredCandidate(replace(candidate, rejected=found.reason))
+
+
+def _warn_of_dropped(scored: Sequence[ScoredCandidate]) -> None:
+    for one in (s.candidate for s in scored if s.candidate.rejected == _NOT_FINITE):
+        warnings.warn(
+            f"image {one.image}, group {one.instruction.kind!r}, text {one.sample}: its score is not a finite number; "
+            "the pair is dropped",
+            stacklevel=3,
+        )

@@ -1,0 +1,147 @@
+"""Which options may differ from those that a run was begun with when it goes on from a checkpoint."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch.utilities import rank_zero_info
+
+from lightning_c3l.runs.config_file import with_current_classes
+from lightning_c3l.runs.folder import folder_of
+
+# free: changes nothing that has been made, or nothing but the hardware and the bookkeeping
+# notice: applied from here on, and printed
+# content: names something whose content is checked when it is read, so that it may have been moved; printed
+# round: refused, unless i2c.restart_round makes the round again that the run was making
+# refused: what has been trained so far was trained with another value
+Rule = Literal["free", "notice", "content", "round", "refused"]
+
+# The first pattern that fits an option decides. Names are those of the command line, without `init_args`.
+RULES: tuple[tuple[str, Rule], ...] = (
+    # where, on what, how long and how visibly it runs
+    ("run.*", "free"),
+    ("ckpt_path", "free"),
+    ("weights_only", "free"),
+    ("trainer.precision", "notice"),
+    ("trainer.gradient_clip_*", "notice"),
+    ("trainer.accumulate_grad_batches", "notice"),
+    ("trainer.limit_train_batches", "notice"),
+    ("trainer.overfit_batches", "notice"),
+    ("trainer.callbacks*", "notice"),
+    # would put a few images in the place of what the run has made
+    ("trainer.fast_dev_run", "refused"),
+    ("trainer.*", "free"),
+    ("*.num_workers", "free"),
+    ("model.writing.*batch_size", "free"),
+    ("model.lvlm.gradient_checkpointing", "free"),
+    ("model.lvlm.trust_remote_code", "free"),
+    # done once, after training
+    ("data.fresh", "free"),
+    ("exposure.*", "free"),
+    ("export.*", "free"),
+    ("report.*", "free"),
+    ("i2c.restart_round", "free"),
+    # the optimizer's settings, put into the restored optimizer by `optimization.reconfigure`
+    ("model.optimization.*", "notice"),
+    ("data.batch_size", "notice"),
+    ("guard.limits.*", "notice"),
+    # the guard and the comparison can be left out, but not begun later: they refuse that themselves
+    ("guard.action", "notice"),
+    ("data.held_out", "content"),
+    # the next round takes what is there now; the one that is trained on keeps its own images
+    ("data.images", "content"),
+    ("data.limit", "notice"),
+    ("data.path", "content"),
+    ("data.records.path", "content"),
+    ("data.records.images", "content"),
+    ("data.records.parts.*.path", "content"),
+    ("data.records.parts.*.images", "content"),
+    ("model.lvlm.path", "content"),
+    # how a round is made
+    ("i2c.images_per_round", "notice"),
+    ("i2c.epochs_per_round", "refused"),
+    ("i2c.*", "round"),
+    ("model.writing.*", "round"),
+    ("data.longest_side", "round"),
+    # all else: LoRA, loss, seed, frozen weights, passes, guard.images, options that nobody thought of
+    ("*", "refused"),
+)
+
+
+def rule(option: str) -> Rule:
+    """What happens to an option that differs."""
+    return next(found for pattern, found in RULES if fnmatchcase(option, pattern))
+
+
+def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    """Refuse options that a run cannot change, and say which others it goes on with.
+
+    Options that only one of the two configurations has came or went with a version of this project; they are not
+    compared.
+
+    Args:
+        before: configuration that the run was begun with, as in its config.yaml.
+        now: configuration of this start.
+        where: name of the former, for messages.
+
+    Raises:
+        ValueError: an option differs that must not; names it with both values.
+    """
+    restarts = bool((now.get("i2c") or {}).get("restart_round"))
+    notices = list[str]()
+    for option, old, new in differences(before, now):
+        found = "refused" if option == "data.limit" and _leaves_out(new, old) else rule(option)
+        if found == "refused" or (found == "round" and not restarts):
+            again = ", or --i2c.restart_round true to make the round again" if found == "round" else ""
+            raise ValueError(
+                f"{option} is {new!r}, but this run was begun with {old!r} ({where}): give that to go on{again}, or "
+                "begin a new run without --ckpt_path"
+            )
+        if found != "free":
+            what = "goes on if it holds the same" if found == "content" else "applied from here on"
+            notices.append(f"{option} was {old!r}, now it is {new!r}: {what}")
+    for notice in notices:
+        rank_zero_info(notice)
+
+
+def _leaves_out(limit: int | None, before: int | None) -> bool:
+    """Whether a limit leaves images out that rounds or measurements of the run may be made with."""
+    return limit is not None and (before is None or limit < before)
+
+
+def differences(before: Any, now: Any, option: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Options that both configurations have, with different values: name, value before, value now."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        if before.get("class_path") != now.get("class_path"):
+            yield f"{option}.class_path", before.get("class_path"), now.get("class_path")
+            return
+        for key in [key for key in now if key in before]:
+            own = option if key == "init_args" else f"{option}.{key}".lstrip(".")
+            yield from differences(before[key], now[key], own)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for number, (old, new) in enumerate(zip(before, now, strict=True)):
+            yield from differences(old, new, f"{option}.{number}")
+    elif before != now:
+        yield option, before, now
+
+
+def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
+    """The config.yaml of the run folder that a checkpoint lies in; None where it lies in none.
+
+    Raises:
+        ValueError: the file is damaged; names it.
+    """
+    folder = folder_of(checkpoint)
+    if folder is None:
+        return None
+    path = folder / "config.yaml"
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is damaged ({error}); put it back, or remove it to go on unchecked") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: is damaged (no options in it); put it back, or remove it to go on unchecked")
+    current: dict[str, Any] = with_current_classes(found)
+    return current

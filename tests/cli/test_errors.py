@@ -1,0 +1,70 @@
+"""Messages in one line."""
+
+import pytest
+
+from lightning_c3l.cli.errors import innermost, plain_reason
+
+UNION = (
+    "Does not validate against any of the Union subtypes\nSubtypes: [{}, <class 'NoneType'>]\n"
+    "Errors:\n  - {}\n  - Expected a <class 'NoneType'>\nGiven value type: <class 'str'>\nGiven value: {}"
+)
+
+
+def chain(*messages: str) -> Exception:
+    """Exceptions as jsonargparse raises them, the innermost one last."""
+    error: Exception | None = None
+    for message in reversed(messages):
+        outer = ValueError(message)
+        outer.__cause__ = error
+        error = outer
+    assert error is not None
+    return error
+
+
+@pytest.mark.parametrize(
+    ("message", "plain"),
+    [
+        ("nothing to say", "nothing to say"),
+        ("two\nlines  here", "two lines here"),
+        ("\x1b[31mred", "[U+001B][31mred"),
+    ],
+)
+def test_a_message_in_one_line(message: str, plain: str) -> None:
+    assert plain_reason(message) == plain
+    assert innermost(ValueError(message)) == ("", plain)
+
+
+@pytest.mark.parametrize(
+    ("messages", "found"),
+    [
+        # a class that cannot be built
+        ([UNION.format("x.Data", "[Errno 2] No 'x'", "Namespace()"), "[Errno 2] No 'x'"], ("", "[Errno 2] No 'x'")),
+        (
+            [
+                'Parser key "model":\n  a',
+                UNION.format("x.Model", "a", "b"),
+                "Problem with given class_path 'x':\n a",
+                "a",
+            ],
+            ("model", "a"),
+        ),
+        # an exception of ours that was raised from another one
+        (["x.json: no record to train on", "[Errno 2] No 'x'"], ("", "x.json: no record to train on")),
+        # a parser repeats what its action said
+        (['Parser key "a.b":\n  no', 'Parser key "a.b":\n  no', "no"], ("a.b", "no")),
+        (
+            [
+                'Parser key "a":\n  no',
+                UNION.format("<class 'int'>", "Expected a <class 'int'>", "x"),
+                "Expected a <class 'int'>",
+            ],
+            ("a", "must be int or null, not x"),
+        ),
+        (
+            ["Parser key \"a\":\n  Expected a typing.Literal['b', 'c']. Got value: d"],
+            ("a", "must be one of 'b', 'c', not d"),
+        ),
+    ],
+)
+def test_the_reason_is_the_innermost_one(messages: list[str], found: tuple[str, str]) -> None:
+    assert innermost(chain(*messages)) == found

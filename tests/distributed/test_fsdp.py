@@ -1,0 +1,109 @@
+"""Weights split over two gloo ranks: the same figures as whole ones, and rounds that ranks run apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from lightning_c3l.distributed import fsdp
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.runs.digests import trained_digest
+from tests.helpers.ranks import run_ranks
+from tests.modules.test_c3l import module_of, samples
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+
+
+def split(module: C3LModule) -> C3LModule:
+    """The module, its weights split over all ranks."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    fsdp.shard(module, module.lvlm.model.get_decoder().layers, mesh)
+    return module
+
+
+def whole(tensor: Tensor | None) -> Tensor | None:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gradients(module: C3LModule) -> dict[str, Tensor]:
+    found = {name: whole(p.grad) for name, p in module.named_parameters() if p.requires_grad}
+    assert all(value is not None for value in found.values())
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@contextmanager
+def writing(module: C3LModule) -> Iterator[None]:
+    with fsdp.gathered(module), torch.no_grad():
+        module.eval()
+        yield
+        module.train()
+
+
+def written(module: C3LModule, count: int) -> list[list[str]]:
+    """Texts for so many prompts."""
+    one = samples()[0]
+    return module.lvlm.generate([one.image] * count, [one.instruction] * count, Sampling(2, 5, 1.0), 7)
+
+
+def check_steps(rank: int, folder: str) -> None:
+    """A step on two split halves of a batch beside the same step on whole weights, before and after a round."""
+    plain, halves = module_of(Path(folder)), split(module_of(Path(folder)))
+    assert all(isinstance(parameter, DTensor) for parameter in halves.parameters())
+    held = sum(p.to_local().numel() for p in halves.parameters() if isinstance(p, DTensor))
+    assert held < 0.6 * sum(p.numel() for p in plain.parameters())
+    digest = trained_digest(plain)
+    assert trained_digest(halves) == digest
+    # the first rank writes nothing, the second three texts
+    with writing(halves):
+        assert written(halves, 3 * rank) == written(plain.eval(), 3 * rank)
+        assert trained_digest(halves) == digest
+        state = fsdp.whole_state(halves.network)
+        torch.testing.assert_close(state, dict(plain.network.state_dict()), rtol=0, atol=0)
+    plain.train()
+    for _ in range(2):
+        expected = plain.training_step(plain.encode(samples()), 0)
+        expected.backward()  # type: ignore[no-untyped-call]
+        loss = halves.training_step(halves.encode(samples()[rank : rank + 1]), 0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean = loss.detach().clone()
+        dist.all_reduce(mean)
+        torch.testing.assert_close(mean / 2, expected.detach(), rtol=1e-5, atol=1e-5)
+    ours, theirs = gradients(halves), gradients(plain)
+    assert len(ours) == 30
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    with writing(halves):
+        assert written(halves, 1 + rank) == written(plain.eval(), 1 + rank)
+
+
+def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) -> None:
+    run_ranks(check_steps, str(tiny_checkpoint))
+
+
+def test_weights_in_few_bits_are_refused() -> None:
+    layer = nn.Linear(2, 2)
+    layer.weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(ValueError, match=r"strategy: 0\.weight is kept in few bits"):
+        fsdp.shard(nn.Sequential(layer), nn.ModuleList([layer]), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("anchor", "context"), [("prompt", "image"), ("instruction", "image"), ("prompt", "text")])
+def test_passes_depend_on_options_alone(anchor: Any, context: Any, tiny_checkpoint: Path) -> None:
+    """Ranks with unlike batches must run the same layers the same number of times."""
+    module, passes = module_of(tiny_checkpoint, anchor=anchor, context=context), list[int]()
+    layer = module.lvlm.model.get_decoder().layers[0]
+    layer.register_forward_hook(lambda *_: passes.__setitem__(-1, passes[-1] + 1))
+    first, second = samples()
+    short = replace(first, texts=first.texts[:1], weight=0.0)
+    for batch in ([first], [short], [first, second], [second, short, first]):
+        passes.append(0)
+        module.training_step(module.encode(batch), 0)
+    assert passes == [2 if (anchor, context) == ("prompt", "image") else 3] * 4

@@ -1,0 +1,96 @@
+"""Reviews in files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lightning_c3l.evaluation.judging.base import Review
+from lightning_c3l.evaluation.judging.reviews import read_reviews, write_reviews
+
+REVIEW = Review("7", "conv", 8.0, 6.5, "8 6.5\nGood.\u2028Both \ud800.", "judge (here)")
+ROW = {"question_id": 7, "category": "llava_bench_conv", "content": "8 6.5\nGood.", "tuple": [8, 6.5]}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    reviews = [
+        REVIEW,
+        replace(REVIEW, order="candidate first"),
+        replace(REVIEW, id="8", reference=-1.0, candidate=-1.0),
+    ]
+    write_reviews(tmp_path / "reviews.jsonl", reviews)
+    assert read_reviews(tmp_path / "reviews.jsonl") == reviews
+    first = json.loads((tmp_path / "reviews.jsonl").read_text().split("\n")[0])
+    assert first == {
+        "question_id": "7",
+        "category": "conv",
+        "content": REVIEW.text,
+        "tuple": [8.0, 6.5],
+        "judge": "judge (here)",
+        "order": "reference first",
+    }
+
+
+@pytest.mark.parametrize(("number", "score"), [(1, 72.8), (2, 72.7), (3, 72.1)])
+def test_published_reviews(shared_data: Path, number: int, score: float) -> None:
+    folder = shared_data / "llava-v1.5-answers" / "llava-bench-in-the-wild"
+    reviews = read_reviews(folder / f"llava-v1.5-13b-eval{number}.jsonl")
+    assert [review.id for review in reviews] == [str(number) for number in range(60)]
+    assert {review.kind for review in reviews} == {"conv", "detail", "complex"}
+    assert {(review.judge, review.order) for review in reviews} == {("", "reference first")}
+    total = [sum(one.reference for one in reviews), sum(one.candidate for one in reviews)]
+    assert round(100 * total[1] / total[0], 1) == score  # PROTOCOLS.md
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{broken", "line 3: "),
+        ("[1]", "line 3: "),
+        (json.dumps({**ROW, "question_id": None}), "record 2: no question_id"),
+        (json.dumps({**ROW, "tuple": [8]}), "tuple is [8]"),
+        (json.dumps({**ROW, "tuple": ["8", "9"]}), "tuple is ['8', '9']"),
+        (json.dumps({**ROW, "tuple": [True, 9]}), "tuple is [True, 9]"),
+        (json.dumps({**ROW, "tuple": [float("nan"), 9]}), "tuple is [nan, 9]"),
+        (json.dumps({**ROW, "tuple": [-1, 9]}), "tuple is [-1, 9]"),
+        (json.dumps({key: value for key, value in ROW.items() if key != "tuple"}), "tuple is None"),
+        (json.dumps({**ROW, "order": "sideways"}), "order is 'sideways'"),
+        (json.dumps({**ROW, "content": 3}), "content is 3"),
+        (json.dumps({**ROW, "question_id": 6}), "record 2: question 6 is record 1 already"),
+    ],
+)
+def test_errors_name_file_and_record(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "reviews.jsonl"
+    path.write_text(json.dumps({**ROW, "question_id": 6}) + "\n\n" + line + "\n")
+    with pytest.raises(ValueError) as caught:
+        read_reviews(path)
+    assert str(caught.value).startswith(f"{path}, ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xff\xfe{}"])
+def test_files_without_reviews(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "reviews.jsonl").write_bytes(data)
+    with pytest.raises(ValueError, match=r"reviews\.jsonl"):
+        read_reviews(tmp_path / "reviews.jsonl")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.jsonl"
+    write_reviews(path, [REVIEW])
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_reviews(path, [REVIEW, replace(REVIEW, id="8", text=b"no text")])  # type: ignore[arg-type]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reviews_of_llavas_first_script(tmp_path: Path) -> None:
+    old = {"review_id": "r", "question_id": 3, "answer1_id": "a", "answer2_id": "b", "reviewer_id": "gpt-4-0328"}
+    path = tmp_path / "reviews.jsonl"
+    path.write_text(json.dumps({**old, "metadata": {}, "text": "8 6\nGood.", "score": [8, 6]}) + "\n")
+    assert read_reviews(path) == [Review("3", "", 8.0, 6.0, "8 6\nGood.")]
+    path.write_text(json.dumps({**old, "text": "8", "score": [8]}) + "\n")
+    with pytest.raises(ValueError, match=r"reviews\.jsonl, record 1: score is \[8\]"):
+        read_reviews(path)

@@ -1,0 +1,73 @@
+"""Qwen2.5-VL: pictures of any size, on a grid of three axes."""
+
+from pathlib import Path
+
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from tests.helpers.families.family import DECODER, TOWER_HEADS, TOWER_WIDTH, WIDTH, Family, token_ids, write_checkpoint
+from tests.helpers.families.templates import QWEN
+from tests.helpers.families.tokens import build_tokenizer
+
+SPECIALS = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
+# one token stands for so many pixels on a side: two patches of 14
+MERGED = 28
+PIXELS = {"shortest_edge": 4 * MERGED**2, "longest_edge": 16 * MERGED**2}
+
+
+def build_qwen(folder: Path) -> None:
+    """Windows of 2 x 2 tokens in the tower's first block, all of the picture in the second."""
+    tokenizer = build_tokenizer(SPECIALS, eos="<|im_end|>", pad="<|endoftext|>")
+    named = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{word}|>")
+        for name, word in {
+            "image": "image_pad",
+            "video": "video_pad",
+            "vision_start": "vision_start",
+            "vision_end": "vision_end",
+        }.items()
+    }
+    config = Qwen2_5_VLConfig(
+        vision_config={
+            "depth": 2,
+            "hidden_size": TOWER_WIDTH,
+            "intermediate_size": 2 * TOWER_WIDTH,
+            "num_heads": TOWER_HEADS,
+            "out_hidden_size": WIDTH,
+            "window_size": 2 * MERGED,
+            "fullatt_block_indexes": [1],
+        },
+        text_config={
+            **DECODER,
+            **token_ids(tokenizer),
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+        },
+        tie_word_embeddings=True,
+        **named,
+    )
+    processor = Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=PIXELS),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(size=PIXELS),
+        chat_template=QWEN,
+    )
+    write_checkpoint(folder, Qwen2_5_VLForConditionalGeneration, config, processor, "<|im_end|>")
+
+
+QWEN_25_VL = Family(
+    build_qwen, decoder="model.language_model", tower="model.visual", projector="model.visual.merger", end="<|im_end|>"
+)

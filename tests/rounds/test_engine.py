@@ -1,0 +1,267 @@
+"""Records of many images: nothing lost, nothing twice, whoever makes them and whatever interrupts."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_c3l.distributed import collectives
+from lightning_c3l.lvlm.base import AnswerTokens, Sampling
+from lightning_c3l.records import Candidate, ScoredCandidate
+from lightning_c3l.rounds.clock import Clock
+from lightning_c3l.rounds.engine import Records, Task, images_a_part, layout, make_records
+from lightning_c3l.rounds.generation import Writing, write_candidates
+from lightning_c3l.rounds.scoring import score_candidates
+from lightning_c3l.runs.row_files import PartWriter
+from tests.helpers.doubles import TableLVLM
+from tests.helpers.ranks import run_ranks
+
+KEYS = [f"i{number}" for number in range(11)]
+REFUSED = "i4"
+
+
+class Chance(dict):  # type: ignore[type-arg]
+    """Probabilities of any answer, each its own."""
+
+    def __missing__(self, key: Any) -> list[float]:
+        random = Random(str(key))
+        return [random.uniform(0.05, 0.95) for _ in range(1 + random.randrange(2))]
+
+
+class Matching(Chance):
+    """The same, as many tokens with the image as without."""
+
+    def __missing__(self, key: Any) -> list[float]:
+        return [Random(f"{key} {n}").uniform(0.05, 0.95) for n, _ in enumerate(Chance()[key[1]])]
+
+
+class Module:
+    """Writes and scores with tables."""
+
+    def __init__(self, templates: str, **options: Any) -> None:
+        self.lvlm: Any = TableLVLM(Matching(), Chance(), refused={REFUSED})
+        self.writing = Writing(templates, sampling=Sampling(2), batch_size=2, score_batch_size=2, **options)
+        self.described: list[str] = []
+
+    def write(self, keys: Sequence[str], read: Any, seed: int, progress: str, first: int, written: Any) -> Any:
+        return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, written=written)
+
+    def score(
+        self, candidates: Sequence[Candidate], read: Any, scorer: Any, seed: int, progress: str, known: Any
+    ) -> list[ScoredCandidate]:
+        return score_candidates(self.lvlm, candidates, read, 2, seed, progress=progress, known=known)
+
+    def answers(self, keys: Sequence[str], questions: Any, read: Any, sampling: Any) -> list[str]:
+        self.described += keys
+        return [f"{key}, described" for key in keys]
+
+
+def task(folder: Path, **changes: Any) -> Task:
+    whole: Any = Task("test", folder, KEYS, lambda key: key, 3, "reference", True, {"model": "a", "seed": 3})  # type: ignore[arg-type,return-value]
+    return replace(whole, **changes)
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Module:
+    return Module(templates(tmp_path))
+
+
+def templates(folder: Path) -> str:
+    (folder / "own.yaml").write_text("- {kind: a, text: Wa}\n- {kind: b, text: Wb}\n")
+    return str(folder / "own.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _quiet(recwarn: pytest.WarningsRecorder) -> None:
+    """The refused image warns each time."""
+
+
+def whole(records: Records) -> None:
+    made = [(one.candidate.image, one.candidate.instruction.kind, one.candidate.sample) for one in records.candidates]
+    assert made == [(key, kind, n) for key in KEYS if key != REFUSED for kind in "ab" for n in range(2)]
+    assert all(one.scores is not None and one.shuffled is not None for one in records.candidates)
+    assert list(records.descriptions) == [key for key in KEYS if key != REFUSED]
+    assert records.refused == {REFUSED: "too narrow"}
+
+
+def test_all_of_it_is_made_in_order(module: Module, tmp_path: Path) -> None:
+    clock = Clock()
+    whole(make_records(module, task(tmp_path / "round"), clock))
+    assert set(clock.laps) == {"generate", "score", "engine", "wait"}
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, module: Module, what: Task) -> None:
+    """Make records until so many rows have been appended."""
+    left, append = [rows], PartWriter.append
+
+    def counted(writer: PartWriter, rows: Any) -> None:
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        append(writer, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartWriter, "append", counted)
+        with pytest.raises(Killed):
+            make_records(module, what, Clock())
+
+
+def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make_records(module, task(tmp_path / "whole"), Clock())
+    rows = sum(file.read_bytes().count(b"\n") for file in (tmp_path / "whole" / "parts").iterdir())
+    # a prompt, a description and scores of each image that can be looked at, and the one that cannot
+    assert rows == 10 * (2 + 1 + 1) + 1
+    for kill in range(rows):
+        folder, first, second = tmp_path / str(kill), Module(module.writing.templates), Module(module.writing.templates)
+        make_until(monkeypatch, kill, first, task(folder))
+        noted = b"".join(file.read_bytes() for file in folder.glob("parts/*")).count(b'"texts"')
+        assert make_records(second, task(folder), Clock()) == expected
+        # only what had not been noted is written again
+        assert len(second.lvlm.seeds) == 10 * 2 - noted
+    assert make_records(second, task(folder), Clock()) == expected
+    assert len(second.lvlm.seeds) == 10 * 2 - noted
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
+    """This process as one of several that never wait for each other."""
+    monkeypatch.setattr(collectives, "rank", lambda: rank)
+    monkeypatch.setattr(collectives, "world", lambda: world)
+    monkeypatch.setattr(collectives, "wait", lambda: None)
+    monkeypatch.setattr(collectives, "gather", lambda value: [value] * world)
+    monkeypatch.setattr(collectives, "by_first", lambda work: work())
+
+
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_the_number_of_processes_does_not_show(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int
+) -> None:
+    expected = make_records(module, task(tmp_path / "alone"), Clock())
+    written = list[str]()
+    for rank in reversed(range(world)):
+        pretend(monkeypatch, rank, world)
+        own = Module(module.writing.templates)
+        records = make_records(own, task(tmp_path / "shared"), Clock())
+        written += [image for batch in own.lvlm.batches[: len(own.lvlm.sizes)] for image in batch]
+        assert records == (expected if rank == 0 else Records())
+    assert set(written) == set(KEYS) - {REFUSED}
+
+
+def test_what_one_process_began_others_finish(module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = make_records(module, task(tmp_path / "alone"), Clock())
+    make_until(monkeypatch, 7, module, task(tmp_path / "shared"))
+    for rank in (1, 0):
+        with monkeypatch.context() as patch:
+            pretend(patch, rank, 2)
+            records = make_records(Module(module.writing.templates), task(tmp_path / "shared"), Clock())
+    assert records == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+def test_spoilt_rows_are_made_again(
+    tmp_path_factory: pytest.TempPathFactory, place: float, bit: int, cut: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("spoilt")
+    names = templates(folder)
+    expected = make_records(Module(names), task(folder / "round"), Clock())
+    (file,) = (folder / "round" / "parts").iterdir()
+    data = bytearray(file.read_bytes())
+    spot = int(place * len(data))
+    data[spot] ^= 1 << bit
+    file.write_bytes(data[:spot] if cut else data)
+    assert make_records(Module(names), task(folder / "round"), Clock()) == expected
+
+
+def test_other_settings_are_refused_by_name_and_another_version_is_not(module: Module, tmp_path: Path) -> None:
+    make_records(module, task(tmp_path / "round"), Clock())
+    with pytest.raises(ValueError, match=r"begun with model 'a', now it is 'b'; .*--i2c\.restart_round"):
+        make_records(module, task(tmp_path / "round", made_with={"model": "b", "seed": 3}), Clock())
+    path = tmp_path / "round" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0.0.1"}))
+    with pytest.warns(UserWarning, match=r"begun with version 0\.0\.1"):
+        make_records(module, task(tmp_path / "round"), Clock())
+
+
+def test_parts_stay_when_batches_become_smaller(module: Module, tmp_path: Path) -> None:
+    """Who runs out of memory and goes on with less must not lose what is there."""
+    expected = make_records(module, task(tmp_path / "round"), Clock())
+    module.writing = replace(module.writing, batch_size=1, score_batch_size=1)
+    asked = len(module.lvlm.seeds)
+    assert make_records(module, task(tmp_path / "round"), Clock()) == expected
+    assert len(module.lvlm.seeds) == asked
+
+
+@settings(max_examples=300, deadline=None)
+@given(count=st.integers(0, 400), size=st.integers(1, 60))
+def test_parts_hold_each_image_once_and_are_even(count: int, size: int) -> None:
+    found = layout(count, size)
+    assert [number for span in found for number in span] == list(range(count))
+    sizes = [len(span) for span in found]
+    if count:
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= min(count, 2)
+        assert max(sizes) <= max(size, 3)
+    # as many as eight processes can share evenly, where a part has its four images then
+    if count >= 32 and size >= 4:
+        assert len(found) % 8 == 0 or min(sizes) <= 4
+
+
+def test_a_part_fills_two_batches_of_writing_and_one_of_scoring(module: Module) -> None:
+    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=8)) == 64
+    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=100)) == 100
+    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=8, per_image=1)) == 128
+
+
+def _on_rank(rank: int, folder: str) -> None:
+    module = Module(f"{folder}/own.yaml")
+    records = make_records(module, task(Path(folder) / "ranks"), Clock())
+    if rank == 0:
+        whole(records)
+        assert records == make_records_alone(folder)
+    else:
+        assert records == Records()
+
+
+def make_records_alone(folder: str) -> Records:
+    """What one process makes, without a word to the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        pretend(patch, 0, 1)
+        return make_records(Module(f"{folder}/own.yaml"), task(Path(folder) / "alone"), Clock())
+
+
+def test_two_real_processes(tmp_path: Path) -> None:
+    templates(tmp_path)
+    run_ranks(_on_rank, str(tmp_path))
+
+
+def test_scores_without_a_number_come_back_as_none(module: Module, tmp_path: Path) -> None:
+    score = module.lvlm.score
+
+    def spoilt(images: Any, chats: Any, shuffled: Any = None) -> AnswerTokens:
+        tokens: AnswerTokens = score(images, chats, shuffled)
+        assert tokens.logp_shuffled is not None
+        return replace(tokens, logp_shuffled=tokens.logp_shuffled * float("nan"))
+
+    module.lvlm.score = spoilt
+    records = make_records(module, task(tmp_path / "round"), Clock())
+    assert {one.shuffled for one in records.candidates} == {None}
+
+
+def test_a_manifest_of_nothing_does_not_hold(module: Module, tmp_path: Path) -> None:
+    """What was put together elsewhere, or never begun, may be made anew with other weights."""
+    make_records(module, task(tmp_path / "final"), Clock())
+    shutil.rmtree(tmp_path / "final" / "parts")
+    whole(make_records(module, task(tmp_path / "final", made_with={"model": "b"}), Clock()))

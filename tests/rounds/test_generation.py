@@ -1,0 +1,204 @@
+"""Images and instructions become candidates in a fixed order, part by part."""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tqdm import tqdm
+
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.records import Candidate, Instruction
+from lightning_c3l.rounds.generation import Writing, candidate, parts, text_seed, write_candidates
+from tests.helpers.doubles import TableLVLM
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> str:
+    (tmp_path / "own.yaml").write_text("- {kind: a, text: Wa}\n- {kind: b, text: Wb}\n")
+    return str(tmp_path / "own.yaml")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_size: int) -> None:
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, sampling=Sampling(2), batch_size=batch_size)
+    out = write_candidates(lvlm, ["x", "y"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
+    expected = [
+        Candidate(image, Instruction(kind, f"W{kind}"), k, f"Question: W{kind}/{image}/{k}?\nAnswer: {k}",
+                  f"W{kind}/{image}/{k}?", str(k))
+        for image in "xy" for kind in "ab" for k in range(2)
+    ]  # fmt: skip
+    assert out == expected
+    assert [image for batch in lvlm.batches for image in batch] == ["x", "x", "y", "y"]
+    assert set(lvlm.sizes) == {batch_size}
+
+
+def seeds_of(templates: str, keys: list[str], seed: int, per_image: int | None = None, **options: Any) -> list[int]:
+    """Seeds that an LVLM is handed, one for each (image, instruction)."""
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, per_image, Sampling(2), batch_size=1)
+    write_candidates(lvlm, keys, lambda key: key, writing, seed, **options)  # type: ignore[arg-type,return-value]
+    return lvlm.seeds  # type: ignore[no-any-return]
+
+
+def test_no_two_prompts_or_seeds_draw_alike(templates: str) -> None:
+    seeds = [one for seed in range(3) for one in seeds_of(templates, ["x", "y", "z"], seed)]
+    assert len(set(seeds)) == len(seeds) == 3 * 3 * 2
+
+
+def test_a_prompts_draws_do_not_depend_on_what_is_written_beside_it(templates: str) -> None:
+    x, y, z = ([2 * n, 2 * n + 1] for n in range(3))
+    together = seeds_of(templates, ["x", "y", "z"], 4)
+    assert seeds_of(templates, ["z"], 4) == [together[n] for n in z]
+    assert seeds_of(templates, ["y", "x"], 4) == [together[n] for n in y + x]
+
+
+@pytest.mark.parametrize("first", [0, 1, 6])
+def test_kinds_are_taken_in_turn_over_all_parts(templates: str, first: int) -> None:
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, 1, Sampling(1), batch_size=2, score_batch_size=1)
+    keys = [str(number) for number in range(11)]
+    out = write_candidates(lvlm, keys, lambda key: key, writing, 0, first=first)  # type: ignore[arg-type,return-value]
+    assert len(lvlm.batches) == 3
+    assert [(one.image, one.instruction.kind) for one in out] == [(key, "ab"[(first + int(key)) % 2]) for key in keys]
+
+
+def test_a_part_of_a_larger_set_is_given_what_the_whole_is(templates: str) -> None:
+    keys = [str(number) for number in range(7)]
+    together = seeds_of(templates, keys, 4, per_image=1)
+    assert seeds_of(templates, keys[:3], 4, 1) + seeds_of(templates, keys[3:], 4, 1, first=3) == together
+
+
+def test_seeds_are_told_apart_by_all_that_names_a_prompt() -> None:
+    a, b = Instruction("a", "W"), Instruction("b", "W")
+    named = [
+        text_seed(0, "x", a),
+        text_seed(1, "x", a),
+        text_seed(0, "y", a),
+        text_seed(0, "x", b),
+        text_seed(0, "x", Instruction("a", "V")),
+        text_seed(0, "xa", Instruction("", "W")),
+        text_seed(0, "x", Instruction("aW", "")),
+    ]
+    assert all(one != other for one, other in combinations(named, 2))
+    assert text_seed(0, "x", a) == named[0]
+    assert all(0 <= one < 2**48 for one in named)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 16, 17, 31])
+def test_parts_hold_every_image_once_and_are_of_nearly_equal_size(count: int) -> None:
+    lvlm: Any = TableLVLM({}, {})
+    keys = [str(number) for number in range(count)]
+    found = list(parts(lvlm, keys, lambda key: key, Writing(batch_size=2, score_batch_size=4)))  # type: ignore[arg-type,return-value]
+    assert [key for _, part, _ in found for key in part] == keys
+    assert [start for start, _, _ in found] == [keys.index(part[0]) for _, part, _ in found]
+    sizes = [len(part) for _, part, _ in found]
+    # no more than two of the larger batches, and as few parts as that allows
+    assert len(sizes) == -(-count // 8)
+    assert max(sizes, default=0) <= 8
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 9, 13])
+def test_no_image_is_a_part_of_its_own(size: int, count: int) -> None:
+    """It would have no other to be compared with."""
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(batch_size=size, score_batch_size=size)
+    found = list(parts(lvlm, [str(n) for n in range(count)], lambda key: key, writing))  # type: ignore[arg-type,return-value]
+    assert min(len(part) for _, part, _ in found) > 1
+
+
+def test_an_image_of_a_part_is_opened_once_and_remembered_while_it_is_worked_on() -> None:
+    lvlm: Any = TableLVLM({}, {})
+    opened = list[str]()
+
+    def read(key: str) -> Any:
+        opened.append(key)
+        return object()
+
+    keys, blocks = list("abcdefghi"), list[int]()
+    for _, part, one in parts(lvlm, keys, read, Writing(batch_size=2, score_batch_size=1)):
+        assert [one(key) for key in part] == [one(key) for key in part]
+        blocks.append(lvlm._blocks)
+    assert opened == keys
+    assert blocks == [1, 1, 1]
+    assert lvlm._blocks == 0
+
+
+def test_it_writes_part_by_part_while_images_are_remembered(templates: str) -> None:
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, sampling=Sampling(2), batch_size=2, score_batch_size=1)
+    write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+    assert ["".join(batch) for batch in lvlm.batches] == ["aabb", "ccddee"]
+    assert lvlm.remembered == [True] * 2
+
+
+def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = list[Any]()
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            bars.append(self)
+
+    monkeypatch.setattr("lightning_c3l.rounds.generation.tqdm", Bar)
+    writing = Writing(templates, sampling=Sampling(2), batch_size=8, score_batch_size=1)
+    keys = [str(number) for number in range(40)]
+    small, large = TableLVLM({}, {}, fits=3), TableLVLM({}, {})
+    with pytest.warns(UserWarning, match=r"going on with writing\.batch_size") as caught:
+        written = write_candidates(small, keys, lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+    assert written == write_candidates(large, keys, lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+    # two halvings in the first part; the others begin with what fits
+    assert [str(one.message).split(": ")[-1] for one in caught if "out of memory" in str(one.message)] == ["4", "2"]
+    assert small.sizes == [2, 2, 2]
+    assert small.seeds == large.seeds
+    assert [bar.n for bar in bars] == [bar.total for bar in bars] == [40 * 2 * 2] * 2
+
+
+def test_a_prompt_that_does_not_fit_alone_is_an_error(templates: str) -> None:
+    lvlm, writing = TableLVLM({}, {}, fits=0), Writing(templates, batch_size=1)
+    with pytest.raises(torch.OutOfMemoryError, match=r"with writing\.batch_size: 1;"):
+        write_candidates(lvlm, ["x"], lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+
+
+def test_an_image_that_cannot_be_looked_at_is_left_out_and_named(templates: str) -> None:
+    writing = Writing(templates, 1, Sampling(2), batch_size=1, score_batch_size=1)
+
+    def written(lvlm: Any) -> list[Candidate]:
+        return write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+
+    with pytest.warns(UserWarning, match="is left out") as caught:
+        found = written(TableLVLM({}, {}, refused="bc"))
+    assert [str(one.message) for one in caught] == [f"image {key} is left out: too narrow" for key in "bc"]
+    # what is written about the others stays, kinds in turn and all
+    assert found == [one for one in written(TableLVLM({}, {})) if one.image in "ade"]
+
+
+def test_nothing_is_written_where_no_image_can_be_looked_at(templates: str) -> None:
+    lvlm, writing = TableLVLM({}, {}, refused="ab"), Writing(templates)
+    with pytest.warns(UserWarning, match="is left out"):
+        assert write_candidates(lvlm, ["a", "b"], lambda key: key, writing, 0) == []  # type: ignore[arg-type,return-value]
+
+
+def test_a_common_beginning_is_part_of_every_text(templates: str) -> None:
+    """The LVLM is asked to go on after it, and gives only what is new."""
+    lvlm: Any = TableLVLM({}, {})
+    writing = Writing(templates, 1, Sampling(2), begin="Question:", batch_size=1)
+    out = write_candidates(lvlm, ["x"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
+    assert [one.text for one in out] == [f"Question: Wa/x/{k}?\nAnswer: {k}" for k in range(2)]
+    assert [one.question for one in out] == ["Wa/x/0?", "Wa/x/1?"]
+
+
+def test_a_text_that_cannot_be_parsed_stays_with_its_reason() -> None:
+    instruction = Instruction("a", "W")
+    expected = Candidate("x", instruction, 3, "Who knows", rejected="no question label")
+    assert candidate("x", instruction, 3, "Who knows") == expected
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"score_batch_size": 0}])
+def test_impossible_sizes_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        Writing(**wrong)  # type: ignore[arg-type]

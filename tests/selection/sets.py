@@ -1,0 +1,33 @@
+"""Small sets as columns."""
+
+import math
+from collections.abc import Sequence
+
+from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Row
+from lightning_c3l.selection.scores import NOT_SCORED, RecordScore
+
+
+def columns_of(
+    scores: Sequence[float | None],
+    kinds: Sequence[str] | None = None,
+    tokens: Sequence[int] | None = None,
+    images: Sequence[int] | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
+    numbers: Sequence[int] | None = None,
+    why: str = NOT_SCORED,
+) -> Columns:
+    """A set by its columns; None is a record without a score."""
+    builder = ColumnsBuilder(shingled=texts is not None)
+    for i, score in enumerate(scores):
+        length = tokens[i] if tokens else 1
+        worth = RecordScore(math.nan, 0, why) if score is None else RecordScore(score, length)
+        builder.add(
+            Row(
+                number=numbers[i] if numbers else i + 1,
+                score=worth,
+                kind=kinds[i] if kinds else "what",
+                images=images[i] if images else 1,
+                texts=texts[i] if texts else (),
+            )
+        )
+    return builder.finish()

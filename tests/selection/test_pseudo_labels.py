@@ -1,0 +1,228 @@
+"""Pseudo-labels and weights, on cases small enough to work out by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from lightning_c3l.records import Group, Instruction, ScoredCandidate
+from lightning_c3l.selection.pseudo_labels import grouped, select_group, weigh_groups
+from tests.helpers.scored import scored
+
+
+def _fates(candidates: list[ScoredCandidate]) -> list[str]:
+    return [c.fate for c in candidates]
+
+
+# --- grouped
+
+
+def test_groups_are_of_one_image_and_instruction() -> None:
+    # the same kind in other words is another instruction
+    other = replace(scored(0.4), candidate=replace(scored(0.4).candidate, instruction=Instruction("short", "Ask.")))
+    candidates = [scored(0.1, image="b"), scored(0.2, image="a"), other, scored(0.3, 1, image="b"), scored(None)]
+    groups = grouped(candidates)
+    assert groups == [[candidates[0], candidates[3]], [candidates[1]], [other], [candidates[4]]]
+    assert grouped([]) == []
+
+
+def test_groups_of_an_image_mix_its_instructions() -> None:
+    candidates = [scored(0.1, image="b"), scored(0.2, image="a"), scored(0.3, 1, image="b", kind="long")]
+    assert grouped(candidates, "image") == [[candidates[0], candidates[2]], [candidates[1]]]
+
+
+def test_a_mixed_group_has_one_positive_among_all_kinds() -> None:
+    candidates = [
+        scored(0.1, 0, kind="color"),
+        scored(0.4, 1, kind="color"),
+        scored(0.9, 0, "How many?", "two", kind="number"),
+        # what another instruction was answered with too is a duplicate
+        scored(0.2, 1, "What is thing1?", kind="number"),
+        scored(None, 2, kind="number"),
+    ]
+    group, judged = select_group(candidates, by="image")
+    assert _fates(judged) == ["negative", "negative", "positive", "duplicate", "rejected"]
+    assert group == Group(judged[2], (judged[0], judged[1]))
+
+
+def test_groups_that_mix_more_than_they_may_are_refused() -> None:
+    mixed = [scored(0.1, kind="color"), scored(0.2, kind="number")]
+    with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
+        select_group(mixed)
+    with pytest.raises(ValueError, match="one image"):
+        select_group([scored(0.1, image="a"), scored(0.2, image="b")], by="image")
+    with pytest.raises(ValueError, match="group_by must be instruction or image, not 'kind'"):
+        grouped(mixed, "kind")  # type: ignore[arg-type]
+
+
+# --- select_group
+
+
+def test_best_reading_is_the_positive() -> None:
+    candidates = [scored(0.1, 0), scored(0.5, 1), scored(-0.2, 2), scored(None, 3)]
+    group, judged = select_group(candidates)
+    assert _fates(judged) == ["negative", "positive", "negative", "rejected"]
+    assert [c.with_fate("") for c in judged] == candidates
+    assert group is not None
+    assert group.positive == judged[1]
+    assert group.negatives == (judged[0], judged[2])
+    assert (group.weight, group.sampling_weight) == (1.0, 1.0)
+
+
+def test_the_reading_is_a_choice() -> None:
+    candidates = [scored(0.9, 0, gap=0.1), scored(0.1, 1, gap=0.9)]
+    assert _fates(select_group(candidates, reading="gap")[1]) == ["negative", "positive"]
+    # Plain confidence, the control, is -1 for both: the lower sample number wins.
+    assert _fates(select_group(candidates, reading="mean_logp")[1]) == ["positive", "negative"]
+
+
+def test_ties_go_to_the_lowest_sample_number() -> None:
+    _, judged = select_group([scored(0.5, 2), scored(0.5, 0), scored(0.5, 1)])
+    assert _fates(judged) == ["negative", "positive", "negative"]
+
+
+def test_margin_leaves_close_ones_out() -> None:
+    # 0.75 - 0.5 is exactly the margin and still counts as negative.
+    group, judged = select_group([scored(0.75, 0), scored(0.625, 1), scored(0.5, 2)], margin=0.25)
+    assert _fates(judged) == ["positive", "margin", "negative"]
+    assert group is not None
+    assert group.negatives == (judged[2],)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What colour is it?", "Red"),
+        ("WHAT COLOUR IS IT ?!", "red."),
+        ("  what\tcolour  is\nit", " red  …"),
+    ],
+)
+def test_duplicates_are_found_after_normalisation(question: str, answer: str) -> None:
+    candidates = [
+        scored(0.2, 0, "What colour is it?", "Red"),
+        scored(0.3, 1, question, answer),
+        scored(0.1, 2, "How many?", "2"),
+    ]
+    group, judged = select_group(candidates)
+    assert _fates(judged) == ["duplicate", "positive", "negative"]
+    assert group is not None
+    assert len(group.negatives) == 1
+
+
+def test_same_question_with_another_answer_is_no_duplicate_within_a_group() -> None:
+    _, judged = select_group([scored(0.2, 0, "Q?", "50%"), scored(0.1, 1, "Q?", "50"), scored(0.1, 2, "Q?", "5")])
+    assert _fates(judged) == ["positive", "negative", "negative"]
+
+
+def test_equally_scored_duplicates_keep_the_lowest_sample_number() -> None:
+    _, judged = select_group([scored(0.2, 1, "Q?", "a"), scored(0.2, 0, "q", "A")])
+    assert _fates(judged) == ["duplicate", "positive"]
+
+
+def test_a_lone_positive_is_still_a_group() -> None:
+    group, judged = select_group([scored(-0.4, 0), scored(None, 1)])
+    assert group is not None
+    assert group.negatives == ()
+    assert _fates(judged) == ["positive", "rejected"]
+
+
+def test_nothing_usable_is_no_group() -> None:
+    assert select_group([]) == (None, [])
+    group, judged = select_group([scored(None, 0), scored(None, 1)])
+    assert group is None
+    assert _fates(judged) == ["rejected", "rejected"]
+
+
+def test_select_group_rejects_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
+        select_group([scored(0.1, 0), scored(0.1, 1, image="b.png")])
+    with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
+        select_group([scored(0.1, 0), scored(None, 1, kind="detail")])
+    with pytest.raises(ValueError, match="unknown reading 'tokens'"):
+        select_group([scored(0.1, 0)], reading="tokens")
+    with pytest.raises(ValueError, match="margin"):
+        select_group([scored(0.1, 0)], margin=-0.1)
+    with pytest.raises(ValueError, match=r"a\.png.*sample 4.*nan"):
+        select_group([scored(math.nan, 4)])
+
+
+# --- weigh_groups
+
+
+def _groups(scores: list[float], kind: str = "short") -> list[Group]:
+    return [Group(scored(s, i, kind=kind), ()) for i, s in enumerate(scores)]
+
+
+def _pulls(groups: list[Group]) -> list[float]:
+    """Expected pull of each group on the gradient: how often it is drawn times what it weighs."""
+    return [g.weight * g.sampling_weight for g in groups]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def test_weights_closed_form() -> None:
+    # w = S / mean S = (1/2, 1, 3/2); loss and sampler take sqrt(w) each, over its mean.
+    groups = weigh_groups(_groups([0.1, 0.2, 0.3]))
+    roots = [math.sqrt(0.5), 1.0, math.sqrt(1.5)]
+    expected = [r / _mean(roots) for r in roots]
+    assert [g.weight for g in groups] == pytest.approx(expected)
+    assert [g.sampling_weight for g in groups] == pytest.approx(expected)
+    assert _pulls(groups)[2] / _pulls(groups)[0] == pytest.approx(3.0)
+
+
+def test_kinds_are_normalised_apart() -> None:
+    groups = weigh_groups(_groups([0.1, 0.3]) + _groups([10.0, 30.0], "detail"))
+    pulls = _pulls(groups)
+    assert pulls[:2] == pytest.approx(pulls[2:])
+    assert pulls[1] / pulls[0] == pytest.approx(3.0)
+
+
+def test_negative_scores_count_as_zero() -> None:
+    groups = weigh_groups(_groups([-0.5, 0.2, 0.2]))
+    assert _pulls(groups)[0] == 0.0
+    assert groups[1].weight == pytest.approx(groups[2].weight)
+    assert _mean([g.weight for g in groups]) == pytest.approx(1.0)
+
+
+def test_a_kind_without_positive_scores_weighs_evenly() -> None:
+    groups = weigh_groups(_groups([-0.5, 0.0, -0.1]) + _groups([0.4, 0.4], "detail"))
+    assert [g.weight for g in groups] == pytest.approx([1.0] * 5)
+
+
+def test_the_cap_holds_after_renormalisation() -> None:
+    # S = (8, 2, 1, 1): w = (8/3, ...) is capped at 2; the other three share 4 - 2 = 2 as 2 : 1 : 1.
+    groups = weigh_groups(_groups([8.0, 2.0, 1.0, 1.0]), cap=2.0)
+    pulls = _pulls(groups)
+    assert [p / pulls[3] for p in pulls] == pytest.approx([4.0, 2.0, 1.0, 1.0])
+    # One pass of capping is not enough here: S = (30, 9, 1). 1.2 caps the first, sharing
+    # 1.8 lifts the second past it.
+    pulls = _pulls(weigh_groups(_groups([30.0, 9.0, 1.0]), cap=1.2))
+    assert [p / pulls[2] for p in pulls] == pytest.approx([2.0, 2.0, 1.0])
+
+
+def test_the_cap_holds_where_too_few_scores_are_positive() -> None:
+    # Two groups of eight carry all the score; at cap 3 they hold 6 of 8, and the six others share the rest.
+    pulls = _pulls(weigh_groups(_groups([5.0, 1.0] + [-1.0] * 6), cap=3.0))
+    assert [p / pulls[0] for p in pulls] == pytest.approx([1.0, 1.0] + [1 / 9] * 6)
+
+
+def test_weights_average_one_over_the_round() -> None:
+    groups = weigh_groups(_groups([0.3, 0.01, 4.0, 0.2]) + _groups([7.0, 0.1, -3.0], "detail"))
+    assert _mean([g.weight for g in groups]) == pytest.approx(1.0)
+    assert _mean([g.sampling_weight for g in groups]) == pytest.approx(1.0)
+
+
+def test_weighing_keeps_order_and_pseudo_labels() -> None:
+    before = [replace(g, negatives=(scored(0.0, 9),)) for g in _groups([0.1, 0.2]) + _groups([0.4], "detail")]
+    after = weigh_groups(before)
+    assert [(g.positive, g.negatives) for g in after] == [(g.positive, g.negatives) for g in before]
+    assert weigh_groups([]) == []
+
+
+def test_weigh_groups_rejects_bad_input() -> None:
+    with pytest.raises(ValueError, match="cap"):
+        weigh_groups(_groups([0.1]), cap=0.9)
+    with pytest.raises(ValueError, match="no scores"):
+        weigh_groups([Group(scored(None), ())])

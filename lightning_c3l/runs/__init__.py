@@ -1,0 +1,1 @@
+"""What lies on disk: run folders, locks, manifests, row files, atomic writes."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class DatasetExport(Callback):
         write_llava_json(folder / "vlit.json", records, root)
         write_parquet(folder / "vlit.parquet", records)
         store = RunStore(folder)
-        store.write_candidates("vlit-candidates", self._fates(scored, alike, chosen))
+        store.write_candidates("vlit-candidates", self._with_status(scored, alike, chosen))
         figures: dict[str, Any] = {
             "pairs": len(records),
             "candidates": len(scored),
@@ -119,12 +120,14 @@ class DatasetExport(Callback):
         }
         return VLITRecord.of(number, one, provenance)
 
-    def _fates(
+    def _with_status(
         self, scored: Sequence[ScoredCandidate], alike: Sequence[ScoredCandidate], chosen: Sequence[ScoredCandidate]
     ) -> list[ScoredCandidate]:
         kept, twice = {id(one) for one in chosen}, {id(one) for one in alike}
         named = ((one, "kept" if id(one) in kept else "duplicate" if id(one) in twice else "") for one in scored)
-        return [one.with_fate(fate or ("rejected" if one.scores is None else "left out")) for one, fate in named]
+        return [
+            replace(one, status=status or ("rejected" if one.scores is None else "left out")) for one, status in named
+        ]
 
 
 def _copy(file: bytes | Path, path: Path) -> None:

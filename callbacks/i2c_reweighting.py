@@ -183,15 +183,16 @@ class I2CReweighting(Callback):
 
     def _finish(self, store: RunStore, records: Records, data: Any, seed: int, clock: Clock) -> None:
         """Select, and keep the round."""
-        groups, fates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
+        groups, candidates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
         figures = {
             "round": self._wanted,
-            **round_figures(fates, groups, self.reading, seed),
+            **round_figures(candidates, groups, self.reading, seed),
             "refused_images": len(records.refused),
         }
         clock.lap("select")
         seconds = {stage: spent for stage, spent in clock.laps.items() if stage != "engine"}
-        store.write_round(self._wanted, Round(fates, groups, records.descriptions, {**figures, "seconds": seconds}))
+        figures["seconds"] = seconds
+        store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
 
     def _hand_over(self, store: RunStore, module: Any, data: Any) -> None:
         """Every process reads what the first has written: so all of them train on the same."""
@@ -210,10 +211,10 @@ class I2CReweighting(Callback):
         return Random(f"images {seed} {number}").sample(list(keys), self.images_per_round)
 
     def _select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
-        """Pseudo-labels of every group, and all candidates with their fates."""
+        """Pseudo-labels of every group, and all candidates with their status."""
         chosen = [select_group(own, self.reading, self.margin, self.group_by) for own in grouped(scored, self.group_by)]
         groups = weigh_groups([group for group, _ in chosen if group is not None], self.reading, self.cap)
-        return groups, [one for _, fates in chosen for one in fates]
+        return groups, [one for _, own in chosen for one in own]
 
 
 def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:

@@ -3,7 +3,7 @@
 Plain frozen dataclasses: no tensor, no framework. `dataclasses.asdict` turns each into JSON.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
@@ -67,18 +67,28 @@ class ScoredCandidate:
         scores: None where the text was rejected.
         shuffled: the `answer` reading against another sample's image, the control of the score.
         verdict: the world's truth about the pair, where the world is known.
-        fate: positive, negative, duplicate, margin, rejected or kept.
+        status: positive, negative, margin, duplicate or rejected in a round; kept, left out, duplicate or rejected
+            where a data set is exported; empty before either.
     """
 
     candidate: Candidate
     scores: Scores | None = None
     shuffled: float | None = None
     verdict: Verdict | None = None
-    fate: str = ""
+    status: str = ""
 
-    def with_fate(self, fate: str) -> "ScoredCandidate":
-        """The same record with another fate."""
-        return replace(self, fate=fate)
+    def to_row(self) -> dict[str, Any]:
+        """The candidate as candidate files hold it; their key of the status is `fate`."""
+        row = asdict(self)
+        row["fate"] = row.pop("status")
+        return row
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "ScoredCandidate":
+        """The candidate of a row that `to_row` made."""
+        candidate = Candidate(**{**row["candidate"], "instruction": Instruction(**row["candidate"]["instruction"])})
+        scores = None if row["scores"] is None else Scores(**row["scores"])
+        return cls(candidate, scores, row["shuffled"], row["verdict"], row["fate"])
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,14 @@ def _groups(candidates: Iterable[ScoredCandidate]) -> list[PseudoLabels]:
     members: dict[tuple[str, Instruction], list[ScoredCandidate]] = {}
     for one in candidates:
         members.setdefault((one.candidate.image, one.candidate.instruction), []).append(one)
-    positives = {key: one for key, group in members.items() for one in group if one.fate == "positive"}
+    positives = {key: one for key, group in members.items() for one in group if one.status == "positive"}
     negatives: dict[tuple[str, Instruction], list[ScoredCandidate]] = {key: [] for key in positives}
     of_image = {key[0]: key for key in positives}
     for key, group in members.items():
         # an instruction without a positive shares that of its image: groups were made by image
         home = key if key in positives else of_image.get(key[0])
         if home is not None:
-            negatives[home] += [one for one in group if one.fate == "negative"]
+            negatives[home] += [one for one in group if one.status == "negative"]
     return [
         (positives[key], sorted(found, key=lambda one: -(answer_score(one) or 0.0)))
         for key, found in negatives.items()
@@ -118,8 +118,8 @@ def _chips(one: ScoredCandidate) -> str:
     if one.verdict:
         shown = _VERDICTS.get(one.verdict, one.verdict)
         chips.append(element("span", esc(shown, 40), class_=f"chip {'good' if one.verdict == 'right' else 'bad'}"))
-    if one.fate:
-        chips.append(element("span", esc(one.fate, 40), class_="chip"))
+    if one.status:
+        chips.append(element("span", esc(one.status, 40), class_="chip"))
     return element("p", *chips, class_="chips")
 
 
@@ -153,7 +153,7 @@ def group_html(positive: ScoredCandidate, negatives: Sequence[ScoredCandidate], 
     """One picture, then its positive and its negatives side by side."""
     asked = element("p", esc(positive.candidate.instruction.text or MISSING), dir="auto")
     columns = [
-        element("div", _chips(one), _pair(one.candidate), _scores(one), class_=f"member {one.fate}")
+        element("div", _chips(one), _pair(one.candidate), _scores(one), class_=f"member {one.status}")
         for one in (positive, *negatives)
     ]
     left = element("div", picture_html(positive.candidate.image, picture), asked, class_="asked")

@@ -19,7 +19,7 @@ def judged(scored: Sequence[ScoredCandidate], judge: Judge | None) -> list[Score
     """The same candidates with the world's verdicts, where there is a judge."""
     if judge is None:
         return list(scored)
-    return [ScoredCandidate(s.candidate, s.scores, s.shuffled, verdict(s.candidate, judge), s.fate) for s in scored]
+    return [ScoredCandidate(s.candidate, s.scores, s.shuffled, verdict(s.candidate, judge), s.status) for s in scored]
 
 
 def verdict(candidate: Candidate, judge: Judge) -> Verdict:

@@ -7,11 +7,11 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate, Scores
+from lightning_c3l.records import Group, ScoredCandidate
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 
@@ -22,7 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Round:
-    """What a round left: every candidate with its fate, and the groups that training used.
+    """What a round left: every candidate with its status, and the groups that training used.
 
     Attributes:
         candidates: all of them, in writing order.
@@ -64,7 +64,7 @@ class RunStore:
         folder = self.round_folder(number)
         (folder / "round.json").unlink(missing_ok=True)
         places = {_identity(one): place for place, one in enumerate(done.candidates)}
-        _write_lines(folder / _CANDIDATES, (asdict(one) for one in done.candidates))
+        _write_lines(folder / _CANDIDATES, (one.to_row() for one in done.candidates))
         _write_lines(folder / _GROUPS, (_places(group, places) for group in done.groups))
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
@@ -99,7 +99,7 @@ class RunStore:
         for name, digest in digests.items():
             if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
-        candidates = [_scored(row) for row in _read_lines(folder / _CANDIDATES)]
+        candidates = [ScoredCandidate.from_row(row) for row in _read_lines(folder / _CANDIDATES)]
         groups = [
             Group(
                 positive=candidates[row["positive"]],
@@ -132,7 +132,7 @@ class RunStore:
 
     def write_candidates(self, name: str, candidates: Sequence[ScoredCandidate]) -> None:
         """Keep candidates that belong to no round, those of the final data set among them."""
-        _write_lines(self.folder / f"{name}.jsonl", (asdict(one) for one in candidates))
+        _write_lines(self.folder / f"{name}.jsonl", (one.to_row() for one in candidates))
 
     def summary(self) -> dict[str, Any]:
         """What is known of the run so far; a damaged file is put aside, since it is made of what can be made again."""
@@ -178,12 +178,6 @@ def file_digest(file: Path) -> str:
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:
     candidate = one.candidate
     return candidate.image, candidate.instruction.kind, candidate.instruction.text, candidate.sample
-
-
-def _scored(row: dict[str, Any]) -> ScoredCandidate:
-    candidate = {**row["candidate"], "instruction": Instruction(**row["candidate"]["instruction"])}
-    scores = None if row["scores"] is None else Scores(**row["scores"])
-    return ScoredCandidate(Candidate(**candidate), scores, row["shuffled"], row["verdict"], row["fate"])
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning_c3l.distributed import launch
-
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import verify_checkpoint
 

@@ -63,7 +63,7 @@ def select_group(
         by: what makes a group.
 
     Returns:
-        The group, None with no usable candidate; and all candidates in input order with their fate: positive,
+        The group, None with no usable candidate; and all candidates in input order with their status: positive,
         negative, margin, duplicate or rejected.
 
     Raises:
@@ -77,22 +77,22 @@ def select_group(
         raise ValueError(f"select_group takes the candidates of one {unit}")
     usable = [i for i, c in enumerate(candidates) if c.scores is not None]
     ranked = sorted(usable, key=lambda i: (-_score(candidates[i], reading), candidates[i].candidate.sample))
-    fates = ["rejected"] * len(candidates)
+    statuses = ["rejected"] * len(candidates)
     seen: set[tuple[str, str]] = set()
     for i in ranked:
         text = _same_text(candidates[i].candidate)
         below = _score(candidates[ranked[0]], reading) - _score(candidates[i], reading)
         if text in seen:
-            fates[i] = "duplicate"
+            statuses[i] = "duplicate"
         elif not seen:
-            fates[i] = "positive"
+            statuses[i] = "positive"
         else:
-            fates[i] = "negative" if below >= margin else "margin"
+            statuses[i] = "negative" if below >= margin else "margin"
         seen.add(text)
-    judged = [c.with_fate(fate) for c, fate in zip(candidates, fates, strict=True)]
+    judged = [replace(c, status=status) for c, status in zip(candidates, statuses, strict=True)]
     if not ranked:
         return None, judged
-    return Group(judged[ranked[0]], tuple(c for c in judged if c.fate == "negative")), judged
+    return Group(judged[ranked[0]], tuple(c for c in judged if c.status == "negative")), judged
 
 
 def weigh_groups(groups: Sequence[Group], reading: str = "answer", cap: float = 3.0) -> list[Group]:

@@ -124,7 +124,7 @@ def test_a_round_made_in_parts_is_that_made_in_one(module, tmp_path, monkeypatch
         if one.scores is not None:
             assert one.scores.answer == pytest.approx(other.scores.answer, abs=1e-5)
             assert one.shuffled is not None
-        assert one.fate == other.fate
+        assert one.status == other.status
     assert set(parts.figures["seconds"]) == {"generate", "score", "select", "wait", "engine"}
 
 

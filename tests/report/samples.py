@@ -16,18 +16,18 @@ def scored(
     reply: str = "A cube.",
     kind: str = "detail",
     verdict: Verdict | None = None,
-    fate: str = "",
+    status: str = "",
     sample: int = 0,
 ) -> ScoredCandidate:
     """A parsed candidate with this `answer` reading."""
     candidate = Candidate(image, Instruction(kind, f"Write a {kind} question."), sample, "raw", question, reply)
-    return ScoredCandidate(candidate, Scores(answer, 0.1, 0.2, 0.3, -0.4, -0.5, 6), 0.01, verdict, fate)
+    return ScoredCandidate(candidate, Scores(answer, 0.1, 0.2, 0.3, -0.4, -0.5, 6), 0.01, verdict, status)
 
 
 def refused(text: str, reason: str) -> ScoredCandidate:
     """A candidate that could not be parsed."""
     candidate = Candidate("a.png", Instruction("detail", "Write."), 0, text, rejected=reason)
-    return ScoredCandidate(candidate, verdict="unparsable", fate="rejected")
+    return ScoredCandidate(candidate, verdict="unparsable", status="rejected")
 
 
 def summary() -> dict[str, Any]:

@@ -52,11 +52,11 @@ def test_best_and_worst_never_share_a_pair(count: int, best: list[int], worst: l
 def test_groups_differ_in_picture_and_kind() -> None:
     asked = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "z")]
     texts = [
-        scored(score, image, reply=str(score), kind=kind, fate=fate)
+        scored(score, image, reply=str(score), kind=kind, status=status)
         for image, kind in asked
-        for score, fate in ((0.1, "negative"), (0.9, "positive"), (0.4, "negative"), (0.2, "duplicate"))
+        for score, status in ((0.1, "negative"), (0.9, "positive"), (0.4, "negative"), (0.2, "duplicate"))
     ]
-    lonely = [scored(0.5, "d", kind="w", fate="positive")]
+    lonely = [scored(0.5, "d", kind="w", status="positive")]
     groups = example_groups([*lonely, *texts], 4)
     names = [(best.candidate.image, best.candidate.instruction.kind) for best, _ in groups]
     assert names == [("a", "x"), ("b", "y"), ("c", "z"), ("a", "y")]
@@ -66,13 +66,13 @@ def test_groups_differ_in_picture_and_kind() -> None:
 
 def test_a_group_of_a_whole_image_shows_the_negatives_of_all_its_kinds() -> None:
     texts = [
-        scored(0.3, "a", reply="0.3", kind="x", fate="negative"),
-        scored(0.9, "a", reply="0.9", kind="y", fate="positive"),
-        scored(0.5, "a", reply="0.5", kind="y", fate="negative"),
-        scored(0.4, "a", reply="0.4", kind="z", fate="negative"),
-        scored(0.6, "a", reply="0.6", kind="z", fate="duplicate"),
+        scored(0.3, "a", reply="0.3", kind="x", status="negative"),
+        scored(0.9, "a", reply="0.9", kind="y", status="positive"),
+        scored(0.5, "a", reply="0.5", kind="y", status="negative"),
+        scored(0.4, "a", reply="0.4", kind="z", status="negative"),
+        scored(0.6, "a", reply="0.6", kind="z", status="duplicate"),
         # nobody's: no positive of its image
-        scored(0.2, "b", reply="0.2", kind="x", fate="negative"),
+        scored(0.2, "b", reply="0.2", kind="x", status="negative"),
     ]
     ((best, others),) = example_groups(texts)
     assert best.candidate.answer == "0.9"

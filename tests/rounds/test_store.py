@@ -31,7 +31,7 @@ SCORED = st.builds(
 def numbered(candidates: list[ScoredCandidate]) -> list[ScoredCandidate]:
     """The same with sample numbers that tell them apart, as they are in a run."""
     return [
-        ScoredCandidate(Candidate(**{**c.candidate.__dict__, "sample": k}), c.scores, c.shuffled, c.verdict, c.fate)
+        ScoredCandidate(Candidate(**{**c.candidate.__dict__, "sample": k}), c.scores, c.shuffled, c.verdict, c.status)
         for k, c in enumerate(candidates)
     ]
 

@@ -12,9 +12,9 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from callbacks.checkpointing import WholeFile
-from lightning_c3l.runs.checkpoint_files import save_checkpoint, verify_checkpoint
-from lightning_c3l.modules.base import TrainedWeightsModule
 from lightning_c3l.cli.trainer import C3LCLI, run_trainer
+from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.runs.checkpoint_files import save_checkpoint, verify_checkpoint
 
 CHECKPOINT = {"pytorch-lightning_version": "2.6.6", "global_step": 3, "epoch": 0, "state_dict": {"w": torch.rand(40)}}
 

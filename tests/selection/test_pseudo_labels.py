@@ -10,8 +10,8 @@ from lightning_c3l.selection.pseudo_labels import grouped, select_group, weigh_g
 from tests.helpers.scored import scored
 
 
-def _fates(candidates: list[ScoredCandidate]) -> list[str]:
-    return [c.fate for c in candidates]
+def _statuses(candidates: list[ScoredCandidate]) -> list[str]:
+    return [c.status for c in candidates]
 
 
 # --- grouped
@@ -41,7 +41,7 @@ def test_a_mixed_group_has_one_positive_among_all_kinds() -> None:
         scored(None, 2, kind="number"),
     ]
     group, judged = select_group(candidates, by="image")
-    assert _fates(judged) == ["negative", "negative", "positive", "duplicate", "rejected"]
+    assert _statuses(judged) == ["negative", "negative", "positive", "duplicate", "rejected"]
     assert group == Group(judged[2], (judged[0], judged[1]))
 
 
@@ -61,8 +61,8 @@ def test_groups_that_mix_more_than_they_may_are_refused() -> None:
 def test_best_reading_is_the_positive() -> None:
     candidates = [scored(0.1, 0), scored(0.5, 1), scored(-0.2, 2), scored(None, 3)]
     group, judged = select_group(candidates)
-    assert _fates(judged) == ["negative", "positive", "negative", "rejected"]
-    assert [c.with_fate("") for c in judged] == candidates
+    assert _statuses(judged) == ["negative", "positive", "negative", "rejected"]
+    assert [replace(c, status="") for c in judged] == candidates
     assert group is not None
     assert group.positive == judged[1]
     assert group.negatives == (judged[0], judged[2])
@@ -71,20 +71,20 @@ def test_best_reading_is_the_positive() -> None:
 
 def test_the_reading_is_a_choice() -> None:
     candidates = [scored(0.9, 0, gap=0.1), scored(0.1, 1, gap=0.9)]
-    assert _fates(select_group(candidates, reading="gap")[1]) == ["negative", "positive"]
+    assert _statuses(select_group(candidates, reading="gap")[1]) == ["negative", "positive"]
     # Plain confidence, the control, is -1 for both: the lower sample number wins.
-    assert _fates(select_group(candidates, reading="mean_logp")[1]) == ["positive", "negative"]
+    assert _statuses(select_group(candidates, reading="mean_logp")[1]) == ["positive", "negative"]
 
 
 def test_ties_go_to_the_lowest_sample_number() -> None:
     _, judged = select_group([scored(0.5, 2), scored(0.5, 0), scored(0.5, 1)])
-    assert _fates(judged) == ["negative", "positive", "negative"]
+    assert _statuses(judged) == ["negative", "positive", "negative"]
 
 
 def test_margin_leaves_close_ones_out() -> None:
     # 0.75 - 0.5 is exactly the margin and still counts as negative.
     group, judged = select_group([scored(0.75, 0), scored(0.625, 1), scored(0.5, 2)], margin=0.25)
-    assert _fates(judged) == ["positive", "margin", "negative"]
+    assert _statuses(judged) == ["positive", "margin", "negative"]
     assert group is not None
     assert group.negatives == (judged[2],)
 
@@ -104,33 +104,33 @@ def test_duplicates_are_found_after_normalisation(question: str, answer: str) ->
         scored(0.1, 2, "How many?", "2"),
     ]
     group, judged = select_group(candidates)
-    assert _fates(judged) == ["duplicate", "positive", "negative"]
+    assert _statuses(judged) == ["duplicate", "positive", "negative"]
     assert group is not None
     assert len(group.negatives) == 1
 
 
 def test_same_question_with_another_answer_is_no_duplicate_within_a_group() -> None:
     _, judged = select_group([scored(0.2, 0, "Q?", "50%"), scored(0.1, 1, "Q?", "50"), scored(0.1, 2, "Q?", "5")])
-    assert _fates(judged) == ["positive", "negative", "negative"]
+    assert _statuses(judged) == ["positive", "negative", "negative"]
 
 
 def test_equally_scored_duplicates_keep_the_lowest_sample_number() -> None:
     _, judged = select_group([scored(0.2, 1, "Q?", "a"), scored(0.2, 0, "q", "A")])
-    assert _fates(judged) == ["duplicate", "positive"]
+    assert _statuses(judged) == ["duplicate", "positive"]
 
 
 def test_a_lone_positive_is_still_a_group() -> None:
     group, judged = select_group([scored(-0.4, 0), scored(None, 1)])
     assert group is not None
     assert group.negatives == ()
-    assert _fates(judged) == ["positive", "rejected"]
+    assert _statuses(judged) == ["positive", "rejected"]
 
 
 def test_nothing_usable_is_no_group() -> None:
     assert select_group([]) == (None, [])
     group, judged = select_group([scored(None, 0), scored(None, 1)])
     assert group is None
-    assert _fates(judged) == ["rejected", "rejected"]
+    assert _statuses(judged) == ["rejected", "rejected"]
 
 
 def test_select_group_rejects_bad_input() -> None:

@@ -130,7 +130,7 @@ def records(work: Path, processes: int, checkpoint: Path, *more: str, verb: str 
 
 
 def same(found: dict[str, Any], whole: dict[str, Any]) -> None:
-    """Candidates, fates and scores."""
+    """Candidates, statuses and scores."""
     keys = [[(row["candidate"], row["fate"]) for row in one["rows"]] for one in (found, whole)]
     assert keys[0] == keys[1]
     for row, other in zip(found["rows"], whole["rows"], strict=True):

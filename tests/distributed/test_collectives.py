@@ -102,5 +102,5 @@ def _wait_and_die(rank: int, folder: str) -> None:
 
 
 def test_who_waits_is_patient_but_not_for_the_dead(tmp_path: Path) -> None:
-    run_ranks(_wait_and_die, str(tmp_path))
+    run_ranks(_wait_and_die, str(tmp_path), fresh=True)
     assert (tmp_path / "noticed").exists()

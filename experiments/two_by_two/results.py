@@ -12,7 +12,7 @@ from experiments.two_by_two.answering import FIGURES, figure_of
 from experiments.two_by_two.claims import CLAIM, CONTRASTS, Difference, difference
 from experiments.two_by_two.plan import MODELS, SETS
 from experiments.two_by_two.run import Experiment
-from lightning_c3l.report.markup import number
+from lightning_c3l.report.text import number
 
 TITLES: Mapping[str, str] = {
     "pope_f1": "POPE, F1",

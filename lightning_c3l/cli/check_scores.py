@@ -15,8 +15,7 @@ from data_modules.formats import Record, kind_of, read_records
 from lightning_c3l.cli.options import VerbParser
 from lightning_c3l.functional.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
-from lightning_c3l.report.scale import bin_edges
-from lightning_c3l.report.svg import histogram
+from lightning_c3l.report.charts import histogram
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.selection.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
 from lightning_c3l.selection.scores import record_score
@@ -99,8 +98,7 @@ def _scores(record: Record) -> dict[str, float]:
 
 def _picture(all_: Labelled) -> str:
     groups = {"right": all_.right["answer"], "wrong": all_.wrong["answer"]}
-    edges = bin_edges(value for values in groups.values() for value in values)
-    return histogram("S(I²C) of right and of wrong records", groups, edges, "answer reading, nats a token", "records")
+    return histogram("S(I²C) of right and of wrong records", groups, "answer reading, nats a token", "records")
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:

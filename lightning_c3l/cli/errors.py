@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from lightning_c3l.report.markup import visible
+from lightning_c3l.report.text import visible
 
 # messages of jsonargparse that repeat the exception that caused them, and say no more than where
 _WRAPPER = re.compile(

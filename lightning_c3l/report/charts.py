@@ -1,95 +1,220 @@
-"""The charts of the page, from a summary and the candidates to figures with captions."""
+"""The kinds of charts, as SVG text. Each carries its exact figures in `data-` attributes.
 
-from collections.abc import Mapping, Sequence
+A value that is None or not finite is not drawn.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
-from lightning_c3l.report.figures import READINGS, figure, nested, rounds_of
-from lightning_c3l.report.markup import element, esc, finite
-from lightning_c3l.report.scale import bin_edges
-from lightning_c3l.report.svg import Series, bar_chart, histogram, line_chart, stacked_bars
+import numpy as np
+from markupsafe import Markup
 
-_TRUTH = ("truth_rate", "positive_truth_rate", "random_truth_rate")
-_SCORES = ("i2c_mean", "i2c_positive_mean", "i2c_shuffled_mean")
+from lightning_c3l.report.drawing import PAGE, WIDTH, chart, ink, label, palette
+from lightning_c3l.report.text import finite, number
 
-
-def captioned(chart: str, caption: str) -> str:
-    """A chart with the sentence under it."""
-    return element("figure", chart, element("figcaption", esc(caption)))
-
-
-def _over_rounds(summary: Mapping[str, Any], keys: Sequence[str]) -> list[Series]:
-    rounds = rounds_of(summary)
-    places = [finite(one["round"]) for one in rounds]
-    return [
-        Series(
-            figure(key).label,
-            [(x, one.get(key)) for x, one in zip(places, rounds, strict=True) if x is not None],
-        )
-        for key in keys
-    ]
+# series differ in stroke and marker as well as in colour
+_DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))
+_MARKERS = "osD^"
+_ROW = 34.0
+# beyond this the arithmetic of an axis may overflow; no figure of a run comes near
+_LARGEST = 1e12
 
 
-def _truth_known(summary: Mapping[str, Any]) -> bool:
-    return any(finite(one.get(key)) is not None for one in rounds_of(summary) for key in _TRUTH)
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: its name and its (x, y) points; y may be missing."""
+
+    name: str
+    points: Sequence[tuple[float, object]]
 
 
-def rounds_charts(summary: Mapping[str, Any]) -> str:
-    """Truth rates, where truth is known, and mean scores over the rounds."""
-    scores = line_chart("Mean S(I²C) over the rounds", _over_rounds(summary, _SCORES), "round", "nats a token")
-    caption = "Mean score of all texts, of the positives, and of all texts against another sample's image."
-    figures = [captioned(scores, caption)]
-    if _truth_known(summary):
-        series = _over_rounds(summary, _TRUTH)
-        chart = line_chart("Truth rates over the rounds", series, "round", "truth rate", (0.0, 1.0))
-        caption = (
-            "How much of what was written is right, and of what S(I²C) or chance chose from it. "
-            "The distance between the last two lines is what choosing by the score is worth."
-        )
-        figures.insert(0, captioned(chart, caption))
-    return element("div", *figures, class_="charts")
+def drawable(values: Iterable[object]) -> list[float]:
+    """The values that an axis can show."""
+    return [min(_LARGEST, max(-_LARGEST, real)) for real in map(finite, values) if real is not None]
 
 
-def split_scores(candidates: Sequence[ScoredCandidate]) -> dict[str, list[float | None]]:
-    """The `answer` readings by verdict where verdicts are known, else by right and other image."""
-    scored = [(one, one.scores.answer) for one in candidates if one.scores is not None]
-    if any(one.verdict for one, _ in scored):
-        return {
-            "right": [score for one, score in scored if one.verdict == "right"],
-            "not right": [score for one, score in scored if one.verdict and one.verdict != "right"],
-        }
-    return {
-        "right image": [score for _, score in scored],
-        "another image": [one.shuffled for one, _ in scored],
-    }
+def bin_edges(values: Iterable[object], bins: int = 24) -> list[float]:
+    """`bins` + 1 evenly spaced edges over all values."""
+    return [float(edge) for edge in np.histogram_bin_edges(drawable(values), bins)]
 
 
-def histograms(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) -> str:
-    """The scores of each round on the same bins, so that rounds can be compared."""
-    rounds = {number: split_scores(candidates) for number, candidates in sorted(candidates_by_round.items())}
-    edges = bin_edges(value for groups in rounds.values() for values in groups.values() for value in values)
-    figures = [
-        captioned(histogram(f"Scores of round {number}", groups, edges, "S(I²C), answer reading"), f"Round {number}")
-        for number, groups in rounds.items()
-    ]
-    return element("div", *figures, class_="charts")
+def no_values(title: str) -> Markup:
+    """What stands in for a chart without a single value."""
+    with chart(title, 90) as drawn:
+        drawn.axes.set_axis_off()
+        drawn.axes.text(0.5, 0.5, "no values", ha="center", va="center_baseline")
+        return drawn.svg()
 
 
-def auroc_chart(auroc: Mapping[str, Any]) -> str:
-    """The readings of S(I2C) beside plain confidence."""
-    bars = {READINGS[key].label: auroc.get(key) for key in READINGS_AND_RIVAL}
-    rival = READINGS["mean_logp"].label
-    chart = bar_chart("Area under the ROC curve of each score", bars, (0.5, "chance"), rival)
-    caption = (
-        "How well each score tells right texts from the others: the chance that a right one scores higher "
-        "than one that is not. Plain confidence stands beside the readings as their rival."
-    )
-    count = finite(auroc.get("n"))
-    return captioned(chart, caption if count is None else f"{caption} From {count:,.0f} texts.")
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    y_range: tuple[float, float] | None = None,
+) -> Markup:
+    """Lines over whole numbers such as rounds; a missing value interrupts its line.
+
+    Args:
+        title: what the chart shows, for screen readers.
+        series: the lines; those without a value are left out.
+        x_label: name of the horizontal axis.
+        y_label: name of the vertical axis.
+        y_range: ends of the vertical axis; by default the values with zero.
+
+    Returns:
+        The `svg` element.
+    """
+    shown = [one for one in series if drawable(y for _, y in one.points)]
+    if not shown:
+        return no_values(title)
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    with chart(title) as drawn:
+        axes = drawn.axes
+        keys = []
+        for index, one in enumerate(shown):
+            style: dict[str, Any] = {
+                "color": palette(index),
+                "marker": _MARKERS[index % 4],
+                "markersize": 8,
+                "clip_on": False,
+            }
+            keys.append(Line2D([], [], linestyle=_DASHES[index % 4], **style))
+            xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
+            heights = np.clip([(drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
+            (line,) = axes.plot(xs, heights, color=palette(index), linestyle=_DASHES[index % 4])
+            drawn.mark(line, "", series=one.name)
+            for x, height, y in zip(xs, heights, ys, strict=True):
+                if not np.isnan(height):
+                    (point,) = axes.plot([x], [height], linestyle="", **style)
+                    drawn.mark(point, f"{one.name}, {x:g}: {number(y)}", series=one.name, x=f"{x:g}", y=y)
+        axes.set(xlabel=label(x_label), ylabel=label(y_label))
+        places = [x for one in shown for x, _ in one.points]
+        # half a step of room keeps the markers off the axis, and a single round in the middle
+        axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+        if y_range:
+            axes.set_ylim(y_range)
+        else:
+            axes.update_datalim([(places[0], 0.0)], updatex=False)
+            axes.autoscale_view(scalex=False)
+        drawn.legend([one.name for one in shown], keys)
+        return drawn.svg()
 
 
-def kinds_chart(summary: Mapping[str, Any]) -> str:
-    """Shares of the question kinds, one bar a round."""
-    rows = {f"round {one['round']}": nested(one, "kind_shares") for one in rounds_of(summary)}
-    caption = "What the written questions ask for. A kind that takes over means the writer drifts to what is easy."
-    return captioned(stacked_bars("Share of each question kind in every round", rows), caption)
+def histogram(
+    title: str,
+    groups: Mapping[str, Iterable[object]],
+    x_label: str,
+    y_label: str = "texts",
+    edges: Sequence[float] | None = None,
+) -> Markup:
+    """Overlaid, half-transparent histograms that share their bins.
+
+    Args:
+        title: what the chart shows, for screen readers.
+        groups: values by name.
+        x_label: name of the horizontal axis.
+        y_label: what is counted.
+        edges: of the bins, see `bin_edges`; by default over all values. Values outside count in the outermost bins.
+
+    Returns:
+        The `svg` element.
+    """
+    values = {name: drawable(own) for name, own in groups.items()}
+    if not any(values.values()):
+        return no_values(title)
+    from matplotlib.ticker import MaxNLocator
+
+    edges = edges or bin_edges(value for own in values.values() for value in own)
+    with chart(title) as drawn:
+        axes = drawn.axes
+        for index, (name, own) in enumerate(values.items()):
+            counts, _ = np.histogram(np.clip(own, edges[0], edges[-1]), edges)
+            filled = np.flatnonzero(counts)
+            style: dict[str, Any] = {"facecolor": (palette(index), 0.5), "edgecolor": palette(index), "align": "edge"}
+            bars = axes.bar(np.take(edges, filled), counts[filled], np.diff(edges)[filled], **style)
+            for bar, count in zip(bars, counts[filled].tolist(), strict=True):
+                drawn.mark(bar, f"{name}: {count}", series=name, count=count)
+        axes.set(xlabel=label(x_label), ylabel=label(y_label))
+        axes.set_xlim(edges[0], edges[-1])
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+        axes.update_datalim([(edges[0], 0.0), (edges[0], 5.0)], updatex=False)
+        axes.autoscale_view(scalex=False)
+        names = [f"{label(name)} ({len(own):,})" for name, own in values.items()]
+        drawn.legend(names)
+        return drawn.svg()
+
+
+def bar_chart(
+    title: str, bars: Mapping[str, object], mark: tuple[float, str] | None = None, rival: str | None = None
+) -> Markup:
+    """Horizontal bars on an axis from 0 to 1, with an optional dashed mark such as chance.
+
+    Args:
+        title: what the chart shows, for screen readers.
+        bars: values by name; a missing one keeps its row and shows a dash.
+        mark: position and name of the dashed line.
+        rival: name of the bar to set apart by colour.
+
+    Returns:
+        The `svg` element.
+    """
+    if not drawable(bars.values()):
+        return no_values(title)
+    with chart(title, 36 + _ROW * len(bars)) as drawn:
+        axes = drawn.axes
+        for index, (name, value) in enumerate(bars.items()):
+            (bar,) = axes.barh(index, min(1.0, max(0.0, finite(value) or 0.0)), 0.65, color=palette(int(name == rival)))
+            drawn.mark(bar, f"{name}: {number(value)}", series=name, value=value)
+            axes.text(1.02, index, label(number(value)), va="center_baseline", transform=axes.get_yaxis_transform())
+        axes.grid(visible=False)
+        axes.spines["bottom"].set_visible(False)
+        axes.set_xticks([])
+        axes.set_yticks(range(len(bars)), list(map(label, bars)))
+        axes.set(xlim=(0, 1), ylim=(len(bars) - 0.5, -0.5))
+        if mark:
+            axes.axvline(mark[0], color="#000000", linewidth=1, linestyle=(0, (4, 3)))
+            axes.text(mark[0], -0.5, label(mark[1]), ha="center", va="bottom")
+        return drawn.svg()
+
+
+def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup:
+    """One horizontal bar a row, split into shares that keep their colour from row to row.
+
+    Args:
+        title: what the chart shows, for screen readers.
+        rows: shares by name, of each row by its name.
+
+    Returns:
+        The `svg` element.
+    """
+    names = sorted({name for shares in rows.values() for name in shares})
+    known = {row: {name: max([0.0, *drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
+    longest = max((sum(shares.values()) for shares in known.values()), default=0.0)
+    if not longest:
+        return no_values(title)
+    with chart(title, 60 + _ROW * len(rows)) as drawn:
+        axes = drawn.axes
+        for index, (row, shares) in enumerate(known.items()):
+            start = 0.0
+            for series, (name, share) in enumerate(shares.items()):
+                if not share:
+                    continue
+                # the colour of the page is the seam between neighbours
+                (bar,) = axes.barh(index, share, 0.7, start, color=palette(series), edgecolor=PAGE, linewidth=2)
+                drawn.mark(bar, f"{row}, {name}: {number(share)}", series=name, row=row, value=share)
+                if share / max(1.0, longest) * WIDTH > 48:
+                    middle = start + share / 2
+                    axes.text(middle, index, f"{share:.0%}", ha="center", va="center_baseline", color=ink(series))
+                start += share
+        axes.grid(visible=False)
+        axes.spines["bottom"].set_visible(False)
+        axes.set_xticks([])
+        axes.set_yticks(range(len(rows)), list(map(label, rows)))
+        axes.set(xlim=(0, max(1.0, longest)), ylim=(len(rows) - 0.5, -0.5))
+        drawn.legend(names)
+        return drawn.svg()

@@ -1,179 +1,124 @@
-"""The page about a finished run: one HTML file without scripts or anything from outside."""
+"""The page about a run: one HTML file without scripts or anything from outside."""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
-from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report import cards, charts, tables
-from lightning_c3l.report.figures import nested, rounds_of
-from lightning_c3l.report.markup import MISSING, element, esc, exact, finite, number
-from lightning_c3l.report.rejected import rejected_html
+from markupsafe import Markup
 
-Rounds = Mapping[int, Sequence[ScoredCandidate]]
-
-# The page quotes texts that a model wrote. They are escaped; this is the second lock on the same door.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
+from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups, inline_image
+from lightning_c3l.report.charts import Series, bar_chart, bin_edges, histogram, line_chart, stacked_bars
+from lightning_c3l.report.figures import READINGS, figure, nested, rounds_of
+from lightning_c3l.report.tables import (
+    Rounds,
+    condition_figures,
+    guard_figures,
+    kind_shares,
+    rejected_counts,
+    rejected_texts,
+    rounds_figures,
+    writers_figures,
+)
+from lightning_c3l.report.templating import environment
+from lightning_c3l.report.text import finite, number
 
 _FACTS = ("model", "seed", "command", "rejected_images")
-
-_ABOUT = (
-    "This is our reading of C3L (arXiv 2405.12752): a model writes its own questions and answers about "
-    "pictures, S(I²C) says how much an answer owes to its picture, and the best answers train the model. "
-    "Every figure comes from this run; none is the paper's result."
-)
+_TRUTH = ("truth_rate", "positive_truth_rate", "random_truth_rate")
+_SCORES = ("i2c_mean", "i2c_positive_mean", "i2c_shuffled_mean")
 
 
-def render_report(summary: Mapping[str, Any], candidates_by_round: Rounds, picture: cards.Picture) -> str:
-    """The whole page.
+def render_report(summary: Mapping[str, Any], candidates_by_round: Rounds, read_image: ImageReader) -> str:
+    """The whole page; the same bytes for the same figures.
 
     Args:
         summary: figures of the run; whatever is missing is left out or shown as a dash.
-        candidates_by_round: the written texts of each round with their scores.
-        picture: the RGB picture of an image key, None where it cannot be had.
+        candidates_by_round: the generated texts of each round with their scores.
+        read_image: the RGB image of an image key, None where it cannot be had.
 
     Returns:
         One HTML document, to be written as UTF-8.
     """
-    name = summary.get("name") or "C3L run"
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    head = (
-        element("meta", charset="utf-8")
-        + element("meta", http_equiv="Content-Security-Policy", content=_POLICY)
-        + element("meta", name="viewport", content="width=device-width, initial-scale=1")
-        + element("meta", name="color-scheme", content="light dark")
-        + element("title", esc(f"{name}: C3L report", 120))
-        + element("style", style)
-    )
-    body = element("header", _header(summary, str(name))) + element(
-        "main", _figures(summary, candidates_by_round), _texts(summary, candidates_by_round, picture)
-    )
-    document = element("html", element("head", head), element("body", body), lang="en")
-    return f"<!DOCTYPE html>\n{document}\n"
-
-
-def _header(summary: Mapping[str, Any], name: str) -> str:
-    facts = [(key, summary[key]) for key in _FACTS if summary.get(key) is not None]
-    listed = "".join(
-        element("dt", esc(key.replace("_", " "))) + element("dd", element("code", esc(value, 2000)))
-        for key, value in facts
-    )
-    about = element("p", esc(_ABOUT), class_="about")
-    return element("h1", esc(name, 120)) + about + (element("dl", listed, class_="facts") if facts else "")
-
-
-def _section(title: str, explanation: str, content: str) -> str:
-    """A section, or a line that says that there is nothing to show."""
-    inside = content or element("p", "Not measured in this run.", class_="empty")
-    about = element("p", esc(explanation)) if explanation and content else ""
-    return element("section", element("h2", esc(title)), about, inside)
-
-
-def _figures(summary: Mapping[str, Any], candidates_by_round: Rounds) -> str:
-    """The sections made of numbers."""
-    rounds, auroc = rounds_of(summary), nested(summary, "i2c_auroc")
-    writers, bias = nested(summary, "writers"), nested(summary, "exposure_bias")
-    shares = any(nested(one, "kind_shares") for one in rounds)
-    folded = element("details", element("summary", "as numbers"), tables.shares_html(summary))
-    several = "Each round writes, scores, selects and trains once."
-    spread = "Answer readings of S(I²C). The further the two shapes lie apart, the more the score is worth."
-    separate = "S(I²C) is only useful where it tells right texts from invented ones."
-    wrote = "The starting model and the tuned model, each writing afresh."
-    own = "How each condition does after a prefix the model wrote itself and after a reference prefix."
-    guard = nested(summary, "guard")
-    judged = "State k is the model that writes round k; the last one writes the data set. " + _kept(guard)
-    notes = "".join(element("li", esc(note, 1000)) for note in summary.get("notes") or [])
-    return "".join(
-        [
-            element("section", element("h2", "Headline figures"), headline(summary)),
-            _section("Notes", "", element("ul", notes)) if notes else "",
-            _section(
-                "Rounds",
-                several,
-                charts.rounds_charts(summary) + tables.rounds_html(summary) if rounds else "",
-            ),
-            _section("Guard rails", judged, tables.guard_html(guard)) if guard.get("states") else "",
-            _section(
-                "Distribution of the score",
-                spread,
-                charts.histograms(candidates_by_round) if candidates_by_round else "",
-            ),
-            _section("What the score tells apart", separate, charts.auroc_chart(auroc) if auroc else ""),
-            _section("Writers", wrote, tables.writers_html(writers) if writers else ""),
-            _section("Exposure bias", own, tables.conditions_html("Exposure bias", bias) if bias else ""),
-            _section("Question kinds", "", charts.kinds_chart(summary) + folded if shares else ""),
-        ]
-    )
-
-
-def _kept(guard: Mapping[str, Any]) -> str:
-    """Which state the guard holds for the best, and which one the run exports."""
-    best, exported = nested(guard, "best").get("round"), guard.get("exported")
-    return f"Best by the held-out criterion: state {best}. Adapter and data set are those of state {exported}."
-
-
-def _texts(summary: Mapping[str, Any], candidates_by_round: Rounds, picture: cards.Picture) -> str:
-    """The sections made of written texts."""
+    writers, data, auroc = nested(summary, "writers"), nested(summary, "dataset"), nested(summary, "i2c_auroc")
     last = max(candidates_by_round, default=0)
     texts = candidates_by_round.get(last, ())
-    best, worst = cards.best_and_worst(texts)
-    groups = "".join(cards.group_html(*group, picture) for group in cards.example_groups(texts))
-    highest = f"Round {last}: the texts that owe most to their picture, by the answer reading."
-    lowest = f"Round {last}: the texts that owe least to it, or that it speaks against."
-    inside = f"Round {last}: groups of different pictures and kinds, the positive first, then its negatives."
-    return "".join(
-        [
-            _section("Best pairs", highest, cards.cards(best, picture) if best else ""),
-            _section("Worst pairs", lowest, cards.cards(worst, picture) if worst else ""),
-            _section("Groups", inside, groups),
-            _section(
-                "Rejected texts",
-                "Texts without a usable pair, by reason.",
-                rejected_html(summary, candidates_by_round),
-            ),
-        ]
+    best, worst = best_and_worst(texts)
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            name=str(summary.get("name") or "C3L run"),
+            facts={key: summary[key] for key in _FACTS if summary.get(key) is not None},
+            truth_rates=[nested(writers, name).get("truth_rate") for name in ("base", "tuned")],
+            auroc=auroc,
+            dataset=data,
+            kinds=", ".join(f"{kind} {number(count, 0)}" for kind, count in nested(data, "kinds").items()),
+            notes=summary.get("notes") or [],
+            rounds=rounds_figures(summary),
+            guard=guard_figures(nested(summary, "guard")),
+            writers=writers_figures(writers),
+            exposure_bias=condition_figures("Exposure bias", nested(summary, "exposure_bias")),
+            kind_shares=kind_shares(summary),
+            last=last,
+            best=best,
+            worst=worst,
+            groups=example_groups(texts),
+            rejected=rejected_counts(summary, candidates_by_round),
+            rejected_texts=rejected_texts(candidates_by_round),
+            readings=READINGS,
+            images=lambda key: inline_image(read_image(key)),
+            **_charts(summary, candidates_by_round),
+        )
     )
 
 
-def headline(summary: Mapping[str, Any]) -> str:
-    """The few figures to read first, each with its meaning."""
-    writers, data = nested(summary, "writers"), nested(summary, "dataset")
-    base, tuned = nested(writers, "base").get("truth_rate"), nested(writers, "tuned").get("truth_rate")
-    auroc = nested(summary, "i2c_auroc").get("answer")
-    chosen = finite(data.get("random_truth_rate"))
-    against = "" if chosen is None else f" A random choice of equal size has {number(chosen)}."
-    tiles = [
-        _tile(
-            "Truth rate of written pairs",
-            "Starting model \u2192 tuned model: right pairs over all written texts.",
-            base,
-            tuned,
-        ),
-        _tile(
-            "AUROC of S(I²C)",
-            "Chance that a right text scores above one that is not; 0.5 is guessing.",
-            auroc,
-        ),
-        _tile("Pairs in the data set", _kinds(nested(data, "kinds")), data.get("pairs")),
-        _tile("Truth rate of the data set", f"Right pairs over all pairs kept.{against}", data.get("truth_rate")),
-    ]
-    return element("div", *tiles, class_="tiles")
+def _charts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> dict[str, Any]:
+    """The charts of the page by the names of the template; a chart without data is None."""
+    rounds, auroc = rounds_of(summary), nested(summary, "i2c_auroc")
+    scores, truths = ([_over_rounds(rounds, key) for key in keys] for keys in (_SCORES, _TRUTH))
+    shares = {f"round {one['round']}": nested(one, "kind_shares") for one in rounds}
+    areas = {READINGS[key].label: auroc.get(key) for key in READINGS_AND_RIVAL}
+    rival = READINGS["mean_logp"].label
+    is_judged = any(finite(value) is not None for one in truths for _, value in one.points)
+    return {
+        "score_chart": line_chart("Mean S(I²C) over the rounds", scores, "round", "nats a token") if rounds else None,
+        "truth_chart": line_chart("Truth rates over the rounds", truths, "round", "truth rate", (0.0, 1.0))
+        if is_judged
+        else None,
+        "histograms": _histograms(candidates_by_round),
+        "auroc_chart": bar_chart("Area under the ROC curve of each score", areas, (0.5, "chance"), rival)
+        if auroc
+        else None,
+        "kinds_chart": stacked_bars("Share of each question kind in every round", shares)
+        if any(shares.values())
+        else None,
+    }
 
 
-def _kinds(kinds: Mapping[str, Any]) -> str:
-    listed = ", ".join(f"{kind} {number(count, 0)}" for kind, count in kinds.items())
-    return f"Written pairs that were kept: {listed}." if listed else "Written pairs that were kept."
+def _over_rounds(rounds: Sequence[Mapping[str, Any]], key: str) -> Series:
+    """A figure of every round as a line."""
+    numbered = [(finite(one["round"]), one.get(key)) for one in rounds]
+    return Series(figure(key).label, [(x, value) for x, value in numbered if x is not None])
 
 
-def _tile(name: str, meaning: str, *values: object) -> str:
-    shown = " \u2192 ".join(
-        element("span", number(value) if finite(value) is not None else MISSING, data_value=exact(value))
-        for value in values
-    )
-    return element(
-        "div",
-        element("h3", esc(name)),
-        element("p", shown, class_="value"),
-        element("p", esc(meaning, 600), class_="meaning"),
-        class_="tile",
-    )
+def _histograms(candidates_by_round: Rounds) -> dict[int, Markup]:
+    """The scores of each round on the same bins, so that rounds can be compared."""
+    rounds = {number: split_scores(candidates) for number, candidates in sorted(candidates_by_round.items())}
+    edges = bin_edges(value for groups in rounds.values() for values in groups.values() for value in values)
+    label = "S(I²C), answer reading"
+    return {
+        number: histogram(f"Scores of round {number}", groups, label, edges=edges) for number, groups in rounds.items()
+    }
+
+
+def split_scores(candidates: Sequence[ScoredCandidate]) -> dict[str, list[float | None]]:
+    """The `answer` readings by verdict where verdicts are known, else with the own and with another image."""
+    scored = [(one, one.scores.answer) for one in candidates if one.scores is not None]
+    if any(one.verdict for one, _ in scored):
+        return {
+            "right": [score for one, score in scored if one.verdict == "right"],
+            "not right": [score for one, score in scored if one.verdict and one.verdict != "right"],
+        }
+    return {
+        "right image": [score for _, score in scored],
+        "another image": [one.shuffled for one, _ in scored],
+    }

@@ -1,12 +1,16 @@
-"""The tables of the page."""
+"""The tables of the page about a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.figures import figure, nested, rounds_of
-from lightning_c3l.report.markup import MISSING, element, esc, exact, finite, number
+from lightning_c3l.report.templating import FigureRow, FigureTable
+from lightning_c3l.report.text import finite
 
-# Shown elsewhere on the page, or no figure of the rounds table.
+Rounds = Mapping[int, Sequence[ScoredCandidate]]
+
+# shown elsewhere on the page, or no figure of the rounds table
 _ELSEWHERE = frozenset({"round", "kind_shares", "seconds", "rejected"})
 
 _GUARDED = (
@@ -18,113 +22,117 @@ _GUARDED = (
     "image_contrast",
     "answer_tokens",
 )
+_EXAMPLES = 5
 
 
-def table(caption: str, columns: Sequence[object], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """A table inside a box that scrolls sideways where the screen is narrow.
-
-    Args:
-        caption: plain text.
-        columns: plain names, the first one above the row names.
-        rows: markup of each row's name with its finished cells (see `cell`).
-    """
-    head = "".join(element("th", esc(name), scope="col") for name in columns)
-    body = "".join(element("tr", element("th", name, scope="row"), *cells) for name, cells in rows)
-    inner = element("caption", esc(caption)) + element("thead", element("tr", head)) + element("tbody", body)
-    # Only a focusable box can be scrolled with the keyboard.
-    return element("div", element("table", inner), class_="scroll", tabindex=0, role="region", aria_label=caption)
-
-
-def cell(value: object, digits: int = 3) -> str:
-    """A table cell: a number with its exact value as an attribute, or an escaped text."""
-    if finite(value) is not None:
-        return element("td", number(value, digits), data_value=exact(value))
-    shown = esc(value, 200) if isinstance(value, str | bool) else MISSING
-    return element("td", shown)
-
-
-def _named(key: str) -> str:
-    """Name of a figure with its meaning under it."""
-    known = figure(key)
-    meaning = element("small", esc(known.meaning)) if known.meaning else ""
-    return esc(known.label) + meaning
-
-
-def _figure_rows(keys: Iterable[str], columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    return [(_named(key), [cell(column.get(key), figure(key).digits) for column in columns]) for key in keys]
-
-
-def _keys(columns: Iterable[Mapping[str, Any]], skip: frozenset[str] = frozenset()) -> list[str]:
+def _keys(columns: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of all plain figures, in order of appearance."""
     found = (key for column in columns for key, value in column.items() if not isinstance(value, Mapping | list))
-    return [key for key in dict.fromkeys(found) if key not in skip]
+    return list(dict.fromkeys(found))
 
 
-def rounds_html(summary: Mapping[str, Any]) -> str:
+def _row(key: str, columns: Iterable[Mapping[str, Any]]) -> FigureRow:
+    """A figure with its meaning under its name."""
+    known = figure(key)
+    return FigureRow(known.label, [column.get(key) for column in columns], known.meaning, known.digits)
+
+
+def rounds_figures(summary: Mapping[str, Any]) -> FigureTable | None:
     """Figures down, rounds across: few rounds, many figures, and each figure has room for its meaning."""
     rounds = rounds_of(summary)
-    rows = _figure_rows(_keys(rounds, _ELSEWHERE), rounds)
-    stages = _keys([nested(one, "seconds") for one in rounds])
-    for stage in stages:
-        cells = [cell(nested(one, "seconds").get(stage), 1) for one in rounds]
-        rows.append((esc(f"seconds: {stage}"), cells))
-    return table("Figures of each round", ["figure", *(f"round {one['round']}" for one in rounds)], rows)
+    seconds = [nested(one, "seconds") for one in rounds]
+    rows = [_row(key, rounds) for key in _keys(rounds) if key not in _ELSEWHERE]
+    rows += [FigureRow(f"seconds: {stage}", [one.get(stage) for one in seconds], digits=1) for stage in _keys(seconds)]
+    heads = ["figure", *(f"round {one['round']}" for one in rounds)]
+    return FigureTable("Figures of each round", heads, rows) if rounds else None
 
 
-def writers_html(writers: Mapping[str, Any]) -> str:
+def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
     """The starting model beside the tuned one, with the difference."""
     columns = {name: figures for name, figures in writers.items() if isinstance(figures, Mapping)}
-    base, tuned = columns.get("base"), columns.get("tuned")
-    rows = _figure_rows(_keys(columns.values()), list(columns.values()))
+    rows = [_row(key, columns.values()) for key in _keys(columns.values())]
     heads = ["figure", *columns]
-    if base is not None and tuned is not None:
+    if "base" in columns and "tuned" in columns:
         heads.append("tuned \u2212 base")
-        for key, (_, cells) in zip(_keys(columns.values()), rows, strict=True):
-            cells.append(cell(_difference(tuned.get(key), base.get(key)), figure(key).digits))
-    return table("The starting model and the tuned model as writers", heads, rows)
+        at = list(columns)
+        for index, row in enumerate(rows):
+            base, tuned = (finite(row.cells[at.index(name)]) for name in ("base", "tuned"))
+            gain = None if base is None or tuned is None else tuned - base
+            rows[index] = FigureRow(row.name, [*row.cells, gain], row.meaning, row.digits)
+    return FigureTable("The starting model and the tuned model as writers", heads, rows) if writers else None
 
 
-def guard_html(guard: Mapping[str, Any]) -> str:
-    """Every state that the guard judged, with what it wrote on the guard's images and the limits that it broke."""
+def guard_figures(guard: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the section about the guard shows: its states' figures and the limits that they broke."""
     states = [state for state in guard.get("states") or [] if isinstance(state, Mapping)]
+    if not states:
+        return None
     figures = [{**nested(state, "figures"), **state} for state in states]
-    heads = [f"state {state.get('round')}" for state in states]
-    listed = "".join(
-        element("li", esc(f"state {state.get('round')}: {sentence}", 500))
-        for state in states
-        for sentence in state.get("tripped") or []
-    )
-    broken = element("ul", listed) if listed else element("p", esc("No limit was broken."))
-    rows = _figure_rows([key for key in _GUARDED if any(key in one for one in figures)], figures)
-    return broken + table("What each state wrote on the guard's images", ["figure", *heads], rows)
+    rows = [_row(key, figures) for key in _GUARDED if any(key in one for one in figures)]
+    heads = ["figure", *(f"state {state.get('round')}" for state in states)]
+    tripped = [(state.get("round"), sentence) for state in states for sentence in state.get("tripped") or []]
+    return {
+        "best": nested(guard, "best").get("round"),
+        "exported": guard.get("exported"),
+        "tripped": [f"state {number}: {sentence}" for number, sentence in tripped],
+        "figures": FigureTable("What each state wrote on the guard's images", heads, rows),
+    }
 
 
-def _difference(after: object, before: object) -> float | None:
-    high, low = finite(after), finite(before)
-    return None if high is None or low is None else high - low
+def condition_figures(caption: str, tree: Mapping[str, Any]) -> FigureTable | None:
+    """A nested mapping: a line for each figure, a column for each mapping that holds plain values."""
+    columns = _conditions(tree)
+    keys = dict.fromkeys(key for plain in columns.values() for key in plain)
+    rows = [FigureRow(figure(key).label, [plain.get(key) for plain in columns.values()]) for key in keys]
+    return FigureTable(caption, ["figure", *columns], rows) if tree else None
 
 
-def conditions(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """A nested mapping as rows: every mapping that holds plain values, named by the way to it."""
+def _conditions(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Plain values of every mapping that has some, by the way to it."""
     plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
-    rows = {" / ".join(path) or "all": plain} if plain else {}
+    found = {" / ".join(path) or "all": plain} if plain else {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            rows.update(conditions(value, (*path, str(key))))
-    return rows
+            found.update(_conditions(value, (*path, str(key))))
+    return found
 
 
-def conditions_html(caption: str, tree: Mapping[str, Any]) -> str:
-    """A nested mapping as a table: a line for each figure, a column for each condition."""
-    columns = conditions(tree)
-    keys = list(dict.fromkeys(key for plain in columns.values() for key in plain))
-    body = [(esc(figure(key).label), [cell(plain.get(key)) for plain in columns.values()]) for key in keys]
-    return table(caption, ["figure", *columns], body)
-
-
-def shares_html(summary: Mapping[str, Any]) -> str:
-    """The kind shares of the stacked bars as numbers."""
+def kind_shares(summary: Mapping[str, Any]) -> FigureTable | None:
+    """Share of each question kind by round."""
     rounds = rounds_of(summary)
-    kinds = sorted({kind for one in rounds for kind in nested(one, "kind_shares")})
-    body = [(esc(kind), [cell(nested(one, "kind_shares").get(kind)) for one in rounds]) for kind in kinds]
-    return table("Share of each question kind", ["kind", *(f"round {one['round']}" for one in rounds)], body)
+    shares = [nested(one, "kind_shares") for one in rounds]
+    kinds = sorted({kind for own in shares for kind in own})
+    rows = [FigureRow(kind, [own.get(kind) for own in shares]) for kind in kinds]
+    heads = ["kind", *(f"round {one['round']}" for one in rounds)]
+    return FigureTable("Share of each question kind", heads, rows) if kinds else None
+
+
+def rejected_counts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> FigureTable | None:
+    """How many texts were rejected, by reason and round; no rows where none was, None where nothing is known.
+
+    Args:
+        summary: figures of the run; its counts are taken where it has them.
+        candidates_by_round: the texts, counted where the summary says nothing.
+    """
+    counts: dict[Any, Mapping[str, Any]] = {}
+    for number, candidates in sorted(candidates_by_round.items()):
+        reasons = [one.candidate.rejected for one in candidates if one.candidate.rejected]
+        counts[number] = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+    counts.update({one["round"]: nested(one, "rejected") for one in rounds_of(summary) if "rejected" in one})
+    known = [*(reason for own in counts.values() for reason in own), *rejected_texts(candidates_by_round)]
+    reasons = list(dict.fromkeys(known))
+    reasons.sort(key=lambda reason: -sum(finite(own.get(reason)) or 0.0 for own in counts.values()))
+    rows = [FigureRow(reason, [own.get(reason, 0) for own in counts.values()], digits=0) for reason in reasons]
+    heads = ["reason", *(f"round {one}" for one in counts)]
+    return FigureTable("Rejected texts by reason", heads, rows) if counts else None
+
+
+def rejected_texts(candidates_by_round: Rounds) -> dict[str, list[str]]:
+    """Up to five different texts for each reason, the latest round first."""
+    texts: dict[str, list[str]] = {}
+    for _, candidates in sorted(candidates_by_round.items(), reverse=True):
+        for one in candidates:
+            known = texts.setdefault(one.candidate.rejected, []) if one.candidate.rejected else None
+            if known is not None and len(known) < _EXAMPLES and one.candidate.text not in known:
+                known.append(one.candidate.text)
+    return texts

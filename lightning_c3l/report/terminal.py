@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.report.figures import figure, nested, rounds_of
-from lightning_c3l.report.markup import finite, number, visible
+from lightning_c3l.report.text import finite, number, visible
 
 _ROWS = {
     "candidates": "texts written",

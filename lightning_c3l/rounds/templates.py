@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lightning_c3l.records import Instruction
-from lightning_c3l.report.markup import visible
+from lightning_c3l.report.text import visible
 
 SHIPPED = ("general", "scenes", "easy_vqa")
 MAX_QUESTION_WORDS = 80

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lightning_c3l.report.markup import number
-from lightning_c3l.report.scale import bin_edges
-from lightning_c3l.report.svg import histogram
+from lightning_c3l.report.charts import histogram
+from lightning_c3l.report.text import number
 from lightning_c3l.selection.columns import Columns, Mask
 from lightning_c3l.selection.markdown import fenced, plain, table
 from lightning_c3l.selection.plan import Choice
@@ -93,10 +92,7 @@ def scores_chart(facts: Facts) -> str:
     """An SVG picture of the scores of the whole set and of the chosen records."""
     whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[_counted(facts)]
     groups = {"whole set": whole.tolist(), _name(facts): chosen.tolist()}
-    edges = bin_edges(groups["whole set"])
-    return histogram(
-        "Scores of the whole set and of a part of it", groups, edges, f"{facts.by}, nats a token", "records"
-    )
+    return histogram("Scores of the whole set and of a part of it", groups, f"{facts.by}, nats a token", "records")
 
 
 def _name(facts: Facts) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lightning_c3l.report.markup import visible
+from lightning_c3l.report.text import visible
 
 # What may stand as it is inside of a line. The underscore is emphasis, `www.` becomes a link on some sites.
 _SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")

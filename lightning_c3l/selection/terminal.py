@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from lightning_c3l.report.markup import number, visible
+from lightning_c3l.report.text import number, visible
 from lightning_c3l.selection.plan import Choice
 
 

@@ -68,11 +68,11 @@ def summary() -> dict[str, Any]:
     }
 
 
-def no_picture(key: str) -> Image.Image | None:
-    """A source without pictures."""
+def no_image(key: str) -> Image.Image | None:
+    """A source without images."""
     return None
 
 
 def grey(key: str) -> Image.Image | None:
-    """A tiny picture for every key."""
+    """A tiny image for every key."""
     return Image.new("RGB", (20, 10), (120, 130, 140))

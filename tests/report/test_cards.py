@@ -1,4 +1,4 @@
-"""Cards: pictures, ranking and example groups."""
+"""Cards: images, ranking and example groups."""
 
 import base64
 import io
@@ -6,9 +6,20 @@ import io
 import pytest
 from PIL import Image
 
-from lightning_c3l.report.cards import best_and_worst, card, data_uri, example_groups, ranked, resized
-from tests.report.dom import parse
-from tests.report.samples import NAN, grey, no_picture, refused, scored
+from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups, inline_image
+from lightning_c3l.report.page import render_report
+from tests.report.dom import Node, parse
+from tests.report.samples import NAN, grey, no_image, refused, scored
+
+
+def shown(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image as the page has it, and whether it counts as tiny."""
+    found = inline_image(image)
+    assert found is not None
+    head, _, body = found.address.partition(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(body))), found.tiny
 
 
 @pytest.mark.parametrize(
@@ -24,36 +35,38 @@ from tests.report.samples import NAN, grey, no_picture, refused, scored
     ],
 )
 def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert resized(Image.new("RGB", size)).size == expected
+    image, tiny = shown(Image.new("RGB", size))
+    assert image.size == expected
+    assert tiny == (max(size) < 96)
 
 
-def test_tiny_pictures_keep_their_pixels() -> None:
+def test_tiny_images_keep_their_pixels() -> None:
     tiny = Image.new("L", (2, 1))
     tiny.putpixel((1, 0), 255)
-    head, _, body = data_uri(tiny).partition(",")
-    assert head == "data:image/png;base64"
-    shown = Image.open(io.BytesIO(base64.b64decode(body)))
-    assert (shown.format, shown.mode, shown.size) == ("PNG", "RGB", (96, 48))
-    assert [shown.getpixel((x, 20)) for x in (0, 47, 48, 95)] == [(0, 0, 0)] * 2 + [(255, 255, 255)] * 2
+    image, _ = shown(tiny)
+    assert (image.format, image.mode, image.size) == ("PNG", "RGB", (96, 48))
+    assert [image.getpixel((x, 20)) for x in (0, 47, 48, 95)] == [(0, 0, 0)] * 2 + [(255, 255, 255)] * 2
 
 
 def test_ranking_drops_what_has_no_score_and_repeats() -> None:
     texts = [scored(0.1), scored(0.1), scored(NAN, "n.png"), refused("x", "no answer"), scored(0.7, "b.png")]
-    assert [one.scores and one.scores.answer for one in ranked(texts)] == [0.7, 0.1]
+    best, worst = best_and_worst(texts)
+    assert [one.scores and one.scores.answer for one in best] == [0.7, 0.1]
+    assert not worst
 
 
 @pytest.mark.parametrize(("count", "best", "worst"), [(0, [], []), (2, [1, 0], []), (5, [4, 3, 2], [0, 1])])
 def test_best_and_worst_never_share_a_pair(count: int, best: list[int], worst: list[int]) -> None:
-    texts = [scored(float(place), f"{place}.png") for place in range(count)]
+    texts = [scored(float(index), f"{index}.png") for index in range(count)]
     found = best_and_worst(texts, 3)
     assert [[one.scores.answer for one in part if one.scores] for part in found] == [best, worst]
 
 
-def test_groups_differ_in_picture_and_kind() -> None:
-    asked = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "z")]
+def test_groups_differ_in_image_and_kind() -> None:
+    pairs = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "z")]
     texts = [
         scored(score, image, reply=str(score), kind=kind, status=status)
-        for image, kind in asked
+        for image, kind in pairs
         for score, status in ((0.1, "negative"), (0.9, "positive"), (0.4, "negative"), (0.2, "duplicate"))
     ]
     lonely = [scored(0.5, "d", kind="w", status="positive")]
@@ -71,7 +84,7 @@ def test_a_group_of_a_whole_image_shows_the_negatives_of_all_its_kinds() -> None
         scored(0.5, "a", reply="0.5", kind="y", status="negative"),
         scored(0.4, "a", reply="0.4", kind="z", status="negative"),
         scored(0.6, "a", reply="0.6", kind="z", status="duplicate"),
-        # nobody's: no positive of its image
+        # of no group: no positive of its image
         scored(0.2, "b", reply="0.2", kind="x", status="negative"),
     ]
     ((best, others),) = example_groups(texts)
@@ -79,20 +92,26 @@ def test_a_group_of_a_whole_image_shows_the_negatives_of_all_its_kinds() -> None
     assert [one.candidate.answer for one in others] == ["0.5", "0.4", "0.3"]
 
 
-def test_card_shows_the_record() -> None:
-    root = parse(card(scored(0.4321, "p.png", "Why?", "So.", "reasoning", "wrong", "positive"), grey))
-    assert root.find("p", "question")[0].text == "Why?"
-    assert root.find("p", "answer")[0].text == "So."
-    assert [one.text for one in root.find("span", "chip")] == ["reasoning", "\u2717 wrong", "positive"]
-    strong = root.find("strong")[0]
+def card_of(text: ScoredCandidate, read_image: ImageReader) -> Node:
+    """The only card of a page."""
+    (card,) = parse(render_report({}, {0: [text]}, read_image)).find("article", "card")
+    return card
+
+
+def test_a_card_shows_the_record() -> None:
+    card = card_of(scored(0.4321, "p.png", "Why?", "So.", "reasoning", "wrong", "positive"), grey)
+    assert card.find("p", "question")[0].text == "Why?"
+    assert card.find("p", "answer")[0].text == "So."
+    assert [one.text for one in card.find("span", "chip")] == ["reasoning", "\u2717 wrong", "positive"]
+    strong = card.find("strong")[0]
     assert (strong.text, strong.attributes["data-value"]) == ("0.432", "0.4321")
-    values = dict(zip((one.text for one in root.find("dt")), (one.text for one in root.find("dd")), strict=True))
+    values = dict(zip((one.text for one in card.find("dt")), (one.text for one in card.find("dd")), strict=True))
     assert values["another image"] == "0.010"
     assert values["mean log q"] == "\u22120.500"
     assert values["tokens"] == "6"
 
 
-def test_missing_picture_is_said() -> None:
-    root = parse(card(scored(0.4, "p.png"), no_picture))
-    assert not root.find("img")
-    assert root.find("div", "picture")[0].attributes["aria-label"] == "no picture of p.png"
+def test_a_missing_image_is_said() -> None:
+    card = card_of(scored(0.4, "p.png"), no_image)
+    assert not card.find("img")
+    assert card.find("div", "picture")[0].attributes["aria-label"] == "no image p.png"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.evaluation.benchmarks.evaluation import Compared, Evaluation, Protocolled
-from lightning_c3l.report.markup import MISSING, visible
+from lightning_c3l.report.text import MISSING, visible
 
 _DIGITS = 3
 # figures that are counts or words, not shares

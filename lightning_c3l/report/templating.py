@@ -1,0 +1,69 @@
+"""Jinja2 templates of the HTML pages: whatever a template shows is made visible, cut and escaped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from lightning_c3l.report.text import exact, finite, number, visible
+
+# longest text from outside that is shown, unless the template says otherwise (`text|cut(1000)`)
+LIMIT = 300
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """One line of a table.
+
+    Attributes:
+        name: what the line shows.
+        cells: a number, a text, or None for each column after the first.
+        meaning: one sentence below the name.
+        digits: decimals of its numbers.
+    """
+
+    name: str
+    cells: Sequence[object]
+    meaning: str = ""
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """A table of a page; the first column is that of the names."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[FigureRow]
+
+
+def figure_text(value: object, digits: int = 3) -> str:
+    """A number for reading or a text of at most 200 characters; a dash for anything else."""
+    if finite(value) is None and isinstance(value, str | bool):
+        return visible(value, 200)
+    return number(value, digits)
+
+
+def environment(*loaders: BaseLoader) -> Environment:
+    """Environment with `base.html` and `macros.html` of the pages.
+
+    Args:
+        *loaders: where else templates are; they come first.
+    """
+    found = Environment(
+        loader=ChoiceLoader([*loaders, PackageLoader("lightning_c3l.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else visible(value, LIMIT),
+    )
+    found.filters.update(
+        exact=exact, figure=figure_text, cut=lambda value, limit: Markup(escape(visible(value, limit)))
+    )
+    found.tests["finite"] = lambda value: finite(value) is not None
+    style = files("lightning_c3l.report").joinpath("report.css").read_text(encoding="utf-8")
+    found.globals["style"] = Markup(style)
+    return found

@@ -1,13 +1,13 @@
 """`adapter/`: what training made, as a folder that the user's own tools load."""
 
 from pathlib import Path
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.lvlm.base import TrainableLVLM
+from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.runs.atomic import atomic_folder
 
 
@@ -16,7 +16,7 @@ class AdapterExport(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save through a temporary name: a half-written folder must not look whole."""
-        if not isinstance(pl_module, TrainedWeightsModule) or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not isinstance(pl_module, WholeBatchModule) or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if trainer.global_step == 0:
             rank_zero_warn(f"no step was trained: no {pl_module.lvlm.saved_as} is written")
@@ -25,7 +25,7 @@ class AdapterExport(Callback):
             collectives.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
 
 
-def _save(run: Path, lvlm: Any) -> None:
+def _save(run: Path, lvlm: TrainableLVLM) -> None:
     with atomic_folder(run / lvlm.saved_as) as folder:
         lvlm.save(folder)
     rank_zero_info(f"trained {lvlm.saved_as} in {run / lvlm.saved_as}")

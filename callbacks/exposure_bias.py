@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.control_training import can_train_control, train_control
 from callbacks.measuring import measured_once, origin, share_out
+from lightning_c3l.lvlm.base import GenerationRequest
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.rounds.generation import Read
 from lightning_c3l.rounds.protocols import is_round_run
@@ -154,8 +155,8 @@ def _continue(
     # a small difference of large sums
     sums = (tokens.logp * tokens.mask).double().sum(dim=1).view(-1, 2)
     nll = (sums[:, 0] - sums[:, 1]).tolist()
-    drawing = replace(module.writing.sampling, samples=1)
-    texts = module.lvlm.generate(images, prompts, drawing, seeds, begun)
+    requests = [GenerationRequest(*one) for one in zip(prompts, images, seeds, begun, strict=True)]
+    texts = module.lvlm.generate(requests, replace(module.writing.sampling, samples=1))
     return [
         Continued(one, loss, truth.judge(one.image, one.question, text[0].split("\n")[0]) == "right")
         for one, loss, text in zip(asked, nll, texts, strict=True)

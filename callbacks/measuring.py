@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from lightning_c3l.runs.digests import trained_digest
+
 from data_modules.loading.sharing import share
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
-from lightning_c3l.runs.digests import trained_digest
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -40,7 +41,9 @@ def origin(module: Any, *what: Any) -> str:
         what: all else that the figures depend on, as values of JSON.
     """
     templates = [[one.kind, one.text] for one in load_templates(module.writing.templates)]
-    writer = [trained_digest(module), module.lvlm.fingerprint, module.seed, repr(module.writing), templates]
+    # the name that this class had when the first digests were made
+    options = repr(module.writing).replace("GenerationConfig", "Writing", 1)
+    writer = [trained_digest(module), module.lvlm.fingerprint, module.seed, options, templates]
     return blake2b(json.dumps([writer, *what]).encode(), digest_size=16).hexdigest()
 
 

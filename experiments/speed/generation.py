@@ -1,6 +1,5 @@
-"""Writing: texts branched from one prompt against `generate(num_return_sequences=N)`."""
+"""GenerationConfig: texts branched from one prompt against `generate(num_return_sequences=N)`."""
 
-from itertools import count
 from typing import Any
 
 import torch
@@ -9,9 +8,9 @@ from experiments.speed.models import work
 from experiments.speed.plain import PlainLVLM
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import Spread, ratio, side_by_side
-from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.generation import Generator, Request
+from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS
 from lightning_c3l.scenes.drawing import draw
@@ -32,7 +31,7 @@ def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[
     def branched() -> object:
         # without ends, every text runs to its full length
         generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
-        requests = [Request(*each, "", 0) for each in zip(count(), load.images, questions, strict=False)]
+        requests = [GenerationRequest(*each) for each in zip(questions, load.images, strict=False)]
         return generator.write(requests, len(requests))
 
     def returned() -> object:
@@ -50,12 +49,9 @@ def texts_differing(precision: Precision, device: torch.device) -> float:
     """Share of texts of the embedded world's base that another batch size changes; 0 in float32 on CPU."""
     lvlm = HuggingFaceLVLM("shipped:scenes", lora=None, dtype=precision, keep_reference=False)
     lvlm.network.to(device)
-    pictures = [draw(sample_scene(seed, 0.2)) for seed in range(_PICTURES)]
-    images = [picture for picture in pictures for _ in INSTRUCTIONS]
-    prompts = [text for _ in pictures for text in INSTRUCTIONS.values()]
+    images = [draw(sample_scene(seed, 0.2)) for seed in range(_PICTURES)]
+    prompts = [(text, image) for image in images for text in INSTRUCTIONS.values()]
+    requests = [GenerationRequest(*prompt, seed=index) for index, prompt in enumerate(prompts)]
     sampling = Sampling(samples=4, max_new_tokens=32, temperature=1.0)
-    one, other = (
-        [text for texts in lvlm.generate(images, prompts, sampling, 0, batch_size=size) for text in texts]
-        for size in (64, 7)
-    )
+    one, other = ([text for texts in lvlm.generate(requests, sampling, size) for text in texts] for size in (64, 7))
     return sum(a != b for a, b in zip(one, other, strict=True)) / len(one)

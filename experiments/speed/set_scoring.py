@@ -16,7 +16,7 @@ from torch import nn
 
 from data_modules.dataset_scoring import ScoringDataModule
 from lightning_c3l.cli.scored_output import Scored, write_scored
-from lightning_c3l.lvlm.base import AnswerTokens, Chats, Pictures
+from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.modules.dataset_scoring import ScoringModule
 from lightning_c3l.runs.row_files import PartFiles
 
@@ -33,16 +33,16 @@ class _FreeLVLM:
         self.network: nn.Module = nn.Linear(1, 1)
 
     def score(
-        self, images: Sequence[Pictures], chats: Sequence[Chats], shuffled: Sequence[Pictures] | None = None
+        self, images: Sequence[Images], chats: Sequence[Chats], shuffled: Sequence[Images] | None = None
     ) -> AnswerTokens:
         count = sum(turn.role == "assistant" for own in chats for chat in own for turn in chat)
         half = torch.full((count, 1), 0.5).log()
         return AnswerTokens(half, 2 * half, -half, torch.ones(count, 1, dtype=torch.bool), half)
 
-    def refusals(self, images: Sequence[Any]) -> list[str]:
+    def unsupported_images(self, images: Sequence[Any]) -> list[str]:
         return [""] * len(images)
 
-    def remembering(self) -> AbstractContextManager[None]:
+    def cache_image_features(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 

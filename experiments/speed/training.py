@@ -9,7 +9,7 @@ from experiments.speed.models import work
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import Spread, ratio, side_by_side
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
-from lightning_c3l.lvlm.base import Branches, GroupBatch
+from lightning_c3l.lvlm.batches import Branches, GroupBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.groups import group_states

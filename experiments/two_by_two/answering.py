@@ -17,7 +17,7 @@ from lightning_c3l.evaluation.metrics.relative import of_sums
 from lightning_c3l.evaluation.metrics.yes_no import mean_f1
 from lightning_c3l.evaluation.predict import Asking, ask_chunk
 from lightning_c3l.evaluation.prompt_template import bare, filled_in
-from lightning_c3l.lvlm.base import LVLM
+from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
 from lightning_c3l.scenes.benchmarks import IMAGES
@@ -80,7 +80,7 @@ class Paper:
         """What is asked."""
         return filled_in(self.exam.prompt, question)
 
-    def answers(self, lvlm: LVLM) -> list[Answer]:
+    def answers(self, lvlm: InferenceLVLM) -> list[Answer]:
         """A model's likeliest answer to each question; what is the same is asked once."""
         items = dict[Any, QuestionItem]()
         asked = list[QuestionItem]()

@@ -19,7 +19,7 @@ from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.figures import judged
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import Round, RunStore
 from lightning_c3l.scenes.language import KINDS, ask, queries, true_answer
 
@@ -29,7 +29,7 @@ _ROUND_STREAM, _FRESH_STREAM = 100_000, 200_000
 # of the draws, the same for both writers
 _WRITE = 15_485_863
 # of the demonstration
-_WRITING = Writing("scenes", sampling=Sampling(4, 24, 0.7), batch_size=64, score_batch_size=32)
+_WRITING = GenerationConfig("scenes", sampling=Sampling(4, 24, 0.7), batch_size=64, score_batch_size=32)
 _OPTIMIZATION = Optimization(learning_rate=1e-3, warmup_steps=10)
 _BATCH = 16
 # twice the pictures of a round are there to draw from

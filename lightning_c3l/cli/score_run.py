@@ -16,6 +16,7 @@ from data_modules.formats import count_records, layout
 from data_modules.formats.fields import members_line
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
+from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
 from lightning_c3l.modules.dataset_scoring import ScoringModule
 from lightning_c3l.runs.row_files import PartFiles
@@ -87,7 +88,7 @@ class _Interruption(Callback):
             print("interrupted; the same command goes on where it was", file=sys.stderr, flush=True)
 
 
-def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -> dict[str, Any]:
+def _made_with(options: argparse.Namespace, lvlm: AnswerScorer, count: int) -> dict[str, Any]:
     """What the rows depend on; a run goes on only where all of it is the same."""
     file = Path(options.source)
     return {
@@ -98,7 +99,7 @@ def _made_with(options: argparse.Namespace, lvlm: HuggingFaceLVLM, count: int) -
         "images": str(options.images),
         "model": options.model,
         "fingerprint": lvlm.fingerprint,
-        "prompt": hashlib.sha256(lvlm.template.encode()).hexdigest()[:16],
+        "prompt": hashlib.sha256(lvlm.chat_template.encode()).hexdigest()[:16],
         "dtype": options.dtype,
         "longest_side": options.longest_side,
         "seed": options.seed,

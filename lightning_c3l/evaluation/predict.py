@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 
 from PIL.Image import Image
 
-from lightning_c3l.lvlm.base import LVLM, ConversationError, ImageError, LVLMError, Sampling
+from lightning_c3l.lvlm.base import (
+    LVLM,
+    AnswerScorer,
+    ConversationError,
+    GenerationRequest,
+    ImageError,
+    InferenceLVLM,
+    LVLMError,
+    Sampling,
+    TextGenerator,
+)
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
 from lightning_c3l.records import exchange
@@ -45,7 +55,7 @@ class Asking:
             raise ValueError("text and losses are both false: nothing would be asked")
 
 
-def ask_chunk(lvlm: LVLM, chunk: QuestionChunk, asking: Asking, size: BatchSize) -> list[Row]:
+def ask_chunk(lvlm: InferenceLVLM, chunk: QuestionChunk, asking: Asking, size: BatchSize) -> list[Row]:
     """A row for each question: its number, `text` and `losses` as asked for, or the `problem` that prevents them.
 
     In float32 the rows do not depend on the neighbours or on the batch size (losses to 1e-5).
@@ -56,7 +66,7 @@ def ask_chunk(lvlm: LVLM, chunk: QuestionChunk, asking: Asking, size: BatchSize)
         asking: what is asked for.
         size: questions at once.
     """
-    with lvlm.remembering():
+    with lvlm.cache_image_features():
         items = _without_refused(lvlm, chunk, size)
         look = chunk.pictures.get
         texts = _each(items, size, partial(_write, lvlm, look, asking.max_new_tokens)) if asking.text else {}
@@ -82,7 +92,11 @@ def _without_refused(lvlm: LVLM, chunk: QuestionChunk, size: BatchSize) -> list[
 
     def ask(batch_size: int) -> list[str]:
         batches = (keys[start : start + batch_size] for start in range(0, len(keys), batch_size))
-        return [reason for batch in batches for reason in lvlm.refusals([chunk.pictures[str(key)] for key in batch])]
+        return [
+            reason
+            for batch in batches
+            for reason in lvlm.unsupported_images([chunk.pictures[str(key)] for key in batch])
+        ]
 
     reasons = size.run(ask)
     refused = {str(key): reason for key, reason in zip(keys, reasons, strict=True) if reason}
@@ -113,19 +127,20 @@ def _alone(work: _Work[_T], item: QuestionItem, made: dict[int, _T | LVLMError],
 
 
 def _write(
-    lvlm: LVLM, look: _Look, longest: int, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]
+    lvlm: TextGenerator, look: _Look, longest: int, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]
 ) -> None:
     """The likeliest text to each question."""
 
     def keep(place: int, texts: list[str]) -> None:
         made[items[place].number] = texts[0]
 
-    pictures = [look(str(item.image)) for item in items]
-    prompts, greedy = [item.prompt for item in items], Sampling(1, longest, 0.0)
-    lvlm.generate(pictures, prompts, greedy, seed=0, batch_size=batch_size, finished=keep)
+    requests = [GenerationRequest(item.prompt, look(str(item.image))) for item in items]
+    lvlm.generate(requests, Sampling(1, longest, 0.0), batch_size, finished=keep)
 
 
-def _measure(lvlm: LVLM, look: _Look, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]) -> None:
+def _measure(
+    lvlm: AnswerScorer, look: _Look, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]
+) -> None:
     """How unlikely each option is as an answer to each question."""
     for start in range(0, len(items), batch_size):
         batch = items[start : start + batch_size]

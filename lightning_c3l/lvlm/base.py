@@ -1,46 +1,54 @@
-"""What the method asks of an LVLM: nothing here knows a library that provides one."""
+"""The interface to LVLMs: protocols by what a caller needs, and the values that go in and out.
+
+A provider is one folder beside this file. One that can only generate and score, such as a client of an inference
+server, implements `InferenceLVLM`; one whose weights can be trained here implements `TrainableLVLM` too.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 from lightning_c3l.records import Turn
 
-# the pictures that conversations are about, one as a rule, and conversations about the same ones
-Pictures = Sequence[Image]
+# the images of a conversation, in the order of their slots; as a rule one
+Images = Sequence[Image]
+# conversations about the same images
 Chats = Sequence[Sequence[Turn]]
 Anchor = Literal["prompt", "instruction", "description"]
 Context = Literal["image", "text"]
+# what `anchor: description` asks of the model, while a round is made and while it is trained
+DESCRIBE = "Describe the picture."
 
 
 class LVLMError(ValueError):
-    """An LVLM that cannot be used as asked; the message says what to do in one line."""
+    """The LVLM cannot be used as requested; the message is one line and says what to do."""
 
 
 class ImageError(LVLMError):
-    """A picture that an LVLM cannot take, where others may do."""
+    """The LVLM cannot process this image; others may work."""
 
 
 class ConversationError(LVLMError):
-    """A conversation that an LVLM cannot take, too long for one, where others may do."""
+    """The LVLM cannot process this conversation, for instance because it is too long; others may work."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How texts are drawn.
+    """How completions are sampled.
 
     Attributes:
-        samples: texts for each prompt.
-        max_new_tokens: longest text, in tokens.
-        temperature: 0 picks the likeliest token (then `samples` must be 1).
-        top_p: share of the probability mass that is drawn from.
+        samples: completions per prompt.
+        max_new_tokens: maximum length of a completion, in tokens.
+        temperature: 0 is greedy decoding (then `samples` must be 1).
+        top_p: nucleus sampling: the likeliest tokens that together reach this probability mass are kept.
     """
 
     samples: int = 4
@@ -49,7 +57,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
+        """Validate the ranges."""
         for name, count in (("samples", self.samples), ("max_new_tokens", self.max_new_tokens)):
             if count < 1:
                 raise ValueError(f"sampling.{name} must be at least 1, not {count}")
@@ -58,7 +66,24 @@ class Sampling:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"sampling.top_p must be above 0 and at most 1, not {self.top_p}")
         if self.temperature == 0 and self.samples > 1:
-            raise ValueError("temperature 0 writes the same text each time: set samples to 1 or raise temperature")
+            raise ValueError("temperature 0 gives the same text each time: set samples to 1 or raise temperature")
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """A prompt to complete.
+
+    Attributes:
+        prompt: the user's turn.
+        image: shown before the prompt; None for a prompt without image.
+        seed: of this request's samples; nothing else of a batch influences them.
+        answer_prefix: beginning of the assistant's turn, which the completions continue; they do not repeat it.
+    """
+
+    prompt: str
+    image: Image | None = None
+    seed: int = 0
+    answer_prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,173 +105,188 @@ class AnswerTokens:
     logp_shuffled: Tensor | None = None
 
 
-# batches are not frozen: Lightning's half precisions convert them field by field, and refuse frozen ones
-@dataclass
-class Branches:
-    """R right-padded token rows.
-
-    Attributes:
-        ids: tokens, [R, L].
-        mask: True at tokens, [R, L].
-        owner: number of the trunk that a row continues, [R].
-        target: True at the tokens that are predicted for the likelihood, [R, L].
-        text: True at the tokens whose hidden states stand for the row's text, [R, L].
-        role: k for the text of candidate k (0 the positive), or one of the `ROLE_` constants, [R].
-    """
-
-    ids: Tensor
-    mask: Tensor
-    owner: Tensor
-    target: Tensor
-    text: Tensor
-    role: Tensor
-
-    def to(self, device: torch.device) -> "Branches":
-        """The same rows on another device."""
-        return Branches(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
-
-@dataclass
-class GroupBatch:
-    """G encoded groups: one trunk (the image) each, R branches (texts in their prompts), maybe some without image.
-
-    Attributes:
-        trunk: model inputs of the trunks, `input_ids` and `attention_mask` [G, P] among them.
-        branches: branches that continue a trunk.
-        blind: branches in the same form that stand alone, without image; None where no option needs them.
-        weights: w_i, [G].
-    """
-
-    trunk: dict[str, Tensor]
-    branches: Branches
-    blind: Branches | None
-    weights: Tensor
-
-    def to(self, device: torch.device) -> "GroupBatch":
-        """The same batch on another device."""
-        trunk = {name: value.to(device) for name, value in self.trunk.items()}
-        blind = None if self.blind is None else self.blind.to(device)
-        return GroupBatch(trunk, self.branches.to(device), blind, self.weights.to(device))
-
-
-# what `anchor: description` asks of the model, while a round is made and while it is trained
-DESCRIBE = "Describe the picture."
-ROLE_ANSWER = -1
-ROLE_ANCHOR = -2
-
-
-@dataclass(frozen=True)
-class GroupStates:
-    """What the losses need from one forward over a batch of groups.
-
-    Attributes:
-        write_logp: log-probabilities of the positive's tokens, [G, L], with `write_mask` [G, L].
-        answer_logp: the same of its answer to its question, with `answer_mask`.
-        anchor: hidden states that the anchor is pooled from, [G, La, H], with `anchor_mask` [G, La].
-        candidates: hidden states of the texts, [R, Lc, H], with `candidate_mask` [R, Lc].
-        owner: group of each candidate row, [R]; `role` its number in the group, [R].
-    """
-
-    write_logp: Tensor
-    write_mask: Tensor
-    answer_logp: Tensor
-    answer_mask: Tensor
-    anchor: Tensor
-    anchor_mask: Tensor
-    candidates: Tensor
-    candidate_mask: Tensor
-    owner: Tensor
-    role: Tensor
-
-
 class LVLM(Protocol):
-    """A large vision-language model, as the method sees it."""
+    """What all providers share: identity, for manifests and reports, and the handling of images.
 
+    Attributes:
+        name: what the user called it: a checkpoint folder, a Hub name or a server's model.
+        fingerprint: short hash of the weights; LVLMs with equal fingerprints give equal results.
+    """
+
+    name: str
     fingerprint: str
 
     @property
-    def network(self) -> nn.Module:
-        """The module that is trained, saved and moved."""
+    def dtype(self) -> torch.dtype | None:
+        """Precision of the weights; None if unknown."""
 
     @property
-    def hidden_size(self) -> int:
-        """Width of the decoder's hidden states."""
+    def chat_template(self) -> str:
+        """Template that conversations are rendered with; empty if unknown."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The weights in this process, for Lightning to move and to train; an empty module if they are elsewhere."""
+
+    def unsupported_images(self, images: Sequence[Image]) -> list[str]:
+        """Error message per image, '' if the LVLM accepts it.
+
+        An image object that is accepted here is not refused by `generate`, `score` or `mean_nll`, except together
+        with a conversation that is too long.
+        """
+
+    def cache_image_features(self) -> AbstractContextManager[None]:
+        """Within this context, each image object is encoded once, whatever is generated or scored about it.
+
+        It never changes a result: a provider without such a cache, or whose vision tower is being trained, does
+        nothing. The caller keeps the image objects alive and unchanged inside.
+        """
+
+
+class TextGenerator(LVLM, Protocol):
+    """An LVLM that completes prompts."""
 
     def generate(
         self,
-        images: Sequence[Image | None],
-        prompts: Sequence[str],
+        requests: Sequence[GenerationRequest],
         sampling: Sampling,
-        seed: int | Sequence[int],
-        begun: Sequence[str] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = ...,
         finished: Callable[[int, list[str]], object] = ...,
     ) -> list[list[str]]:
-        """`sampling.samples` texts for each (image, prompt).
+        """Sample `sampling.samples` completions for each request.
+
+        The k-th completion of a request depends on its prompt, image, seed and prefix and on k only, not on the other
+        requests or on the batch size. In float32 on one CPU that holds to the character; in lower precision, or on
+        other hardware, another batch size may round differently and so flip a token.
 
         Args:
-            images: a picture for each prompt; the same object may come several times. None leaves it out of the prompt.
-            prompts: what the user says.
-            sampling: how texts are drawn.
-            seed: one for each prompt, or one that each prompt's is counted on from. A text depends on its prompt's
-                seed and its own number alone, not on the batch (in float32 on CPU to the letter).
-            begun: texts that are continued; only what is new comes back.
-            batch_size: prompts at once; all unless given.
-            progress: called with the number of texts that have been finished.
-            finished: called with a prompt's number and its texts as soon as all of them are there.
+            requests: prompts; the same image object may occur in several.
+            sampling: how completions are sampled.
+            batch_size: requests that run at the same time; default all.
+            progress: called with the number of completions that have ended since the last call.
+            finished: called with the index of a request and its completions as soon as all of them have ended, so
+                that they survive an interruption.
+
+        Returns:
+            For each request its completions, without special tokens and surrounding white space.
 
         Raises:
-            ConversationError: if a prompt is too long.
-            ImageError: if a picture cannot be looked at.
+            ConversationError: if a prompt and `max_new_tokens` exceed the context.
+            ImageError: if an image is not supported.
+            torch.OutOfMemoryError: if the batch does not fit; what was finished has been handed out.
         """
+
+
+class AnswerScorer(LVLM, Protocol):
+    """An LVLM that gives the log-probabilities of answers."""
 
     def score(
-        self,
-        images: Sequence[Pictures],
-        chats: Sequence[Chats],
-        shuffled: Sequence[Pictures] | None = None,
+        self, images: Sequence[Images], chats: Sequence[Chats], shuffled: Sequence[Images] | None = None
     ) -> AnswerTokens:
-        """Token statistics of every turn of the assistant, each in the context of what came before it.
+        """Statistics of the tokens of every assistant turn, given the turns before it.
 
         Args:
-            images: pictures of each set, in the order of their places.
-            chats: conversations about each set of pictures.
-            shuffled: other pictures for each set, as many as its own.
+            images: for each of B contexts its images.
+            chats: for each context its conversations.
+            shuffled: for each context the images of another one, as many as its own, for the shuffled-image control.
+
+        Returns:
+            One row per assistant turn, in the order of contexts, conversations and turns. Rows do not depend on the
+            others of the batch beyond rounding (1e-5 in float32).
 
         Raises:
-            ConversationError: if a conversation cannot be read.
-            ImageError: if a picture cannot be looked at.
+            ConversationError: if a conversation exceeds the context or the chat template does not accept it.
+            ImageError: if an image is not supported.
         """
 
-    def mean_nll(self, images: Sequence[Pictures], chats: Sequence[Chats]) -> list[list[float]]:
-        """Mean negative log-likelihood a token of what the assistant says in each conversation, in nats.
+    def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
+        """Mean negative log-likelihood per token of the assistant's turns of each conversation, in nats.
 
-        As by `score`: ends of turn do not count. Each value is NaN where the assistant says nothing.
+        As in `score`, end-of-turn tokens are not counted.
 
         Args:
-            images: pictures of each set; none leaves them out of its conversations.
-            chats: conversations about each set of pictures.
+            images: for each of B contexts its images; empty for conversations without image.
+            chats: for each context its conversations.
+
+        Returns:
+            One value per conversation and context; NaN for a conversation whose assistant turns have no token.
 
         Raises:
-            ConversationError: if a conversation cannot be read.
-            ImageError: if a picture cannot be looked at.
+            ConversationError: if a conversation exceeds the context or the chat template does not accept it.
+            ImageError: if an image is not supported.
         """
 
-    def refusals(self, images: Sequence[Image]) -> list[str]:
-        """Why each picture cannot be looked at; empty where it can."""
 
-    def remembering(self) -> AbstractContextManager[None]:
-        """Inside, an image object runs through the vision tower once, whatever is written or scored about it."""
+class TrainableLVLM(LVLM, Protocol):
+    """An LVLM whose weights are in this process and can be trained."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width H of the decoder's hidden states."""
+
+    @property
+    def decoder_layers(self) -> nn.ModuleList:
+        """The decoder's layers, which FSDP shards one by one."""
+
+    @property
+    def saved_as(self) -> str:
+        """Name of the folder for `save`: "adapter", or "model" if all weights are trained."""
+
+    def fresh(self) -> Self:
+        """A new LVLM with the same options and the weights as they were before training."""
 
     def reference(self) -> AbstractContextManager[None]:
-        """Inside, the network is the starting model; outside, the one being trained."""
+        """Within this context, the LVLM generates and scores with the weights as they were before training.
+
+        Raises:
+            LVLMError: on entering it, if all weights are trained and no copy of the original ones is kept.
+        """
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
-        """Tokens and pixels of a batch of groups."""
+        """Tokens and pixels of a batch of groups, on the CPU.
+
+        Args:
+            samples: G groups.
+            anchor: what the anchor embedding is pooled from.
+            context: "image" if candidates are read after image and instruction, "text" for the instruction alone.
+
+        Raises:
+            LVLMError: if a text has no token.
+            ConversationError: if a row exceeds the context.
+            ImageError: if an image is not supported.
+        """
 
     def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
-        """One forward over a batch of groups, with gradients."""
+        """Log-probabilities and hidden states of a batch of groups, with gradients.
+
+        Args:
+            batch: from `encode_groups` with the same options, on the network's device.
+            anchor: as given to `encode_groups`.
+            context: as given to `encode_groups`.
+        """
+
+    def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
+        """Tokens, pixels and targets of a batch of VLIT records, on the CPU; records with and without images may mix.
+
+        Raises:
+            ConversationError: if a record has no supervised token or exceeds the context; names the record.
+            ImageError: if an image is not supported.
+        """
+
+    def conversation_logp(self, batch: ConversationBatch) -> Tensor:
+        """Log-probabilities of the batch's target tokens, [B, L], 0 elsewhere; with gradients."""
 
     def save(self, folder: Path) -> None:
-        """Write the adapter (or the whole network under full fine-tuning) as a checkpoint folder."""
+        """Write the adapter, or all weights, to a folder that the provider can load again.
+
+        The weights must be whole on this process (see `whole_weights` of the modules).
+        """
+
+
+class InferenceLVLM(TextGenerator, AnswerScorer, Protocol):
+    """An LVLM that can make and score candidates: all that the records of a round need."""
+
+
+class RoundLVLM(InferenceLVLM, TrainableLVLM, Protocol):
+    """An LVLM that is trained on candidates that it generates and scores itself."""

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning import LightningModule
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.distributed.fsdp import FSDPModule
 
 from lightning_c3l.distributed import fsdp
+from lightning_c3l.lvlm.base import LVLM
 from lightning_c3l.modules.optimization import Schedule
-
-if TYPE_CHECKING:
-    from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
 
 class TrainedWeightsModule(LightningModule):
@@ -22,18 +20,20 @@ class TrainedWeightsModule(LightningModule):
     Its weights may be split over processes while it is trained.
     """
 
-    lvlm: "HuggingFaceLVLM"
+    lvlm: LVLM
     # frozen weights are missing from the file on purpose; `on_load_checkpoint` checks the others by name
     strict_loading = False
     _is_whole = False
 
     def configure_model(self) -> None:
-        """Split the weights where the strategy asks for it; what trains nothing needs no splitting."""
+        """Refuse to predict under a strategy that would split the weights.
+
+        Raises:
+            ValueError: with ZeRO stage 3, except in `fit`.
+        """
         strategy, fitting = self.trainer.strategy, self.trainer.state.fn == TrainerFn.FITTING
         if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3 and not fitting:
             raise ValueError("trainer.strategy: predict needs whole weights on every device: leave ZeRO stage 3 out")
-        if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
-            fsdp.shard(self, self.lvlm.model.get_decoder().layers, strategy.device_mesh["data_parallel"])
 
     def on_train_start(self) -> None:
         """Learning rate and schedule are those of this start, also where a checkpoint brought others."""

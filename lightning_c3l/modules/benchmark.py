@@ -10,8 +10,8 @@ from lightning_c3l.evaluation.benchmarks.base import Answer, Question
 from lightning_c3l.evaluation.judging.base import Judge, Review
 from lightning_c3l.evaluation.predict import Asking, ask_chunk
 from lightning_c3l.evaluation.results import JUDGED, Answered, Questions
+from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.samples import QuestionChunk
 from lightning_c3l.modules.base import TrainedWeightsModule
 from lightning_c3l.rounds.engine import digest
@@ -44,9 +44,11 @@ class EvaluationModule(TrainedWeightsModule):
     # `Trainer` sets nothing of a test by chance; the command line sets it in every module
     seed = 0
 
+    lvlm: InferenceLVLM
+
     def __init__(
         self,
-        lvlm: HuggingFaceLVLM,
+        lvlm: InferenceLVLM,
         batch_size: int = 8,
         max_new_tokens: int = 64,
         text: bool = True,
@@ -74,8 +76,8 @@ class EvaluationModule(TrainedWeightsModule):
             if not stored:
                 raise ValueError("ckpt_path: the checkpoint holds no weight of an LVLM")
             checkpoint["state_dict"] = stored
-            if self.lvlm.saved_as == "model":
-                # weights that a run kept frozen are not in its file, and stay those of the LVLM's own checkpoint
+            if all(parameter.requires_grad for parameter in self.network.parameters()):
+                # no adapter: weights that a run kept frozen are not in its file and stay those of the LVLM's checkpoint
                 for name, parameter in self.named_parameters():
                     parameter.requires_grad_(name in stored)
         super().on_load_checkpoint(checkpoint)
@@ -103,11 +105,11 @@ class EvaluationModule(TrainedWeightsModule):
             "blind": data.blind,
             "prompts": digest([data.prompt(question) for question in data.asked]),
             "model": self.lvlm.fingerprint,
-            "dtype": str(self.lvlm.model.dtype),
+            "dtype": str(self.lvlm.dtype),
             "precision": str(self.trainer.precision),
             # without a checkpoint they are those of the model
             "weights": trained_digest(self) if self.trainer.ckpt_path else None,
-            "chat_template": digest([self.lvlm.template]),
+            "chat_template": digest([self.lvlm.chat_template]),
             "max_new_tokens": self.asking.max_new_tokens,
             "text": self.asking.text,
             "losses": self.asking.losses,

@@ -12,16 +12,16 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
-from lightning_c3l.lvlm.base import Anchor, Context, GroupBatch, GroupStates, Sampling
+from lightning_c3l.lvlm.base import Anchor, Context, GenerationRequest, RoundLVLM, Sampling
 from lightning_c3l.lvlm.batch_size import BatchSize
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Task, kept_keys, made_with, make_records
-from lightning_c3l.rounds.generation import Read, Writing, Written, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, Read, Written, write_candidates
 from lightning_c3l.rounds.scoring import Known, score_candidates
 
 Scorer = Literal["reference", "current"]
@@ -77,12 +77,13 @@ class C3LModule(WholeBatchModule):
         optimization: learning rate and schedule.
     """
 
+    lvlm: RoundLVLM
     usual_terms = 8
 
     def __init__(
         self,
-        lvlm: HuggingFaceLVLM,
-        writing: Writing = Writing(),  # noqa: B008  # frozen
+        lvlm: RoundLVLM,
+        writing: GenerationConfig = GenerationConfig(),  # noqa: B008  # frozen
         loss: Loss = Loss(),
         optimization: Optimization = Optimization(),  # noqa: B008
     ) -> None:
@@ -131,9 +132,12 @@ class C3LModule(WholeBatchModule):
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
         """One answer to each question about the image of its key, in eval mode."""
         with self.outside_steps():
-            pictures, size = [read(key) for key in keys], self.writing.batch_size
-            texts = self.lvlm.generate(pictures, questions, sampling, self.seed, batch_size=size)
-        return [written[0] for written in texts]
+            requests = [
+                GenerationRequest(question, read(key), self.seed + index)
+                for index, (key, question) in enumerate(zip(keys, questions, strict=True))
+            ]
+            texts = self.lvlm.generate(requests, sampling, self.writing.batch_size)
+        return [completions[0] for completions in texts]
 
     def _fitting(self, option: str) -> BatchSize:
         """A batch size of `writing`, halved once for the whole run where memory has run out."""

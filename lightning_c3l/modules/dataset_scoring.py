@@ -9,7 +9,7 @@ from typing import Any
 from lightning import LightningModule
 from tqdm import tqdm
 
-from lightning_c3l.lvlm.base import LVLM
+from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
 from lightning_c3l.records import Conversation
@@ -28,7 +28,7 @@ class ScoringModule(LightningModule):
         shuffle: also score each answer with other pictures.
     """
 
-    def __init__(self, lvlm: LVLM, parts: PartFiles, batch_size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, lvlm: AnswerScorer, parts: PartFiles, batch_size: int, seed: int, shuffle: bool = True) -> None:
         super().__init__()
         self.lvlm, self.parts, self.seed, self.shuffle = lvlm, parts, seed, shuffle
         self.network = lvlm.network.eval()
@@ -63,14 +63,16 @@ class ScoringModule(LightningModule):
         self.trainer.strategy.barrier("scored")
 
 
-def score_chunk(lvlm: LVLM, chunk: ScoringChunk, batch_size: BatchSize, seed: int, shuffle: bool = True) -> list[Row]:
+def score_chunk(
+    lvlm: AnswerScorer, chunk: ScoringChunk, batch_size: BatchSize, seed: int, shuffle: bool = True
+) -> list[Row]:
     """A row for each record: its number, and the state of each of the assistant's turns.
 
     Rows are `{"record": number, "turns": [...]}`; a turn has its place among the record's messages (`turn`), and a
     `status`: `scored` (with the readings, and `shuffled`), `text_only` (no picture before it) or `rejected` (with a
     `reason`). They do not depend on which process scores the chunk.
     """
-    with lvlm.remembering():
+    with lvlm.cache_image_features():
         items = _without_refused(lvlm, chunk)
         by_images = defaultdict[tuple[str, ...], list[ScoringItem]](list)
         for item in items:
@@ -89,10 +91,10 @@ def score_chunk(lvlm: LVLM, chunk: ScoringChunk, batch_size: BatchSize, seed: in
     return [{"record": one.number, "turns": _turns(one, scored.get(one.number))} for one in items]
 
 
-def _without_refused(lvlm: LVLM, chunk: ScoringChunk) -> list[ScoringItem]:
+def _without_refused(lvlm: AnswerScorer, chunk: ScoringChunk) -> list[ScoringItem]:
     """The records, those with a picture that the LVLM cannot take marked so."""
     keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
-    refusals = lvlm.refusals([chunk.pictures[key] for key in keys]) if keys else []
+    refusals = lvlm.unsupported_images([chunk.pictures[key] for key in keys]) if keys else []
     refused = {key: reason for key, reason in zip(keys, refusals, strict=True) if reason}
     return [item.without(refused) for item in chunk.items]
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
+from lightning_c3l.lvlm.base import TrainableLVLM
+from lightning_c3l.lvlm.batches import ConversationBatch
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.modules.whole_batch import WholeBatchModule
@@ -30,7 +31,7 @@ class InstructionTuningModule(WholeBatchModule):
 
     def __init__(
         self,
-        lvlm: HuggingFaceLVLM,
+        lvlm: TrainableLVLM,
         optimization: Optimization = Optimization(),  # noqa: B008  # frozen
         frozen: Sequence[str] = (),
     ) -> None:
@@ -41,7 +42,7 @@ class InstructionTuningModule(WholeBatchModule):
         self.network = lvlm.network.train()
         self.optimization = optimization
 
-    def encode(self, samples: Sequence[TuningSample]) -> TuningBatch:
+    def encode(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """A batch of records, for the datamodule.
 
         Raises:
@@ -50,7 +51,7 @@ class InstructionTuningModule(WholeBatchModule):
         """
         return self.lvlm.encode_conversations(samples)
 
-    def training_step(self, batch: TuningBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ConversationBatch, batch_idx: int) -> Tensor:
         """Weighted mean NLL of the batch's target tokens; `train/nll` is the mean without weights."""
         nll, tokens = -self.lvlm.conversation_logp(batch).sum(1), batch.target.sum()
         self.weigh(tokens, batch_idx)

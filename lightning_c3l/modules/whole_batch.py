@@ -4,10 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch.strategies import DeepSpeedStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
+from lightning_c3l.distributed import fsdp
+from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.modules.base import TrainedWeightsModule
 
 
@@ -22,6 +26,7 @@ class WholeBatchModule(TrainedWeightsModule):
     DeepSpeed keeps gradients to itself: there, micro-batches and processes count alike, whatever they hold.
     """
 
+    lvlm: TrainableLVLM
     # all draws of a run depend on it; the CLI sets it to `seed_everything`
     seed = 0
     # A usual number of terms in a micro-batch: losses stay in the range of half precision. The gradient does not
@@ -30,6 +35,13 @@ class WholeBatchModule(TrainedWeightsModule):
     # terms of the last micro-batch, and of all micro-batches of the optimizer step so far
     _terms: Tensor | int = 0
     _terms_of_step: Tensor | int = 0
+
+    def configure_model(self) -> None:
+        """Shard the weights for training where the strategy asks for it."""
+        super().configure_model()
+        strategy, fitting = self.trainer.strategy, self.trainer.state.fn == TrainerFn.FITTING
+        if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
+            fsdp.shard(self, self.lvlm.decoder_layers, strategy.device_mesh["data_parallel"])
 
     def on_train_epoch_start(self) -> None:
         """Warn where an optimizer step cannot be what the options ask for."""

@@ -20,10 +20,10 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.lvlm.base import DESCRIBE, Sampling
+from lightning_c3l.lvlm.base import DESCRIBE, InferenceLVLM, Sampling
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
-from lightning_c3l.rounds.generation import Read, Writing, Written, candidates_of, opened, spans
+from lightning_c3l.rounds.generation import GenerationConfig, Read, Written, candidates_of, opened, spans
 from lightning_c3l.rounds.journal import Journal
 from lightning_c3l.rounds.scoring import Known, with_scores
 from lightning_c3l.rounds.templates import assign, load_templates
@@ -45,8 +45,11 @@ _NOTES = ("code", "images_a_part", "counts", "files")
 class RecordMaker(Protocol):
     """The module, as far as records are made with it."""
 
-    lvlm: Any
-    writing: Writing
+    writing: GenerationConfig
+
+    @property
+    def lvlm(self) -> InferenceLVLM:
+        """Generates and scores."""
 
     def write(
         self, keys: Sequence[str], read: Read, seed: int, progress: str, first: int, written: Written
@@ -155,7 +158,7 @@ def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
     return records
 
 
-def begin(writing: Writing, task: Task, trained: bool = False) -> dict[str, Any]:
+def begin(writing: GenerationConfig, task: Task, trained: bool = False) -> dict[str, Any]:
     """The manifest of a task: new, or as it was begun with.
 
     Args:
@@ -233,7 +236,7 @@ def layout(count: int, size: int) -> list[range]:
     return spans(count, parts)
 
 
-def images_a_part(writing: Writing) -> int:
+def images_a_part(writing: GenerationConfig) -> int:
     """A part is two batches in writing, so that rows can be refilled, and one in scoring at least."""
     kinds = len(_assigned(writing, 1)[0])
     return max(math.ceil(2 * writing.batch_size / kinds), writing.score_batch_size)
@@ -250,9 +253,9 @@ def made_with(module: Any, keys: Sequence[str], **more: Any) -> dict[str, Any]:
     writing, sampling = module.writing, module.writing.sampling
     return {
         "model": module.lvlm.fingerprint,
-        "dtype": str(module.lvlm.model.dtype),
+        "dtype": str(module.lvlm.dtype),
         "weights": trained_digest(module),
-        "chat_template": digest([module.lvlm.template]),
+        "chat_template": digest([module.lvlm.chat_template]),
         "prompts": digest([part for one in load_templates(writing.templates) for part in (one.kind, one.text)]),
         "begin": writing.begin,
         "per_image": writing.per_image,
@@ -275,7 +278,7 @@ def digest(texts: Sequence[str]) -> str:
     return found.hexdigest()
 
 
-def _assigned(writing: Writing, count: int) -> list[list[Instruction]]:
+def _assigned(writing: GenerationConfig, count: int) -> list[list[Instruction]]:
     return assign(load_templates(writing.templates), count, writing.per_image)
 
 

@@ -16,7 +16,7 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.lvlm.base import LVLM, Sampling
+from lightning_c3l.lvlm.base import LVLM, GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.prefetch import prefetched
 from lightning_c3l.records import Candidate, Instruction
@@ -26,7 +26,7 @@ Read = Callable[[str], Image]
 
 
 @dataclass(frozen=True)
-class Writing:
+class GenerationConfig:
     """How an LVLM is asked to write pairs.
 
     Attributes:
@@ -71,7 +71,9 @@ class Written:
         return key not in self.refused and any((key, n) not in self.texts for n in range(instructions))
 
 
-def parts(lvlm: LVLM, keys: Sequence[str], read: Read, writing: Writing) -> Iterator[tuple[int, list[str], Read]]:
+def parts(
+    lvlm: LVLM, keys: Sequence[str], read: Read, writing: GenerationConfig
+) -> Iterator[tuple[int, list[str], Read]]:
     """The images in parts of a few batches, so that rows can be refilled and memory stays bounded; see `opened`."""
     size = 2 * max(writing.batch_size, writing.score_batch_size)
     return opened(lvlm, keys, spans(len(keys), math.ceil(len(keys) / size)), read)
@@ -110,15 +112,15 @@ def opened(
     )
     with closing(prefetched(ready_made)) as ready:
         for start, pictures, part in ready:
-            with lvlm.remembering():
+            with lvlm.cache_image_features():
                 yield start, part, pictures.__getitem__
 
 
 def write_candidates(
-    lvlm: LVLM,
+    lvlm: TextGenerator,
     keys: Sequence[str],
     read: Read,
-    writing: Writing,
+    writing: GenerationConfig,
     seed: int,
     progress: str = "write",
     first: int = 0,
@@ -154,7 +156,9 @@ def write_candidates(
     return candidates_of(assigned, writing, written)
 
 
-def candidates_of(assigned: Mapping[str, Sequence[Instruction]], writing: Writing, written: Written) -> list[Candidate]:
+def candidates_of(
+    assigned: Mapping[str, Sequence[Instruction]], writing: GenerationConfig, written: Written
+) -> list[Candidate]:
     """What was written about images, each with its instructions, as records."""
     return [
         candidate(key, instruction, sample, f"{writing.begin} {text}".strip())
@@ -170,7 +174,7 @@ def _find_refused(lvlm: LVLM, part: Sequence[str], read: Read, written: Written,
 
     def ask(batch_size: int) -> list[str]:
         batches = (part[start : start + batch_size] for start in range(0, len(part), batch_size))
-        return [reason for batch in batches for reason in lvlm.refusals([read(key) for key in batch])]
+        return [reason for batch in batches for reason in lvlm.unsupported_images([read(key) for key in batch])]
 
     for key, reason in zip(part, size.run(ask), strict=True):
         if reason:
@@ -179,10 +183,10 @@ def _find_refused(lvlm: LVLM, part: Sequence[str], read: Read, written: Written,
 
 
 def _write(
-    lvlm: LVLM,
+    lvlm: TextGenerator,
     prompts: Sequence[tuple[str, int, Instruction]],
     read: Read,
-    writing: Writing,
+    writing: GenerationConfig,
     seed: int,
     bar: "tqdm[Any]",
     written: Written,
@@ -197,16 +201,10 @@ def _write(
         written.texts[key, number] = texts
 
     try:
-        found = lvlm.generate(
-            [read(key) for key, _, _ in todo],
-            [instruction.text for _, _, instruction in todo],
-            writing.sampling,
-            [text_seed(seed, key, instruction) for key, _, instruction in todo],
-            [writing.begin] * len(todo) if writing.begin else None,
-            batch_size,
-            bar.update,
-            keep,
-        )
+        requests = [
+            GenerationRequest(one.text, read(key), text_seed(seed, key, one), writing.begin) for key, _, one in todo
+        ]
+        found = lvlm.generate(requests, writing.sampling, batch_size, bar.update, keep)
     except torch.OutOfMemoryError:
         kept = sum((key, number) in written.texts for key, number, _ in todo)
         bar.n = done + kept * writing.sampling.samples

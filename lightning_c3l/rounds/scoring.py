@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.i2c import all_readings, answer_reading
-from lightning_c3l.lvlm.base import LVLM, AnswerTokens, ConversationError, ImageError
+from lightning_c3l.lvlm.base import AnswerScorer, AnswerTokens, ConversationError, ImageError
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, ScoredCandidate, Scores, Turn, exchange
 from lightning_c3l.rounds.generation import Read
@@ -58,7 +58,7 @@ Known = MutableMapping[tuple[str, ...], list[TurnScore]]
 
 
 def score_contexts(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     contexts: Sequence[Context],
     read: Read,
     batch_size: BatchSize,
@@ -103,7 +103,7 @@ def score_contexts(
 
 
 def score_candidates(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     candidates: Sequence[Candidate],
     read: Read,
     batch_size: int | BatchSize,
@@ -157,7 +157,7 @@ def _pairs(candidates: Sequence[Candidate]) -> dict[str, dict[tuple[str, str], l
 
 
 def score_pairs(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     images: Sequence[Image],
     pairs: Sequence[Sequence[tuple[str, str]]],
     shuffled: Sequence[Image] | None = None,
@@ -181,7 +181,7 @@ def _partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, .
 
 
 def _score_first(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     waiting: Sequence[Context],
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
@@ -201,7 +201,7 @@ def _fits(context: Context, scores: Sequence[TurnScore]) -> bool:
 
 
 def _score_batch(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     batch: Sequence[Context],
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
@@ -219,7 +219,7 @@ def _score_batch(
 
 
 def _refused(
-    lvlm: LVLM,
+    lvlm: AnswerScorer,
     context: Context,
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from lightning_c3l.lvlm.base import LVLM, Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.records import Candidate
-from lightning_c3l.rounds.generation import Writing, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, write_candidates
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
     KINDS,
@@ -24,7 +24,7 @@ from lightning_c3l.scenes.world import Scene, sample_scene
 _BATCH = 128
 
 
-def measure_base(lvlm: LVLM, scenes: int = 250, seed: int = 1 << 41) -> dict[str, Any]:
+def measure_base(lvlm: TextGenerator, scenes: int = 250, seed: int = 1 << 41) -> dict[str, Any]:
     """Accuracies on scenes that no training record shows: training draws its scenes' seeds below 2^40.
 
     Args:
@@ -46,7 +46,7 @@ def measure_base(lvlm: LVLM, scenes: int = 250, seed: int = 1 << 41) -> dict[str
     }
 
 
-def answer_accuracy(lvlm: LVLM, scenes: Sequence[Scene]) -> dict[str, float]:
+def answer_accuracy(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, float]:
     """Share of right greedy answers, one question of each kind for each scene."""
     random = Random(0)
     asked = [(scene, random.choice(queries(scene, kind))) for scene in scenes for kind in KINDS]
@@ -54,16 +54,17 @@ def answer_accuracy(lvlm: LVLM, scenes: Sequence[Scene]) -> dict[str, float]:
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
         questions = [ask(query, random) for _, query in batch]
-        texts = lvlm.generate([draw(scene) for scene, _ in batch], questions, Sampling(1, 8, 0.0), seed=0)
+        requests = [GenerationRequest(q, draw(scene)) for q, (scene, _) in zip(questions, batch, strict=True)]
+        texts = lvlm.generate(requests, Sampling(1, 8, 0.0))
         for (scene, query), text in zip(batch, texts, strict=True):
             right[query.kind] += normalise(text[0]) == true_answer(scene, query)
     return {"all": right.total() / len(asked), **{kind: right[kind] / len(scenes) for kind in KINDS}}
 
 
-def writing_figures(lvlm: LVLM, scenes: Sequence[Scene]) -> dict[str, Any]:
+def writing_figures(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, Any]:
     """Verdicts on pairs written at temperature 0.7, two for each scene and kind."""
     by_key = {str(number): scene for number, scene in enumerate(scenes)}
-    writing = Writing("scenes", sampling=Sampling(2, 32, 0.7), batch_size=_BATCH)
+    writing = GenerationConfig("scenes", sampling=Sampling(2, 32, 0.7), batch_size=_BATCH)
     written = write_candidates(lvlm, list(by_key), lambda key: draw(by_key[key]), writing, seed=0)
     verdicts = Counter(
         "unparsable" if one.rejected else truth(by_key[one.image], one.question, one.answer) for one in written

@@ -15,7 +15,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss
 from lightning_c3l.modules.optimization import Optimization
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import SMALL_LORA, load_tiny
 
@@ -33,7 +33,9 @@ class StopAfter(Callback):
 def make_run(checkpoint, folder, rank: int = 0, ranks: int = 1, stop: int | None = None) -> tuple[Trainer, C3LModule]:
     """Three epochs on two rounds, trained without the contrastive term."""
     torch.manual_seed(3)
-    writing = Writing("scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    writing = GenerationConfig(
+        "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
+    )
     optimization = Optimization(learning_rate=0.01, warmup_steps=2)
     lvlm = load_tiny(checkpoint, SMALL_LORA, awake=False)
     module = C3LModule(lvlm, writing, Loss(contrastive_weight=0.0), optimization)

@@ -12,7 +12,7 @@ from data_modules.images.sources import open_images
 from data_modules.scenes import SceneImages
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.tiny import load_tiny
 
 
@@ -41,7 +41,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
-    writing = Writing("scenes", 2, Sampling(3, 10, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    writing = GenerationConfig("scenes", 2, Sampling(3, 10, 1.0), begin="Question: Where are the circles?\nAnswer:")
     return C3LModule(load_tiny(tiny_checkpoint), writing)
 
 

@@ -9,7 +9,7 @@ from callbacks.exposure_bias import BEGINNING, ExposureBias, continue_all, measu
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
 from tests.helpers.ranks import run_ranks
@@ -19,7 +19,7 @@ KINDS = {instruction.kind: instruction.text for instruction in load_templates("s
 
 
 def tiny_module(checkpoint, begin: str = "Question: Where are the circles?\nAnswer:") -> C3LModule:
-    writing = Writing("scenes", sampling=Sampling(2, 4, 1.0), begin=begin)
+    writing = GenerationConfig("scenes", sampling=Sampling(2, 4, 1.0), begin=begin)
     return C3LModule(load_tiny(checkpoint), writing)
 
 

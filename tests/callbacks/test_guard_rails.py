@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from data_modules.vlit import RoundDataModule
 from lightning import Callback, Trainer
 from safetensors.torch import load_file
 from torch import nn
@@ -18,14 +19,13 @@ from torch import nn
 from callbacks.adapter_export import AdapterExport
 from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
-from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
 from lightning_c3l.rounds.collapse import Limits
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny
@@ -41,7 +41,7 @@ class Writer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.worth = nn.Parameter(torch.tensor(0.5))
-        self.lvlm = SimpleNamespace(save=self._save, remembering=nullcontext)
+        self.lvlm = SimpleNamespace(save=self._save, cache_image_features=nullcontext)
         self.asked = list[tuple[list[str], int, int]]()
         self.scorers = set[str]()
 
@@ -347,7 +347,9 @@ def test_options_are_checked(options):
 
 
 def test_a_real_run_stops_and_exports_the_state_that_was_best(tiny_checkpoint, tmp_path):
-    writing = Writing("scenes", sampling=Sampling(2, 6, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    writing = GenerationConfig(
+        "scenes", sampling=Sampling(2, 6, 1.0), begin="Question: Where are the circles?\nAnswer:"
+    )
     module = C3LModule(load_tiny(tiny_checkpoint), writing, Loss(), Optimization(0.1))
     began = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
     # any change of the answers' length is too much
@@ -383,7 +385,9 @@ def test_a_real_run_stops_and_exports_the_state_that_was_best(tiny_checkpoint, t
 
 
 def test_the_guard_draws_nothing_that_training_would(tiny_checkpoint, tmp_path):
-    writing = Writing("scenes", sampling=Sampling(2, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    writing = GenerationConfig(
+        "scenes", sampling=Sampling(2, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
+    )
     module, run = C3LModule(load_tiny(tiny_checkpoint), writing), Run(tmp_path, GuardRails(images=3), Scenes())
     run.made(0)
     modes = {name: part.training for name, part in module.named_modules()}

@@ -12,7 +12,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.tiny import load_tiny
 
@@ -47,7 +47,9 @@ class Run:
 
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
-    writing = Writing("scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:")
+    writing = GenerationConfig(
+        "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
+    )
     return C3LModule(load_tiny(tiny_checkpoint), writing, Loss(anchor="description"))
 
 
@@ -150,13 +152,13 @@ def test_a_round_opens_each_image_once_and_runs_it_through_the_tower_once(module
 
 def test_a_round_leaves_out_what_the_model_cannot_look_at(module, tmp_path, monkeypatch):
     keys = Data(4).source("images")[1]
-    refusals, refused = type(module.lvlm).refusals, SceneImages(4, seed=2).read(keys[1])
+    refusals, refused = type(module.lvlm).unsupported_images, SceneImages(4, seed=2).read(keys[1])
 
     def picky(lvlm, images):
         found = refusals(lvlm, images)
         return ["too narrow" if image == refused else known for image, known in zip(images, found, strict=True)]
 
-    monkeypatch.setattr(type(module.lvlm), "refusals", picky)
+    monkeypatch.setattr(type(module.lvlm), "unsupported_images", picky)
     with pytest.warns(UserWarning, match="is left out: too narrow"):
         stored = made(module, tmp_path, 4)
     assert {one.candidate.image for one in stored.candidates} == {*keys} - {keys[1]}
@@ -165,14 +167,14 @@ def test_a_round_leaves_out_what_the_model_cannot_look_at(module, tmp_path, monk
 
 def test_a_part_in_which_nothing_can_be_looked_at_does_not_stop_the_round(module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "writing", replace(module.writing, batch_size=2, score_batch_size=2))
-    refusals, keys = type(module.lvlm).refusals, Data(8).source("images")[1]
+    refusals, keys = type(module.lvlm).unsupported_images, Data(8).source("images")[1]
     first = [SceneImages(8, seed=2).read(key) for key in keys[:4]]
 
     def picky(lvlm, images):
         found = refusals(lvlm, images)
         return ["too narrow" if image in first else known for image, known in zip(images, found, strict=True)]
 
-    monkeypatch.setattr(type(module.lvlm), "refusals", picky)
+    monkeypatch.setattr(type(module.lvlm), "unsupported_images", picky)
     with pytest.warns(UserWarning, match="is left out: too narrow"):
         stored = made(module, tmp_path, 8)
     assert {one.candidate.image for one in stored.candidates} == {*keys[4:]}
@@ -201,9 +203,9 @@ def remembered(module, monkeypatch) -> list[str]:
     """Seeds of the texts that are written from now on."""
     asked, generate = [], type(module.lvlm).generate
 
-    def noted(lvlm, images, prompts, sampling, seed, *more):
-        asked.extend(seed)
-        return generate(lvlm, images, prompts, sampling, seed, *more)
+    def noted(lvlm, requests, *more):
+        asked.extend(one.seed for one in requests)
+        return generate(lvlm, requests, *more)
 
     monkeypatch.setattr(type(module.lvlm), "generate", noted)
     return asked

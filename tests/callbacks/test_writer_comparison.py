@@ -10,7 +10,7 @@ from callbacks.writer_comparison import WriterComparison
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.truth import Asked
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny
@@ -42,7 +42,9 @@ def tiny_module(checkpoint) -> C3LModule:
     # two kinds an image, which go by the image's number
     drawing = Sampling(2, 6, 1.0)
     torch.manual_seed(0)  # of the projection head
-    writing = Writing("scenes", per_image=2, sampling=drawing, begin="Question: Where is it?\nAnswer:", batch_size=3)
+    writing = GenerationConfig(
+        "scenes", per_image=2, sampling=drawing, begin="Question: Where is it?\nAnswer:", batch_size=3
+    )
     module = C3LModule(load_tiny(checkpoint), writing)
     written = module.write
 

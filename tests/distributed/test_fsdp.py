@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from lightning_c3l.runs.digests import trained_digest
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -16,8 +17,8 @@ from torch.distributed.tensor import DTensor
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.ranks import run_ranks
+from tests.helpers.tiny import generate_texts
 from tests.modules.test_c3l import module_of, samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
@@ -51,7 +52,7 @@ def writing(module: C3LModule) -> Iterator[None]:
 def written(module: C3LModule, count: int) -> list[list[str]]:
     """Texts for so many prompts."""
     one = samples()[0]
-    return module.lvlm.generate([one.image] * count, [one.instruction] * count, Sampling(2, 5, 1.0), 7)
+    return generate_texts(module.lvlm, [one.image] * count, [one.instruction] * count, Sampling(2, 5, 1.0), 7)
 
 
 def check_steps(rank: int, folder: str) -> None:

@@ -29,19 +29,17 @@ class Answering(TableLVLM):
 
     def generate(
         self,
-        images: Sequence[Any],
-        prompts: Sequence[str],
+        requests: Sequence[GenerationRequest],
         sampling: Sampling,
-        seed: int | Sequence[int],
-        begun: Any = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = lambda _: None,
         finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
         assert (sampling.samples, sampling.temperature) == (1, 0.0)
+        images: list[Any] = [one.image for one in requests]
         self._note(images, batch_size or 0)
-        for number, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
-            if self.fits is not None and min(batch_size or 1, len(prompts)) > self.fits and number == self.fits:
+        for number, (image, prompt) in enumerate(zip(images, [one.prompt for one in requests], strict=True)):
+            if self.fits is not None and min(batch_size or 1, len(requests)) > self.fits and number == self.fits:
                 raise torch.OutOfMemoryError
             if prompt in self.too_long:
                 raise ConversationError(f"{prompt}: too\nlong")

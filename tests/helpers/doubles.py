@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lightning_c3l.lvlm.base import AnswerTokens, ConversationError, Sampling
+from lightning_c3l.lvlm.base import AnswerTokens, ConversationError, GenerationRequest, Sampling
 
 
 class TableLVLM:
@@ -43,28 +43,30 @@ class TableLVLM:
 
     def generate(
         self,
-        images: Sequence[Any],
-        prompts: Sequence[str],
+        requests: Sequence[GenerationRequest],
         sampling: Sampling,
-        seed: int | Sequence[int],
-        begun: Any = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = lambda _: None,
         finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
         """`samples` texts each."""
-        size = len(prompts) if batch_size is None else batch_size
-        if self.fits is not None and min(size, len(prompts)) > self.fits:
+        size = len(requests) if batch_size is None else batch_size
+        if self.fits is not None and min(size, len(requests)) > self.fits:
             progress(1)  # what was finished before memory ran out does not count
             raise torch.OutOfMemoryError
+        images: list[Any] = [one.image for one in requests]
         self._note(images, size)
-        self.seeds += [seed + n for n in range(len(prompts))] if isinstance(seed, int) else seed
-        texts = [[f"Question: {p}/{i}/{k}?\nAnswer: {k}" for k in range(sampling.samples)]
-                 for i, p in zip(images, prompts, strict=True)]  # fmt: skip
+        self.seeds += [one.seed for one in requests]
+        texts = [
+            [f"Question: {one.prompt}/{one.image}/{k}?\nAnswer: {k}" for k in range(sampling.samples)]
+            for one in requests
+        ]
         for own in texts:
             progress(len(own))
-        if begun is not None:
-            texts = [[t.removeprefix(start).strip() for t in own] for own, start in zip(texts, begun, strict=True)]
+        texts = [
+            [text.removeprefix(one.answer_prefix).strip() for text in own]
+            for own, one in zip(texts, requests, strict=True)
+        ]
         for number, own in enumerate(texts):
             finished(number, own)
         return texts
@@ -94,7 +96,7 @@ class TableLVLM:
             None if shuffled is None else rows([self.seen["+".join(shuffled[n]), a] for n, a in answers]),
         )
 
-    def refusals(self, images: Sequence[Any]) -> list[str]:
+    def unsupported_images(self, images: Sequence[Any]) -> list[str]:
         """Of those that are refused."""
         return ["too narrow" if image in self.refused else "" for image in images]
 
@@ -104,7 +106,7 @@ class TableLVLM:
         self.remembered.append(self._blocks > 0)
 
     @contextmanager
-    def remembering(self) -> Iterator[None]:
+    def cache_image_features(self) -> Iterator[None]:
         """Notes that it was asked to."""
         self._blocks += 1
         try:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
@@ -73,6 +74,21 @@ def encoder_of(processor: Any, name: str = "tiny", context: int | None = None) -
     """Chat encoder of a processor alone, without a model."""
     config = SimpleNamespace(image_token_id=getattr(processor, "image_token_id", None))
     return ChatEncoder(ImageEncoder(config, processor, name), context)
+
+
+def generate_texts(
+    lvlm: TextGenerator,
+    images: Sequence[Image | None],
+    prompts: Sequence[str],
+    sampling: Sampling,
+    seed: int | Sequence[int] = 0,
+    prefixes: Sequence[str] | None = None,
+    **options: Any,
+) -> list[list[str]]:
+    """Completions of each (image, prompt); one seed is counted up over the prompts."""
+    seeds = [seed + index for index in range(len(prompts))] if isinstance(seed, int) else seed
+    columns = prompts, images, seeds, prefixes or [""] * len(prompts)
+    return lvlm.generate([GenerationRequest(*one) for one in zip(*columns, strict=True)], sampling, **options)
 
 
 def pictures(count: int, first: int = 0) -> list[Image]:

@@ -26,7 +26,7 @@ from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
 from lightning_c3l.records import exchange
 from tests.helpers.asking import asking_config
 from tests.helpers.benchmark_files import write_benchmark
-from tests.helpers.tiny import SMALL_LORA, awaken_adapter, load_tiny
+from tests.helpers.tiny import SMALL_LORA, awaken_adapter, generate_texts, load_tiny
 
 GREEDY = Sampling(1, 6, 0.0)
 
@@ -101,7 +101,7 @@ def test_answers_are_those_of_each_question_alone(
             assert row["problem"].startswith("image: ")
             continue
         picture = pictures[str(Path(files["pope"][1]) / str(question.image))]
-        assert [[row["text"]]] == lvlm.generate([picture], [data.benchmark.prompt(question)], GREEDY, 0)
+        assert [[row["text"]]] == generate_texts(lvlm, [picture], [data.benchmark.prompt(question)], GREEDY, 0)
         assert row["prompt"] == data.benchmark.prompt(question)
         assert (row["truth"], row["blind"], row["questions"]) == (question.truth, False, data.questions.digest)
     assert len({row["text"] for row in found}) > 2
@@ -150,7 +150,7 @@ def test_a_blind_run_has_a_file_and_a_folder_of_its_own(
     for row in found:
         assert row["blind"] is True
         assert row["prompt"] == f"{row['question']} Say yes or no."
-        assert [[row["text"]]] == lvlm.generate([None], [row["prompt"]], GREEDY, 0)
+        assert [[row["text"]]] == generate_texts(lvlm, [None], [row["prompt"]], GREEDY, 0)
     with pytest.raises(ValueError, match=r"begun with blind True, now it is False; .* another --run.version"):
         run(tmp_path, lvlm, files["pope"], "pope")
 
@@ -164,12 +164,12 @@ def stopping(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, calls: int)
     asked, write = list[str](), lvlm.generate
     left = [calls]
 
-    def watched(images: Any, prompts: Sequence[str], *more: Any, **options: Any) -> Any:
+    def watched(requests: Sequence[GenerationRequest], *more: Any, **options: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             raise Stop
-        asked.extend(prompts)
-        return write(images, prompts, *more, **options)
+        asked.extend(one.prompt for one in requests)
+        return write(requests, *more, **options)
 
     monkeypatch.setattr(lvlm, "generate", watched)
     return asked

@@ -16,7 +16,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.modules.c3l import C3LModule, Loss, evaluating
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction
-from lightning_c3l.rounds.generation import Writing
+from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.tiny import load_tiny, pictures, plain
 
 # a module that no Trainer holds warns when it logs
@@ -166,7 +166,7 @@ def test_evaluating_gives_every_mode_back() -> None:
 
 def test_it_writes_scores_and_answers_in_eval_mode(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_of(tiny_checkpoint)
-    module.writing = Writing("scenes", 1, Sampling(2, 6), batch_size=2, score_batch_size=1)
+    module.writing = GenerationConfig("scenes", 1, Sampling(2, 6), batch_size=2, score_batch_size=1)
     seen = list[bool]()
     for name in ("generate", "score"):
         original = getattr(HuggingFaceLVLM, name)
@@ -241,7 +241,7 @@ def test_accumulated_gradients_are_those_of_one_batch(tiny_checkpoint: Path) -> 
 
 
 def test_mixed_precision_holds_for_rounds_too(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing and scoring run outside of Lightning's steps; they must not fall back to float32."""
+    """Generation and scoring run outside of Lightning's steps; they must not fall back to float32."""
     from lightning import Trainer
 
     module, seen = module_of(tiny_checkpoint), list[torch.dtype]()
@@ -271,7 +271,7 @@ def test_quantised_weights_need_cuda_and_adapters(tiny_checkpoint: Path, monkeyp
 def test_predicting_writes_what_writing_alone_does(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """In parts, kinds are balanced over all images, and each prompt has its own draws."""
     module = module_of(tiny_checkpoint)
-    module.writing = Writing("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
+    module.writing = GenerationConfig("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
     keys, seed = [str(number) for number in range(7)], 15_485_863
     read = dict(zip(keys, pictures(7), strict=True)).__getitem__
     source = SimpleNamespace(read=read)
@@ -317,7 +317,7 @@ def test_memory_that_ran_out_once_is_remembered_for_the_run(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, sizes = module_of(tiny_checkpoint), list[int]()
-    module.writing = Writing("scenes", 1, Sampling(1, 2), batch_size=8)
+    module.writing = GenerationConfig("scenes", 1, Sampling(1, 2), batch_size=8)
     read = dict(zip("abcd", pictures(4), strict=True)).__getitem__
 
     def narrow(images: Any, prompts: Any, *options: Any) -> list[list[str]]:

@@ -17,7 +17,7 @@ from lightning_c3l.lvlm.base import AnswerTokens, Sampling
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Records, Task, images_a_part, layout, make_records
-from lightning_c3l.rounds.generation import Writing, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, write_candidates
 from lightning_c3l.rounds.scoring import score_candidates
 from lightning_c3l.runs.row_files import PartWriter
 from tests.helpers.doubles import TableLVLM
@@ -47,7 +47,7 @@ class Module:
 
     def __init__(self, templates: str, **options: Any) -> None:
         self.lvlm: Any = TableLVLM(Matching(), Chance(), refused={REFUSED})
-        self.writing = Writing(templates, sampling=Sampling(2), batch_size=2, score_batch_size=2, **options)
+        self.writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=2, score_batch_size=2, **options)
         self.described: list[str] = []
 
     def write(self, keys: Sequence[str], read: Any, seed: int, progress: str, first: int, written: Any) -> Any:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import Candidate, Instruction
-from lightning_c3l.rounds.generation import Writing, candidate, parts, text_seed, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, candidate, parts, text_seed, write_candidates
 from tests.helpers.doubles import TableLVLM
 
 
@@ -23,7 +23,7 @@ def templates(tmp_path: Path) -> str:
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_size: int) -> None:
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, sampling=Sampling(2), batch_size=batch_size)
+    writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=batch_size)
     out = write_candidates(lvlm, ["x", "y"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
     expected = [
         Candidate(image, Instruction(kind, f"W{kind}"), k, f"Question: W{kind}/{image}/{k}?\nAnswer: {k}",
@@ -38,7 +38,7 @@ def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_s
 def seeds_of(templates: str, keys: list[str], seed: int, per_image: int | None = None, **options: Any) -> list[int]:
     """Seeds that an LVLM is handed, one for each (image, instruction)."""
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, per_image, Sampling(2), batch_size=1)
+    writing = GenerationConfig(templates, per_image, Sampling(2), batch_size=1)
     write_candidates(lvlm, keys, lambda key: key, writing, seed, **options)  # type: ignore[arg-type,return-value]
     return lvlm.seeds  # type: ignore[no-any-return]
 
@@ -58,7 +58,7 @@ def test_a_prompts_draws_do_not_depend_on_what_is_written_beside_it(templates: s
 @pytest.mark.parametrize("first", [0, 1, 6])
 def test_kinds_are_taken_in_turn_over_all_parts(templates: str, first: int) -> None:
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, 1, Sampling(1), batch_size=2, score_batch_size=1)
+    writing = GenerationConfig(templates, 1, Sampling(1), batch_size=2, score_batch_size=1)
     keys = [str(number) for number in range(11)]
     out = write_candidates(lvlm, keys, lambda key: key, writing, 0, first=first)  # type: ignore[arg-type,return-value]
     assert len(lvlm.batches) == 3
@@ -91,7 +91,7 @@ def test_seeds_are_told_apart_by_all_that_names_a_prompt() -> None:
 def test_parts_hold_every_image_once_and_are_of_nearly_equal_size(count: int) -> None:
     lvlm: Any = TableLVLM({}, {})
     keys = [str(number) for number in range(count)]
-    found = list(parts(lvlm, keys, lambda key: key, Writing(batch_size=2, score_batch_size=4)))  # type: ignore[arg-type,return-value]
+    found = list(parts(lvlm, keys, lambda key: key, GenerationConfig(batch_size=2, score_batch_size=4)))  # type: ignore[arg-type,return-value]
     assert [key for _, part, _ in found for key in part] == keys
     assert [start for start, _, _ in found] == [keys.index(part[0]) for _, part, _ in found]
     sizes = [len(part) for _, part, _ in found]
@@ -106,7 +106,7 @@ def test_parts_hold_every_image_once_and_are_of_nearly_equal_size(count: int) ->
 def test_no_image_is_a_part_of_its_own(size: int, count: int) -> None:
     """It would have no other to be compared with."""
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(batch_size=size, score_batch_size=size)
+    writing = GenerationConfig(batch_size=size, score_batch_size=size)
     found = list(parts(lvlm, [str(n) for n in range(count)], lambda key: key, writing))  # type: ignore[arg-type,return-value]
     assert min(len(part) for _, part, _ in found) > 1
 
@@ -120,7 +120,7 @@ def test_an_image_of_a_part_is_opened_once_and_remembered_while_it_is_worked_on(
         return object()
 
     keys, blocks = list("abcdefghi"), list[int]()
-    for _, part, one in parts(lvlm, keys, read, Writing(batch_size=2, score_batch_size=1)):
+    for _, part, one in parts(lvlm, keys, read, GenerationConfig(batch_size=2, score_batch_size=1)):
         assert [one(key) for key in part] == [one(key) for key in part]
         blocks.append(lvlm._blocks)
     assert opened == keys
@@ -130,7 +130,7 @@ def test_an_image_of_a_part_is_opened_once_and_remembered_while_it_is_worked_on(
 
 def test_it_writes_part_by_part_while_images_are_remembered(templates: str) -> None:
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, sampling=Sampling(2), batch_size=2, score_batch_size=1)
+    writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=2, score_batch_size=1)
     write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
     assert ["".join(batch) for batch in lvlm.batches] == ["aabb", "ccddee"]
     assert lvlm.remembered == [True] * 2
@@ -144,8 +144,8 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
             super().__init__(**options)
             bars.append(self)
 
-    monkeypatch.setattr("lightning_c3l.rounds.generation.tqdm", Bar)
-    writing = Writing(templates, sampling=Sampling(2), batch_size=8, score_batch_size=1)
+    monkeypatch.setattr("lightning_c3l.generation.tqdm", Bar)
+    writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=8, score_batch_size=1)
     keys = [str(number) for number in range(40)]
     small, large = TableLVLM({}, {}, fits=3), TableLVLM({}, {})
     with pytest.warns(UserWarning, match=r"going on with writing\.batch_size") as caught:
@@ -159,13 +159,13 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
 
 
 def test_a_prompt_that_does_not_fit_alone_is_an_error(templates: str) -> None:
-    lvlm, writing = TableLVLM({}, {}, fits=0), Writing(templates, batch_size=1)
+    lvlm, writing = TableLVLM({}, {}, fits=0), GenerationConfig(templates, batch_size=1)
     with pytest.raises(torch.OutOfMemoryError, match=r"with writing\.batch_size: 1;"):
         write_candidates(lvlm, ["x"], lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
 
 
 def test_an_image_that_cannot_be_looked_at_is_left_out_and_named(templates: str) -> None:
-    writing = Writing(templates, 1, Sampling(2), batch_size=1, score_batch_size=1)
+    writing = GenerationConfig(templates, 1, Sampling(2), batch_size=1, score_batch_size=1)
 
     def written(lvlm: Any) -> list[Candidate]:
         return write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
@@ -178,7 +178,7 @@ def test_an_image_that_cannot_be_looked_at_is_left_out_and_named(templates: str)
 
 
 def test_nothing_is_written_where_no_image_can_be_looked_at(templates: str) -> None:
-    lvlm, writing = TableLVLM({}, {}, refused="ab"), Writing(templates)
+    lvlm, writing = TableLVLM({}, {}, refused="ab"), GenerationConfig(templates)
     with pytest.warns(UserWarning, match="is left out"):
         assert write_candidates(lvlm, ["a", "b"], lambda key: key, writing, 0) == []  # type: ignore[arg-type,return-value]
 
@@ -186,7 +186,7 @@ def test_nothing_is_written_where_no_image_can_be_looked_at(templates: str) -> N
 def test_a_common_beginning_is_part_of_every_text(templates: str) -> None:
     """The LVLM is asked to go on after it, and gives only what is new."""
     lvlm: Any = TableLVLM({}, {})
-    writing = Writing(templates, 1, Sampling(2), begin="Question:", batch_size=1)
+    writing = GenerationConfig(templates, 1, Sampling(2), begin="Question:", batch_size=1)
     out = write_candidates(lvlm, ["x"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
     assert [one.text for one in out] == [f"Question: Wa/x/{k}?\nAnswer: {k}" for k in range(2)]
     assert [one.question for one in out] == ["Wa/x/0?", "Wa/x/1?"]
@@ -201,4 +201,4 @@ def test_a_text_that_cannot_be_parsed_stays_with_its_reason() -> None:
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"score_batch_size": 0}])
 def test_impossible_sizes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
-        Writing(**wrong)  # type: ignore[arg-type]
+        GenerationConfig(**wrong)  # type: ignore[arg-type]

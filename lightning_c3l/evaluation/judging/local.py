@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from lightning_c3l.lvlm.base import LVLM, ConversationError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.batch_size import BatchSize
 
 # the marks and a few sentences; nobody pays for fewer
@@ -19,7 +19,7 @@ class LocalReplies:
         max_new_tokens: longest reply; the marks stand at its beginning.
     """
 
-    def __init__(self, lvlm: LVLM, name: str, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
+    def __init__(self, lvlm: TextGenerator, name: str, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
         self.name, self._lvlm = name, lvlm
         self._sampling = Sampling(samples=1, max_new_tokens=max_new_tokens, temperature=0.0)
 
@@ -45,10 +45,8 @@ class LocalReplies:
     def _write(self, prompts: Mapping[str, str], done: Callable[[str, str], None], size: int) -> None:
         keys = list(prompts)
         self._lvlm.generate(
-            [None] * len(keys),
-            list(prompts.values()),
+            [GenerationRequest(prompt) for prompt in prompts.values()],
             self._sampling,
-            seed=0,
-            batch_size=size,
+            size,
             finished=lambda number, texts: done(keys[number], texts[0]),
         )

@@ -3,6 +3,5 @@
 from lightning_c3l.lvlm.huggingface.adapter_folders import merged, require_checkpoint
 from lightning_c3l.lvlm.huggingface.adapters import LoRA
 from lightning_c3l.lvlm.huggingface.model import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.tuning import TuningBatch
 
-__all__ = ["HuggingFaceLVLM", "LoRA", "TuningBatch", "merged", "require_checkpoint"]
+__all__ = ["HuggingFaceLVLM", "LoRA", "merged", "require_checkpoint"]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
-from lightning_c3l.lvlm.base import Branches, LVLMError
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.batches import Branches
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, Pixels, Seen
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED, Places, attention_mask
 

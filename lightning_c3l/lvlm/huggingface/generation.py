@@ -4,11 +4,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 from transformers import Cache
 
-from lightning_c3l.lvlm.base import ConversationError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
@@ -19,31 +18,12 @@ from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention
 from lightning_c3l.records import Turn
 
 
-@dataclass(frozen=True)
-class Request:
-    """One prompt to write for.
-
-    Attributes:
-        number: its place among all.
-        image: its picture; None where it has none.
-        prompt: what the user says.
-        begun: what the assistant has said already.
-        seed: seed of its texts.
-    """
-
-    number: int
-    image: Image | None
-    prompt: str
-    begun: str
-    seed: int
-
-
 @dataclass
 class TextRows:
     """B prompts that are being written for, N texts each.
 
     Attributes:
-        requests: what is written for.
+        indices: of the requests that the rows belong to.
         cache: keys and values of everything so far.
         keys: where they stand.
         tokens: the last token of each text, [B, N].
@@ -54,7 +34,7 @@ class TextRows:
         texts: tokens written so far.
     """
 
-    requests: list[Request]
+    indices: list[int]
     cache: Cache
     keys: Places
     tokens: Tensor
@@ -94,12 +74,12 @@ class Generator:
         self.image_token = torch.tensor(inside, dtype=torch.long, device=decoder.model.device)
 
     @torch.no_grad()
-    def write(self, requests: Sequence[Request], batch_size: int) -> list[list[Row]]:
+    def write(self, requests: Sequence[GenerationRequest], batch_size: int) -> list[list[Row]]:
         """Tokens of `samples` texts for each request, without their ends; at most `batch_size` prompts at once."""
         out: list[list[Row]] = [[] for _ in requests]
-        waiting, state = list(requests), None
+        waiting, state = list(enumerate(requests)), None
         while waiting or state is not None:
-            free = batch_size - (0 if state is None else len(state.requests))
+            free = batch_size - (0 if state is None else len(state.indices))
             if waiting and (state is None or 2 * free >= batch_size):
                 taken, waiting = waiting[:free], waiting[free:]
                 began = self._begin(taken)
@@ -110,8 +90,9 @@ class Generator:
                 state = self._release(state, out)
         return out
 
-    def _begin(self, requests: list[Request]) -> TextRows:
+    def _begin(self, taken: Sequence[tuple[int, GenerationRequest]]) -> TextRows:
         """Run the prompts and draw each text's first token."""
+        indices, requests = [index for index, _ in taken], [request for _, request in taken]
         device, n = self.decoder.model.device, self.sampling.samples
         prompts, lengths = self._prompts(requests)
         cache = growing_cache()
@@ -120,7 +101,7 @@ class Generator:
         last = hidden[torch.arange(len(requests), device=device), length - 1]
         logits = self.decoder.logits(last).repeat_interleave(n, 0)
         state = TextRows(
-            requests=requests,
+            indices=indices,
             cache=cache,
             keys=self.decoder.places(prompts),
             tokens=torch.zeros(len(requests), n, dtype=torch.long, device=device),
@@ -134,12 +115,14 @@ class Generator:
         self._take(state, logits)
         return state
 
-    def _prompts(self, requests: Sequence[Request]) -> tuple[Prompts, list[int]]:
+    def _prompts(self, requests: Sequence[GenerationRequest]) -> tuple[Prompts, list[int]]:
         """The requests' prompts with what their images look like, and their lengths."""
         seen = self.encoder.images.see(self.decoder.model, [one.image for one in requests if one.image is not None])
         waiting = iter(seen)
         tokens = [None if one.image is None else next(waiting).tokens for one in requests]
-        chats = [open_chat(self.encoder, r.prompt, r.begun, own) for r, own in zip(requests, tokens, strict=True)]
+        chats = [
+            open_chat(self.encoder, r.prompt, r.answer_prefix, own) for r, own in zip(requests, tokens, strict=True)
+        ]
         lengths = [len(chat.ids) for chat in chats]
         self._check(max(lengths))
         device = self.decoder.model.device
@@ -191,13 +174,13 @@ class Generator:
         """Hand out the texts of finished rows; their places are freed once half of the rows are."""
         finished = state.done.all(1)
         rows = int(finished.sum())
-        if rows < len(state.requests) and 2 * rows < len(state.requests):
+        if rows < len(state.indices) and 2 * rows < len(state.indices):
             return state
         for row in finished.nonzero()[:, 0].tolist():
-            number, texts = state.requests[row].number, [tuple(text) for text in state.texts[row]]
+            number, texts = state.indices[row], [tuple(text) for text in state.texts[row]]
             out[number] = texts
             self.finished(number, texts)
-        if rows == len(state.requests):
+        if rows == len(state.indices):
             return None
         return _kept(state, (~finished).nonzero()[:, 0])
 
@@ -207,8 +190,8 @@ def _kept(state: TextRows, rows: Tensor) -> TextRows:
     keys = Places(state.keys.place[rows], state.keys.branch[rows], state.keys.block[rows])
     tensors = {name: getattr(state, name)[rows] for name in _ROW_TENSORS}
     numbers = rows.tolist()
-    requests, texts = [state.requests[n] for n in numbers], [state.texts[n] for n in numbers]
-    return replace(state, requests=requests, keys=keys, texts=texts, **tensors)
+    indices, texts = [state.indices[n] for n in numbers], [state.texts[n] for n in numbers]
+    return replace(state, indices=indices, keys=keys, texts=texts, **tensors)
 
 
 def _joined(state: TextRows, new: TextRows) -> TextRows:
@@ -217,7 +200,7 @@ def _joined(state: TextRows, new: TextRows) -> TextRows:
     both = [_widened(one.keys, length) for one in (state, new)]
     keys = Places(*(torch.cat([getattr(k, name) for k in both]) for name in ("place", "branch", "block")))
     rows = {name: torch.cat([getattr(state, name), getattr(new, name)]) for name in _ROW_TENSORS}
-    return replace(state, requests=state.requests + new.requests, keys=keys, texts=state.texts + new.texts, **rows)
+    return replace(state, indices=state.indices + new.indices, keys=keys, texts=state.texts + new.texts, **rows)
 
 
 _ROW_TENSORS = ("tokens", "done", "place", "position", "uniform")
@@ -248,7 +231,7 @@ def _cut(chat: EncodedChat) -> EncodedChat:
 def generate(
     decoder: Decoder,
     encoder: ChatEncoder,
-    requests: Sequence[Request],
+    requests: Sequence[GenerationRequest],
     sampling: Sampling,
     batch_size: int,
     progress: Callable[[int], object],

@@ -6,17 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import (
-    DESCRIBE,
-    ROLE_ANCHOR,
-    ROLE_ANSWER,
-    Anchor,
-    Branches,
-    Context,
-    GroupBatch,
-    GroupStates,
-    LVLMError,
-)
+from lightning_c3l.lvlm.base import DESCRIBE, Anchor, Context, LVLMError
+from lightning_c3l.lvlm.batches import ROLE_ANCHOR, ROLE_ANSWER, Branches, GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts

@@ -128,7 +128,7 @@ class ImageEncoder:
         return [one.tokens for one in self.see(model, images)]
 
     @contextmanager
-    def remembering(self) -> Iterator[None]:
+    def cache_image_features(self) -> Iterator[None]:
         """Inside, the features of an image object are computed once, until the outermost block is left."""
         outer, self._remembered = self._remembered, {} if self._remembered is None else self._remembered
         try:

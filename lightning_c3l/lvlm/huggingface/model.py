@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import torch
 from peft import PeftModel
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -17,28 +17,29 @@ from lightning_c3l.lvlm.base import (
     AnswerTokens,
     Chats,
     Context,
-    GroupBatch,
-    GroupStates,
+    GenerationRequest,
     ImageError,
+    Images,
     LVLMError,
-    Pictures,
+    RoundLVLM,
     Sampling,
 )
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import attach_trained, base_of, write_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import Request, generate
+from lightning_c3l.lvlm.huggingface.generation import generate
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
-from lightning_c3l.lvlm.huggingface.tuning import TuningBatch, conversation_logp, encode_conversations
+from lightning_c3l.lvlm.huggingface.tuning import conversation_logp, encode_conversations
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
 
-class HuggingFaceLVLM:
+class HuggingFaceLVLM(RoundLVLM):
     """An LVLM of transformers.
 
     Args:
@@ -92,13 +93,18 @@ class HuggingFaceLVLM:
 
         self._options = (name, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
 
-    def fresh(self) -> "HuggingFaceLVLM":
-        """The same LVLM as it was before training, adapters and all."""
-        return HuggingFaceLVLM(*self._options)
+    def fresh(self) -> Self:
+        """A new LVLM with the same options and the weights as they were before training."""
+        return type(self)(*self._options)
 
     @property
-    def template(self) -> str:
-        """The chat template that prompts are written with."""
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.model.dtype  # type: ignore[no-any-return]
+
+    @property
+    def chat_template(self) -> str:
+        """Template that conversations are rendered with."""
         return str(self.processor.chat_template)
 
     @property
@@ -119,13 +125,21 @@ class HuggingFaceLVLM:
         return self._network.get_base_model() if isinstance(self._network, PeftModel) else self._network
 
     @property
+    def decoder_layers(self) -> nn.ModuleList:
+        """The decoder's layers, which FSDP shards one by one."""
+        return self.model.get_decoder().layers  # type: ignore[no-any-return]
+
+    @property
     def hidden_size(self) -> int:
         """Width of the decoder's hidden states."""
         return int(self.model.get_output_embeddings().in_features)
 
+    def reference(self) -> AbstractContextManager[None]:
+        """Within this context, the LVLM generates and scores with the weights as they were before training."""
+        return self._with_reference()
+
     @contextmanager
-    def reference(self) -> Iterator[None]:
-        """Inside, the network is the starting model."""
+    def _with_reference(self) -> Iterator[None]:
         before = self._active
         with self._reference.active() as model:
             self._active = model
@@ -147,20 +161,20 @@ class HuggingFaceLVLM:
             self._agrees = True
         return decoder
 
-    def remembering(self) -> AbstractContextManager[None]:
+    def cache_image_features(self) -> AbstractContextManager[None]:
         """Inside, an image object runs through the vision tower once; a tower that is trained is not remembered."""
         decoder = {id(p) for p in self.model.get_decoder().parameters()} | {
             id(p) for p in self.model.get_output_embeddings().parameters()
         }
         trained = any(p.requires_grad and id(p) not in decoder for p in self.network.parameters())
-        return nullcontext() if trained else self.images.remembering()
+        return nullcontext() if trained else self.images.cache_image_features()
 
-    def refusals(self, images: Sequence[Image]) -> list[str]:
+    def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Why each picture cannot be looked at; empty where it can. Where they are remembered, the tower runs here."""
         try:
             tokens = self.images.tokens(self.model, images)
         except ImageError as error:
-            return [str(error)] if len(images) == 1 else [self.refusals([image])[0] for image in images]
+            return [str(error)] if len(images) == 1 else [self.unsupported_images([image])[0] for image in images]
         limit = self.encoder.context or sys.maxsize
         return [
             f"its {one.count} image tokens do not fit into the model's context of {limit}" if one.count >= limit else ""
@@ -169,32 +183,26 @@ class HuggingFaceLVLM:
 
     def generate(
         self,
-        images: Sequence[Image | None],
-        prompts: Sequence[str],
+        requests: Sequence[GenerationRequest],
         sampling: Sampling,
-        seed: int | Sequence[int],
-        begun: Sequence[str] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] = lambda _: None,
         finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
-        """`sampling.samples` texts for each (image, prompt); see `LVLM.generate`."""
-        seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else seed
-        begun = [""] * len(prompts) if begun is None else begun
-        requests = [Request(*fields) for fields in zip(count(), images, prompts, begun, seeds)]
+        """Sample `sampling.samples` completions for each request; see `TextGenerator.generate`."""
         size = batch_size or max(1, len(requests))
         return generate(self.decoder, self.encoder, requests, sampling, size, progress, finished)
 
     def score(
         self,
-        images: Sequence[Pictures],
+        images: Sequence[Images],
         chats: Sequence[Chats],
-        shuffled: Sequence[Pictures] | None = None,
+        shuffled: Sequence[Images] | None = None,
     ) -> AnswerTokens:
         """Token statistics of every turn of the assistant; see `LVLM.score`."""
         return score_answers(self.decoder, self.encoder, images, chats, shuffled)
 
-    def mean_nll(self, images: Sequence[Pictures], chats: Sequence[Chats]) -> list[list[float]]:
+    def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
         """Mean negative log-likelihood a token of what the assistant says in each conversation; see `LVLM.mean_nll`."""
         return mean_nll(self.decoder, self.encoder, images, chats)
 
@@ -206,11 +214,11 @@ class HuggingFaceLVLM:
         """One forward over a batch of groups, with gradients."""
         return groups.group_states(self.decoder, batch, anchor, context)
 
-    def encode_conversations(self, samples: Sequence[TuningSample]) -> TuningBatch:
+    def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""
         return encode_conversations(self.encoder, samples)
 
-    def conversation_logp(self, batch: TuningBatch) -> Tensor:
+    def conversation_logp(self, batch: ConversationBatch) -> Tensor:
         """Log-probabilities of the batch's target tokens, [B, L], 0 elsewhere; with gradients."""
         return conversation_logp(self.decoder, batch)
 

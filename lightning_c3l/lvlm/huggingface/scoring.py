@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_c3l.functional.i2c import log_kl
-from lightning_c3l.lvlm.base import AnswerTokens, Branches, Chats, Pictures
+from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
+from lightning_c3l.lvlm.batches import Branches
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, chosen_logp, predicting_states, prompts_of
@@ -24,9 +25,9 @@ _WORTH_SHARING = 0.15
 def score_answers(
     decoder: Decoder,
     encoder: ChatEncoder,
-    images: Sequence[Pictures],
+    images: Sequence[Images],
     chats: Sequence[Chats],
-    shuffled: Sequence[Pictures] | None = None,
+    shuffled: Sequence[Images] | None = None,
 ) -> AnswerTokens:
     """Statistics of every answer of every conversation; see `AnswerTokens`."""
     seen, tokens, lengths = _states(decoder, encoder, chats, _see(decoder, encoder, images))
@@ -48,7 +49,7 @@ def score_answers(
 
 @torch.no_grad()
 def mean_nll(
-    decoder: Decoder, encoder: ChatEncoder, images: Sequence[Pictures], chats: Sequence[Chats]
+    decoder: Decoder, encoder: ChatEncoder, images: Sequence[Images], chats: Sequence[Chats]
 ) -> list[list[float]]:
     """Of what the assistant says in each conversation, its turns together; see `LVLM.mean_nll`."""
     # nothing but text is a batch without images as a whole, for which another way may be shorter
@@ -70,7 +71,7 @@ def _mean(said: Sequence[tuple[float, int]]) -> float:
     return -sum(total for total, _ in said) / count if count else math.nan
 
 
-def _see(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Pictures]) -> list[list[Seen]]:
+def _see(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Images]) -> list[list[Seen]]:
     """The images of each set after the tower."""
     for own in images:
         encoder.images.require_apart(own)

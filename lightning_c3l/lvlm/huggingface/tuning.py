@@ -1,13 +1,13 @@
 """VLIT records as training batches: loss on the assistant's turns only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.lvlm.base import ConversationError
+from lightning_c3l.lvlm.batches import ConversationBatch
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
@@ -15,33 +15,7 @@ from lightning_c3l.lvlm.huggingface.images import grid_of
 from lightning_c3l.lvlm.samples import TuningSample
 
 
-# not frozen: Lightning's half precisions convert batches field by field, and refuse frozen ones
-@dataclass
-class TuningBatch:
-    """B right-padded conversations.
-
-    Attributes:
-        ids: tokens, [B, L].
-        mask: True at tokens, [B, L].
-        target: True at the assistant's tokens and its ends of turn, [B, L].
-        pixels: pixel tensors of the rows' images, in their order; empty where there are none.
-        weight: how much the loss of each conversation counts, [B].
-    """
-
-    ids: Tensor
-    mask: Tensor
-    target: Tensor
-    pixels: dict[str, Tensor]
-    weight: Tensor
-
-    def to(self, device: torch.device) -> "TuningBatch":
-        """The same batch on another device."""
-        pixels = {name: value.to(device) for name, value in self.pixels.items()}
-        ids, mask, target = self.ids.to(device), self.mask.to(device), self.target.to(device)
-        return TuningBatch(ids, mask, target, pixels, self.weight.to(device))
-
-
-def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) -> TuningBatch:
+def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) -> ConversationBatch:
     """Encode a batch of records; rows without image, with one and with several may be mixed.
 
     Raises:
@@ -63,7 +37,7 @@ def encode_conversations(encoder: ChatEncoder, samples: Sequence[TuningSample]) 
         if not any(chat.answer):  # the target alone would count the end of an empty turn
             raise ConversationError(f"record {conversation.id}: no supervised token (no assistant turn with text)")
         chats.append(chat)
-    return TuningBatch(
+    return ConversationBatch(
         ids=pad([chat.ids for chat in chats]),
         mask=pad_mask([len(chat.ids) for chat in chats]),
         target=pad([chat.target for chat in chats]),
@@ -78,7 +52,7 @@ def _pictures(pictures: Image | Sequence[Image] | None) -> Sequence[Image]:
     return (pictures,) if isinstance(pictures, Image) else pictures
 
 
-def conversation_logp(decoder: Decoder, batch: TuningBatch) -> Tensor:
+def conversation_logp(decoder: Decoder, batch: ConversationBatch) -> Tensor:
     """Log-probabilities of the target tokens, [B, L], 0 elsewhere; with gradients."""
     features = decoder.features(batch.pixels) if batch.pixels else None
     hidden, _ = decoder.whole_rows(Prompts(batch.ids, batch.mask, features, grid_of(batch.pixels)))

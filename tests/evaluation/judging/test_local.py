@@ -35,15 +35,14 @@ class Marking:
 
     def generate(
         self,
-        images: Sequence[None],
-        prompts: Sequence[str],
+        requests: Sequence[GenerationRequest],
         sampling: Sampling,
-        seed: int,
         batch_size: int,
         finished: Callable[[int, list[str]], object],
     ) -> None:
         """In batches; each is told as it is finished."""
-        assert list(images) == [None] * len(prompts)
+        assert all(one.image is None for one in requests)
+        prompts = [one.prompt for one in requests]
         assert (sampling.samples, sampling.temperature) == (1, 0)
         for start in range(0, len(prompts), batch_size):
             own = prompts[start : start + batch_size]

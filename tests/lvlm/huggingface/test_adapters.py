@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.adapters import target_pattern
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import awaken_adapter, load_tiny, model_inputs, pictures
+from tests.helpers.tiny import awaken_adapter, generate_texts, load_tiny, model_inputs, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 
@@ -124,9 +124,9 @@ def test_reference_is_the_starting_model(tiny_checkpoint: Path, lora: LoRA | Non
         with lvlm.reference():
             pass
         torch.testing.assert_close(logits(lvlm), start, atol=1e-6, rtol=1e-6)
-        written = lvlm.generate(pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0)
+        written = generate_texts(lvlm, pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0)
     assert torch.equal(logits(lvlm), trained)
-    assert lvlm.generate(pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0) != written
+    assert generate_texts(lvlm, pictures(1), ["Where?"], Sampling(1, 8, 0.0), 0) != written
 
 
 @pytest.mark.parametrize("lora", [LoRA(rank=2), None], ids=["lora", "full"])

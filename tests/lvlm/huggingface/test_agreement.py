@@ -9,7 +9,7 @@ import torch
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import SMALL_LORA, pictures
+from tests.helpers.tiny import SMALL_LORA, generate_texts, pictures
 
 
 @pytest.mark.parametrize("with_image", [True, False])
@@ -28,7 +28,7 @@ def test_logits_that_scoring_would_not_follow_are_refused(
 
     monkeypatch.setattr(lvlm.model, "forward", scaled)
     with pytest.raises(LVLMError, match=r"LlavaForConditionalGeneration computes its logits.*difference 0\.25"):
-        lvlm.generate(pictures(1), ["Where?"], Sampling(1, 2), 0)
+        generate_texts(lvlm, pictures(1), ["Where?"], Sampling(1, 2), 0)
     with pytest.raises(LVLMError, match="not supported"):
         score_pairs(lvlm, pictures(1), [[("Where?", "here")]])
 
@@ -36,7 +36,7 @@ def test_logits_that_scoring_would_not_follow_are_refused(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_rounding_is_no_disagreement(tiny_checkpoint: Path, dtype: Any) -> None:
     lvlm = HuggingFaceLVLM(str(tiny_checkpoint), lora=SMALL_LORA, dtype=dtype)
-    assert len(lvlm.generate(pictures(1), ["Where?"], Sampling(1, 2), 0)) == 1
+    assert len(generate_texts(lvlm, pictures(1), ["Where?"], Sampling(1, 2), 0)) == 1
 
 
 def test_the_check_runs_once_and_leaves_the_modes_alone(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

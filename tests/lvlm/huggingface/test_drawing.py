@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from transformers import TopPLogitsWarper
 
-from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, nucleus, uniforms
-from lightning_c3l.lvlm.huggingface.generation import Generator, Request
+from lightning_c3l.lvlm.huggingface.generation import Generator
 from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 PLAIN = Sampling(temperature=1.0)
@@ -190,7 +190,7 @@ def exact(lvlm: HuggingFaceLVLM, temperature: float) -> tuple[dict[Any, float], 
 def ours(lvlm: HuggingFaceLVLM, sampling: Sampling, prompts: int) -> list[tuple[int, ...]]:
     """Tokens of texts for one prompt many times over."""
     generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
-    requests = [Request(n, pictures(1)[0], PROMPT, "", 100 + n) for n in range(prompts)]
+    requests = [GenerationRequest(PROMPT, pictures(1)[0], 100 + n) for n in range(prompts)]
     return [text for own in generator.write(requests, 4) for text in own]
 
 

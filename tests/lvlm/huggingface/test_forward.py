@@ -16,7 +16,7 @@ from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, pack, predicting_states
 from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED
-from tests.helpers.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 # what follows the prompts: owner and tokens, in no order
@@ -134,7 +134,7 @@ def test_a_sliding_window_is_that_of_whole_rows(windowed: HuggingFaceLVLM, image
 
 def test_a_sliding_window_is_written_through(windowed: HuggingFaceLVLM, images: list[Image]) -> None:
     prompts = ["Where?", "Describe the picture and say how many rings there are."]
-    texts = windowed.generate(images, prompts, Sampling(1, 12, 0.0), 0)
+    texts = generate_texts(windowed, images, prompts, Sampling(1, 12, 0.0), 0)
     for one, (text,) in zip(inputs_of(windowed, images), texts, strict=True):
         out = windowed.model.generate(
             **one, do_sample=False, max_new_tokens=12, suppress_tokens=[windowed.images.token]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import Generator, Request
-from tests.helpers.tiny import load_tiny, model_inputs, pictures
+from lightning_c3l.lvlm.huggingface.generation import Generator
+from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 PROMPTS = ["Describe the picture.", "Write a color question with its answer.", "Where?"]
 GREEDY = Sampling(samples=1, max_new_tokens=12, temperature=0.0)
@@ -41,7 +41,7 @@ def by_hand(lvlm: HuggingFaceLVLM, prompt: str, image: Any, steps: int) -> list[
 
 def test_batched_greedy_is_the_hand_written_loop(lvlm: HuggingFaceLVLM) -> None:
     images = pictures(3)
-    batched = lvlm.generate(images, PROMPTS, GREEDY, seed=0)
+    batched = generate_texts(lvlm, images, PROMPTS, GREEDY, seed=0)
     assert len({text for (text,) in batched}) == 3
     for prompt, image, written in zip(PROMPTS, images, batched, strict=True):
         expected = lvlm.processor.tokenizer.decode(by_hand(lvlm, prompt, image, 12), skip_special_tokens=True)
@@ -52,23 +52,23 @@ def test_batched_greedy_is_the_hand_written_loop(lvlm: HuggingFaceLVLM) -> None:
 def test_the_checkpoints_own_generation_options_do_not_mix_in(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
 ) -> None:
-    plain = lvlm.generate(pictures(2), PROMPTS[:2], GREEDY, seed=0)
+    plain = generate_texts(lvlm, pictures(2), PROMPTS[:2], GREEDY, seed=0)
     for name, value in own.items():
         monkeypatch.setattr(lvlm.model.generation_config, name, value)
-    assert lvlm.generate(pictures(2), PROMPTS[:2], GREEDY, seed=0) == plain
+    assert generate_texts(lvlm, pictures(2), PROMPTS[:2], GREEDY, seed=0) == plain
 
 
 def test_the_image_is_looked_at(lvlm: HuggingFaceLVLM) -> None:
-    texts = lvlm.generate(pictures(4), [PROMPTS[0]] * 4, GREEDY, seed=0)
+    texts = generate_texts(lvlm, pictures(4), [PROMPTS[0]] * 4, GREEDY, seed=0)
     assert len({text for (text,) in texts}) > 1
 
 
 def test_same_seed_same_texts(lvlm: HuggingFaceLVLM) -> None:
     drawn = Sampling(samples=3, max_new_tokens=8, temperature=1.0)
-    first = lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=3)
+    first = generate_texts(lvlm, pictures(2), PROMPTS[:2], drawn, seed=3)
     torch.rand(5)
-    assert lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=3) == first
-    assert lvlm.generate(pictures(2), PROMPTS[:2], drawn, seed=4) != first
+    assert generate_texts(lvlm, pictures(2), PROMPTS[:2], drawn, seed=3) == first
+    assert generate_texts(lvlm, pictures(2), PROMPTS[:2], drawn, seed=4) != first
     assert [len(texts) for texts in first] == [3, 3]
     assert all(len(set(texts)) > 1 for texts in first)
 
@@ -76,19 +76,19 @@ def test_same_seed_same_texts(lvlm: HuggingFaceLVLM) -> None:
 def test_global_random_state_stays(lvlm: HuggingFaceLVLM) -> None:
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    lvlm.generate(pictures(1), PROMPTS[:1], Sampling(2, 4), seed=0)
+    generate_texts(lvlm, pictures(1), PROMPTS[:1], Sampling(2, 4), seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_top_p_so_small_is_greedy(lvlm: HuggingFaceLVLM) -> None:
     narrow = Sampling(samples=2, max_new_tokens=12, temperature=1.0, top_p=1e-6)
-    (greedy,) = lvlm.generate(pictures(1), PROMPTS[:1], GREEDY, seed=0)
-    assert lvlm.generate(pictures(1), PROMPTS[:1], narrow, seed=0) == [greedy * 2]
+    (greedy,) = generate_texts(lvlm, pictures(1), PROMPTS[:1], GREEDY, seed=0)
+    assert generate_texts(lvlm, pictures(1), PROMPTS[:1], narrow, seed=0) == [greedy * 2]
 
 
 def test_every_token_can_be_drawn(lvlm: HuggingFaceLVLM) -> None:
     """Hot enough, all 400 are about alike; the fifty of transformers' default top_k would show here."""
-    (texts,) = lvlm.generate(pictures(1), PROMPTS[:1], Sampling(300, 1, 50.0), seed=0)
+    (texts,) = generate_texts(lvlm, pictures(1), PROMPTS[:1], Sampling(300, 1, 50.0), seed=0)
     assert len(set(texts)) > 100
 
 
@@ -97,7 +97,7 @@ def test_begun_texts_are_continued(lvlm: HuggingFaceLVLM) -> None:
     image, prompt = pictures(1), PROMPTS[:1]
     processor = lvlm.processor
     begun = "two red rings"
-    (new,) = lvlm.generate(image, prompt, GREEDY, 0, begun=[begun])
+    (new,) = generate_texts(lvlm, image, prompt, GREEDY, 0, prefixes=[begun])
     text = processor.apply_chat_template(
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt[0]}]}],
         tokenize=False,
@@ -107,14 +107,14 @@ def test_begun_texts_are_continued(lvlm: HuggingFaceLVLM) -> None:
     loop = likeliest(lvlm, inputs, 12)
     expected = processor.tokenizer.decode(loop, skip_special_tokens=True)
     assert new == [expected.strip()]
-    assert new != lvlm.generate(image, prompt, GREEDY, 0)[0]
+    assert new != generate_texts(lvlm, image, prompt, GREEDY, 0)[0]
 
 
 def test_some_begun_and_some_not(lvlm: HuggingFaceLVLM) -> None:
     images = pictures(2)
-    mixed = lvlm.generate(images, PROMPTS[:2], GREEDY, 0, begun=["", "Question: Where"])
-    assert mixed[:1] == lvlm.generate(images[:1], PROMPTS[:1], GREEDY, 0)
-    assert mixed[1:] == lvlm.generate(images[1:], PROMPTS[1:2], GREEDY, 0, begun=["Question: Where"])
+    mixed = generate_texts(lvlm, images, PROMPTS[:2], GREEDY, 0, prefixes=["", "Question: Where"])
+    assert mixed[:1] == generate_texts(lvlm, images[:1], PROMPTS[:1], GREEDY, 0)
+    assert mixed[1:] == generate_texts(lvlm, images[1:], PROMPTS[1:2], GREEDY, 0, prefixes=["Question: Where"])
 
 
 def test_stops_at_the_end_of_turn(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_stops_at_the_end_of_turn(lvlm: HuggingFaceLVLM, monkeypatch: pytest.Mon
     end = loops[0][2]
     assert end not in loops[0][:2]
     monkeypatch.setattr(lvlm.encoder, "end_of_turn_ids", lambda: [end])
-    written = lvlm.generate(images, PROMPTS[:2], GREEDY, seed=0)
+    written = generate_texts(lvlm, images, PROMPTS[:2], GREEDY, seed=0)
     for loop, (text,) in zip(loops, written, strict=True):
         shown = loop[: loop.index(end)] if end in loop else loop
         assert text == lvlm.processor.tokenizer.decode(shown, skip_special_tokens=True).strip()
@@ -135,19 +135,19 @@ def test_real_end_token_ends_and_is_not_part_of_the_text(lvlm: HuggingFaceLVLM) 
     end, hot = lvlm.processor.tokenizer.eos_token_id, Sampling(samples=32, max_new_tokens=60, temperature=20.0)
     assert lvlm.encoder.end_of_turn_ids() == [end]
     generator = Generator(lvlm.decoder, lvlm.encoder, hot, [end])
-    (rows,) = generator.write([Request(0, pictures(1)[0], PROMPTS[0], "", 0)], 1)
+    (rows,) = generator.write([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     lengths = [len(row) for row in rows]
     assert min(lengths) < 40
     assert max(lengths) == 60
     assert not any(end in row for row in rows)
-    (texts,) = lvlm.generate(pictures(1), PROMPTS[:1], hot, seed=0)
+    (texts,) = generate_texts(lvlm, pictures(1), PROMPTS[:1], hot, seed=0)
     assert texts == [lvlm.processor.tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
 
 
 @pytest.mark.parametrize("begun", ["", "two red rings"])
 def test_greedy_is_what_transformers_writes(lvlm: HuggingFaceLVLM, begun: str) -> None:
     images, processor = pictures(3), lvlm.processor
-    written = lvlm.generate(images, PROMPTS, GREEDY, 0, [begun] * 3, batch_size=2)
+    written = generate_texts(lvlm, images, PROMPTS, GREEDY, 0, [begun] * 3, batch_size=2)
     for prompt, image, (text,) in zip(PROMPTS, images, written, strict=True):
         inputs = model_inputs(processor, [("user", prompt)], image)
         more = processor.tokenizer(f" {begun}", return_tensors="pt")["input_ids"] if begun else torch.zeros(1, 0).long()
@@ -165,19 +165,19 @@ def test_greedy_is_what_transformers_writes(lvlm: HuggingFaceLVLM, begun: str) -
 
 def test_one_seed_is_counted_on(lvlm: HuggingFaceLVLM) -> None:
     images, drawn = pictures(3), Sampling(2, 8, 1.0)
-    one = lvlm.generate(images, PROMPTS, drawn, 41)
-    assert one == lvlm.generate(images, PROMPTS, drawn, [41, 42, 43])
-    assert one[1] != lvlm.generate(images, PROMPTS, drawn, [41, 41, 43])[1]
+    one = generate_texts(lvlm, images, PROMPTS, drawn, 41)
+    assert one == generate_texts(lvlm, images, PROMPTS, drawn, [41, 42, 43])
+    assert one[1] != generate_texts(lvlm, images, PROMPTS, drawn, [41, 41, 43])[1]
 
 
 def test_nothing_to_write(lvlm: HuggingFaceLVLM) -> None:
-    assert lvlm.generate([], [], Sampling(), 0) == []
+    assert generate_texts(lvlm, [], [], Sampling(), 0) == []
 
 
 def test_without_an_end_every_text_is_as_long_as_it_may_be(lvlm: HuggingFaceLVLM) -> None:
     finished = list[int]()
     generator = Generator(lvlm.decoder, lvlm.encoder, Sampling(4, 9, 5.0), (), finished.append)
-    requests = [Request(n, image, PROMPTS[n], "", n) for n, image in enumerate(pictures(3))]
+    requests = [GenerationRequest(PROMPTS[n], image, n) for n, image in enumerate(pictures(3))]
     written = generator.write(requests, 2)
     assert [[len(row) for row in rows] for rows in written] == [[9] * 4] * 3
     assert sum(finished) == 12
@@ -188,22 +188,22 @@ def test_the_images_own_token_is_never_written(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, sampling: Sampling
 ) -> None:
     """Even where the model thinks it by far the likeliest; what is written is what would have been without it."""
-    expected = lvlm.generate(pictures(2), PROMPTS[:2], sampling, 0)
+    expected = generate_texts(lvlm, pictures(2), PROMPTS[:2], sampling, 0)
     logits, token = Decoder.logits, lvlm.images.token
 
     def longing(self: Decoder, hidden: Tensor) -> Tensor:
         return logits(self, hidden).index_fill(-1, torch.tensor([token]), 1000.0)
 
     monkeypatch.setattr(Decoder, "logits", longing)
-    assert lvlm.generate(pictures(2), PROMPTS[:2], sampling, 0) == expected
+    assert generate_texts(lvlm, pictures(2), PROMPTS[:2], sampling, 0) == expected
     generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ())
-    (rows,) = generator.write([Request(0, pictures(1)[0], PROMPTS[0], "", 0)], 1)
+    (rows,) = generator.write([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     assert not any(token in row for row in rows)
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(lvlm: HuggingFaceLVLM) -> None:
     with pytest.raises(LVLMError, match=r"of \d{3} tokens \(9 of them the image's\) .* context of 256: 'ring ring"):
-        lvlm.generate(pictures(1), ["ring " * 300], GREEDY, 0)
+        generate_texts(lvlm, pictures(1), ["ring " * 300], GREEDY, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from transformers import AutoProcessor
 from lightning_c3l.lvlm.base import ImageError, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens, grid_of
-from tests.helpers.tiny import IMAGE, encoder_of, load_tiny, pictures
+from tests.helpers.tiny import IMAGE, encoder_of, generate_texts, load_tiny, pictures
 
 TOKEN = 7
 LETTERS = {1: "a", 2: "b", TOKEN: "#"}
@@ -155,9 +155,9 @@ def test_images_with_differing_numbers_of_tokens_get_their_own_features() -> Non
 def test_remembered_images_run_once_until_the_outermost_block_is_left() -> None:
     encoder, tower = spelled({5: [TOKEN], 6: [TOKEN]}), Tower({5: 1, 6: 1})
     one, other = blank(5), blank(6)
-    with encoder.remembering():
+    with encoder.cache_image_features():
         encoder.see(tower, [one])
-        with encoder.remembering():
+        with encoder.cache_image_features():
             encoder.see(tower, [other, one])
         encoder.see(tower, [one, other])
         # another picture of the same size is another picture
@@ -173,7 +173,7 @@ def test_an_error_does_not_keep_memory_on() -> None:
     image = blank(5)
 
     def interrupted() -> None:
-        with encoder.remembering():
+        with encoder.cache_image_features():
             encoder.see(tower, [image])
             raise KeyboardInterrupt
 
@@ -195,9 +195,9 @@ def test_refused_pictures_are_told_from_the_others(
         return encode(wanted)
 
     monkeypatch.setattr(lvlm.images, "encode", narrow)
-    with lvlm.remembering() if remembered else nullcontext():
-        assert lvlm.refusals(images) == ["", "too narrow", ""]
-    assert lvlm.refusals(images[::2]) == ["", ""]
+    with lvlm.cache_image_features() if remembered else nullcontext():
+        assert lvlm.unsupported_images(images) == ["", "too narrow", ""]
+    assert lvlm.unsupported_images(images[::2]) == ["", ""]
 
 
 @pytest.mark.parametrize(("context", "refusal"), [(9, "its 9 image tokens .* context of 9"), (10, "^$"), (None, "^$")])
@@ -205,7 +205,7 @@ def test_pictures_that_leave_no_room_are_refused(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, context: int | None, refusal: str
 ) -> None:
     monkeypatch.setattr(lvlm.encoder, "context", context)
-    (found,) = lvlm.refusals(pictures(1))
+    (found,) = lvlm.unsupported_images(pictures(1))
     assert re.search(refusal, found)
 
 
@@ -220,11 +220,11 @@ def test_what_was_looked_at_while_remembering_is_not_looked_at_again(
         return features(model, pixels)
 
     monkeypatch.setattr(lvlm.images, "features", watched)
-    lvlm.refusals(images)
+    lvlm.unsupported_images(images)
     assert runs == []  # the processor alone knows
-    with lvlm.remembering():
-        lvlm.refusals(images)
-        lvlm.generate(images, ["Where?"] * 2, Sampling(1, 2, 0.0), 0)
+    with lvlm.cache_image_features():
+        lvlm.unsupported_images(images)
+        generate_texts(lvlm, images, ["Where?"] * 2, Sampling(1, 2, 0.0), 0)
     assert runs == [2]
 
 

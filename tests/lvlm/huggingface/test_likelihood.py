@@ -10,7 +10,7 @@ from PIL.Image import Image
 from lightning_c3l.lvlm.base import ConversationError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.records import Turn, exchange
-from tests.helpers.tiny import load_tiny, pictures, plain
+from tests.helpers.tiny import generate_texts, load_tiny, pictures, plain
 
 QUESTIONS = ["What color are the rings?", "Where are they?", "How many?"]
 OPTIONS = ["red", "top left corner", "there are three of them", "no"]
@@ -67,6 +67,6 @@ def test_an_option_without_a_token_has_no_mean(lvlm: HuggingFaceLVLM) -> None:
 def test_a_prompt_that_leaves_no_room_for_the_answer_is_the_conversations_fault(lvlm: HuggingFaceLVLM) -> None:
     fits = Sampling(1, 2, 0.0)
     long = "ring " * 100
-    lvlm.generate([None], [long], fits, 0)
+    generate_texts(lvlm, [None], [long], fits, 0)
     with pytest.raises(ConversationError, match=r"max_new_tokens of 200 are longer than the model's context of 256"):
-        lvlm.generate([None], [long], Sampling(1, 200, 0.0), 0)
+        generate_texts(lvlm, [None], [long], Sampling(1, 200, 0.0), 0)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import Generator, Request, TextRows
-from tests.helpers.tiny import load_tiny, model_inputs, pictures
+from lightning_c3l.lvlm.huggingface.generation import Generator, TextRows
+from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 # prompts of differing lengths, some of them about one picture, one with its answer begun
 ASKED = [
@@ -45,13 +45,14 @@ def ending(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
 def texts_of(lvlm: HuggingFaceLVLM, wanted: list[int], batch_size: int | None = None, **options: Any) -> Any:
     """What is written for these of the prompts, in this order."""
     images = pictures(4)
-    return lvlm.generate(
+    return generate_texts(
+        lvlm,
         [images[PICTURED[n]] for n in wanted],
         [ASKED[n] for n in wanted],
         options.pop("sampling", DRAWN),
         [SEEDS[n] for n in wanted],
         [BEGUN[n] for n in wanted],
-        batch_size,
+        batch_size=batch_size,
         **options,
     )
 
@@ -86,12 +87,12 @@ def test_logits_are_those_of_each_text_alone(
 
     def watched(self: Generator, state: TextRows, logits: Tensor) -> None:
         for (row, sample), values in zip((~state.done).nonzero().tolist(), logits.clone(), strict=True):
-            seen.setdefault((state.requests[row].number, sample), []).append(values)
+            seen.setdefault((state.indices[row], sample), []).append(values)
         take(self, state, logits)
 
     monkeypatch.setattr(Generator, "_take", watched)
     images, ends = pictures(4), lvlm.encoder.end_of_turn_ids()
-    requests = [Request(n, images[PICTURED[n]], ASKED[n], BEGUN[n], SEEDS[n]) for n in range(7)]
+    requests = [GenerationRequest(ASKED[n], images[PICTURED[n]], SEEDS[n], BEGUN[n]) for n in range(7)]
     written = Generator(lvlm.decoder, lvlm.encoder, DRAWN, ends).write(requests, batch_size)
     for request, texts in zip(requests, written, strict=True):
         inputs = model_inputs(lvlm.processor, [("user", request.prompt)], request.image)

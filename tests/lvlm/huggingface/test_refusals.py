@@ -9,7 +9,7 @@ from PIL import Image
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.helpers.tiny import load_tiny, pictures
+from tests.helpers.tiny import generate_texts, load_tiny, pictures
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def test_one_picture_that_the_processor_refuses(
     narrow_fails(lvlm, monkeypatch)
     images = [*pictures(1), Image.new("RGB", (2, 300)), *pictures(1, first=5)]
     if remembered:
-        with lvlm.remembering():
-            first, second, third = lvlm.refusals(images)
+        with lvlm.cache_image_features():
+            first, second, third = lvlm.unsupported_images(images)
     else:
-        first, second, third = lvlm.refusals(images)
+        first, second, third = lvlm.unsupported_images(images)
     assert (first, third) == ("", "")
     assert "2x300 pixels" in second
     assert "aspect ratio" in second
@@ -58,8 +58,11 @@ def test_a_checkpoint_whose_parts_do_not_belong_together_is_no_matter_of_picture
         return out
 
     monkeypatch.setattr(lvlm.model, "get_image_features", one_less)
-    with lvlm.remembering(), pytest.raises(LVLMError, match="9 image tokens in the prompt for 8 image features"):
-        lvlm.refusals(pictures(1))
+    with (
+        lvlm.cache_image_features(),
+        pytest.raises(LVLMError, match="9 image tokens in the prompt for 8 image features"),
+    ):
+        lvlm.unsupported_images(pictures(1))
 
 
 def test_memory_that_runs_out_in_the_processor_is_no_matter_of_pictures(
@@ -70,19 +73,19 @@ def test_memory_that_runs_out_in_the_processor_is_no_matter_of_pictures(
 
     monkeypatch.setattr(lvlm.images, "processor", full)
     with pytest.raises(torch.OutOfMemoryError):
-        lvlm.refusals(pictures(1))
+        lvlm.unsupported_images(pictures(1))
 
 
 def test_a_picture_of_more_tokens_than_the_context(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lvlm.encoder, "context", 9)
-    assert lvlm.refusals(pictures(1)) == ["its 9 image tokens do not fit into the model's context of 9"]
+    assert lvlm.unsupported_images(pictures(1)) == ["its 9 image tokens do not fit into the model's context of 9"]
     monkeypatch.setattr(lvlm.encoder, "context", None)
-    assert lvlm.refusals(pictures(1)) == [""]
+    assert lvlm.unsupported_images(pictures(1)) == [""]
 
 
 def test_a_prompt_that_leaves_no_room_to_write(lvlm: HuggingFaceLVLM) -> None:
     """The tiny model reads 256 tokens."""
     with pytest.raises(LVLMError, match=r"max_new_tokens of 250 are longer than the model's context of 256"):
-        lvlm.generate(pictures(1), ["Where?"], Sampling(1, 250), 0)
+        generate_texts(lvlm, pictures(1), ["Where?"], Sampling(1, 250), 0)
     with pytest.raises(LVLMError, match=r"is longer than the model's context of 256: 'Where Where"):
-        lvlm.generate(pictures(1), ["Where " * 300], Sampling(1, 2), 0)
+        generate_texts(lvlm, pictures(1), ["Where " * 300], Sampling(1, 2), 0)

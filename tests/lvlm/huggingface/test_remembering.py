@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import load_tiny, pictures, plain
+from tests.helpers.tiny import generate_texts, load_tiny, pictures, plain
 
 GREEDY = Sampling(samples=1, max_new_tokens=4, temperature=0.0)
 
@@ -41,22 +41,22 @@ def tower(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> Iterator[li
 def work(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     """Write about two pictures and score with both, each several times."""
     one, other = images
-    lvlm.generate([one, other, one], ["Where?"] * 3, GREEDY, 0, batch_size=1)
+    generate_texts(lvlm, [one, other, one], ["Where?"] * 3, GREEDY, 0, batch_size=1)
     score_pairs(lvlm, [other, one], [[("Where?", "here")]] * 2, [one, other])
 
 
 def test_a_remembered_image_runs_through_the_tower_once(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
     images = pictures(2)
     with tower(lvlm, monkeypatch) as seen:
-        with lvlm.remembering():
+        with lvlm.cache_image_features():
             work(lvlm, images)
-            with lvlm.reference(), lvlm.remembering():
+            with lvlm.reference(), lvlm.cache_image_features():
                 work(lvlm, images)
         assert sum(seen) == 2
         # three prompts one by one, two images to score, and their two partners
         work(lvlm, images)
         assert sum(seen) == 2 + 7
-        lvlm.generate([images[0]] * 3, ["Where?"] * 3, GREEDY, 0)
+        generate_texts(lvlm, [images[0]] * 3, ["Where?"] * 3, GREEDY, 0)
         assert sum(seen) == 2 + 7 + 1
 
 
@@ -66,7 +66,7 @@ def test_a_tower_that_is_trained_is_not_remembered(
 ) -> None:
     """What it said before a step of training is not what it says after."""
     lvlm, (image, other) = load_tiny(tiny_checkpoint, lora), pictures(2)
-    with lvlm.remembering(), tower(lvlm, monkeypatch) as seen:
+    with lvlm.cache_image_features(), tower(lvlm, monkeypatch) as seen:
         work(lvlm, [image, other])
         assert sum(seen) == 7
         before = score_pairs(lvlm, [image], [[("Where?", "here")]]).logp

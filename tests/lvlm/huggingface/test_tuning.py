@@ -12,7 +12,7 @@ from PIL.Image import Image
 from data_modules.loading.decoding import UnreadableImage
 from data_modules.loading.usable_batches import UsableBatches
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, TuningBatch
+from lightning_c3l.lvlm.huggingface import ConversationBatch, HuggingFaceLVLM
 from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Conversation, Role, Turn
@@ -114,7 +114,7 @@ def test_what_cannot_be_used_counts_no_token(
     records = Listed([samples[0], (long, None), samples[2]])
     collate = UsableBatches(records, module.encode, tmp_path / "rejected.jsonl")
 
-    def gradients(batch: TuningBatch) -> dict[str, torch.Tensor]:
+    def gradients(batch: ConversationBatch) -> dict[str, torch.Tensor]:
         module.zero_grad(set_to_none=True)
         module.training_step(batch, 0).backward()  # type: ignore[no-untyped-call]
         return {name: one.grad.clone() for name, one in module.named_parameters() if one.grad is not None}

@@ -16,11 +16,11 @@ from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.families.samples import GREEDY, PAIRS, PROMPTS, group_samples
-from tests.helpers.tiny import load_tiny
+from tests.helpers.tiny import generate_texts, load_tiny
 
 USES = {
     "score": lambda lvlm, images: score_pairs(lvlm, images[1:2], PAIRS[:1]),
-    "generate": lambda lvlm, images: lvlm.generate(images[1:2], PROMPTS[:1], GREEDY, 0),
+    "generate": lambda lvlm, images: generate_texts(lvlm, images[1:2], PROMPTS[:1], GREEDY, 0),
     "train": lambda lvlm, images: lvlm.group_states(
         lvlm.encode_groups(group_samples(images)[:1], "prompt", "image"), "prompt", "image"
     ),
@@ -122,7 +122,7 @@ def test_code_that_is_trusted_runs(own_code: tuple[Path, Path], images: list[Ima
     folder, mark = own_code
     lvlm = HuggingFaceLVLM(str(folder), trust_remote_code=True)
     assert mark.exists()
-    assert len(lvlm.generate(images[:1], PROMPTS[:1], GREEDY, 0)) == 1
+    assert len(generate_texts(lvlm, images[:1], PROMPTS[:1], GREEDY, 0)) == 1
 
 
 @pytest.mark.parametrize("which", ["model", "processor"])

@@ -8,6 +8,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.records import exchange
 from tests.helpers.families.reference import Reference
 from tests.helpers.families.samples import CLOSE, GREEDY, PROMPTS
+from tests.helpers.tiny import generate_texts
 
 
 def given(images: list[Image], kind: str) -> list[Image | None]:
@@ -20,7 +21,7 @@ def test_writing_is_that_of_the_text_only_prompt(
     lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image], kind: str, batch_size: int | None
 ) -> None:
     asked, ends = given(images, kind), lvlm.encoder.end_of_turn_ids()
-    found = lvlm.generate(asked, PROMPTS, GREEDY, 0, batch_size=batch_size)
+    found = generate_texts(lvlm, asked, PROMPTS, GREEDY, 0, batch_size=batch_size)
     for prompt, image, (text,) in zip(PROMPTS, asked, found, strict=True):
         ids = reference.writes(prompt, image, ends, GREEDY.max_new_tokens)
         assert text == reference.decode(ids[:-1] if ids[-1] in ends else ids)

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from lightning_c3l.runs.digests import trained_digest
-
 from data_modules.loading.sharing import share
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
+from lightning_c3l.runs.digests import trained_digest
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")

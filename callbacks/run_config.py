@@ -8,10 +8,10 @@ import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning_c3l.runs.config_file import dump_yaml
 
 from data_modules.instruction_tuning import InstructionDataModule
 from lightning_c3l.runs.atomic import write_text_atomic
+from lightning_c3l.runs.config_file import dump_yaml
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 
 # of a checkpoint

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from data_modules.vlit import RoundDataModule
 from lightning import Callback, Trainer
 from safetensors.torch import load_file
 from torch import nn
@@ -19,6 +18,7 @@ from torch import nn
 from callbacks.adapter_export import AdapterExport
 from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
+from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from lightning_c3l.runs.digests import trained_digest
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -17,6 +16,7 @@ from torch.distributed.tensor import DTensor
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import generate_texts
 from tests.modules.test_c3l import module_of, samples

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_c3l.evaluation.predict import Asking, ask_chunk
-from lightning_c3l.lvlm.base import ConversationError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
 from tests.helpers.doubles import TableLVLM

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer
-from lightning_c3l.runs.digests import trained_digest
 from torch import nn
 
 from data_modules.rounds import RoundDataModule
@@ -15,6 +14,7 @@ from lightning_c3l.lvlm.huggingface import LoRA
 from lightning_c3l.modules.c3l import C3LModule, Loss
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
+from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

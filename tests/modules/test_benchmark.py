@@ -18,7 +18,7 @@ from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers
 from lightning_c3l.evaluation.judging.base import Review, ToJudge
 from lightning_c3l.evaluation.judging.reviews import read_reviews
-from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.benchmark import EvaluationModule
 from lightning_c3l.modules.c3l import C3LModule

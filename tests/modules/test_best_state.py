@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from lightning_c3l.runs.digests import trained_digest
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import nn
@@ -16,6 +15,7 @@ from transformers import AutoModelForImageTextToText
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import SMALL_LORA, load_tiny
 

@@ -144,7 +144,7 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
             super().__init__(**options)
             bars.append(self)
 
-    monkeypatch.setattr("lightning_c3l.generation.tqdm", Bar)
+    monkeypatch.setattr("lightning_c3l.rounds.generation.tqdm", Bar)
     writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=8, score_batch_size=1)
     keys = [str(number) for number in range(40)]
     small, large = TableLVLM({}, {}, fits=3), TableLVLM({}, {})

@@ -10,7 +10,7 @@ import torch
 from lightning_c3l.evaluation.judging.base import JudgeError
 from lightning_c3l.evaluation.judging.local import LocalReplies
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
-from lightning_c3l.lvlm.base import ConversationError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
 from lightning_c3l.scenes.curriculum import corpus

@@ -10,7 +10,8 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
-from lightning_c3l.lvlm.base import Branches, LVLMError, Sampling
+from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.batches import Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache

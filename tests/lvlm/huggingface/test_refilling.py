@@ -94,14 +94,14 @@ def test_logits_are_those_of_each_text_alone(
     images, ends = pictures(4), lvlm.encoder.end_of_turn_ids()
     requests = [GenerationRequest(ASKED[n], images[PICTURED[n]], SEEDS[n], BEGUN[n]) for n in range(7)]
     written = Generator(lvlm.decoder, lvlm.encoder, DRAWN, ends).write(requests, batch_size)
-    for request, texts in zip(requests, written, strict=True):
+    for index, (request, texts) in enumerate(zip(requests, written, strict=True)):
         inputs = model_inputs(lvlm.processor, [("user", request.prompt)], request.image)
-        begun = lvlm.processor.tokenizer(f" {request.begun}")["input_ids"] if request.begun else []
+        begun = lvlm.processor.tokenizer(f" {request.answer_prefix}")["input_ids"] if request.answer_prefix else []
         for sample, text in enumerate(texts):
             ids = torch.cat([inputs["input_ids"], torch.tensor([[*begun, *text]], dtype=torch.long)], dim=1)
             with torch.no_grad():
                 logits = lvlm.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0]
-            found = torch.stack(seen[request.number, sample])
+            found = torch.stack(seen[index, sample])
             # one more than its tokens where it met an end
             assert len(found) == min(len(text) + 1, DRAWN.max_new_tokens)
             expected = logits[ids.shape[1] - len(text) - 1 :][: len(found)]

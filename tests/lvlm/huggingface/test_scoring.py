@@ -8,7 +8,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import AnswerTokens, Branches
+from lightning_c3l.lvlm.base import AnswerTokens
+from lightning_c3l.lvlm.batches import Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
 from lightning_c3l.lvlm.huggingface.scoring import _positions

@@ -12,7 +12,8 @@ from PIL.Image import Image
 from data_modules.loading.decoding import UnreadableImage
 from data_modules.loading.usable_batches import UsableBatches
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface import ConversationBatch, HuggingFaceLVLM
+from lightning_c3l.lvlm.batches import ConversationBatch
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Conversation, Role, Turn

@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import GroupBatch
+from lightning_c3l.lvlm.batches import GroupBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.forward import Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of

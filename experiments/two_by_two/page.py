@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from experiments.two_by_two.results import TITLES, shown
 from lightning_c3l.report.drawing import chart, label, palette
-from lightning_c3l.report.templating import FigureRow, FigureTable, environment
+from lightning_c3l.report.templating import FigureRow, FigureTable, page_environment
 
 _COLUMNS = {"pairs": "pairs", "truth_rate": "true", "i2c_mean": "S(I²C)", "yes_share": "yes among yes/no"}
 
@@ -18,7 +18,7 @@ def render(results: Mapping[str, Any]) -> str:
     charts = {
         f"{TITLES[name]}, %": interval_chart(f"{TITLES[name]}, %", own) for name, own in results["figures"].items()
     }
-    template = environment(PackageLoader(__package__)).get_template("two_by_two.html")
+    template = page_environment(PackageLoader(__package__)).get_template("two_by_two.html")
     return template.render(seeds=results["seeds"], charts=charts, tables=list(_tables(results)))
 
 

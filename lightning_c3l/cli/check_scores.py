@@ -98,7 +98,7 @@ def _scores(record: Record) -> dict[str, float]:
 
 def _picture(all_: Labelled) -> str:
     groups = {"right": all_.right["answer"], "wrong": all_.wrong["answer"]}
-    return histogram("S(I²C) of right and of wrong records", groups, "answer reading, nats a token", "records")
+    return histogram("S(I²C) of right and of wrong records", groups, "answer reading, nats per token", "records")
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from lightning_c3l.report.text import visible
+from lightning_c3l.report.text import printable
 
 # messages of jsonargparse that repeat the exception that caused them, and say no more than where
 _WRAPPER = re.compile(
@@ -20,7 +20,7 @@ _LIKENESS = 0.75
 
 def plain_reason(message: str) -> str:
     """A message in one line; names in data may hold what a terminal obeys."""
-    return visible(" ".join(message.split()))
+    return printable(" ".join(message.split()))
 
 
 def innermost(error: BaseException) -> tuple[str, str]:
@@ -60,7 +60,7 @@ def _in_words(reason: str, union: re.Match[str] | None) -> str:
     )
     types = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", types)
     quotes = " (a text that looks like something else needs quotes)" if types.split(", ")[0] == "str" else ""
-    return plain_reason(f"must be {types}" + ("" if given is None else f", not {visible(given, _MOST)}") + quotes)
+    return plain_reason(f"must be {types}" + ("" if given is None else f", not {printable(given, _MOST)}") + quotes)
 
 
 def alike(name: str, names: Collection[str]) -> str:

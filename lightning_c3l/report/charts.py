@@ -17,6 +17,8 @@ from lightning_c3l.report.text import finite, number
 _DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))
 _MARKERS = "osD^"
 _ROW = 34.0
+# characters before a bar
+_NAME = 28
 # beyond this the arithmetic of an axis may overflow; no figure of a run comes near
 _LARGEST = 1e12
 
@@ -170,11 +172,11 @@ def bar_chart(
         for index, (name, value) in enumerate(bars.items()):
             (bar,) = axes.barh(index, min(1.0, max(0.0, finite(value) or 0.0)), 0.65, color=palette(int(name == rival)))
             drawn.mark(bar, f"{name}: {number(value)}", series=name, value=value)
-            axes.text(1.02, index, label(number(value)), va="center_baseline", transform=axes.get_yaxis_transform())
+            axes.text(1.02, index, label(number(value), 12), va="center_baseline", transform=axes.get_yaxis_transform())
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
         axes.set_xticks([])
-        axes.set_yticks(range(len(bars)), list(map(label, bars)))
+        axes.set_yticks(range(len(bars)), [label(name, _NAME) for name in bars])
         axes.set(xlim=(0, 1), ylim=(len(bars) - 0.5, -0.5))
         if mark:
             axes.axvline(mark[0], color="#000000", linewidth=1, linestyle=(0, (4, 3)))
@@ -197,7 +199,7 @@ def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup
     longest = max((sum(shares.values()) for shares in known.values()), default=0.0)
     if not longest:
         return no_values(title)
-    with chart(title, 60 + _ROW * len(rows)) as drawn:
+    with chart(title, 12 + _ROW * len(rows)) as drawn:
         axes = drawn.axes
         for index, (row, shares) in enumerate(known.items()):
             start = 0.0
@@ -214,7 +216,7 @@ def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
         axes.set_xticks([])
-        axes.set_yticks(range(len(rows)), list(map(label, rows)))
+        axes.set_yticks(range(len(rows)), [label(row, _NAME) for row in rows])
         axes.set(xlim=(0, max(1.0, longest)), ylim=(len(rows) - 0.5, -0.5))
         drawn.legend(names)
         return drawn.svg()

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from lightning_c3l.report.text import exact, visible
+from lightning_c3l.report.text import exact, printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # points, which are the user units of the SVG
-WIDTH, HEIGHT = 460.0, 290.0
+WIDTH, HEIGHT = 460.0, 265.0
 
 # Okabe and Ito's colours, told apart with every common colour vision, with grey for their black. `report.css` may
 # give each of them another value in light or dark mode.
@@ -72,9 +72,9 @@ def ink(index: int) -> str:
     return PAGE if index % len(PALETTE) == 0 else "#111111"
 
 
-def label(text: object) -> str:
-    """One line of at most 48 characters, with nothing hidden in it."""
-    return " ".join(visible(text, 48).split())
+def label(text: object, limit: int = 48) -> str:
+    """One line of at most `limit` characters, with nothing hidden in it."""
+    return printable(" ".join(printable(text).split()), limit)
 
 
 class Chart:
@@ -101,12 +101,12 @@ class Chart:
         """
         name = f"mark-{len(self._marks)}"
         values = {key: value if isinstance(value, str) else exact(value) for key, value in data.items()}
-        attributes = {f"data-{key}": visible(value, 300) for key, value in values.items() if value is not None}
+        attributes = {f"data-{key}": printable(value, 300) for key, value in values.items() if value is not None}
         artist.set_gid(name)
-        self._marks[name] = visible(tip, 300), attributes
+        self._marks[name] = printable(tip, 300), attributes
 
     def legend(self, names: Sequence[str], lines: "Sequence[Artist] | None" = None) -> None:
-        """The keys of the series above the axes, in as many columns as the width allows.
+        """Put the keys of the series above the axes, in as many columns as the width allows; the chart grows by them.
 
         Args:
             names: of the series in the order of their colours.
@@ -124,7 +124,9 @@ class Chart:
                 handlelength=2.4 if lines else 0.9,
                 handleheight=0.9,
             )
-            if columns == 1 or legend.get_window_extent().width <= self.figure.bbox.width:
+            extent = legend.get_window_extent()
+            if columns == 1 or extent.width <= self.figure.bbox.width:
+                self.figure.set_figheight(self.figure.get_figheight() + extent.height / self.figure.dpi)
                 return
             legend.remove()
 
@@ -146,7 +148,7 @@ class Chart:
             "stroke-linejoin": "round",
         }
         title = ElementTree.Element("title")
-        title.text = visible(self.title, 300)
+        title.text = printable(self.title, 300)
         root.insert(0, title)
         return Markup(ElementTree.tostring(root, encoding="unicode"))
 
@@ -159,7 +161,7 @@ class Chart:
             element.text = None
         if style := element.get("style"):
             # the fonts of the page; those that matplotlib knows are only measured
-            style = re.sub(r"font-family: .*?sans-serif; ", "", style)
+            style = re.sub("font-family: [^;]*(; )?", "", style)
             for colour, css in _CSS.items():
                 style = style.replace(colour, css)
             element.set("style", style)
@@ -178,7 +180,7 @@ def chart(title: str, height: float = HEIGHT) -> Iterator[Chart]:
 
     Args:
         title: what it shows, for screen readers.
-        height: of the SVG, in points; its width is 460.
+        height: of the SVG without keys, in points; its width is 460.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -186,7 +188,7 @@ def chart(title: str, height: float = HEIGHT) -> Iterator[Chart]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         # a title is unique on its page, and so are then the identifiers of clip paths
-        matplotlib.rcParams.update(_STYLE | {"svg.hashsalt": visible(title)})
+        matplotlib.rcParams.update(_STYLE | {"svg.hashsalt": printable(title)})
         # the page's fonts may know characters that the one measured here does not
         warnings.filterwarnings("ignore", message="Glyph")
         yield Chart(title, Figure((WIDTH / 72, height / 72), dpi=72, layout="constrained"))

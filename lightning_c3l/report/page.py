@@ -19,7 +19,7 @@ from lightning_c3l.report.tables import (
     rounds_figures,
     writers_figures,
 )
-from lightning_c3l.report.templating import environment
+from lightning_c3l.report.templating import page_environment
 from lightning_c3l.report.text import finite, number
 
 _FACTS = ("model", "seed", "command", "rejected_images")
@@ -43,7 +43,7 @@ def render_report(summary: Mapping[str, Any], candidates_by_round: Rounds, read_
     texts = candidates_by_round.get(last, ())
     best, worst = best_and_worst(texts)
     return (
-        environment()
+        page_environment()
         .get_template("report.html")
         .render(
             name=str(summary.get("name") or "C3L run"),
@@ -80,7 +80,7 @@ def _charts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> dict[str
     rival = READINGS["mean_logp"].label
     is_judged = any(finite(value) is not None for one in truths for _, value in one.points)
     return {
-        "score_chart": line_chart("Mean S(I²C) over the rounds", scores, "round", "nats a token") if rounds else None,
+        "score_chart": line_chart("Mean S(I²C) over the rounds", scores, "round", "nats per token") if rounds else None,
         "truth_chart": line_chart("Truth rates over the rounds", truths, "round", "truth rate", (0.0, 1.0))
         if is_judged
         else None,

@@ -59,7 +59,7 @@ def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
             base, tuned = (finite(row.cells[at.index(name)]) for name in ("base", "tuned"))
             gain = None if base is None or tuned is None else tuned - base
             rows[index] = FigureRow(row.name, [*row.cells, gain], row.meaning, row.digits)
-    return FigureTable("The starting model and the tuned model as writers", heads, rows) if writers else None
+    return FigureTable("The starting model and the tuned model", heads, rows) if writers else None
 
 
 def guard_figures(guard: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ def guard_figures(guard: Mapping[str, Any]) -> dict[str, Any] | None:
         "best": nested(guard, "best").get("round"),
         "exported": guard.get("exported"),
         "tripped": [f"state {number}: {sentence}" for number, sentence in tripped],
-        "figures": FigureTable("What each state wrote on the guard's images", heads, rows),
+        "figures": FigureTable("What each state generates on the guard's images", heads, rows),
     }
 
 
@@ -88,7 +88,7 @@ def condition_figures(caption: str, tree: Mapping[str, Any]) -> FigureTable | No
 
 
 def _conditions(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """Plain values of every mapping that has some, by the way to it."""
+    """Plain values of every mapping that has some, by its path."""
     plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
     found = {" / ".join(path) or "all": plain} if plain else {}
     for key, value in tree.items():

@@ -7,7 +7,7 @@ from importlib.resources import files
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lightning_c3l.report.text import exact, finite, number, visible
+from lightning_c3l.report.text import exact, finite, number, printable
 
 # longest text from outside that is shown, unless the template says otherwise (`text|cut(1000)`)
 LIMIT = 300
@@ -42,11 +42,11 @@ class FigureTable:
 def figure_text(value: object, digits: int = 3) -> str:
     """A number for reading or a text of at most 200 characters; a dash for anything else."""
     if finite(value) is None and isinstance(value, str | bool):
-        return visible(value, 200)
+        return printable(value, 200)
     return number(value, digits)
 
 
-def environment(*loaders: BaseLoader) -> Environment:
+def page_environment(*loaders: BaseLoader) -> Environment:
     """Environment with `base.html` and `macros.html` of the pages.
 
     Args:
@@ -58,10 +58,10 @@ def environment(*loaders: BaseLoader) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(value, LIMIT),
+        finalize=lambda value: value if isinstance(value, Markup) else printable(value, LIMIT),
     )
     found.filters.update(
-        exact=exact, figure=figure_text, cut=lambda value, limit: Markup(escape(visible(value, limit)))
+        exact=exact, figure=figure_text, cut=lambda value, limit: Markup(escape(printable(value, limit)))
     )
     found.tests["finite"] = lambda value: finite(value) is not None
     style = files("lightning_c3l.report").joinpath("report.css").read_text(encoding="utf-8")

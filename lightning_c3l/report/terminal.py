@@ -1,4 +1,4 @@
-"""Tables for the terminal, and the one of the rounds."""
+"""The console for tables, and the table of the rounds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,54 +8,52 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.report.figures import figure, nested, rounds_of
-from lightning_c3l.report.text import finite, number, visible
+from lightning_c3l.report.text import finite, number, printable
 
 _ROWS = {
-    "candidates": "texts written",
+    "candidates": "candidates",
     "parsed_rate": "parsed",
     "i2c_mean": "S(I²C), all",
     "i2c_positive_mean": "S(I²C), positives",
     "i2c_shuffled_mean": "S(I²C), other image",
-    "kind_entropy": "entropy of kinds",
+    "kind_entropy": "kind entropy",
     "distinct_rate": "distinct questions",
-    "answer_tokens": "tokens of an answer",
+    "answer_tokens": "tokens per answer",
     "truth_rate": "truth, all",
     "positive_truth_rate": "truth, positives",
-    "random_truth_rate": "truth, random choice",
+    "random_truth_rate": "truth, random selection",
 }
-
-
 # columns that fit 80 characters
 _MOST = 5
-# characters a line where there is no terminal
+# characters per line where there is no terminal
 _WIDTH = 120
 
 
 def console(stderr: bool = False) -> Console:
-    """Where tables with many columns go: as wide as the terminal, or wide enough for a file."""
+    """A console as wide as the terminal, or wide enough for tables where the output goes to a file."""
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=_WIDTH)
 
 
 def rounds_table(summary: Mapping[str, Any]) -> Table:
-    """A line for each figure that at least one round has, and a column for each round: the first and the last four."""
+    """One line per figure that some round has, one column per round: the first and the last four."""
     rounds = rounds_of(summary)
     if len(rounds) > _MOST:
         # the first round is what the others are compared with
         rounds = [rounds[0], *rounds[1 - _MOST :]]
     shown = {key: head for key, head in _ROWS.items() if any(finite(one.get(key)) is not None for one in rounds)}
     # Text objects, because plain strings would be read as rich markup.
-    table = Table(title=Text(visible(summary.get("name") or "rounds", 80)), caption=_warnings(summary))
+    table = Table(title=Text(printable(summary.get("name") or "rounds", 80)), caption=_warnings(summary))
     table.add_column("round")
     for one in rounds:
-        table.add_column(Text(visible(one["round"], 20)), justify="right", no_wrap=True)
+        table.add_column(Text(printable(one["round"], 20)), justify="right", no_wrap=True)
     for key, head in shown.items():
         table.add_row(Text(head), *(Text(number(one.get(key), figure(key).digits)) for one in rounds))
     return table
 
 
 def _warnings(summary: Mapping[str, Any]) -> Text | None:
-    """Which limits of the guard were broken."""
+    """The broken limits of the guard, if any."""
     states = nested(summary, "guard").get("states") or []
     lines = [f"state {state['round']}: {sentence}" for state in states for sentence in state.get("tripped") or []]
-    return Text(visible("\n".join(lines), 2000), style="bold", justify="left") if lines else None
+    return Text(printable("\n".join(lines), 2000), style="bold", justify="left") if lines else None

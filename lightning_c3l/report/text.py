@@ -21,7 +21,7 @@ def _is_hidden(character: str) -> bool:
     return noncharacter or unicodedata.category(character) in {"Cc", "Cf", "Cs"}
 
 
-def visible(text: object, limit: int | None = None) -> str:
+def printable(text: object, limit: int | None = None) -> str:
     """A text with nothing hidden in it, cut to `limit` characters.
 
     Control characters, text-direction marks and lone surrogates are spelled out as `[U+202E]`, so that they

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lightning_c3l.records import Instruction
-from lightning_c3l.report.text import visible
+from lightning_c3l.report.text import printable
 
 SHIPPED = ("general", "scenes", "easy_vqa")
 MAX_QUESTION_WORDS = 80
@@ -137,7 +137,7 @@ def nothing_parsed(templates: str, texts: Sequence[str]) -> str:
     return (
         f"none of {len(texts)} texts holds a question and its answer. The templates ({templates}) must ask for the "
         "form 'Question: ... Answer: ...', or for JSON with the keys question and answer; one of the texts is "
-        f"{visible(example, _EXAMPLE)!r} ({parse(example).rejected})"
+        f"{printable(example, _EXAMPLE)!r} ({parse(example).rejected})"
     )
 
 

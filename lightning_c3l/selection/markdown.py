@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lightning_c3l.report.text import visible
+from lightning_c3l.report.text import printable
 
 # What may stand as it is inside of a line. The underscore is emphasis, `www.` becomes a link on some sites.
 _SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
@@ -16,13 +16,13 @@ def plain(text: object, limit: int = 200) -> str:
         text: any text.
         limit: longest text in characters; the rest is cut.
     """
-    line = " ".join(visible(text, limit).split())
+    line = " ".join(printable(text, limit).split())
     return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
 
 
 def fenced(text: str) -> str:
     """A block of code, fenced by more backticks than the text has in a row."""
-    inside = visible(text)
+    inside = printable(text)
     longest = max((len(run) for run in re.findall("`+", inside)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{inside}\n{fence}"

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from lightning_c3l.report.text import number, visible
+from lightning_c3l.report.text import number, printable
 from lightning_c3l.selection.plan import Choice
 
 
@@ -15,7 +15,7 @@ def steps_table(choice: Choice) -> Table:
     table.add_column("dropped", justify="right", no_wrap=True)
     table.add_column("why")
     for step in choice.steps:
-        why = "\n".join(f"{number(count)} {visible(reason, 80)}" for reason, count in step.fell.items())
+        why = "\n".join(f"{number(count)} {printable(reason, 80)}" for reason, count in step.fell.items())
         # Text objects, because plain strings would be read as rich markup
         table.add_row(Text(step.rule), number(step.kept), number(sum(step.fell.values())), Text(why))
     return table

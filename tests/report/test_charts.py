@@ -187,3 +187,10 @@ def test_a_kind_keeps_its_colour() -> None:
     assert styles[1] == styles[2] != styles[0]
     assert width(blocks[0]) == pytest.approx(width(blocks[1]))
     assert width(blocks[2]) == pytest.approx(2 * width(blocks[0]))
+
+
+def test_many_long_names_leave_room_for_the_bars(recwarn: pytest.WarningsRecorder) -> None:
+    kinds = {f"{index} {'W' * 100}": 1 / 40 for index in range(40)}
+    text = stacked_bars("t", dict.fromkeys(kinds, kinds))
+    assert max(map(width, marks(text, "series"))) > 1
+    assert not recwarn.list

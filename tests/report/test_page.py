@@ -140,8 +140,8 @@ def test_rounds_table_shows_the_given_figures() -> None:
         "S(I²C), positives": ["0.5", "0.5"],
         "S(I²C), another image": ["-0.125", "-0.125"],
         "truth rate": ["0.75", "0.8125"],
-        "truth rate, chosen by S(I²C)": ["0.875", "0.875"],
-        "truth rate, random choice": ["0.7421875", "0.7421875"],
+        "truth rate, selected by S(I²C)": ["0.875", "0.875"],
+        "truth rate, random selection": ["0.7421875", "0.7421875"],
         "seconds: generate": ["31.25", "31.25"],
         "seconds: train": ["60.5", "60.5"],
     }
@@ -151,7 +151,7 @@ def test_rounds_table_shows_the_given_figures() -> None:
 
 def test_writers_and_exposure_bias_tables() -> None:
     root = parse(render_report(summary(), {}, no_image))
-    writers = table_cells(root, "The starting model and the tuned model as writers")
+    writers = table_cells(root, "The starting model and the tuned model")
     assert [one.attributes["data-value"] for one in writers["truth rate"]] == ["0.625", "0.90625", "0.28125"]
     bias = table_cells(root, "Exposure bias")
     # columns: plain / seen, plain / unseen
@@ -195,7 +195,7 @@ def guarded(*tripped: str) -> dict[str, Any]:
 def test_states_that_the_guard_judged_are_shown() -> None:
     text = render_report(guarded("parsed rate <b>fell</b>"), {}, no_image)
     page = parse(text)
-    cells = table_cells(page, "What each state wrote on the guard's images")
+    cells = table_cells(page, "What each state generates on the guard's images")
     assert {name: [one.attributes["data-value"] for one in row] for name, row in cells.items()} == {
         "S(I²C) on held-out images": ["0.375", "0.125"],
         "parsed rate": ["0.5", "0.5"],

@@ -19,7 +19,7 @@ def printed(summary: dict[str, Any]) -> str:
 def test_rounds_and_figures() -> None:
     rounds = [{"round": 0, "candidates": 1200, "truth_rate": 0.75}, {"round": 1, "truth_rate": 0.8125}]
     lines = [line.split() for line in printed({"name": "run", "rounds": rounds}).splitlines()]
-    assert ["│", "texts", "written", "│", "1,200", "│", "\u2013", "│"] in lines
+    assert ["│", "candidates", "│", "1,200", "│", "\u2013", "│"] in lines
     assert ["│", "truth,", "all", "│", "0.750", "│", "0.812", "│"] in lines
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.evaluation.benchmarks.evaluation import Compared, Evaluation, Protocolled
-from lightning_c3l.report.text import MISSING, visible
+from lightning_c3l.report.text import MISSING, printable
 
 _DIGITS = 3
 # figures that are counts or words, not shares
@@ -22,7 +22,7 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     for protocol, found in evaluation.protocols.items():
         for name, table in found.tables.items():
             parts.append(_by_category(f"{evaluation.benchmark}, {protocol}: by {name}", table, evaluation.benchmark))
-    parts.append(Text("\n".join(visible(line, 1000) for line in _lines(evaluation))))
+    parts.append(Text("\n".join(printable(line, 1000) for line in _lines(evaluation))))
     return Group(*parts)
 
 
@@ -100,4 +100,4 @@ def _interval(ends: tuple[float, float] | None, benchmark: str) -> str:
 
 def _text(value: object) -> Text:
     """A Text object, because plain strings would be read as rich markup."""
-    return Text(visible(value, 200))
+    return Text(printable(value, 200))

@@ -17,7 +17,7 @@ from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
 from lightning_c3l.rounds.figures import round_figures
-from lightning_c3l.rounds.generation import opened, spans
+from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
 from lightning_c3l.rounds.protocols import ImageSource, is_round_run
 from lightning_c3l.rounds.store import RunStore
 
@@ -176,9 +176,9 @@ class GuardRails(Callback):
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
             out = list[list[ScoredCandidate]]()
-            for start, part, read in opened(module.lvlm, keys, share, source.read):
-                written = module.write(part, read, seed, "guard: write", start)
-                out.append(module.score(written, read, "reference", seed + start, "guard: score"))
+            for chunk in iter_image_chunks(module.lvlm, ImageChunk(keys, source.read), share):
+                written = module.write(chunk.keys, chunk.read, seed, "guard: write", chunk.start)
+                out.append(module.score(written, chunk.read, "reference", seed + chunk.start, "guard: score"))
             return out
 
         with module.outside_steps():

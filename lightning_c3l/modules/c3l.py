@@ -21,7 +21,7 @@ from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Task, kept_keys, made_with, make_records
-from lightning_c3l.rounds.generation import GenerationConfig, Read, Written, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, Read, Written, generate_candidates
 from lightning_c3l.rounds.scoring import Known, score_candidates
 
 Scorer = Literal["reference", "current"]
@@ -110,10 +110,11 @@ class C3LModule(WholeBatchModule):
         first: int = 0,
         written: Written | None = None,
     ) -> list[Candidate]:
-        """Candidates of the model as it is now, in eval mode; see `generation.write_candidates`."""
+        """Candidates of the model as it is now, in eval mode; see `generation.generate_candidates`."""
         size = self._fitting("batch_size")
         with self.outside_steps():
-            return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, size, written)
+            images = ImageChunk(keys, read, first)
+            return generate_candidates(self.lvlm, images, self.writing, seed, progress, size, written)
 
     def score(
         self,
@@ -127,7 +128,7 @@ class C3LModule(WholeBatchModule):
         """Scores by the starting model or by the model as it is now, in eval mode; see `scoring.score_candidates`."""
         size = self._fitting("score_batch_size")
         with self.outside_steps(), nullcontext() if scorer == "current" else self.lvlm.reference():
-            return score_candidates(self.lvlm, candidates, read, size, seed, progress=progress, known=known)
+            return score_candidates(self.lvlm, candidates, read, size, seed, progress, known)
 
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
         """One answer to each question about the image of its key, in eval mode."""

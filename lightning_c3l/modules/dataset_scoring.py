@@ -82,7 +82,9 @@ def score_chunk(
             Context(images, tuple(one.conversation.turns for one in own if one.conversation))
             for images, own in by_images.items()
         ]
-        found = score_contexts(lvlm, contexts, chunk.pictures.__getitem__, batch_size, seed + chunk.number, shuffle)
+        found = score_contexts(
+            lvlm, contexts, chunk.pictures.__getitem__, batch_size, seed + chunk.number if shuffle else None
+        )
     scored = dict[int, list[TurnScore]]()
     for own, turns in zip(by_images.values(), found, strict=True):
         waiting = iter(turns)

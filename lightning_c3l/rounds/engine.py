@@ -23,7 +23,15 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import DESCRIBE, InferenceLVLM, Sampling
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
-from lightning_c3l.rounds.generation import GenerationConfig, Read, Written, candidates_of, opened, spans
+from lightning_c3l.rounds.generation import (
+    GenerationConfig,
+    ImageChunk,
+    Read,
+    Written,
+    candidates_of,
+    iter_image_chunks,
+    spans,
+)
 from lightning_c3l.rounds.journal import Journal
 from lightning_c3l.rounds.scoring import Known, with_scores
 from lightning_c3l.rounds.templates import assign, load_templates
@@ -146,9 +154,9 @@ def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
 
     clock.lap("engine")
     with tqdm(total=sum(map(len, todo)), desc=task.name, unit="image", disable=not collectives.is_first()) as bar:
-        for start, part, read in opened(module.lvlm, task.keys, todo, look):
-            _make_part(module, task, (start, part, read), journal, clock)
-            bar.update(len(part))
+        for chunk in iter_image_chunks(module.lvlm, ImageChunk(task.keys, look), todo):
+            _make_part(module, task, chunk, journal, clock)
+            bar.update(len(chunk.keys))
     journal.close()
     clock.lap("engine")
     collectives.wait()
@@ -282,10 +290,8 @@ def _assigned(writing: GenerationConfig, count: int) -> list[list[Instruction]]:
     return assign(load_templates(writing.templates), count, writing.per_image)
 
 
-def _make_part(
-    module: RecordMaker, task: Task, part: tuple[int, list[str], Read], journal: Journal, clock: Clock
-) -> None:
-    start, keys, read = part
+def _make_part(module: RecordMaker, task: Task, chunk: ImageChunk, journal: Journal, clock: Clock) -> None:
+    start, keys, read = chunk.start, chunk.keys, chunk.read
     kept = journal.seconds
     candidates = module.write(keys, read, task.seed, "write", start, journal.written)
     if task.describes:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -27,16 +27,16 @@ Read = Callable[[str], Image]
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """How an LVLM is asked to write pairs.
+    """How an LVLM generates candidates: question-answer pairs about images.
 
     Attributes:
-        templates: name of a shipped set (general, scenes, easy_vqa) or path of a YAML file with kind and text.
-        per_image: instruction kinds for each image; null gives each image all of them.
-        sampling: how texts are drawn; `samples` is the number of candidates of a group.
-        begin: words that every text begins with, put into the model's mouth; "Question:" helps weak writers to
-            keep the form.
-        batch_size: (image, instruction) prompts at once, each with all of its texts.
-        score_batch_size: images at once while scoring, with all of their candidates.
+        templates: instructions: name of a shipped set (general, scenes, easy_vqa), or path of a YAML list of kind and
+            text.
+        per_image: number of instruction kinds per image, in turn; null gives each image all of them.
+        sampling: how completions are sampled; `samples` is the number of candidates per image and instruction.
+        begin: prefix of every candidate, put into the model's mouth; "Question:" helps weak models to keep the form.
+        batch_size: (image, instruction) prompts per batch, each with all of its samples; halved if memory runs out.
+        score_batch_size: images per batch when scoring, each with all of its candidates; halved if memory runs out.
     """
 
     templates: str = "general"
@@ -47,7 +47,7 @@ class GenerationConfig:
     score_batch_size: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no batch can have, and templates that no image can be given."""
+        """Validate the sizes and the templates."""
         for name, size in (("batch_size", self.batch_size), ("score_batch_size", self.score_batch_size)):
             if size < 1:
                 raise ValueError(f"writing.{name} must be at least 1, not {size}")
@@ -55,113 +55,162 @@ class GenerationConfig:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What has been written, and where what is written goes.
+class ImageChunk:
+    """Consecutive images of a set.
 
     Attributes:
-        texts: the texts of each (image, number of its instruction), as the LVLM gave them.
-        refused: images that the LVLM cannot look at, with the reason.
+        keys: of the images.
+        read: returns the image of a key.
+        start: index of the first one in the set.
+    """
+
+    keys: Sequence[str]
+    read: Read
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """Completions that exist already, and where new ones go.
+
+    Attributes:
+        texts: completions of each (image key, index of its instruction), as the LVLM gave them.
+        refused: error message of each image that the LVLM does not support.
     """
 
     texts: MutableMapping[tuple[str, int], list[str]] = field(default_factory=dict)
     refused: MutableMapping[str, str] = field(default_factory=dict)
 
     def lacks(self, key: str, instructions: int) -> bool:
-        """Whether something is to be written about an image that is given so many instructions."""
+        """Whether completions of an image are missing that has this number of instructions."""
         return key not in self.refused and any((key, n) not in self.texts for n in range(instructions))
 
 
-def parts(
-    lvlm: LVLM, keys: Sequence[str], read: Read, writing: GenerationConfig
-) -> Iterator[tuple[int, list[str], Read]]:
-    """The images in parts of a few batches, so that rows can be refilled and memory stays bounded; see `opened`."""
-    size = 2 * max(writing.batch_size, writing.score_batch_size)
-    return opened(lvlm, keys, spans(len(keys), math.ceil(len(keys) / size)), read)
-
-
 def spans(count: int, parts: int) -> list[range]:
-    """0 .. count - 1 in so many parts of nearly equal size, or fewer: none is of one image alone.
+    """0 .. count - 1 in consecutive parts of nearly equal size: as many as asked for, or fewer.
 
-    It would have no other for the control.
+    None has one image only, which would leave the shuffled-image control without a partner.
     """
     parts = min(parts, max(1, count // 2))
     bounds = [round(number * count / parts) for number in range(parts + 1)] if parts else []
     return [range(start, stop) for start, stop in pairwise(bounds)]
 
 
-def opened(
-    lvlm: LVLM, keys: Sequence[str], spans: Sequence[range], read: Read
-) -> Iterator[tuple[int, list[str], Read]]:
-    """Parts of the images, each of which is opened once and runs through the vision tower once while it is worked on.
+def iter_image_chunks(lvlm: LVLM, images: ImageChunk, spans: Sequence[range]) -> Iterator[ImageChunk]:
+    """Yield chunks of decoded images; within a chunk, the LVLM caches their features.
 
-    The next part is opened in a thread meanwhile, so that the LVLM need not wait for pictures.
+    The next chunk is decoded in a thread meanwhile, so that the LVLM need not wait.
 
     Args:
-        lvlm: who looks at them.
-        keys: images.
-        spans: the parts of them.
-        read: gives the picture of a key.
-
-    Yields:
-        Number of the part's first image, the part, and a `read` for it.
+        lvlm: the LVLM whose features are cached.
+        images: what is cut into chunks.
+        spans: positions of the chunks in it.
     """
-    ready_made = (
-        (span.start, {key: read(key) for key in dict.fromkeys(part)}, part)
+    decoded = (
+        ImageChunk(keys, {key: images.read(key) for key in dict.fromkeys(keys)}.__getitem__, images.start + span.start)
         for span in spans
-        for part in [list(keys[span.start : span.stop])]
+        for keys in [images.keys[span.start : span.stop]]
     )
-    with closing(prefetched(ready_made)) as ready:
-        for start, pictures, part in ready:
+    with closing(prefetched(decoded)) as chunks:
+        for chunk in chunks:
             with lvlm.cache_image_features():
-                yield start, part, pictures.__getitem__
+                yield chunk
 
 
-def write_candidates(
+def generate_candidates(
     lvlm: TextGenerator,
-    keys: Sequence[str],
-    read: Read,
-    writing: GenerationConfig,
+    images: ImageChunk,
+    config: GenerationConfig,
     seed: int,
     progress: str = "write",
-    first: int = 0,
     size: BatchSize | None = None,
     written: Written | None = None,
 ) -> list[Candidate]:
-    """`samples` candidates for each (image, instruction), in that order.
+    """Generate the candidates of images, in chunks that bound the memory.
+
+    A candidate depends on (seed, image key, instruction, sample) only, not on what else is generated.
 
     Args:
-        lvlm: who writes.
-        keys: images, all of them readable.
-        read: gives the picture of a key.
-        writing: options.
-        seed: seed of the draws; each (image, instruction, sample) has its own, whatever is written beside it.
-        progress: word for the progress bar.
-        first: number of the first image where these are part of a larger set.
-        size: what has been found to fit; begins with `writing.batch_size` unless given.
-        written: what is there already, and is not written again; what is new goes into it as it is finished.
+        lvlm: generates them.
+        images: readable images; `start` decides which instructions each image gets.
+        config: options.
+        seed: of the samples.
+        progress: label of the progress bar.
+        size: batch size that is known to fit; default `config.batch_size`.
+        written: completions that exist and are not generated again; new ones are added as soon as they are finished.
+
+    Returns:
+        `sampling.samples` candidates for each (image, instruction), in that order; none for unsupported images.
+
+    Raises:
+        ConversationError: if a prompt and `max_new_tokens` exceed the context.
+        torch.OutOfMemoryError: if a single prompt does not fit.
     """
-    instructions = assign(load_templates(writing.templates), len(keys), writing.per_image, first)
+    keys = images.keys
+    instructions = assign(load_templates(config.templates), len(keys), config.per_image, images.start)
     assigned = dict(zip(keys, instructions, strict=True))
-    size = size or BatchSize(writing.batch_size, "writing.batch_size")
+    size = size or BatchSize(config.batch_size, "writing.batch_size")
     written = Written() if written is None else written
     missing = [key for key in keys if written.lacks(key, len(assigned[key]))]
-    total = sum(len(assigned[key]) for key in missing) * writing.sampling.samples
+    # a few batches each, so that finished rows can be refilled
+    parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size)))
+    total = sum(len(assigned[key]) for key in missing) * config.sampling.samples
     with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not collectives.is_first()) as bar:
-        for _, part, look in parts(lvlm, missing, read, writing):
-            _find_refused(lvlm, part, look, written, size)
-            prompts = [
-                (key, n, one) for key in part if key not in written.refused for n, one in enumerate(assigned[key])
-            ]
-            size.run(partial(_write, lvlm, prompts, look, writing, seed, bar, written))
-    return candidates_of(assigned, writing, written)
+        for chunk in iter_image_chunks(lvlm, replace(images, keys=missing), spans(len(missing), parts)):
+            _find_unsupported(lvlm, chunk, written, size)
+            prompts = {
+                (key, n): GenerationRequest(one.text, chunk.read(key), text_seed(seed, key, one), config.begin)
+                for key in chunk.keys
+                if key not in written.refused
+                for n, one in enumerate(assigned[key])
+            }
+            size.run(partial(_generate_missing, lvlm, prompts, config.sampling, written, bar))
+    return candidates_of(assigned, config, written)
+
+
+def _find_unsupported(lvlm: LVLM, chunk: ImageChunk, written: Written, size: BatchSize) -> None:
+    """Note the images of a chunk that the LVLM does not support, and warn of each."""
+
+    def messages(batch_size: int) -> list[str]:
+        batches = (chunk.keys[start : start + batch_size] for start in range(0, len(chunk.keys), batch_size))
+        return [message for keys in batches for message in lvlm.unsupported_images([chunk.read(key) for key in keys])]
+
+    for key, message in zip(chunk.keys, size.run(messages), strict=True):
+        if message:
+            warnings.warn(f"image {key} is left out: {message}", stacklevel=2)
+            written.refused[key] = message
+
+
+def _generate_missing(
+    lvlm: TextGenerator,
+    prompts: Mapping[tuple[str, int], GenerationRequest],
+    sampling: Sampling,
+    written: Written,
+    bar: "tqdm[Any]",
+    batch_size: int,
+) -> None:
+    """Generate for the prompts that have no completions; those of finished prompts survive an out-of-memory error."""
+    names = [name for name in prompts if name not in written.texts]
+    done = bar.n
+
+    def keep(index: int, texts: list[str]) -> None:
+        written.texts[names[index]] = texts
+
+    try:
+        requests = [prompts[name] for name in names]
+        for index, texts in enumerate(lvlm.generate(requests, sampling, batch_size, bar.update, keep)):
+            keep(index, texts)
+    except torch.OutOfMemoryError:
+        bar.n = done + sum(name in written.texts for name in names) * sampling.samples
+        raise
 
 
 def candidates_of(
-    assigned: Mapping[str, Sequence[Instruction]], writing: GenerationConfig, written: Written
+    assigned: Mapping[str, Sequence[Instruction]], config: GenerationConfig, written: Written
 ) -> list[Candidate]:
-    """What was written about images, each with its instructions, as records."""
+    """Candidates of all completions of images, given the instructions of each image; unsupported ones have none."""
     return [
-        candidate(key, instruction, sample, f"{writing.begin} {text}".strip())
+        candidate(key, instruction, sample, f"{config.begin} {text}".strip())
         for key, instructions in assigned.items()
         if key not in written.refused
         for n, instruction in enumerate(instructions)
@@ -169,57 +218,13 @@ def candidates_of(
     ]
 
 
-def _find_refused(lvlm: LVLM, part: Sequence[str], read: Read, written: Written, size: BatchSize) -> None:
-    """Note the images of a part that the LVLM cannot look at."""
-
-    def ask(batch_size: int) -> list[str]:
-        batches = (part[start : start + batch_size] for start in range(0, len(part), batch_size))
-        return [reason for batch in batches for reason in lvlm.unsupported_images([read(key) for key in batch])]
-
-    for key, reason in zip(part, size.run(ask), strict=True):
-        if reason:
-            warnings.warn(f"image {key} is left out: {reason}", stacklevel=2)
-            written.refused[key] = reason
-
-
-def _write(
-    lvlm: TextGenerator,
-    prompts: Sequence[tuple[str, int, Instruction]],
-    read: Read,
-    writing: GenerationConfig,
-    seed: int,
-    bar: "tqdm[Any]",
-    written: Written,
-    batch_size: int,
-) -> None:
-    """Write for those of the prompts that have no texts."""
-    todo = [(key, number, one) for key, number, one in prompts if (key, number) not in written.texts]
-    done = bar.n
-
-    def keep(place: int, texts: list[str]) -> None:
-        key, number, _ = todo[place]
-        written.texts[key, number] = texts
-
-    try:
-        requests = [
-            GenerationRequest(one.text, read(key), text_seed(seed, key, one), writing.begin) for key, _, one in todo
-        ]
-        found = lvlm.generate(requests, writing.sampling, batch_size, bar.update, keep)
-    except torch.OutOfMemoryError:
-        kept = sum((key, number) in written.texts for key, number, _ in todo)
-        bar.n = done + kept * writing.sampling.samples
-        raise
-    for place, texts in enumerate(found):
-        keep(place, texts)
-
-
 def text_seed(seed: int, key: str, instruction: Instruction) -> int:
-    """Seed of the texts of one (image, instruction): the same wherever and beside whatever they are written."""
+    """Seed of the completions of one (image, instruction), whichever chunk or process generates them."""
     name = json.dumps([seed, key, instruction.kind, instruction.text])
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest())
 
 
 def candidate(key: str, instruction: Instruction, sample: int, text: str) -> Candidate:
-    """A written text as a record, parsed."""
+    """A completion as a record, parsed."""
     parsed = parse(text)
     return Candidate(key, instruction, sample, text, parsed.question, parsed.answer, parsed.rejected)

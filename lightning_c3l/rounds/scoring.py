@@ -62,28 +62,27 @@ def score_contexts(
     contexts: Sequence[Context],
     read: Read,
     batch_size: BatchSize,
-    seed: int,
-    shuffle: bool = True,
+    shuffle_seed: int | None,
     bar: "tqdm[object] | None" = None,
     known: Known | None = None,
 ) -> list[list[TurnScore]]:
     """Score every turn of the assistant.
 
     Args:
-        lvlm: who scores (inside `lvlm.reference()` for the starting model).
+        lvlm: scores them (inside `lvlm.reference()` for the starting model).
         contexts: any.
-        read: gives the picture of a key.
-        batch_size: contexts at once, or what has been found to fit.
-        seed: seed of the control's partners.
-        shuffle: also score each answer against another context's images; needs two with as many images.
-        bar: told the number of answers that have been scored.
-        known: scores of contexts that are there already, by their images, of which no two are alike then. Batches whose
-            contexts are all there are left out, and new scores go into it: so batches are the same as if nothing were.
+        read: returns the image of a key.
+        batch_size: contexts per batch; halved if memory runs out.
+        shuffle_seed: seed of the shuffled-image control, which scores each answer with the images of another context
+            too, if there is one with as many images; None leaves the control out.
+        bar: progress bar, advanced by the number of answers.
+        known: scores that exist already, by the context's images, which must be distinct then; new ones are added.
+            A batch is skipped if all of its contexts are known, so that batches do not depend on what is known.
 
     Returns:
         For each context its answers, conversation after conversation.
     """
-    partners = _partners([one.images for one in contexts], seed) if shuffle else {}
+    partners = {} if shuffle_seed is None else _partners([one.images for one in contexts], shuffle_seed)
     out: list[list[TurnScore]] = [[] for _ in contexts]
     for control in (True, False):
         waiting = [n for n, one in enumerate(contexts) if (one.images in partners) == control]
@@ -107,31 +106,32 @@ def score_candidates(
     candidates: Sequence[Candidate],
     read: Read,
     batch_size: int | BatchSize,
-    seed: int,
-    shuffle: bool = True,
+    shuffle_seed: int | None,
     progress: str = "score",
     known: Known | None = None,
 ) -> list[ScoredCandidate]:
-    """Score what could be parsed; order and number of the candidates stay.
+    """Score the candidates that could be parsed.
 
-    Pairs about one image that say the same are scored once, so that their scores are the same to the digit.
+    Identical pairs about one image are scored once, so that their scores are equal to the last digit.
 
     Args:
-        lvlm: who scores (inside `lvlm.reference()` for the starting model).
+        lvlm: scores them (inside `lvlm.reference()` for the starting model).
         candidates: any.
-        read: gives the picture of a key.
-        batch_size: images at once, with all of their candidates, or what has been found to fit.
-        seed: seed of the control's partners.
-        shuffle: also score each answer against another sample's image; needs two images.
-        progress: word for the progress bar.
+        read: returns the image of a key.
+        batch_size: images per batch, each with all of its candidates; halved if memory runs out.
+        shuffle_seed: as in `score_contexts`.
+        progress: label of the progress bar.
         known: as in `score_contexts`.
+
+    Returns:
+        All candidates, in their order; those without a usable score are marked as rejected.
     """
     by_image = _pairs(candidates)
     contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
     size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     total = sum(map(len, by_image.values()))
     with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_first()) as bar:
-        found = score_contexts(lvlm, contexts, read, size, seed, shuffle, bar, known)
+        found = score_contexts(lvlm, contexts, read, size, shuffle_seed, bar, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
     _warn_of_dropped(out)
     return out

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.records import Candidate
-from lightning_c3l.rounds.generation import GenerationConfig, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
     KINDS,
@@ -65,7 +65,8 @@ def writing_figures(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, A
     """Verdicts on pairs written at temperature 0.7, two for each scene and kind."""
     by_key = {str(number): scene for number, scene in enumerate(scenes)}
     writing = GenerationConfig("scenes", sampling=Sampling(2, 32, 0.7), batch_size=_BATCH)
-    written = write_candidates(lvlm, list(by_key), lambda key: draw(by_key[key]), writing, seed=0)
+    images = ImageChunk(list(by_key), lambda key: draw(by_key[key]))
+    written = generate_candidates(lvlm, images, writing, seed=0)
     verdicts = Counter(
         "unparsable" if one.rejected else truth(by_key[one.image], one.question, one.answer) for one in written
     )

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from callbacks.adapter_export import AdapterExport
-from lightning_c3l.modules.base import TrainedWeightsModule
+from lightning_c3l.modules.whole_batch import WholeBatchModule
 
 
-class Toy(TrainedWeightsModule):
+class Toy(WholeBatchModule):
     """One weight, and an LVLM that can only be saved."""
 
     def __init__(self) -> None:
@@ -23,6 +23,7 @@ class Toy(TrainedWeightsModule):
         self.lvlm: Any = SimpleNamespace(saved_as="adapter", save=lambda folder: (folder / "weights").touch())
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.weigh(1, batch_idx)
         return -self.weight
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

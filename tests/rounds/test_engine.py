@@ -17,7 +17,7 @@ from lightning_c3l.lvlm.base import AnswerTokens, Sampling
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Records, Task, images_a_part, layout, make_records
-from lightning_c3l.rounds.generation import GenerationConfig, write_candidates
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.rounds.scoring import score_candidates
 from lightning_c3l.runs.row_files import PartWriter
 from tests.helpers.doubles import TableLVLM
@@ -51,12 +51,14 @@ class Module:
         self.described: list[str] = []
 
     def write(self, keys: Sequence[str], read: Any, seed: int, progress: str, first: int, written: Any) -> Any:
-        return write_candidates(self.lvlm, keys, read, self.writing, seed, progress, first, written=written)
+        return generate_candidates(
+            self.lvlm, ImageChunk(keys, read, first), self.writing, seed, progress, None, written
+        )
 
     def score(
         self, candidates: Sequence[Candidate], read: Any, scorer: Any, seed: int, progress: str, known: Any
     ) -> list[ScoredCandidate]:
-        return score_candidates(self.lvlm, candidates, read, 2, seed, progress=progress, known=known)
+        return score_candidates(self.lvlm, candidates, read, 2, seed, progress, known)
 
     def answers(self, keys: Sequence[str], questions: Any, read: Any, sampling: Any) -> list[str]:
         self.described += keys

@@ -1,5 +1,6 @@
 """Images and instructions become candidates in a fixed order, part by part."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ from tqdm import tqdm
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import Candidate, Instruction
-from lightning_c3l.rounds.generation import GenerationConfig, candidate, parts, text_seed, write_candidates
+from lightning_c3l.rounds.generation import (
+    GenerationConfig,
+    ImageChunk,
+    candidate,
+    generate_candidates,
+    iter_image_chunks,
+    spans,
+    text_seed,
+)
 from tests.helpers.doubles import TableLVLM
 
 
@@ -20,11 +29,16 @@ def templates(tmp_path: Path) -> str:
     return str(tmp_path / "own.yaml")
 
 
+def chunk(keys: Sequence[str], start: int = 0) -> ImageChunk:
+    """Images that are their own keys."""
+    return ImageChunk(list(keys), lambda key: key, start)  # type: ignore[arg-type,return-value]
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_size: int) -> None:
     lvlm: Any = TableLVLM({}, {})
     writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=batch_size)
-    out = write_candidates(lvlm, ["x", "y"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
+    out = generate_candidates(lvlm, chunk("xy"), writing, seed=0)
     expected = [
         Candidate(image, Instruction(kind, f"W{kind}"), k, f"Question: W{kind}/{image}/{k}?\nAnswer: {k}",
                   f"W{kind}/{image}/{k}?", str(k))
@@ -35,11 +49,11 @@ def test_candidates_come_by_image_instruction_and_sample(templates: str, batch_s
     assert set(lvlm.sizes) == {batch_size}
 
 
-def seeds_of(templates: str, keys: list[str], seed: int, per_image: int | None = None, **options: Any) -> list[int]:
+def seeds_of(templates: str, keys: list[str], seed: int, per_image: int | None = None, first: int = 0) -> list[int]:
     """Seeds that an LVLM is handed, one for each (image, instruction)."""
     lvlm: Any = TableLVLM({}, {})
     writing = GenerationConfig(templates, per_image, Sampling(2), batch_size=1)
-    write_candidates(lvlm, keys, lambda key: key, writing, seed, **options)  # type: ignore[arg-type,return-value]
+    generate_candidates(lvlm, chunk(keys, first), writing, seed)
     return lvlm.seeds  # type: ignore[no-any-return]
 
 
@@ -60,7 +74,7 @@ def test_kinds_are_taken_in_turn_over_all_parts(templates: str, first: int) -> N
     lvlm: Any = TableLVLM({}, {})
     writing = GenerationConfig(templates, 1, Sampling(1), batch_size=2, score_batch_size=1)
     keys = [str(number) for number in range(11)]
-    out = write_candidates(lvlm, keys, lambda key: key, writing, 0, first=first)  # type: ignore[arg-type,return-value]
+    out = generate_candidates(lvlm, chunk(keys, first), writing, 0)
     assert len(lvlm.batches) == 3
     assert [(one.image, one.instruction.kind) for one in out] == [(key, "ab"[(first + int(key)) % 2]) for key in keys]
 
@@ -88,14 +102,14 @@ def test_seeds_are_told_apart_by_all_that_names_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 16, 17, 31])
-def test_parts_hold_every_image_once_and_are_of_nearly_equal_size(count: int) -> None:
+def test_chunks_hold_every_image_once_and_are_of_nearly_equal_size(templates: str, count: int) -> None:
     lvlm: Any = TableLVLM({}, {})
     keys = [str(number) for number in range(count)]
-    found = list(parts(lvlm, keys, lambda key: key, GenerationConfig(batch_size=2, score_batch_size=4)))  # type: ignore[arg-type,return-value]
-    assert [key for _, part, _ in found for key in part] == keys
-    assert [start for start, _, _ in found] == [keys.index(part[0]) for _, part, _ in found]
-    sizes = [len(part) for _, part, _ in found]
-    # no more than two of the larger batches, and as few parts as that allows
+    writing = GenerationConfig(templates, 1, Sampling(1), batch_size=2, score_batch_size=4)
+    generate_candidates(lvlm, chunk(keys), writing, 0)
+    assert [key for part in lvlm.batches for key in part] == keys
+    sizes = [len(part) for part in lvlm.batches]
+    # no more than two of the larger batches, and as few chunks as that allows
     assert len(sizes) == -(-count // 8)
     assert max(sizes, default=0) <= 8
     assert max(sizes, default=0) - min(sizes, default=0) <= 1
@@ -103,27 +117,28 @@ def test_parts_hold_every_image_once_and_are_of_nearly_equal_size(count: int) ->
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("count", [2, 3, 5, 7, 9, 13])
-def test_no_image_is_a_part_of_its_own(size: int, count: int) -> None:
+def test_no_image_is_a_chunk_of_its_own(templates: str, size: int, count: int) -> None:
     """It would have no other to be compared with."""
     lvlm: Any = TableLVLM({}, {})
-    writing = GenerationConfig(batch_size=size, score_batch_size=size)
-    found = list(parts(lvlm, [str(n) for n in range(count)], lambda key: key, writing))  # type: ignore[arg-type,return-value]
-    assert min(len(part) for _, part, _ in found) > 1
+    writing = GenerationConfig(templates, 1, Sampling(1), batch_size=size, score_batch_size=size)
+    generate_candidates(lvlm, chunk([str(n) for n in range(count)]), writing, 0)
+    assert min(len(part) for part in lvlm.batches) > 1
 
 
-def test_an_image_of_a_part_is_opened_once_and_remembered_while_it_is_worked_on() -> None:
+def test_an_image_of_a_chunk_is_decoded_once_and_cached_while_it_is_worked_on() -> None:
     lvlm: Any = TableLVLM({}, {})
-    opened = list[str]()
+    decoded = list[str]()
 
     def read(key: str) -> Any:
-        opened.append(key)
+        decoded.append(key)
         return object()
 
-    keys, blocks = list("abcdefghi"), list[int]()
-    for _, part, one in parts(lvlm, keys, read, GenerationConfig(batch_size=2, score_batch_size=1)):
-        assert [one(key) for key in part] == [one(key) for key in part]
+    blocks = list[int]()
+    for one in iter_image_chunks(lvlm, ImageChunk("abcdefghi", read, 4), spans(9, 3)):
+        assert [one.read(key) for key in one.keys] == [one.read(key) for key in one.keys]
         blocks.append(lvlm._blocks)
-    assert opened == keys
+        assert one.start == 4 + "abcdefghi".index(one.keys[0])
+    assert "".join(decoded) == "abcdefghi"
     assert blocks == [1, 1, 1]
     assert lvlm._blocks == 0
 
@@ -131,7 +146,7 @@ def test_an_image_of_a_part_is_opened_once_and_remembered_while_it_is_worked_on(
 def test_it_writes_part_by_part_while_images_are_remembered(templates: str) -> None:
     lvlm: Any = TableLVLM({}, {})
     writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=2, score_batch_size=1)
-    write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+    generate_candidates(lvlm, chunk(list("abcde")), writing, 0)
     assert ["".join(batch) for batch in lvlm.batches] == ["aabb", "ccddee"]
     assert lvlm.remembered == [True] * 2
 
@@ -149,8 +164,8 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
     keys = [str(number) for number in range(40)]
     small, large = TableLVLM({}, {}, fits=3), TableLVLM({}, {})
     with pytest.warns(UserWarning, match=r"going on with writing\.batch_size") as caught:
-        written = write_candidates(small, keys, lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
-    assert written == write_candidates(large, keys, lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+        written = generate_candidates(small, chunk(keys), writing, 0)
+    assert written == generate_candidates(large, chunk(keys), writing, 0)
     # two halvings in the first part; the others begin with what fits
     assert [str(one.message).split(": ")[-1] for one in caught if "out of memory" in str(one.message)] == ["4", "2"]
     assert small.sizes == [2, 2, 2]
@@ -161,14 +176,14 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
 def test_a_prompt_that_does_not_fit_alone_is_an_error(templates: str) -> None:
     lvlm, writing = TableLVLM({}, {}, fits=0), GenerationConfig(templates, batch_size=1)
     with pytest.raises(torch.OutOfMemoryError, match=r"with writing\.batch_size: 1;"):
-        write_candidates(lvlm, ["x"], lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+        generate_candidates(lvlm, chunk(["x"]), writing, 0)
 
 
 def test_an_image_that_cannot_be_looked_at_is_left_out_and_named(templates: str) -> None:
     writing = GenerationConfig(templates, 1, Sampling(2), batch_size=1, score_batch_size=1)
 
     def written(lvlm: Any) -> list[Candidate]:
-        return write_candidates(lvlm, list("abcde"), lambda key: key, writing, 0)  # type: ignore[arg-type,return-value]
+        return generate_candidates(lvlm, chunk(list("abcde")), writing, 0)
 
     with pytest.warns(UserWarning, match="is left out") as caught:
         found = written(TableLVLM({}, {}, refused="bc"))
@@ -180,14 +195,14 @@ def test_an_image_that_cannot_be_looked_at_is_left_out_and_named(templates: str)
 def test_nothing_is_written_where_no_image_can_be_looked_at(templates: str) -> None:
     lvlm, writing = TableLVLM({}, {}, refused="ab"), GenerationConfig(templates)
     with pytest.warns(UserWarning, match="is left out"):
-        assert write_candidates(lvlm, ["a", "b"], lambda key: key, writing, 0) == []  # type: ignore[arg-type,return-value]
+        assert generate_candidates(lvlm, chunk(["a", "b"]), writing, 0) == []
 
 
 def test_a_common_beginning_is_part_of_every_text(templates: str) -> None:
     """The LVLM is asked to go on after it, and gives only what is new."""
     lvlm: Any = TableLVLM({}, {})
     writing = GenerationConfig(templates, 1, Sampling(2), begin="Question:", batch_size=1)
-    out = write_candidates(lvlm, ["x"], lambda key: key, writing, seed=0)  # type: ignore[arg-type,return-value]
+    out = generate_candidates(lvlm, chunk(["x"]), writing, seed=0)
     assert [one.text for one in out] == [f"Question: Wa/x/{k}?\nAnswer: {k}" for k in range(2)]
     assert [one.question for one in out] == ["Wa/x/0?", "Wa/x/1?"]
 

@@ -30,7 +30,8 @@ def one(image: str, answer: str, rejected: str = "") -> Candidate:
 
 def score(candidates: list[Candidate], size: int = 2, lvlm: Any = None, **options: Any) -> list[ScoredCandidate]:
     lvlm = lvlm or TableLVLM(SEEN, BLIND)
-    return score_candidates(lvlm, candidates, lambda key: key, size, seed=0, **options)  # type: ignore[arg-type,return-value]
+    options = {"shuffle_seed": 0, **options}
+    return score_candidates(lvlm, candidates, lambda key: key, size, **options)  # type: ignore[arg-type,return-value]
 
 
 def test_readings_by_hand() -> None:
@@ -126,7 +127,7 @@ def test_the_control_reads_another_image() -> None:
 
 def test_no_control_where_there_is_no_other_image() -> None:
     assert [s.shuffled for s in score([one("x", "red"), one("x", "two dots")])] == [None, None]
-    assert [s.shuffled for s in score([one("x", "red"), one("y", "red")], shuffle=False)] == [None, None]
+    assert [s.shuffled for s in score([one("x", "red"), one("y", "red")], shuffle_seed=None)] == [None, None]
 
 
 def test_a_score_that_is_no_number_drops_the_pair_alone() -> None:
@@ -169,7 +170,7 @@ def gaps(found: list[list[TurnScore]]) -> list[list[float | str]]:
 
 def score_all(contexts: list[Context], size: int = 2, lvlm: Any = None) -> list[list[TurnScore]]:
     lvlm = lvlm or TableLVLM(SEEN, BLIND)
-    return score_contexts(lvlm, contexts, lambda key: key, BatchSize(size, "size"), seed=0)  # type: ignore[arg-type,return-value]
+    return score_contexts(lvlm, contexts, lambda key: key, BatchSize(size, "size"), 0)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

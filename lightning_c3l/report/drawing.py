@@ -115,7 +115,7 @@ class Chart:
         from matplotlib.patches import Rectangle
 
         keys = lines or [Rectangle((0, 0), 1, 1, color=palette(index)) for index in range(len(names))]
-        for columns in range(len(names), 0, -1):
+        for columns in range(min(len(names), 8), 0, -1):
             legend = self.figure.legend(
                 keys,
                 list(map(label, names)),

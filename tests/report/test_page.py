@@ -1,5 +1,6 @@
 """The page: nothing a model wrote becomes markup, and the figures are those given."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ HOSTILE = [
     "'><a href=https://example.org/ onclick=alert(1)>x</a>",
     "</svg></title></style><iframe src=//example.org></iframe>",
     "a\x00b\x07c\x1b[31m d\x85",
-    "\u202egnp.exe\u2066\u200f",
+    "\u202egnp\x07",
+    "\u2066\u200f",
     "\ud800 \ufffe \u2028",
     "]]> <!-- --> &lt;script&gt; &#60;b&#62;",
     "x" * 10_000,
@@ -22,6 +24,7 @@ HOSTILE = [
 REMOTE = ("src", "href", "xlink:href", "srcset", "action", "formaction", "data", "poster", "background")
 
 
+@cache
 def page_of(text: str) -> str:
     """A page where every text of the input is the same one."""
     marked: Any = text
@@ -40,6 +43,12 @@ def page_of(text: str) -> str:
     figures["exposure_bias"] = {text: {text: {text: text}}}
     figures["dataset"]["kinds"] = {text: 3}
     return render_report(figures, rounds, grey)
+
+
+@cache
+def page_of_summary() -> str:
+    """The page of a complete summary without texts."""
+    return render_report(summary(), {}, no_image)
 
 
 def table_cells(page: Node, caption: str) -> dict[str, list[Node]]:
@@ -119,7 +128,7 @@ def test_page_names_the_reading() -> None:
 
 
 def test_headline_shows_the_given_figures() -> None:
-    tiles = parse(render_report(summary(), {}, no_image)).find("div", "tile")
+    tiles = parse(page_of_summary()).find("div", "tile")
     shown = [[(one.text, one.attributes["data-value"]) for one in tile.find("span")] for tile in tiles]
     assert shown == [
         [("0.625", "0.625"), ("0.906", "0.90625")],
@@ -131,7 +140,7 @@ def test_headline_shows_the_given_figures() -> None:
 
 
 def test_rounds_table_shows_the_given_figures() -> None:
-    cells = table_cells(parse(render_report(summary(), {}, no_image)), "Figures of each round")
+    cells = table_cells(parse(page_of_summary()), "Figures of each round")
     exact = {name: [one.attributes["data-value"] for one in row] for name, row in cells.items()}
     assert exact == {
         "candidates": ["1200", "1200"],
@@ -150,7 +159,7 @@ def test_rounds_table_shows_the_given_figures() -> None:
 
 
 def test_writers_and_exposure_bias_tables() -> None:
-    root = parse(render_report(summary(), {}, no_image))
+    root = parse(page_of_summary())
     writers = table_cells(root, "The starting model and the tuned model")
     assert [one.attributes["data-value"] for one in writers["truth rate"]] == ["0.625", "0.90625", "0.28125"]
     bias = table_cells(root, "Exposure bias")
@@ -203,4 +212,4 @@ def test_states_that_the_guard_judged_are_shown() -> None:
     assert "state 1: parsed rate &lt;b&gt;fell&lt;/b&gt;" in text
     assert "Best by the held-out criterion: state 0. Adapter and data set are those of state 0." in text
     assert "No limit was broken." in render_report(guarded(), {}, no_image)
-    assert "Guard rails" not in render_report(summary(), {}, no_image)
+    assert "Guard rails" not in page_of_summary()

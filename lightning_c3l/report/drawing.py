@@ -5,7 +5,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -29,37 +30,7 @@ _CSS = {
     PAGE: f"var(--page, {PAGE})",
     **{colour: f"var(--series-{index}, {colour})" for index, colour in enumerate(PALETTE, 1)},
 }
-_STYLE: dict[Any, Any] = {
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "font.size": 13,
-    "axes.labelsize": 13,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid.axis": "y",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.autolimit_mode": "round_numbers",
-    "axes.xmargin": 0,
-    "axes.ymargin": 0,
-    "grid.color": "#000000",
-    "grid.alpha": 0.15,
-    "grid.linewidth": 1,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2.25,
-    "lines.scale_dashes": False,
-    "legend.frameon": False,
-    "legend.fontsize": 13,
-    "legend.borderaxespad": 0,
-    "legend.borderpad": 0.2,
-    "legend.columnspacing": 1.2,
-    "figure.constrained_layout.h_pad": 0.03,
-    "path.simplify": False,
-    "svg.fonttype": "none",
-    # names of series and kinds may hold dollar signs
-    "text.parse_math": False,
-}
+_STYLE = Path(__file__).with_name("charts.mplstyle")
 
 
 def palette(index: int) -> str:
@@ -185,10 +156,8 @@ def chart(title: str, height: float = HEIGHT) -> Iterator[Chart]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        # a title is unique on its page, and so are then the identifiers of clip paths
-        matplotlib.rcParams.update(_STYLE | {"svg.hashsalt": printable(title)})
+    # a title is unique on its page, and so are then the identifiers of clip paths
+    with matplotlib.rc_context({"svg.hashsalt": printable(title)}, _STYLE), warnings.catch_warnings():
         # the page's fonts may know characters that the one measured here does not
         warnings.filterwarnings("ignore", message="Glyph")
         yield Chart(title, Figure((WIDTH / 72, height / 72), dpi=72, layout="constrained"))

@@ -123,4 +123,4 @@ def _columns(candidates: Sequence[ScoredCandidate], scores: Sequence[float], tex
 
 
 def _those(candidates: Sequence[ScoredCandidate], mask: Mask) -> list[ScoredCandidate]:
-    return [candidates[position] for position in np.flatnonzero(mask)]
+    return [candidates[position] for position in np.flatnonzero(mask).tolist()]

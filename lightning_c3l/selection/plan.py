@@ -221,12 +221,13 @@ def _fill_size(columns: Columns, plan: SelectionPlan, alive: Mask) -> _Outcome:
     rule = f"--top-fraction {plan.top_fraction:g}" if plan.top_k is None else f"--top-k {plan.top_k}"
     rule += " --balance kinds" * (plan.balance == "kinds") + " --length-matched" * plan.length_matched
     best = top(columns, alive, size, plan.balance == "kinds", plan.length_matched)
-    if not plan.balance_yes_no or not columns.polarity[alive].any():
+    if not plan.balance_yes_no or not columns.polarity[best].any():
         return _Outcome(rule, {"not among the best": alive & ~best})
     kept = top(columns, alive, size, plan.balance == "kinds", plan.length_matched, balance_yes_no=True)
-    counts = [tuple(int((columns.polarity[mask] == sign).sum()) for sign in (1, -1)) for mask in (best, kept)]
+    signs = (columns.polarity[best], columns.polarity[kept])
+    by_score, balanced = ((int((own > 0).sum()), int((own < 0).sum())) for own in signs)
     out = {"not among the best": alive & ~best & ~kept, "beyond the balance of yes and no": best & ~kept}
-    return _Outcome(f"{rule} --balance-yes-no", out, yes_no=YesNoBalance(*counts))
+    return _Outcome(f"{rule} --balance-yes-no", out, yes_no=YesNoBalance(by_score, balanced))
 
 
 def _scored_step(columns: Columns, plan: SelectionPlan) -> Step:

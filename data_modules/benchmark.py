@@ -120,11 +120,11 @@ def find_pictures(questions: Sequence[Question], carried: QuestionSet, images: s
     if root is not None and not root.is_dir():
         raise ValueError(f"data: images: {images}: no such folder")
     names = {str(one.image): one.id for one in reversed(questions)}
-    left = {name: asked for name, asked in reversed(names.items()) if name not in carried.pictures}
+    left = {name: asked for name, asked in reversed(names.items()) if name not in carried.images}
     if left and root is None:
         name, asked = next(iter(left.items()))
         raise ValueError(f"data: images is not set, and question {asked} of {carried.source} is about {name}")
-    found: dict[str, bytes | Path] = {name: carried.pictures[name] for name in names if name in carried.pictures}
+    found: dict[str, bytes | Path] = {name: carried.images[name] for name in names if name in carried.images}
     found |= {name: Path(str(root)) / name for name in left}
     # unlike Path.is_file, never raises, whatever the name
     missing = [name for name in left if not os.path.isfile(found[name])]

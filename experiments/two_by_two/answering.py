@@ -13,8 +13,7 @@ from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.evaluation.judging.base import ToJudge
-from lightning_c3l.evaluation.metrics.relative import of_sums
-from lightning_c3l.evaluation.metrics.yes_no import mean_f1
+from lightning_c3l.evaluation.metrics.functional import mean_f1, relative_score_of_sums
 from lightning_c3l.evaluation.predict import Asking, ask_chunk
 from lightning_c3l.evaluation.prompt_template import bare, filled_in
 from lightning_c3l.lvlm.base import InferenceLVLM
@@ -111,7 +110,7 @@ class Paper:
     def _sums(self, pairs: Sequence[tuple[Question, Answer]], protocol: str) -> NDArray[np.float64]:
         if self.name == "llava_w":
             return judged(pairs)
-        return np.stack([part.sum(0) for part in benchmarks.scorable(self.name).score(pairs, protocol).parts])
+        return np.stack([part.sum(0) for part in benchmarks.load_scored(self.name).score(pairs, protocol).parts])
 
 
 def judged(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
@@ -129,14 +128,14 @@ def judged(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
 def figure_of(name: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """A figure in percent from its totals `[..., P, K]`."""
     if name == "llava_w_score":
-        return lambda totals: of_sums(totals[..., 0, 0], totals[..., 0, 1])
+        return lambda totals: relative_score_of_sums(totals[..., 0, 0], totals[..., 0, 1])
     if name == "pope_f1":
         return lambda totals: 100 * mean_f1(totals.reshape(*totals.shape[:-1], 2, 3))
     return lambda totals: 100 * totals[..., 0, 0] / totals[..., 0, 1]
 
 
 def _file(questions: QuestionSet, question: Question, folder: Path) -> bytes:
-    carried = questions.pictures.get(str(question.image))
+    carried = questions.images.get(str(question.image))
     return (folder / IMAGES / str(question.image)).read_bytes() if carried is None else carried
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from lightning_c3l.cli.options import VerbParser
 from lightning_c3l.evaluation.benchmarks import NAMES, load
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, read_answers
-from lightning_c3l.evaluation.benchmarks.cells import file_hash
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
-from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.rows import file_hash
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.report.terminal import console
 from lightning_c3l.runs.atomic import require_writable, write_json_atomic

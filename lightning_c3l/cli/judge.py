@@ -7,9 +7,8 @@ from pathlib import Path
 
 from lightning_c3l.cli.options import VerbParser
 from lightning_c3l.evaluation import benchmarks
-from lightning_c3l.evaluation.benchmarks.answers import read_answers
-from lightning_c3l.evaluation.benchmarks.reasoning import reasoning_counts, reasoning_notes
-from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.answers import read_answers, reasoning_counts, reasoning_notes
+from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.evaluation.judging.choose import add_options, judge_of
 from lightning_c3l.evaluation.judging.pairs import pairs_of

@@ -13,23 +13,22 @@ from torchmetrics import Metric
 from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
-from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet
+from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet, headline_name
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
-from lightning_c3l.evaluation.benchmarks.names import headline_name
 from lightning_c3l.evaluation.benchmarks.pope import SPLITS
-from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.evaluation.judging.base import Judge, Review
 from lightning_c3l.evaluation.judging.pairs import to_judge
 from lightning_c3l.evaluation.judging.reviews import write_reviews
-from lightning_c3l.evaluation.metrics.over_ranks import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
+from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
 from lightning_c3l.report.terminal import console
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 
 # whose answers are worth what a judge says
 JUDGED = "llava_w"
-# the headline by benchmark; it takes what `ScoredBenchmark.columns` gives, or the judge's marks
+# the headline by benchmark; it takes what `ScoredBenchmark.metric_inputs` gives, or the judge's marks
 METRICS: Mapping[str, Callable[[], Metric]] = {
     "pope": partial(YesNoF1, len(SPLITS)),
     "seed": ChoiceAccuracy,
@@ -103,10 +102,10 @@ class Answered:
                 marks = np.array([(one.candidate, one.reference) for one in given]).reshape(-1, 2)
                 metric.update(marks[:, 0], marks[:, 1])
             else:
-                scoring = benchmarks.scorable(name)
-                if all(getattr(one, scoring.needs(protocol)) is None for one in self.answers):
+                scoring = benchmarks.load_scored(name)
+                if all(getattr(one, scoring.required_field(protocol)) is None for one in self.answers):
                     continue
-                metric.update(*scoring.columns(pairs[_share()], protocol))
+                metric.update(*scoring.metric_inputs(pairs[_share()], protocol))
             yield headline_name(name, protocol), metric
 
     def score(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:

@@ -72,7 +72,7 @@ def test_reasoning_is_left_out_and_told(folder: Path, capsys: pytest.CaptureFixt
     write(folder / "answers.jsonl", [*answers, {"question_id": 5, "text": "<think>Maybe 5."}])
     assert judge(folder, "--judge-class", f"{__name__}.Mute") == 0
     printed = capsys.readouterr().out
-    assert "note: 6 answers hold reasoning (<think> and the like), which is left out; in 1 of them it never" in printed
+    assert "note: 6 answers contain reasoning (<think> and the like), which is left out; in 1 of them it" in printed
 
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "bench/questions.jsonl", "bench/context.jsonl"])

@@ -361,9 +361,9 @@ def test_the_answer_file_is_scored_alone_as_well(
     run(tmp_path, lvlm, files["mmbench"], "mmbench", {"limit": 7})
     file = read_answers([tmp_path / "answers.jsonl"], "mmbench")
     assert len(file.answers) == 7
-    assert file.own is not None
-    assert benchmarks.scorable("mmbench").score(
-        list(zip(file.own.questions, file.answers, strict=True)), "circular"
+    assert file.carried is not None
+    assert benchmarks.load_scored("mmbench").score(
+        list(zip(file.carried.questions, file.answers, strict=True)), "circular"
     ).headline == pytest.approx(headline(tmp_path, "circular"))
 
 

@@ -1,18 +1,23 @@
 """Answer files: our own, one row a question, and other tools'."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.evaluation.benchmarks import scorable
+from lightning_c3l.evaluation.benchmarks import load_scored
+from lightning_c3l.evaluation.benchmarks.answer_rows import (
+    MODEL_FIELDS,
+    POSITION,
+    flatten_row,
+    parse_answer,
+    parse_row_question,
+)
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
-from lightning_c3l.evaluation.benchmarks.cells import file_hash, short, text_of, whole_of
-from lightning_c3l.evaluation.benchmarks.fields import MODELS, answer_of, question_of
-from lightning_c3l.evaluation.benchmarks.mmbench import judged_rows
-from lightning_c3l.evaluation.benchmarks.other_tools import PLACE, flat
+from lightning_c3l.evaluation.benchmarks.final_answer import has_reasoning, object_text
+from lightning_c3l.evaluation.benchmarks.mmbench import are_verdicts
 from lightning_c3l.evaluation.benchmarks.pope import pope_id, split_of_name
-from lightning_c3l.evaluation.benchmarks.rows import Row, read_rows
+from lightning_c3l.evaluation.benchmarks.rows import Row, cell_text, file_hash, parse_index, quoted, read_rows
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,13 @@ class AnswerRow:
     """A row of an answer file.
 
     Attributes:
-        place: file and record, for messages.
-        answer: what was said, under the id that the row has; empty where it has none.
-        question: what the row says of its question.
-        prompt: how the question was put, where the row says so.
+        where: file and record, for messages.
+        answer: the LVLM's answer; its id is the row's, empty if the row has none.
+        question: what the row says about its question.
+        prompt: the prompt, if the row has it.
     """
 
-    place: str
+    where: str
     answer: Answer
     question: Question
     prompt: str
@@ -34,50 +39,50 @@ class AnswerRow:
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """Answers of one LVLM to one benchmark, from one file or one a split.
+    """Answers of one LVLM to one benchmark, from one file or one per split.
 
     Attributes:
         rows: in the order of the files.
         source: the files, for messages.
         hashes: SHA-256 of each file's bytes, by its name.
-        version: digest of the question set that the rows name, empty where they name none.
-        own: the questions, where every row carries its truth; else None.
-        lacks: the first row that does not carry it, and what is missing there.
-        model: name of the LVLM, empty where no row says it.
-        blind: whether the LVLM saw no picture; None where no row says it.
+        version: digest of the question set that the rows name, empty if they name none.
+        carried: the questions, if every row contains all that scoring needs; else None.
+        model: name of the LVLM, empty if no row has it.
+        blind: whether the LVLM was shown no image; None if no row says so.
+        missing: the first row that does not contain its question, and what is missing there.
     """
 
     rows: tuple[AnswerRow, ...]
     source: str
     hashes: dict[str, str]
     version: str = ""
-    own: QuestionSet | None = None
+    carried: QuestionSet | None = None
     model: str = ""
     blind: bool | None = None
-    lacks: str = ""
+    missing: str = ""
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """What was said, under the ids that the rows have."""
+        """The answers, with the ids of their rows."""
         return tuple(row.answer for row in self.rows)
 
     @property
     def judged(self) -> bool:
-        """Whether another tool has judged the answers, and kept one row a base question."""
+        """Whether these are another tool's verdicts, one row per base question."""
         return any(row.answer.hit is not None for row in self.rows)
 
 
 def answer_row(
     question: Question, answer: Answer, prompt: str, model_id: str, blind: bool, digest: str
 ) -> dict[str, Any]:
-    """A row of our own answer files, which carries what its scoring needs.
+    """Return a row of our own answer files, which contains all that scoring needs.
 
     Args:
-        question: what was asked.
-        answer: what was said.
-        prompt: how it was asked.
+        question: the question.
+        answer: the LVLM's answer.
+        prompt: the prompt that it was given.
         model_id: name of the LVLM.
-        blind: whether it saw no picture.
+        blind: whether it was shown no image.
         digest: of the question set.
     """
     row: dict[str, Any] = {"question_id": question.id, "text": answer.text}
@@ -96,7 +101,7 @@ def answer_row(
 
 
 def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
-    """Read answer files of one LVLM: one, or one a split.
+    """Read answer files of one LVLM: one, or one per split.
 
     Raises:
         OSError: a file cannot be read.
@@ -105,95 +110,107 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     rows: list[AnswerRow] = []
     raw: list[Row] = []
     for path in paths:
-        numbered = _in_order([(number, flat(row)) for number, row in enumerate(read_rows(path), start=1)])
+        numbered = [(number, flatten_row(row)) for number, row in enumerate(read_rows(path), start=1)]
+        if all(isinstance(row.get(POSITION), int) for _, row in numbered):  # of a tool that answers in any order
+            numbered.sort(key=lambda one: int(one[1][POSITION]))
         raw += [row for _, row in numbered]
-        rows += [_row(path, number, row, benchmark_name) for number, row in numbered]
-    if benchmark_name == "mmbench" and judged_rows(raw):
-        rows = [
-            replace(one, answer=replace(one.answer, text=None, hit=_hit(one.place, row["hit"])))
-            for one, row in zip(rows, raw, strict=True)
-        ]
+        rows += [_parse_row(path, number, row, benchmark_name) for number, row in numbered]
+    if benchmark_name == "mmbench" and are_verdicts(raw):
+        rows = [_with_verdict(row, one["hit"]) for row, one in zip(rows, raw, strict=True)]
     source = ", ".join(map(str, paths))
     hashes = {str(path): file_hash([path]) for path in paths}
-    version = _only(source, raw, ("questions",), "versions of the questions")
-    model = _only(source, raw, MODELS, "models")
+    version = _only_value(source, raw, ("questions",), "versions of the questions")
+    model = _only_value(source, raw, MODEL_FIELDS, "models")
     blind = {bool(row["blind"]) for row in raw if isinstance(row.get("blind"), bool)}
     if len(blind) > 1:
-        raise ValueError(f"{source}: some answers were given blind and some not; give each run its own file")
-    lacks = _lacking(rows, benchmark_name)
-    own = None if lacks else _own(rows, source, version or next(iter(hashes.values()))[:16], benchmark_name)
-    return AnswerFile(tuple(rows), source, hashes, version, own, model, blind.pop() if blind else None, lacks)
+        raise ValueError(f"{source}: contains answers with and without images; use one file per run")
+    missing = next(filter(None, (_missing(row, benchmark_name) for row in rows)), "")
+    carried = None
+    if not missing:
+        questions = _carried_questions(rows, benchmark_name)
+        carried = QuestionSet(questions, version or next(iter(hashes.values()))[:16], source)
+    return AnswerFile(tuple(rows), source, hashes, version, carried, model, blind.pop() if blind else None, missing)
 
 
-def _in_order(numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
-    """Rows of tools that work on several questions at once in the order of the questions, where they say it."""
-    if all(isinstance(row.get(PLACE), int) for _, row in numbered):
-        return sorted(numbered, key=lambda one: int(one[1][PLACE]))
-    return numbered
+def reasoning_counts(answers: Sequence[Answer]) -> dict[str, int]:
+    """Count answers with `reasoning`, those whose reasoning never ends (`reasoning_open`), and `objects`, if any."""
+    found = [answer for answer in answers if answer.text is not None and has_reasoning(answer.text)]
+    counts = {"reasoning": len(found), "reasoning_open": sum(one.final is None for one in found)} if found else {}
+    objects = sum(answer.text is not None and object_text(answer.text) is not None for answer in answers)
+    return counts | ({"objects": objects} if objects else {})
 
 
-def _hit(place: str, value: Any) -> bool:
-    if value not in (0, 1, "0", "1"):
-        raise ValueError(f"{place}: hit is {short(value)}; a verdict is 0 or 1")
-    return bool(int(value))
+def reasoning_notes(counts: Mapping[str, int]) -> list[str]:
+    """Describe `reasoning_counts` for a reader of the figures."""
+    notes = []
+    if objects := counts.get("objects"):
+        notes.append(f'{objects} answers are objects ({{"answer": ...}} and the like), of which the text is read')
+    if reasoning := counts.get("reasoning"):
+        unclosed = counts["reasoning_open"]
+        ends = f"; in {unclosed} of them it never ends: no answer, a parse failure" if unclosed else ""
+        notes.append(f"{reasoning} answers contain reasoning (<think> and the like), which is left out{ends}")
+    return notes
 
 
-def _row(path: Path, number: int, row: Row, benchmark_name: str) -> AnswerRow:
-    place = f"{path}, record {number}"
-    question, prompt = question_of(place, row, benchmark_name)
+def _parse_row(path: Path, number: int, row: Row, benchmark_name: str) -> AnswerRow:
+    where = f"{path}, record {number}"
+    question, prompt = parse_row_question(row, benchmark_name)
     if benchmark_name == "pope" and not question.splits:
         question = replace(question, splits=split_of_name(path))
-    if question.id.isdecimal() and whole_of(question.id) is None:
-        raise ValueError(f"{place}: the id {short(question.id)} is too large a number")
-    return AnswerRow(place, answer_of(place, row), question, prompt)
+    if question.id.isdecimal() and parse_index(question.id) is None:
+        raise ValueError(f"{where}: the id {quoted(question.id)} is too large a number")
+    return AnswerRow(where, parse_answer(where, row), question, prompt)
 
 
-def _only(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) -> str:
-    """The one value of a field, empty where no row has it."""
-    values = dict.fromkeys(text_of(row.get(field)) for row in rows for field in fields if row.get(field))
+def _with_verdict(row: AnswerRow, hit: Any) -> AnswerRow:
+    if hit not in (0, 1, "0", "1"):
+        raise ValueError(f"{row.where}: hit is {quoted(hit)}; a verdict is 0 or 1")
+    return replace(row, answer=replace(row.answer, text=None, hit=bool(int(hit))))
+
+
+def _only_value(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) -> str:
+    """The one value of a field, empty if no row has it."""
+    values = dict.fromkeys(cell_text(row.get(field)) for row in rows for field in fields if row.get(field))
     if len(values) > 1:
-        some = ", ".join(short(value, 40) for value in list(values)[:3])
-        raise ValueError(f"{source}: answers of several {what} in one ({some}); give each its own file")
+        some = ", ".join(quoted(value, 40) for value in list(values)[:3])
+        raise ValueError(f"{source}: contains answers of several {what} ({some}); use one file for each")
     return next(iter(values), "")
 
 
-def _lacking(rows: Sequence[AnswerRow], name: str) -> str:
-    """The first row that does not say enough of its question to be scored, and what is missing; empty without one."""
+def _missing(row: AnswerRow, name: str) -> str:
+    """What a row lacks to be scored without a question file; empty if nothing."""
+    question = row.question
     if name == "llava_w":
-        return f"{rows[0].place}: a judge needs the references"
-    for row in rows:
-        question = row.question
-        if not question.id:
-            return f"{row.place}: no {'index' if name == 'mmbench' else 'question_id'}"
-        if name == "mmbench" and not question.id.isdecimal():
-            return f"{row.place}: index {short(question.id)} is no whole number"
-        if name == "pope" and not question.splits:
-            return f"{row.place}: no split (category)"
-        if row.answer.hit is None and not scorable(name).says_truth(question.truth, question.options):
-            options = f", none of the options {', '.join(question.options) or '(there are none)'}"
-            said = f"the right answer is {short(question.truth)}" if question.truth else "no right answer (answer)"
-            return f"{row.place}: {said}{'' if name == 'pope' or not question.truth else options}"
-    return ""
+        return f"{row.where}: a judge needs the references"
+    if not question.id:
+        return f"{row.where}: no {'index' if name == 'mmbench' else 'question_id'}"
+    if name == "mmbench" and not question.id.isdecimal():
+        return f"{row.where}: index {quoted(question.id)} is not a whole number"
+    if name == "pope" and not question.splits:
+        return f"{row.where}: no split (category)"
+    if row.answer.hit is not None or load_scored(name).parse_truth(question.truth, question.options):
+        return ""
+    if not question.truth:
+        return f"{row.where}: no right answer (answer)"
+    options = f", none of the options {', '.join(question.options) or '(there are none)'}"
+    return f"{row.where}: the right answer is {quoted(question.truth)}{'' if name == 'pope' else options}"
 
 
-def _own(rows: Sequence[AnswerRow], source: str, version: str, name: str) -> QuestionSet:
-    """The questions that the rows carry.
+def _carried_questions(rows: Sequence[AnswerRow], name: str) -> tuple[Question, ...]:
+    """The questions in the rows.
 
     Raises:
-        ValueError: rows of one id carry different questions.
+        ValueError: rows of one id contain different questions.
     """
     found: dict[str, Question] = {}
     for row in rows:
         question = row.question
-        truth = scorable(name).says_truth(question.truth, question.options)
-        own_id = question.id
-        if name == "pope" and "/" not in own_id:
-            own_id = pope_id(question.splits, own_id)
-        question = replace(question, id=own_id, truth=truth)
-        if _asked(found.setdefault(own_id, question)) != _asked(question):
-            raise ValueError(f"{row.place}: question {short(own_id)} is there already, and it is another one")
-    return QuestionSet(tuple(found.values()), version, source)
-
-
-def _asked(question: Question) -> tuple[str, dict[str, str], str]:
-    return question.text, dict(question.options), question.truth
+        number = question.id
+        if name == "pope" and "/" not in number:
+            number = pope_id(question.splits, number)
+        truth = load_scored(name).parse_truth(question.truth, question.options)
+        question = replace(question, id=number, truth=truth)
+        first = found.setdefault(number, question)
+        if (first.text, dict(first.options), first.truth) != (question.text, dict(question.options), truth):
+            raise ValueError(f"{row.where}: question id {quoted(number)} is used twice, for different questions")
+    return tuple(found.values())

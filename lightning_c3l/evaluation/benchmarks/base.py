@@ -1,18 +1,30 @@
-"""What all benchmarks share: questions, answers, and what is asked of a benchmark.
+"""What all benchmarks share: questions, answers, scores, and the protocols that a benchmark implements.
 
-A benchmark knows its own files, how its questions are put to an LVLM, and by which protocols answers are judged.
+A benchmark knows its own files, how its questions are put to an LVLM, and by which protocols answers are scored.
 Nothing here knows an LVLM or a Trainer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_c3l.evaluation.benchmarks.final_answer import final_answer
 
 # names of the benchmarks, as commands and experiment files know them
 NAMES = ("pope", "seed", "mmbench", "llava_w")
+# names of the headline figures, as logs, experiment files and reports refer to them
+_HEADLINES = {
+    "pope": "test/pope_f1",
+    "seed": "test/seed_accuracy",
+    "mmbench": "test/mmbench_circular",
+    "llava_w": "test/llava_w_score",
+}
+# protocols whose headline has the plain name; the names of the others are appended to it
+_DEFAULT_PROTOCOLS = ("reference", "rank", "circular")
 
 
 @dataclass(frozen=True)
@@ -20,16 +32,15 @@ class Question:
     """One question of a benchmark.
 
     Attributes:
-        id: its name, unique in the benchmark: `adversarial/17` of POPE, else the id that the file gives.
-        text: what is asked.
+        id: unique in the benchmark: `adversarial/17` of POPE, else the id in the file.
+        text: the question itself.
         truth: `yes` or `no`, or the letter of the right option; empty where a judge decides.
-        image: path below the benchmark's image folder, or key among the pictures that its file carries; None where
-            it needs none.
+        image: path below the benchmark's image folder, or key among the images in its file; None without an image.
         options: text of each option by its letter.
-        hint: what is said before the question.
-        splits: parts of the benchmark that it belongs to; POPE's may be several at once.
+        hint: shown before the question.
+        splits: parts of the benchmark that it belongs to; a POPE question may belong to several.
         categories: values by the name of a table, such as `l2-category`.
-        context: description of the image, which judges read instead.
+        context: description of the image, which judges read instead of it.
         reference: answer that a judge compares with.
     """
 
@@ -53,25 +64,25 @@ class QuestionSet:
         questions: in the order of the file.
         digest: first 16 hexadecimal digits of the SHA-256 of the files' bytes, which tells versions apart.
         source: the files, for messages.
-        pictures: image files that the question file itself carries, by key.
+        images: image files that the question file itself contains, by key.
     """
 
     questions: tuple[Question, ...]
     digest: str
     source: str
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    images: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an LVLM said to one question.
+    """An LVLM's answer to one question.
 
     Attributes:
-        id: the question's.
-        text: what it wrote, reasoning included; None where only losses are known.
-        losses: mean negative log-likelihood a token of each option, in nats, in the order of the letters.
-        problem: why there is no answer, such as a picture that could not be read.
-        hit: another tool's verdict on the whole base question, in files of MMBench that keep no more than that.
+        id: the question's id.
+        text: the generated text, reasoning included; None where only losses are known.
+        losses: mean negative log-likelihood per token of each option, in nats, in the order of the letters.
+        problem: why there is no answer, such as an unreadable image.
+        hit: another tool's verdict on the whole base question, in MMBench files that keep nothing else.
     """
 
     id: str
@@ -82,28 +93,115 @@ class Answer:
 
     @property
     def final(self) -> str | None:
-        """What is read as the answer: `text` without the model's reasoning; None where there is no answer."""
+        """`text` without the model's reasoning; None where there is no answer."""
         return None if self.text is None else final_answer(self.text)
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing was written, or nothing after the reasoning."""
+    def empty(self) -> bool:
+        """Whether nothing was generated, or nothing after the reasoning."""
         return not (self.text or "").strip() or self.final == ""
+
+
+Pair = tuple[Question, Answer]
+
+
+class QuestionReference(NamedTuple):
+    """What a row of an answer file, or the file's name, says about the row's question."""
+
+    id: str
+    splits: Sequence[str]
+    text: str
+
+
+@dataclass(frozen=True)
+class ProtocolScore:
+    """Figures of answers by one protocol.
+
+    Attributes:
+        headline: the figure that stands for the benchmark.
+        n: number of answers.
+        unparsable: answers that the protocol could not read.
+        figures: further figures over all answers.
+        tables: figures of each category, by table and category.
+        parts: what each unit (question, or base question) adds to the sums behind the headline, `[N_p, K]` for each
+            part that is resampled on its own.
+        figure: from totals `[..., P, K]` to the headline `[...]`.
+        right: whether each unit is right, `[U]` bool; None where nothing is right or wrong.
+        meaning: what the headline is, where its name does not say it.
+    """
+
+    headline: float
+    n: int
+    unparsable: int
+    figures: Mapping[str, float]
+    tables: Mapping[str, Mapping[str, Mapping[str, float]]]
+    parts: Sequence[NDArray[Any]]
+    figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    right: NDArray[np.bool_] | None = None
+    meaning: str = ""
 
 
 class Benchmark(Protocol):
     """One benchmark: its files, its prompts and its protocols."""
 
     name: str
-    # protocols by which answers can be judged, the default first
+    # protocols by which answers can be scored, the default first
     protocols: tuple[str, ...]
 
-    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
-        """Read the benchmark's own files, or the folder that holds them.
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        """List the files to read for these files or folders.
 
         Raises:
+            ValueError: a folder contains none.
+        """
+
+    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
+        """Read the benchmark's own files, or the folder that contains them.
+
+        Raises:
+            OSError: a file cannot be read.
             ValueError: names the file, the record and what is wrong.
         """
 
     def prompt(self, question: Question) -> str:
-        """What an LVLM is asked; the benchmark's usual wording."""
+        """Return the benchmark's usual prompt for a question."""
+
+
+class ScoredBenchmark(Benchmark, Protocol):
+    """A benchmark whose answers are scored one by one, without a judge."""
+
+    def unit(self, question: Question) -> str:
+        """Return the id of what counts as one: the question, or the base question that several rows share."""
+
+    def question_ids(self, rows: Sequence[QuestionReference], questions: Sequence[Question]) -> list[str]:
+        """Return the id of the question that each row of an answer file refers to."""
+
+    def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
+        """Return a cell of a row as `Question.truth`; empty if it is not a valid one."""
+
+    def required_field(self, protocol: str) -> str:
+        """Return the field of `Answer` that a protocol reads: `text`, `losses` or `hit`."""
+
+    def metric_inputs(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[Any], ...]:
+        """Return arrays over the pairs, as the headline's class in `metrics.headlines` takes them."""
+
+    def score(self, pairs: Sequence[Pair], protocol: str) -> ProtocolScore:
+        """Compute all figures of at least one pair."""
+
+    def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
+        """Return remarks that a reader of the figures needs."""
+
+
+def by_category(pairs: Sequence[Pair]) -> Mapping[str, Mapping[str, list[int]]]:
+    """Indices of the pairs of each category, by table and category; categories are sorted by name."""
+    tables: dict[str, dict[str, list[int]]] = {}
+    for index, (question, _) in enumerate(pairs):
+        for table, category in question.categories.items():
+            if category:
+                tables.setdefault(table, {}).setdefault(category, []).append(index)
+    return {table: dict(sorted(categories.items())) for table, categories in tables.items()}
+
+
+def headline_name(name: str, protocol: str) -> str:
+    """Name of a benchmark's headline figure by a protocol, such as `test/pope_f1` or `test/pope_f1_strict`."""
+    return _HEADLINES[name] if protocol in _DEFAULT_PROTOCOLS else f"{_HEADLINES[name]}_{protocol}"

@@ -1,39 +1,36 @@
-"""Figures of answer files: every protocol that they can serve, with intervals, a blind run and a rival beside them."""
+"""Figures of answer files by every protocol that they can serve, with intervals and comparisons with other files."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from lightning_c3l.evaluation.benchmarks import scorable
+from lightning_c3l.evaluation.benchmarks import load_scored
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile
-from lightning_c3l.evaluation.benchmarks.base import Benchmark, QuestionSet
-from lightning_c3l.evaluation.benchmarks.matching import Matched, match
-from lightning_c3l.evaluation.benchmarks.names import headline_name
-from lightning_c3l.evaluation.benchmarks.scored import Scored, ScoredBenchmark
+from lightning_c3l.evaluation.benchmarks.base import Benchmark, QuestionSet, ScoredBenchmark, headline_name
+from lightning_c3l.evaluation.benchmarks.matching import MatchedAnswers, match_answers
 from lightning_c3l.functional.significance import SAMPLES, SEED, bootstrap_interval, mcnemar, paired_interval
 
-# the two other answer files that may stand beside the one that is evaluated
+# roles of the two other answer files that the evaluated one may be compared with
 BLIND, AGAINST = "blind", "against"
-_NEEDS = {
-    "text": "what the LVLM wrote (`text`) for each question",
-    "hit": "`hit` and `log` of VLMEvalKit's judged MMBench, one row a base question",
-    "losses": "`losses`, the mean negative log-likelihood a token of each option, for each question",
+_REQUIREMENTS = {
+    "text": "the generated text (`text`) for each question",
+    "hit": "`hit` and `log` of VLMEvalKit's judged MMBench, one row per base question",
+    "losses": "`losses`, the mean negative log-likelihood per token of each option, for each question",
 }
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """Another answer file on the same questions.
 
     Attributes:
-        headline: its own figure, on the questions that both have.
-        difference: ours less its own.
+        headline: its figure, on the questions that both have.
+        difference: the evaluated file's figure minus `headline`.
         interval: 95 % of the difference, by a paired bootstrap.
-        p: exact McNemar test on right and wrong; None where nothing is right or wrong.
+        p: exact McNemar test on right and wrong; None if nothing is right or wrong.
         n: units that both have.
-        figures: its own, as those of the evaluated file.
+        figures: its other figures.
     """
 
     headline: float
@@ -45,20 +42,20 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Protocolled:
+class ProtocolResult:
     """Figures by one protocol.
 
     Attributes:
         metric: name of the headline figure.
-        headline: that figure, None where there is none.
+        headline: that figure, None if there is none.
         interval: its 95 % interval.
-        n: answers.
+        n: number of answers.
         parse_failures: answers that could not be read.
-        figures: further ones over everything.
+        figures: further figures over all answers.
         tables: by table, category and name.
-        others: `blind` and `against`, where given.
-        notes: what a reader must know.
-        meaning: what the headline is, where its name does not say it.
+        others: `blind` and `against`, if given.
+        notes: remarks for a reader of the figures.
+        meaning: what the headline is, if its name does not say it.
     """
 
     metric: str
@@ -68,14 +65,14 @@ class Protocolled:
     parse_failures: int
     figures: Mapping[str, Any]
     tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    others: Mapping[str, Compared] = field(default_factory=dict)
+    others: Mapping[str, Comparison] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     meaning: str = ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is known of an answer file.
+    """All figures of an answer file.
 
     Attributes:
         benchmark: its name.
@@ -84,14 +81,14 @@ class Evaluation:
         files: SHA-256 of the files of each role (`answers`, `questions`, `blind`, ...), by name; for `questions` that
             were read elsewhere the digest of the set.
         counts: rows, questions, repeats, empty answers and so on.
-        model: name of the LVLM, empty where no file says it.
-        version: digest of the question set, empty where there is none.
-        notes: what a reader must know.
+        model: name of the LVLM, empty if no file has it.
+        version: digest of the question set, empty if there is none.
+        notes: remarks for a reader of the figures.
     """
 
     benchmark: str
     headline: str
-    protocols: Mapping[str, Protocolled]
+    protocols: Mapping[str, ProtocolResult]
     files: Mapping[str, Mapping[str, str]]
     counts: Mapping[str, int]
     model: str = ""
@@ -104,29 +101,26 @@ class Evaluation:
         return self.protocols[self.headline].headline
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as plain values; a figure that is no number is None. Shares are in [0, 1], llava_w in percent."""
+        """Return JSON values; a figure that is not finite is None. Shares are in [0, 1], llava_w in percent."""
         first = self.protocols[self.headline]
-        document = {
+        return {
             "benchmark": self.benchmark,
             "model": self.model,
             "headline": {
                 "protocol": self.headline,
                 "metric": first.metric,
                 "meaning": first.meaning,
-                "value": first.headline,
-                "interval": first.interval,
+                "value": _plain(first.headline),
+                "interval": _plain(first.interval),
                 "n": first.n,
             },
             "interval": {"level": 0.95, "method": "percentile bootstrap", "resamples": SAMPLES, "seed": SEED},
-            "files": self.files,
+            "files": _plain(self.files),
             "questions_version": self.version,
-            "counts": self.counts,
-            "protocols": {name: vars(one) for name, one in self.protocols.items()},
-            "notes": self.notes,
+            "counts": _plain(self.counts),
+            "protocols": _plain(self.protocols),
+            "notes": list(self.notes),
         }
-        plain = _plain(document)
-        assert isinstance(plain, dict)
-        return plain
 
 
 def evaluate(
@@ -139,134 +133,137 @@ def evaluate(
     against: AnswerFile | None = None,
     partial: bool = False,
 ) -> Evaluation:
-    """Score an answer file; of llava_w see `reviewed.evaluate_reviews`.
+    """Score an answer file; for llava_w see `review_scores.evaluate_reviews`.
 
     Args:
-        benchmark: whose answers they are.
-        questions: its questions; None takes those that the answers carry.
-        answers: the file.
+        benchmark: the benchmark.
+        questions: its questions; None takes those in the answer file.
+        answers: the answer file.
         protocols: their names; None takes all that the file can serve.
-        blind: answers of a run without pictures.
+        blind: answers of a run without images.
         against: answers of another LVLM.
         partial: leave out questions without an answer.
+
+    Returns:
+        The figures by each protocol.
 
     Raises:
         ValueError: names what does not fit, or what a protocol needs.
     """
-    scoring = scorable(benchmark.name)
-    matched = match(scoring, questions, answers, partial)
-    asked = matched.questions
+    scoring = load_scored(benchmark.name)
+    matched = match_answers(scoring, questions, answers, partial)
     others = {role: file for role, file in ((BLIND, blind), (AGAINST, against)) if file is not None}
     matches = {
-        role: match(scoring, asked, file, partial, carried=questions is None, shared=role == AGAINST)
+        role: match_answers(scoring, matched.questions, file, partial, questions is None, shared=role == AGAINST)
         for role, file in others.items()
     }
-    chosen = protocols or served(scoring, answers)
-    found = {}
-    for protocol in chosen:
-        check_served(scoring, answers, protocol)
-        beside, left_out = {}, list[str]()
+    results = {}
+    for protocol in protocols or _served_protocols(scoring, answers):
+        _require_served(scoring, answers, protocol)
+        compared, left_out = {}, list[str]()
         for role, file in others.items():
-            if protocols or protocol in served(scoring, file):
-                check_served(scoring, file, protocol)
-                beside[role] = _compared(scoring, protocol, matched, matches[role])
+            if protocols or protocol in _served_protocols(scoring, file):
+                _require_served(scoring, file, protocol)
+                compared[role] = _compare(scoring, protocol, matched, matches[role])
             else:
-                left_out.append(f"{file.source} cannot serve {protocol}: it needs {_NEEDS[scoring.needs(protocol)]}")
-        found[protocol] = _protocolled(scoring, protocol, matched, beside, left_out)
-    headline, choice = (chosen[0], []) if protocols else _headline(scoring, found)
+                needed = _REQUIREMENTS[scoring.required_field(protocol)]
+                left_out.append(f"{file.source} cannot serve {protocol}: it needs {needed}")
+        results[protocol] = _result(scoring, protocol, matched, compared, left_out)
+    headline, notes = (protocols[0], list[str]()) if protocols else _choose_headline(scoring, results)
+    if answers.blind:
+        notes.append("the answers were given without pictures")
+    if blind is not None and blind.blind is False:
+        notes.append(f"{blind.source} is given as the blind run, but its rows say that images were shown")
+    files = {role: file.hashes for role, file in {"answers": answers, **others}.items()}
+    if questions:
+        files["questions"] = {questions.source: questions.digest}
     return Evaluation(
         benchmark.name,
         headline,
-        found,
-        _files(questions, {"answers": answers, **others}),
+        results,
+        files,
         matched.counts,
         answers.model,
-        asked.digest,
-        (*choice, *_of_blindness(answers, blind), *matched.notes, *_other_notes(matched, matches)),
+        matched.questions.digest,
+        (*notes, *matched.notes, *_comparison_notes(matched, matches)),
     )
 
 
-def _headline(benchmark: ScoredBenchmark, found: Mapping[str, Protocolled]) -> tuple[str, list[str]]:
-    """The protocol whose figure stands for the benchmark, and a note where that is no matter of course.
+def _choose_headline(benchmark: ScoredBenchmark, results: Mapping[str, ProtocolResult]) -> tuple[str, list[str]]:
+    """The protocol whose figure stands for the benchmark, and a note if that is not the default one's.
 
-    Of SEED-Bench it is the one that reads the most answers, the first of several: `letter` would be near 0 for an LVLM
-    that answers in sentences. POPE's `reference` reads silence as yes, so there the number says nothing.
+    For SEED-Bench it is the first protocol that reads the most answers: `letter` would be near 0 for an LVLM that
+    answers in sentences. POPE's `reference` reads an empty answer as yes, so the number of answers read says nothing.
     """
     if benchmark.name != "seed":
-        return next(iter(found)), []
-    first = min(found, key=lambda protocol: found[protocol].parse_failures)
-    read = {protocol: one.n - one.parse_failures for protocol, one in found.items()}
+        return next(iter(results)), []
+    first = min(results, key=lambda protocol: results[protocol].parse_failures)
+    read = {protocol: one.n - one.parse_failures for protocol, one in results.items()}
     if len(set(read.values())) == 1:
         return first, []
     rest = ", ".join(f"{protocol} {count}" for protocol, count in read.items() if protocol != first)
     return first, [f"the headline is by {first}, which reads the most answers: {read[first]} ({rest})"]
 
 
-def served(benchmark: ScoredBenchmark, file: AnswerFile) -> list[str]:
-    """Protocols that an answer file can serve.
-
-    Raises:
-        ValueError: there are none; says what the default one needs.
-    """
-    found = [protocol for protocol in benchmark.protocols if _lacking(benchmark, file, protocol) == 0]
-    if not found:
-        check_served(benchmark, file, benchmark.protocols[0])
-    return found
+def _served_protocols(benchmark: ScoredBenchmark, file: AnswerFile) -> list[str]:
+    """Protocols that an answer file can serve, at least one."""
+    served = [protocol for protocol in benchmark.protocols if _rows_without(benchmark, file, protocol) == 0]
+    if not served:
+        _require_served(benchmark, file, benchmark.protocols[0])
+    return served
 
 
-def check_served(benchmark: ScoredBenchmark, file: AnswerFile, protocol: str) -> None:
-    """Refuse a protocol that a file has not what it takes for.
-
-    Raises:
-        ValueError: says what is needed.
-    """
+def _require_served(benchmark: ScoredBenchmark, file: AnswerFile, protocol: str) -> None:
     if protocol not in benchmark.protocols:
         raise ValueError(f"{benchmark.name} has no protocol {protocol!r}; it has {', '.join(benchmark.protocols)}")
-    if lacking := _lacking(benchmark, file, protocol):
+    if lacking := _rows_without(benchmark, file, protocol):
         raise ValueError(
-            f"{file.source} cannot serve {protocol}, which needs {_NEEDS[benchmark.needs(protocol)]}: "
+            f"{file.source} cannot serve {protocol}, which needs {_REQUIREMENTS[benchmark.required_field(protocol)]}: "
             f"{lacking} of {len(file.rows)} rows have none"
         )
 
 
-def _lacking(benchmark: ScoredBenchmark, file: AnswerFile, protocol: str) -> int:
-    """Rows without what a protocol reads. A row that says why it has nothing lacks nothing, but not all rows may."""
-    field_ = benchmark.needs(protocol)
-    held = [getattr(answer, field_) is not None for answer in file.answers]
-    if not any(held):
-        return len(held)
-    return sum(not one and not answer.problem for one, answer in zip(held, file.answers, strict=True))
+def _rows_without(benchmark: ScoredBenchmark, file: AnswerFile, protocol: str) -> int:
+    """Number of rows without the field that a protocol reads. A row may give a problem instead, but not every row."""
+    name = benchmark.required_field(protocol)
+    given = [getattr(answer, name) is not None for answer in file.answers]
+    if not any(given):
+        return len(given)
+    return sum(not one and not answer.problem for one, answer in zip(given, file.answers, strict=True))
 
 
-def _protocolled(
-    benchmark: ScoredBenchmark, protocol: str, matched: Matched, beside: dict[str, Compared], left_out: list[str]
-) -> Protocolled:
-    scored = benchmark.score(matched.pairs, protocol)
-    return Protocolled(
+def _result(
+    benchmark: ScoredBenchmark,
+    protocol: str,
+    matched: MatchedAnswers,
+    others: Mapping[str, Comparison],
+    left_out: Sequence[str],
+) -> ProtocolResult:
+    score = benchmark.score(matched.pairs, protocol)
+    return ProtocolResult(
         headline_name(benchmark.name, protocol),
-        scored.headline,
-        bootstrap_interval(scored.parts, scored.figure),
-        scored.n,
-        scored.unparsable,
-        scored.figures,
-        scored.tables,
-        beside,
+        score.headline,
+        bootstrap_interval(score.parts, score.figure),
+        score.n,
+        score.unparsable,
+        score.figures,
+        score.tables,
+        others,
         (*benchmark.notes(matched.pairs, protocol), *left_out),
-        scored.meaning,
+        score.meaning,
     )
 
 
-def _compared(benchmark: ScoredBenchmark, protocol: str, ours: Matched, theirs: Matched) -> Compared:
-    """Both sides on the questions that both have, in the same order."""
-    shared = {question.id for question, _ in ours.pairs} & {question.id for question, _ in theirs.pairs}
+def _compare(benchmark: ScoredBenchmark, protocol: str, ours: MatchedAnswers, theirs: MatchedAnswers) -> Comparison:
+    """Score both sides on the questions that both have, in the same order."""
+    shared = ours.ids & theirs.ids
     if not shared:
         raise ValueError("the two answer files have no question in common")
-    sides: list[Scored] = []
-    for side in (ours, theirs):
-        sides.append(benchmark.score([pair for pair in side.pairs if pair[0].id in shared], protocol))
-    left, right = sides
+    left, right = (
+        benchmark.score([pair for pair in side.pairs if pair[0].id in shared], protocol) for side in (ours, theirs)
+    )
     p = mcnemar(left.right, right.right) if left.right is not None and right.right is not None else None
-    return Compared(
+    return Comparison(
         right.headline,
         left.headline - right.headline,
         paired_interval(left.parts, right.parts, left.figure),
@@ -276,39 +273,25 @@ def _compared(benchmark: ScoredBenchmark, protocol: str, ours: Matched, theirs: 
     )
 
 
-def _files(questions: QuestionSet | None, files: Mapping[str, AnswerFile]) -> dict[str, dict[str, str]]:
-    found = {role: file.hashes for role, file in files.items()}
-    return {**found, "questions": {questions.source: questions.digest}} if questions else found
-
-
-def _of_blindness(answers: AnswerFile, blind: AnswerFile | None) -> list[str]:
-    notes = ["the answers were given without pictures"] if answers.blind else []
-    if blind is not None and blind.blind is False:
-        notes.append(f"{blind.source} is named as the blind run, but its rows say that pictures were shown")
-    return notes
-
-
-def _other_notes(ours: Matched, matches: Mapping[str, Matched]) -> list[str]:
-    notes = [f"{role}: {note}" for role, matched in matches.items() if role != AGAINST for note in matched.notes]
-    if (theirs := matches.get(AGAINST)) is not None:
-        both = len({question.id for question, _ in ours.pairs} & {question.id for question, _ in theirs.pairs})
-        if not both == len(ours.pairs) == theirs.answered:
+def _comparison_notes(ours: MatchedAnswers, matches: Mapping[str, MatchedAnswers]) -> list[str]:
+    notes = list[str]()
+    for role, theirs in matches.items():
+        both = len(ours.ids & theirs.ids)
+        if role == AGAINST and not both == len(ours.pairs) == theirs.answered:
             notes.append(
                 f"{AGAINST}: compared on the {both} questions that both files answer, of {len(ours.pairs)} here and "
                 f"{theirs.answered} there"
             )
-        notes += [f"{AGAINST}: {note}" for note in theirs.notes]
+        notes += [f"{role}: {note}" for note in theirs.notes]
     return notes
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """A value as JSON has it, None for a float that is not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, Compared | Protocolled):
+    if isinstance(value, Comparison | ProtocolResult):
         return _plain(vars(value))
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The answer in what an LVLM wrote: without its reasoning, and out of the tags or the object around it."""
+"""The final answer in a generated text: without the reasoning, and without the tags or the object around it."""
 
 import ast
 import json
@@ -11,33 +11,38 @@ _REASONING = re.compile(rf"(?P<open><{_NAME}(?:\s[^<>]*)?>|\u25c1think\u25b7)|</
 _ANSWER, _ANSWER_END = re.compile(r"<answer>", re.I), re.compile(r"</answer>", re.I)
 # GLM-4.xV marks the result in its reply with these
 _BOX = re.compile(r"<\|(?:begin|end)_of_box\|>")
-# where an object that stands for an answer may have its text; OpenAI's messages have `content`
-TEXTS = ("answer", "text", "content", "prediction", "response", "output")
+# fields of an object that may hold the text of an answer; OpenAI's messages have `content`
+TEXT_FIELDS = ("answer", "text", "content", "prediction", "response", "output")
 
 
 def final_answer(text: str) -> str | None:
-    """The answer without the model's reasoning.
+    """Return the answer without the model's reasoning.
 
-    Reasoning is what stands between `<think>` and `</think>`, or before a `</think>` alone, since chat templates may
-    open the block themselves. Where there is `<answer>...</answer>` its inside is the answer, the last one of several.
-    GLM's `<|begin_of_box|>` and `<|end_of_box|>` are taken out. Of an object the answer is its one text
-    (`written_object`).
+    Reasoning is the text between `<think>` and `</think>`, or before a lone `</think>`, since chat templates may open
+    the block themselves. If there is `<answer>...</answer>`, its content is the answer, the last one of several. GLM's
+    `<|begin_of_box|>` and `<|end_of_box|>` are removed. The answer of an object is its one text (`object_text`).
 
     Args:
-        text: what an LVLM wrote.
+        text: a generated text.
 
     Returns:
-        The answer, `text` unchanged where nothing of this is in it; None where the reasoning never ends.
+        The answer; `text` unchanged if it has none of these; None if the reasoning never ends.
     """
-    rest = _without_tags(text) if "<" in text or "\u25c1" in text else text
-    inside = None if rest is None else written_object(rest)
+    rest: str | None = text
+    if "<" in text or "\u25c1" in text:
+        rest = _without_reasoning(text)
+        if rest is not None:
+            if tags := list(_ANSWER.finditer(rest)):
+                rest = _ANSWER_END.split(rest[tags[-1].end() :], maxsplit=1)[0].strip()
+            rest = _BOX.sub("", rest)
+    inside = None if rest is None else object_text(rest)
     return rest if inside is None else inside
 
 
-def written_object(text: str) -> str | None:
-    """The text in an object that is written out, as JSON or as Python prints it; None for any other text.
+def object_text(text: str) -> str | None:
+    """Return the answer in an object that is written as JSON or as a Python literal; None for any other text.
 
-    Tables hold answers that were objects in this form, and LVLMs that are asked for JSON write it.
+    Tables store answers that were objects in this form, and LVLMs that are asked for JSON generate it.
     """
     text = text.strip()
     if not (text.startswith("{") and text.endswith("}")):
@@ -45,23 +50,14 @@ def written_object(text: str) -> str | None:
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             value = read(text)
-            named = [value[name] for name in TEXTS if name in value] if isinstance(value, dict) else []
+            named = [value[name] for name in TEXT_FIELDS if name in value] if isinstance(value, dict) else []
             return named[0] if len(named) == 1 and isinstance(named[0], str) else None
     return None
 
 
 def has_reasoning(text: str) -> bool:
-    """Whether a text holds a tag of reasoning."""
+    """Whether a text contains a reasoning tag."""
     return _REASONING.search(text) is not None
-
-
-def _without_tags(text: str) -> str | None:
-    rest = _without_reasoning(text)
-    if rest is None:
-        return None
-    if tags := list(_ANSWER.finditer(rest)):
-        rest = _ANSWER_END.split(rest[tags[-1].end() :], maxsplit=1)[0].strip()
-    return _BOX.sub("", rest)
 
 
 def _without_reasoning(text: str) -> str | None:

@@ -1,76 +1,68 @@
-"""LLaVA-Bench in the wild (Liu et al., 2023): open questions about 24 pictures, whose answers a judge compares."""
+"""LLaVA-Bench in the wild (Liu et al., 2023): open questions about 24 images, whose answers a judge compares."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lightning_c3l.evaluation.benchmarks.adding import add_question
 from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
-from lightning_c3l.evaluation.benchmarks.cells import id_of, short, text_of, version_of
-from lightning_c3l.evaluation.benchmarks.rows import Row, read_rows
+from lightning_c3l.evaluation.benchmarks.questions import questions_digest, read_question_files
+from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, quoted, read_rows
 
 KIND = "kind"
-# what the published reviews write before the kind of question
+# prefix of the kind of question in the published reviews
 _PREFIX = "llava_bench_"
 QUESTIONS, CONTEXT, REFERENCES = "questions.jsonl", "context.jsonl", "answers_gpt4.jsonl"
 
 
 class LlavaW:
-    """The benchmark's three files and its prompt; what answers are worth says a judge (see `reviewed`)."""
+    """The benchmark's three files and its prompt; answers are scored from reviews (see `review_scores`)."""
 
     name = "llava_w"
     protocols: tuple[str, ...] = ("reference", "strict")
 
-    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
-        """Read the folder, or its `questions.jsonl`; the pictures' descriptions and the references lie beside it.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: names the file, the record and what is wrong.
-        """
-        files = self.files(paths)
-        asked = files[0]
-        contexts = {text_of(row.get("image")): _caption(row.get("caption")) for row in read_rows(files[1])}
-        references = {id_of(row.get("question_id")): text_of(row.get("text")) for row in read_rows(files[2])}
-        found: dict[str, Question] = {}
-        for number, row in enumerate(read_rows(asked), start=1):
-            place = f"{asked}, record {number}"
-            add_question(found, _question(place, row, contexts, references), place)
-        return QuestionSet(tuple(found.values()), version_of(files), str(asked))
-
     def files(self, paths: Sequence[Path]) -> list[Path]:
-        """Questions, descriptions of the pictures, and references.
+        """List the files of questions, image descriptions and references.
 
         Raises:
-            ValueError: more than one place is named.
+            ValueError: several paths are given.
         """
         if len(paths) != 1:
-            raise ValueError(f"llava_w has one folder of questions, or its {QUESTIONS}, not {len(paths)} of them")
-        asked = paths[0] / QUESTIONS if paths[0].is_dir() else paths[0]
-        return [asked, asked.parent / CONTEXT, asked.parent / REFERENCES]
+            raise ValueError(f"llava_w takes one folder of questions, or its {QUESTIONS}, not {len(paths)} paths")
+        file = paths[0] / QUESTIONS if paths[0].is_dir() else paths[0]
+        return [file, file.parent / CONTEXT, file.parent / REFERENCES]
+
+    def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
+        """Read the folder, or its `questions.jsonl`; the other two files must be in the same folder."""
+        files = self.files(paths)
+        captions = {cell_text(row.get("image")): row.get("caption") for row in read_rows(files[1])}
+        contexts = {
+            # a description may be a list of sentences
+            image: "\n".join(map(cell_text, caption)) if isinstance(caption, list) else cell_text(caption)
+            for image, caption in captions.items()
+        }
+        references = {cell_id(row.get("question_id")): cell_text(row.get("text")) for row in read_rows(files[2])}
+
+        def parse(row: Row, where: str, file: Path) -> Question:
+            name, text = cell_id(row.get("question_id")), cell_text(row.get("text")).strip()
+            image = cell_text(row.get("image"))
+            if not name or not text or not image:
+                raise ValueError(f"{where}: a question needs question_id, text and image, not {quoted(row)}")
+            if not contexts.get(image):
+                raise ValueError(f"{where}: {CONTEXT} describes no image {quoted(image)}")
+            if not references.get(name):
+                raise ValueError(f"{where}: {REFERENCES} has no answer to question {quoted(name)}")
+            kind = question_kind(cell_text(row.get("category")))
+            return Question(
+                name, text, "", image, categories={KIND: kind}, context=contexts[image], reference=references[name]
+            )
+
+        return replace(read_question_files(files[:1], parse), digest=questions_digest(files))
 
     def prompt(self, question: Question) -> str:
         """The question as it is."""
         return question.text
 
 
-def kind_of(category: str) -> str:
-    """Kind of a question, without what the published reviews write before it."""
+def question_kind(category: str) -> str:
+    """Kind of a question, without the prefix in the published reviews."""
     return category.strip().removeprefix(_PREFIX)
-
-
-def _question(place: str, row: Row, contexts: dict[str, str], references: dict[str, str]) -> Question:
-    name, text, image = id_of(row.get("question_id")), text_of(row.get("text")).strip(), text_of(row.get("image"))
-    if not name or not text or not image:
-        raise ValueError(f"{place}: a question needs question_id, text and image, not {short(row)}")
-    context, reference = contexts.get(image, ""), references.get(name, "")
-    if not context:
-        raise ValueError(f"{place}: {CONTEXT} describes no picture {short(image)}")
-    if not reference:
-        raise ValueError(f"{place}: {REFERENCES} has no answer to question {short(name)}")
-    categories = {KIND: kind_of(text_of(row.get("category")))}
-    return Question(name, text, image=image, categories=categories, context=context, reference=reference)
-
-
-def _caption(value: object) -> str:
-    """A description, whose sentences may be a list."""
-    return "\n".join(map(text_of, value)) if isinstance(value, list) else text_of(value)

@@ -1,92 +1,142 @@
-"""Tables of records, however a tool wrote them: xlsx, tsv, csv, JSON, JSON lines.
+"""Tables of records from xlsx, tsv, csv, JSON and JSON lines, and their cells as text, ids and letters.
 
-What a file is shows in its content, since names lie: a JSON file of one object a line is as common as a list.
+The content decides how a file is read, not its name: a JSON file with one object a line is as common as a list.
 """
 
 import codecs
 import csv
+import hashlib
 import json
+import math
+import re
 import sys
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
-from lightning_c3l.evaluation.benchmarks.cells import short
 
 Row = dict[str, Any]
 
 # Unpacked bytes of a workbook above which it is refused: a few kilobytes can unpack to any size.
 _MOST_UNPACKED = 1 << 30
-# Rows of a sheet, at most, as Excel has it: a row may state any number, and openpyxl gives all that it skips.
+# Rows of a sheet, at most, as in Excel: a row may state any number, and openpyxl yields all that it skips.
 _MOST_ROWS = 1 << 20
 # JSON objects that hold the records in one of these; `logs` are lmms-eval's first samples.
 _HOLDERS = ("questions", "data", "logs")
-# An object with one of these is a record; one without, whose values are all plain, says the answer of each id.
+# An object with one of these is a record; one without, whose values are all scalars, maps ids to answers.
 _RECORD_KEYS = {"question_id", "index", "id", "doc_id", "question", "text", "prediction", "answer", "content", "image"}
 # csv keeps its limit for the whole process
-_LIMIT = threading.Lock()
+_CSV_LIMIT = threading.Lock()
+# the first number that an int64 cannot hold
+_TOO_LARGE = 1 << 63
+_INTEGER = re.compile(r"(-?\d+)\.0+")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All records of a file.
+    """Read all records of a file.
 
-    A JSON object `{id: text}` becomes one record an entry, with `question_id` and `text`.
+    A JSON object `{id: text}` becomes one record an entry, with `question_id` and `text`. Field names are lowercased
+    (`Question ID` becomes `question_id`) where that keeps them apart; one-letter names of options stay as they are.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: names the file, the line or record, and what is wrong.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():  # a folder is an error of the system
-        raise ValueError(f"{path}: no regular file; it is read more than once")
+    if path.exists() and not path.is_file() and not path.is_dir():  # opening a folder raises OSError
+        raise ValueError(f"{path}: not a regular file; it must be read more than once")
     with path.open("rb") as stream:
         start = stream.read(4096)
     opening = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if not opening:
         raise ValueError(f"{path}: the file is empty")
-    if start.startswith(b"PK\x03\x04"):
-        rows = _workbook(path)
-    elif opening[:1] in (b"[", b"{"):
-        rows = _json(path)
-    else:
-        with _naming(path):
-            rows = list(_delimited(path))
+    try:
+        if start.startswith(b"PK\x03\x04"):
+            rows = _read_workbook(path)
+        else:
+            rows = _read_json(path) if opening[:1] in (b"[", b"{") else _read_delimited(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text: {error.reason}") from error
     if not rows:
         raise ValueError(f"{path}: no record in it")
-    return [_plainly_named(row) for row in rows]
+    return [_with_plain_names(row) for row in rows]
 
 
-def _plainly_named(row: Row) -> Row:
-    """The row with its fields in small letters (`Question ID` is `question_id`), as far as no two become one.
+def cell_text(value: Any) -> str:
+    """A cell as text: None, not-a-number and the word `nan` are empty, and 3.0 is `3`."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value)
+    return "" if text.strip() in ("nan", "NaN") else text
 
-    The letters of options stay what they are.
+
+def cell_id(value: Any) -> str:
+    """An id as text; spreadsheets turn 241 into 241.0."""
+    text = cell_text(value).strip()
+    integer = _INTEGER.fullmatch(text)
+    return integer[1] if integer else text
+
+
+def parse_index(text: str) -> int | None:
+    """The whole number in an id, None if it is none or too large for 64 bits."""
+    number = int(text) if text.isdecimal() and len(text) < 20 else _TOO_LARGE
+    return number if number < _TOO_LARGE else None
+
+
+def cell_letter(value: Any) -> str:
+    """The capital letter of an option, empty if the cell holds none."""
+    text = cell_text(value).strip().upper()
+    return text if len(text) == 1 and "A" <= text <= "Z" else ""
+
+
+def collapse_spaces(text: str) -> str:
+    """A text with single spaces, for comparisons."""
+    return " ".join(text.split())
+
+
+def quoted(text: object, limit: int = 80) -> str:
+    """A text from outside as one quoted line, for messages."""
+    line = collapse_spaces("".join(letter if letter.isprintable() else " " for letter in str(text)))
+    return repr(line if len(line) <= limit else line[: limit - 1] + "\u2026")
+
+
+def file_hash(paths: Sequence[Path]) -> str:
+    """SHA-256 of the bytes of all files together, in hexadecimal digits.
+
+    Raises:
+        OSError: a file cannot be read.
     """
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def _with_plain_names(row: Row) -> Row:
     plain = {name: name if len(name) == 1 else name.strip().lower().replace(" ", "_") for name in row}
-    taken = Counter(plain.values())
-    return {plain[name] if taken[plain[name]] == 1 else name: value for name, value in row.items()}
+    uses = Counter(plain.values())
+    return {plain[name] if uses[plain[name]] == 1 else name: value for name, value in row.items()}
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: no UTF-8 text: {error.reason}") from error
-
-
-def _json(path: Path) -> list[Row]:
-    with _naming(path):
-        text = path.read_text(encoding="utf-8-sig")
-    lines = [(place, line.strip()) for place, line in enumerate(text.split("\n"), start=1) if line.strip()]
+def _read_json(path: Path) -> list[Row]:
+    text = path.read_text(encoding="utf-8-sig")
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if lines[0][1].startswith("{") and len(lines) > 1 and _is_object(lines[0][1]):
-        return [_object(path, f"line {place}", _parsed(path, f"line {place}", line)) for place, line in lines]
-    document = _parsed(path, "", text.strip())
-    if isinstance(document, dict):
-        document = _inside(path, document)
-    return [_object(path, f"record {place}", value) for place, value in enumerate(document, start=1)]
+        values = [(f"line {number}", _parse_json(f"{path}, line {number}", line)) for number, line in lines]
+    else:
+        document = _parse_json(str(path), text.strip())
+        records = _records_in(path, document) if isinstance(document, dict) else document
+        values = [(f"record {number}", value) for number, value in enumerate(records, start=1)]
+    for where, value in values:
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}, {where}: a record must be an object, not {quoted(value, 40)}")
+    return [value for _, value in values]
 
 
 def _is_object(line: str) -> bool:
@@ -97,104 +147,85 @@ def _is_object(line: str) -> bool:
         return line.endswith(("}", "},"))
 
 
-def _parsed(path: Path, place: str, text: str) -> Any:
-    where = f"{path}, {place}" if place else str(path)
+def _parse_json(where: str, text: str) -> Any:
     try:
-        return json.loads(text.removesuffix(","), object_pairs_hook=_once)
+        return json.loads(text.removesuffix(","), object_pairs_hook=_unique_keys)
     except RecursionError:
         raise ValueError(f"{where}: nested too deep") from None
     except ValueError as error:
-        raise ValueError(f"{where}: no JSON: {error}") from None
+        raise ValueError(f"{where}: not valid JSON: {error}") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; JSON would silently keep the last of two equal keys."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{short(next(name for name in names if names.count(name) > 1))} is there twice")
-    return found
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; json would silently keep the last of two equal keys."""
+    if repeated := [name for name, uses in Counter(name for name, _ in pairs).items() if uses > 1]:
+        raise ValueError(f"the key {quoted(repeated[0])} is used twice")
+    return dict(pairs)
 
 
-def _inside(path: Path, document: Row) -> list[Any]:
-    """Records of a document that is an object."""
+def _records_in(path: Path, document: Row) -> list[Any]:
     for name in _HOLDERS:
         if isinstance(document.get(name), list):
-            # what the document says besides, such as SEED-Bench's names of question types, goes with each record
+            # other objects of the document, such as SEED-Bench's names of question types, go with each record
             shared = {key: value for key, value in document.items() if key != name and isinstance(value, dict)}
             return [{**shared, **one} if isinstance(one, dict) else one for one in document[name]]
     if _RECORD_KEYS & document.keys():
         return [document]
     if all(isinstance(value, str | int | float | None) for value in document.values()):
         return [{"question_id": name, "text": value} for name, value in document.items()]
-    raise ValueError(f"{path}: an object that holds no list of records ({' or '.join(_HOLDERS)}) and no answers by id")
+    raise ValueError(f"{path}: an object without a list of records ({' or '.join(_HOLDERS)}) and without answers by id")
 
 
-def _object(path: Path, place: str, value: Any) -> Row:
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}, {place}: a record is an object, not {short(value, 40)}")
-    return value
-
-
-def _delimited(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as stream, _LIMIT:
+def _read_delimited(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as stream, _CSV_LIMIT:
         before = csv.field_size_limit(sys.maxsize)
         try:
-            yield from _cells(path, _without_nul(path, stream))
+            return list(_delimited_rows(path, stream))
         finally:
             csv.field_size_limit(before)
 
 
-def _cells(path: Path, lines: Iterator[str]) -> Iterator[Row]:
-    first = next(lines)
-    # names of columns hold neither tabs nor semicolons; spreadsheets of many countries write semicolons
-    delimiter = "\t" if "\t" in first else max(",;", key=first.count)
+def _delimited_rows(path: Path, stream: Iterator[str]) -> Iterator[Row]:
+    first = next(stream)
 
-    def again() -> Iterator[str]:
-        yield first
-        yield from lines
+    def lines() -> Iterator[str]:
+        for number, line in enumerate(chain([first], stream), start=1):
+            if "\0" in line:
+                raise ValueError(f"{path}, line {number}: a NUL byte, so this is not a text table")
+            yield line
 
-    reader = csv.reader(again(), delimiter=delimiter, strict=True)
+    # column names contain neither tabs nor semicolons; spreadsheets of many countries write semicolons
+    reader = csv.reader(lines(), delimiter="\t" if "\t" in first else max(",;", key=first.count), strict=True)
     try:
         names = [name.strip() for name in next(reader)]
         for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, where the head names {len(names)}"
-                )
-            yield dict(zip(names, cells, strict=True))
+            if cells and len(cells) != len(names):
+                raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header has {len(names)}")
+            if cells:
+                yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _without_nul(path: Path, lines: Iterator[str]) -> Iterator[str]:
-    for place, line in enumerate(lines, start=1):
-        if "\0" in line:
-            raise ValueError(f"{path}, line {place}: a NUL byte; this is no table in text")
-        yield line
-
-
-def _workbook(path: Path) -> list[Row]:
-    from openpyxl import load_workbook  # late: half a second that other files need not wait for
+def _read_workbook(path: Path) -> list[Row]:
+    from openpyxl import load_workbook  # imported late: it takes half a second
 
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > _MOST_UNPACKED:
                 raise ValueError(f"unpacks to more than {_MOST_UNPACKED >> 30} GB")
-        with path.open("rb") as stream:  # not by its name, whose ending openpyxl judges
+        with path.open("rb") as stream:  # not by its name, whose suffix openpyxl checks
             sheet = load_workbook(stream, read_only=True).worksheets[0]
             sheet.reset_dimensions()  # some writers state a size that is not the sheet's
-            return _sheet(sheet.iter_rows(values_only=True))
+            return _sheet_rows(sheet.iter_rows(values_only=True))
     except OSError:
         raise
-    except Exception as error:  # a broken workbook fails in any layer of it: zip, XML, styles
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: no workbook that can be read: {reason}") from error
+    except Exception as error:  # a broken workbook fails in any of its layers: zip, XML, styles
+        reason = collapse_spaces(str(error)) or type(error).__name__
+        raise ValueError(f"{path}: not a readable workbook: {reason}") from error
 
 
-def _sheet(lines: Iterator[tuple[Any, ...]]) -> list[Row]:
+def _sheet_rows(lines: Iterator[tuple[Any, ...]]) -> list[Row]:
     names = next(lines, ())
     rows = []
     for number, cells in enumerate(lines, start=2):

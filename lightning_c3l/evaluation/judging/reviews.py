@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.evaluation.benchmarks.cells import id_of
-from lightning_c3l.evaluation.benchmarks.llava_w import kind_of
-from lightning_c3l.evaluation.benchmarks.rows import read_rows
+from lightning_c3l.evaluation.benchmarks.llava_w import question_kind
+from lightning_c3l.evaluation.benchmarks.rows import cell_id, read_rows
 from lightning_c3l.evaluation.judging.base import ORDERS, REFERENCE_FIRST, UNPARSED, Review
 from lightning_c3l.runs.atomic import write_text_atomic
 
@@ -58,7 +57,7 @@ def _row(review: Review) -> dict[str, Any]:
 
 
 def _review(row: dict[str, Any]) -> Review:
-    name = id_of(row.get("question_id"))
+    name = cell_id(row.get("question_id"))
     if not name:
         raise ValueError("no question_id")
     order = row.get("order", REFERENCE_FIRST)
@@ -67,7 +66,7 @@ def _review(row: dict[str, Any]) -> Review:
     # LLaVA's first reviews have `text` and `score`
     old = "score" in row and "tuple" not in row
     kind, text, judge = (_text(row, field) for field in ("category", "text" if old else "content", "judge"))
-    return Review(name, kind_of(kind), *_numbers("score" if old else "tuple", row), text, judge, order)
+    return Review(name, question_kind(kind), *_numbers("score" if old else "tuple", row), text, judge, order)
 
 
 def _text(row: dict[str, Any], field: str) -> str:

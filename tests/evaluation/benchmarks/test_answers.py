@@ -1,113 +1,19 @@
-"""Answer files of all tools, joined with the questions, and every way in which the two may not fit."""
+"""Answer files of all tools: what is read of them, and which rows are refused."""
 
 import hashlib
-import json
 import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
-from lightning_c3l.evaluation.benchmarks import load, scorable
-from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, answer_row, read_answers
-from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.evaluation.benchmarks import load, load_scored
+from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
+from lightning_c3l.evaluation.benchmarks.base import Answer
 from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
-from lightning_c3l.evaluation.benchmarks.matching import Matched, match
+from lightning_c3l.evaluation.benchmarks.matching import match_answers
 from tests.evaluation.benchmarks import files
-
-OFFSETS = {"adversarial": 0, "random": 10_000_000, "popular": 20_000_000}
-
-
-@pytest.fixture
-def pope(tmp_path: Path) -> QuestionSet:
-    return load("pope").read_questions([files.pope(tmp_path / "questions")])
-
-
-def _texts(matched: Matched) -> dict[str, str | None]:
-    return {question.id: answer.text for question, answer in matched.pairs}
-
-
-def _number(question: Question) -> int:
-    return int(question.id.split("/")[1])
-
-
-def _says(question: Question) -> str:
-    """An answer that no other question has, so that a wrong join shows."""
-    return f"No, said of {question.id}"
-
-
-def _pope_file(folder: Path, row: Callable[[Question], Mapping[str, Any]], questions: QuestionSet) -> AnswerFile:
-    return read_answers([files.write_lines(folder / "answers.jsonl", map(row, questions.questions))], "pope")
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        lambda q: {"question_id": q.id, "text": _says(q)},
-        lambda q: {"question_id": OFFSETS[q.splits[0]] + _number(q), "text": _says(q), "prompt": q.text + "\nShort."},
-        lambda q: {"question_id": str(OFFSETS[q.splits[0]] + _number(q)) + ".0", "text": _says(q)},
-        lambda q: {"question_id": _number(q), "category": q.splits[0], "prediction": _says(q), "answer": q.truth},
-        lambda q: {"index": _number(q), "split": q.splits[0].title(), "response": _says(q)},
-        lambda q: (
-            {"doc_id": 5, "doc": {"question_id": _number(q), "category": q.splits[0], "question": q.text}}
-            | {"target": q.truth, "filtered_resps": [_says(q)], "resps": [["x"]]}
-        ),
-        lambda q: {
-            "question_id": _number(q),
-            "split": q.splits[0],
-            "text": q.text,
-            "label": q.truth,
-            "answer": _says(q),
-        },
-    ],
-)
-def test_pope_answers_are_joined_by_id(
-    row: Callable[[Question], Mapping[str, Any]], pope: QuestionSet, tmp_path: Path
-) -> None:
-    matched = match(scorable("pope"), pope, _pope_file(tmp_path, row, pope))
-    assert _texts(matched) == {question.id: _says(question) for question in pope.questions}
-
-
-def test_order_does_not_matter_where_there_are_ids(pope: QuestionSet, tmp_path: Path) -> None:
-    rows = [{"question_id": question.id, "text": _says(question)} for question in reversed(pope.questions)]
-    found = read_answers([files.write_lines(tmp_path / "a", rows)], "pope")
-    matched = match(scorable("pope"), pope, found)
-    assert list(_texts(matched).items()) == [(question.id, _says(question)) for question in pope.questions]
-
-
-def _split_files(folder: Path, pope: QuestionSet, row: Callable[[Question], Mapping[str, Any]]) -> list[Path]:
-    return [
-        files.write_lines(folder / f"{split}_answers.json", [row(q) for q in pope.questions if q.splits == (split,)])
-        for split in files.POPE
-    ]
-
-
-def test_one_file_a_split_with_ids_and_in_the_official_form_without(pope: QuestionSet, tmp_path: Path) -> None:
-    for row in (
-        lambda q: {"question_id": _number(q), "text": _says(q)},
-        lambda q: {"question": q.text, "answer": _says(q)},
-    ):
-        found = read_answers(_split_files(tmp_path, pope, row), "pope")
-        assert _texts(match(scorable("pope"), pope, found)) == {q.id: _says(q) for q in pope.questions}
-
-
-def test_without_ids_the_texts_must_agree_in_order(pope: QuestionSet, tmp_path: Path) -> None:
-    rows = [{"question": text, "answer": "No"} for text, _ in files.POPE["adversarial"]]
-    for odd, says in (
-        ([rows[0], rows[2], rows[1]], "record 2.*'Is there a cat.', not 'Is there a bus.'"),
-        ([*rows, rows[0]], "record 4: more rows"),
-    ):
-        found = read_answers([files.write_lines(tmp_path / "adversarial.json", odd)], "pope")
-        with pytest.raises(ValueError, match=says):
-            match(scorable("pope"), pope, found)
-    found = read_answers([files.write_lines(tmp_path / "mine.json", rows)], "pope")
-    with pytest.raises(ValueError, match="neither a question_id nor a split"):
-        match(scorable("pope"), pope, found)
-    found = read_answers([files.write_lines(tmp_path / "mine.json", [*rows, {"question_id": 1, "text": "No"}])], "pope")
-    with pytest.raises(ValueError, match="record 1: no question_id"):
-        match(scorable("pope"), pope, found)
 
 
 def test_answers_that_carry_truth_and_joined_splits_need_no_questions(tmp_path: Path) -> None:
@@ -123,27 +29,14 @@ def test_answers_that_carry_truth_and_joined_splits_need_no_questions(tmp_path: 
     ]
     for path in (files.write_table(tmp_path / "a.tsv", rows), files.write_table(tmp_path / "a.csv", rows, ",")):
         found = read_answers([path], "pope")
-        assert found.own is not None
-        assert [(one.truth, one.splits) for one in found.own.questions] == [
+        assert found.carried is not None
+        assert [(one.truth, one.splits) for one in found.carried.questions] == [
             ("yes", ("random", "popular", "adversarial")),
             ("no", ("random",)),
         ]
-        matched = match(scorable("pope"), None, found)
+        matched = match_answers(load_scored("pope"), None, found)
         assert [answer.text for _, answer in matched.pairs] == ["Yes.", ""]
         assert matched.counts["empty"] == 1
-
-
-def test_numbers_of_one_split_alone_need_no_offset(tmp_path: Path) -> None:
-    folder = files.pope(tmp_path / "q")
-    only = load("pope").read_questions([folder / "coco_pope_random.json"])
-    plain = read_answers(
-        [files.write_lines(tmp_path / "a", [{"question_id": n, "text": "No"} for n in (1, 2)])], "pope"
-    )
-    assert set(_texts(match(scorable("pope"), only, plain))) == {"random/1", "random/2"}
-    # LLaVA's numbers over all splits: 1 is adversarial, and not taken for random
-    rows = [{"question_id": n, "text": "No"} for n in (1, 10_000_001, 10_000_002)]
-    with pytest.raises(ValueError, match=r"adversarial/1.*has not: another version"):
-        match(scorable("pope"), only, read_answers([files.write_lines(tmp_path / "b", rows)], "pope"))
 
 
 def test_our_own_rows_come_back_as_they_were(tmp_path: Path) -> None:
@@ -160,11 +53,14 @@ def test_our_own_rows_come_back_as_they_were(tmp_path: Path) -> None:
     found = read_answers([files.write_lines(tmp_path / "answers.jsonl", rows)], "seed")
     assert found.answers == tuple(answers)
     assert (found.model, found.blind, found.version) == ("tiny", True, questions.digest)
-    assert found.own is not None
-    assert found.own.questions == questions.questions
-    assert found.own.digest == questions.digest
-    assert [pair[1] for pair in match(scorable("seed"), questions, found).pairs] == answers
-    assert match(scorable("seed"), None, found).pairs == match(scorable("seed"), questions, found).pairs
+    assert found.carried is not None
+    assert found.carried.questions == questions.questions
+    assert found.carried.digest == questions.digest
+    assert [pair[1] for pair in match_answers(load_scored("seed"), questions, found).pairs] == answers
+    assert (
+        match_answers(load_scored("seed"), None, found).pairs
+        == match_answers(load_scored("seed"), questions, found).pairs
+    )
 
 
 @pytest.mark.parametrize("name", ["pope", "mmbench"])
@@ -176,8 +72,8 @@ def test_our_own_rows_of_the_other_benchmarks_carry_their_questions(name: str, t
         for one in questions.questions
     ]
     found = read_answers([files.write_lines(tmp_path / "answers.jsonl", rows)], name)
-    assert found.own is not None
-    for carried, asked in zip(found.own.questions, questions.questions, strict=True):
+    assert found.carried is not None
+    for carried, asked in zip(found.carried.questions, questions.questions, strict=True):
         for part in ("id", "truth", "options", "splits", "categories", "text"):
             assert getattr(carried, part) == (() if (name, part) == ("mmbench", "splits") else getattr(asked, part))
 
@@ -203,98 +99,24 @@ def test_the_published_form_of_seed_has_letters_alone(tmp_path: Path) -> None:
         {"question_id": "v7", "prediction": "C", "gt_answer": "C"},
     ]
     found = read_answers([files.write_lines(tmp_path / "a", rows)], "seed")
-    assert found.own is not None
-    assert [dict(one.options) for one in found.own.questions] == [dict.fromkeys("ABCD", "")] * 2
-    assert [one.categories for one in found.own.questions] == [{"data_type": "image"}, {"data_type": "video"}]
-
-
-def test_a_mapping_of_ids_to_texts(pope: QuestionSet, tmp_path: Path) -> None:
-    path = tmp_path / "answers.json"
-    path.write_text(json.dumps({question.id: _says(question) for question in pope.questions}))
-    assert _texts(match(scorable("pope"), pope, read_answers([path], "pope")))["popular/2"] == "No, said of popular/2"
-
-
-def test_the_first_of_several_answers_counts(pope: QuestionSet, tmp_path: Path) -> None:
-    rows = [{"question_id": question.id, "text": "No"} for question in pope.questions]
-    again = [{"question_id": "random/1", "text": "No "}, {"question_id": "random/2", "text": "Yes"}]
-    matched = match(scorable("pope"), pope, read_answers([files.write_lines(tmp_path / "a", rows + again)], "pope"))
-    assert set(_texts(matched).values()) == {"No"}
-    assert (matched.counts["repeated_same"], matched.counts["repeated_contradicting"]) == (1, 1)
-    assert any("2 rows answer a question again, 1 of them otherwise" in note for note in matched.notes)
-
-
-def test_unknown_and_missing_questions_are_named(pope: QuestionSet, tmp_path: Path) -> None:
-    rows = [{"question_id": question.id, "text": "No"} for question in pope.questions]
-    odd = files.write_lines(tmp_path / "odd.jsonl", [*rows, {"question_id": "random/77", "text": "No"}])
-    with pytest.raises(ValueError, match=r"odd\.jsonl answers question 'random/77' \(and 0 more\) that .*coco_pope"):
-        match(scorable("pope"), pope, read_answers([odd], "pope"))
-    short = read_answers([files.write_lines(tmp_path / "short.jsonl", rows[2:])], "pope")
-    with pytest.raises(ValueError, match=r"2 of 7 questions of .* have no answer, '.*/1' is the first; --partial"):
-        match(scorable("pope"), pope, short)
-    matched = match(scorable("pope"), pope, short, partial=True)
-    assert [question.id for question, _ in matched.pairs] == [row["question_id"] for row in rows[2:]]
-    assert matched.counts["missing"] == 2
-
-
-def test_partial_takes_whole_base_questions_alone(tmp_path: Path) -> None:
-    questions = load("mmbench").read_questions([files.write_table(tmp_path / "q.tsv", files.mmbench_rows())])
-    rows = [{"index": one.id, "prediction": "A"} for one in questions.questions if one.id != "2000001"]
-    found = read_answers([files.write_lines(tmp_path / "a", rows)], "mmbench")
-    matched = match(scorable("mmbench"), questions, found, partial=True)
-    assert [question.id for question, _ in matched.pairs] == ["5", "1000005"]
-    only = read_answers([files.write_lines(tmp_path / "a", rows[:1])], "mmbench")
-    with pytest.raises(ValueError, match="nothing left to score"):
-        match(scorable("mmbench"), questions, only, partial=True)
-
-
-def test_another_version_of_the_questions_is_named(pope: QuestionSet, tmp_path: Path) -> None:
-    def named(row: Callable[[Question], Mapping[str, Any]], says: str) -> None:
-        found = _pope_file(tmp_path, row, pope)
-        with pytest.raises(ValueError, match=says):
-            match(scorable("pope"), pope, found)
-
-    named(lambda q: {"question_id": q.id, "text": "No", "questions": "feed"}, f"version feed .* is {pope.digest}")
-    named(lambda q: {"question_id": q.id, "prediction": "No", "question": "Is there a dog?"}, "another version")
-    named(
-        lambda q: {"question_id": q.id, "text": "No", "prompt": "Is there a dog? Answer."}, "'Is there a cat.'.*another"
-    )
-    named(lambda q: {"question_id": q.id, "prediction": "No", "answer": "yes"}, "truth yes.*truth no.*another version")
-
-
-def test_prompts_may_be_worded_anew(pope: QuestionSet, tmp_path: Path) -> None:
-    found = _pope_file(tmp_path, lambda q: {"question_id": q.id, "text": "No", "prompt": "Tell me."}, pope)
-    assert any("worded anew" in note for note in match(scorable("pope"), pope, found).notes)
-
-
-def test_questions_given_as_answers_are_refused(pope: QuestionSet, tmp_path: Path) -> None:
-    folder = files.pope(tmp_path / "again")
-    found = read_answers(sorted(folder.iterdir()), "pope")
-    for questions in (pope, None):
-        with pytest.raises(ValueError, match="read as answers are the questions"):
-            match(scorable("pope"), questions, found)
-
-
-def test_without_questions_the_rows_must_say_enough(tmp_path: Path) -> None:
-    for name, row in (
-        ("pope", {"question_id": 1, "text": "No", "label": "no"}),
-        ("seed", {"question_id": 1, "text": "A"}),
-        ("mmbench", {"index": 1, "prediction": "A", "answer": "A"}),
-    ):
-        found = read_answers([files.write_lines(tmp_path / "mine.jsonl", [row])], name)
-        with pytest.raises(ValueError, match=r"not every row carries .*--questions"):
-            match(scorable(name), None, found)
+    assert found.carried is not None
+    assert [dict(one.options) for one in found.carried.questions] == [dict.fromkeys("ABCD", "")] * 2
+    assert [one.categories for one in found.carried.questions] == [{"data_type": "image"}, {"data_type": "video"}]
 
 
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([{"question_id": 1}], "record 1: no answer in it"),
-        ([{"question_id": 1, "losses": ["x"]}], "record 1: losses are a list of numbers"),
-        ([{"question_id": 1, "losses": 3}], "record 1: losses are a list of numbers"),
-        ([{"question_id": 1, "losses": [10**400]}], "record 1: losses are a list of numbers"),
-        ([{"question_id": 1, "text": "a", "model_id": name} for name in ("x", "y")], "several models in one .'x', 'y'"),
+        ([{"question_id": 1}], "record 1: no answer: none of"),
+        ([{"question_id": 1, "losses": ["x"]}], "record 1: losses must be a list of numbers"),
+        ([{"question_id": 1, "losses": 3}], "record 1: losses must be a list of numbers"),
+        ([{"question_id": 1, "losses": [10**400]}], "record 1: losses must be a list of numbers"),
+        ([{"question_id": 1, "text": "a", "model_id": name} for name in ("x", "y")], "several models .'x', 'y'"),
         ([{"question_id": 1, "text": "a", "questions": name} for name in ("x", "y")], "several versions"),
-        ([{"question_id": 1, "text": "a", "blind": value} for value in (True, False)], "some answers were given blind"),
+        (
+            [{"question_id": 1, "text": "a", "blind": value} for value in (True, False)],
+            "with and without images",
+        ),
     ],
 )
 def test_broken_rows_are_named(rows: list[dict[str, Any]], says: str, tmp_path: Path) -> None:
@@ -316,30 +138,15 @@ def test_files_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
     assert found.hashes == {str(one): hashlib.sha256(one.read_bytes()).hexdigest()}
 
 
-def test_numbers_without_a_split_are_not_guessed(pope: QuestionSet, tmp_path: Path) -> None:
-    rows = [{"question_id": n, "text": "No"} for n in (1, 2)]
-    with pytest.raises(ValueError, match=r"mine\.jsonl: question '1': no split; give one file a split"):
-        match(scorable("pope"), pope, read_answers([files.write_lines(tmp_path / "mine.jsonl", rows)], "pope"), True)
-    named = read_answers([files.write_lines(tmp_path / "mine_random.jsonl", rows)], "pope")
-    assert set(_texts(match(scorable("pope"), pope, named, True))) == {"random/1", "random/2"}
-
-
-def test_a_number_that_the_only_split_has_not_is_of_that_split(tmp_path: Path) -> None:
-    only = load("pope").read_questions([files.pope(tmp_path / "q") / "coco_pope_random.json"])
-    found = read_answers([files.write_lines(tmp_path / "a", [{"question_id": 9, "text": "No"}])], "pope")
-    with pytest.raises(ValueError, match=r"random/9.*has not"):
-        match(scorable("pope"), only, found)
-
-
 @pytest.mark.parametrize("change", [{"question": "R?"}, {"choice_b": "three"}, {"answer": "B"}])
 def test_an_id_that_two_questions_of_an_answer_file_share(change: dict[str, str], tmp_path: Path) -> None:
     row = {"question_id": 7, "question": "Q?", "choice_a": "one", "choice_b": "two", "answer": "A", "prediction": "A"}
     again = files.write_lines(tmp_path / "again", [row, {**row, "prediction": "B"}])
-    own = read_answers([again], "seed").own
+    own = read_answers([again], "seed").carried
     assert own is not None
     assert [one.id for one in own.questions] == ["7"]
     odd = files.write_lines(tmp_path / "odd", [row, {**row, **change}])
-    with pytest.raises(ValueError, match="odd, record 2: question '7' is there already, and it is another one"):
+    with pytest.raises(ValueError, match="odd, record 2: question id '7' is used twice, for different questions"):
         read_answers([odd], "seed")
 
 
@@ -349,39 +156,6 @@ def test_ids_beyond_all_are_named(name: str, number: int | str, tmp_path: Path) 
     path = files.write_lines(tmp_path / "a.jsonl", [{"index": number, "text": "No"}])
     with pytest.raises(ValueError, match=r"a\.jsonl, record 1: the id '9.* is too large"):
         read_answers([path], name)
-
-
-def test_a_rival_that_answers_another_version_needs_the_questions(tmp_path: Path) -> None:
-    tool = {"question_id": 7, "question": "Q?", "choice_a": "one", "choice_b": "two", "answer": "A", "prediction": "A"}
-    ours = {"question_id": 7, "text": "A", "truth": "A", "options": {"A": "one", "B": "two"}, "questions": "feed"}
-    answers, against = (
-        read_answers([files.write_lines(tmp_path / name, [row])], "seed") for name, row in (("t", tool), ("o", ours))
-    )
-    with pytest.raises(ValueError, match=r"answers version feed .*--questions"):
-        evaluate(load("seed"), None, answers, against=against)
-
-
-@pytest.mark.parametrize(
-    ("name", "row", "says"),
-    [
-        (
-            "seed",
-            {"question_id": 2, "prediction": "A", "answer": "E"},
-            "the right answer is 'E', none of the options A",
-        ),
-        ("seed", {"question_id": 2, "prediction": "A"}, r"no right answer \(answer\)"),
-        ("mmbench", {"index": 2, "A": "x", "B": "", "answer": "B", "prediction": "A"}, "'B', none of the options A;"),
-        ("mmbench", {"index": "v2", "A": "x", "answer": "A", "prediction": "A"}, "index 'v2' is no whole number"),
-        ("pope", {"index": 2, "answer": "yes", "prediction": "No"}, r"no split \(category\)"),
-        ("pope", {"answer": "yes", "prediction": "No", "category": "random"}, "no question_id"),
-    ],
-)
-def test_the_row_that_lacks_something_is_named(name: str, row: dict[str, Any], says: str, tmp_path: Path) -> None:
-    good = {"question_id": 1, "index": 1, "A": "x", "prediction": "A", "answer": "yes" if name == "pope" else "A"}
-    good |= {"category": "random"} if name == "pope" else {}
-    found = read_answers([files.write_lines(tmp_path / "mine.jsonl", [good, row])], name)
-    with pytest.raises(ValueError, match=rf"mine\.jsonl: not every row carries .*mine\.jsonl, record 2: .*{says}"):
-        match(scorable(name), None, found)
 
 
 def test_a_choice_none_that_pandas_dropped_is_a_choice(tmp_path: Path) -> None:
@@ -409,7 +183,7 @@ def test_a_choice_none_that_pandas_dropped_is_a_choice(tmp_path: Path) -> None:
 
 def test_a_table_without_an_answer_says_which_columns_it_has(tmp_path: Path) -> None:
     path = files.write_table(tmp_path / "a.csv", [{"question_id": 1, "what it said": "A"}], ",")
-    with pytest.raises(ValueError, match=r"a\.csv, record 1: no answer in it: .* fields 'question_id', 'what_it_said'"):
+    with pytest.raises(ValueError, match=r"a\.csv, record 1: no answer: .* fields 'question_id', 'what_it_said'"):
         read_answers([path], "seed")
 
 
@@ -422,8 +196,3 @@ def test_capital_headers_and_semicolons(delimiter: str, tmp_path: Path) -> None:
     assert [(row.answer.id, row.answer.text) for row in found.rows] == [("7", "A")]
     assert dict(found.rows[0].question.options) == {"A": "one; two", "B": "x"}
     assert (found.rows[0].question.text, found.rows[0].question.truth) == ("Which, of two?", "B")
-
-
-def test_headers_that_small_letters_would_make_one_stay_as_they_are(tmp_path: Path) -> None:
-    path = files.write_lines(tmp_path / "a", [{"question_id": 1, "Answer": "A", "answer": "B", "ANSWER": "C"}])
-    assert [answer.text for answer in read_answers([path], "seed").answers] == ["B"]

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lightning_c3l.evaluation.benchmarks import load, scorable
+from lightning_c3l.evaluation.benchmarks import load, load_scored
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, answer_row, read_answers
-from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet, headline_name
 from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
-from lightning_c3l.evaluation.benchmarks.names import headline_name
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.evaluation.results import METRICS
 from tests.evaluation.benchmarks import files
@@ -252,7 +251,7 @@ def test_a_blind_run_with_pictures_is_told(seed: QuestionSet, tmp_path: Path) ->
     sighted = _file(tmp_path / "b", "seed", dict.fromkeys(LOSSES, "A"), blind=False)
     notes = evaluate(load("seed"), seed, ours, blind=sighted).notes
     assert notes[0] == "the answers were given without pictures"
-    assert "b is named as the blind run" in notes[1]
+    assert "b is given as the blind run" in notes[1]
 
 
 def test_the_metric_that_a_run_feeds_gives_the_headline(
@@ -266,12 +265,14 @@ def test_the_metric_that_a_run_feeds_gives_the_headline(
         rows = [answer_row(one, answer, "", "m", False, questions.digest) for one, answer in pairs]
         found = evaluate(load(name), questions, read_answers([files.write_lines(tmp_path / name, rows)], name))
         # our own rows have no verdicts of another tool
-        assert list(found.protocols) == [one for one in scorable(name).protocols if scorable(name).needs(one) != "hit"]
+        assert list(found.protocols) == [
+            one for one in load_scored(name).protocols if load_scored(name).required_field(one) != "hit"
+        ]
         for protocol, figures in found.protocols.items():
             metric = METRICS[name]()
             for start in range(0, len(pairs), 2):
-                metric.update(*scorable(name).columns(pairs[start : start + 2], protocol))
-            metric.update(*scorable(name).columns([], protocol))
+                metric.update(*load_scored(name).metric_inputs(pairs[start : start + 2], protocol))
+            metric.update(*load_scored(name).metric_inputs([], protocol))
             assert float(metric.compute()) == pytest.approx(figures.headline)
             assert figures.metric == headline_name(name, protocol)
     assert headline_name("pope", "reference") == "test/pope_f1"

@@ -73,7 +73,7 @@ def test_reasoning_is_not_the_answer_and_is_told(name: str, truths: dict[str, st
     found = _evaluated(tmp_path, name, said)
     assert {one.headline for one in found.protocols.values()} == {1.0}
     assert (found.counts["reasoning"], found.counts["reasoning_open"], found.counts["empty"]) == (2, 0, 0)
-    assert any("2 answers hold reasoning" in note for note in found.notes)
+    assert any("2 answers contain reasoning" in note for note in found.notes)
 
 
 def test_an_object_written_out_is_read_and_told(tmp_path: Path) -> None:
@@ -122,9 +122,12 @@ def test_an_object_stands_for_its_text(value: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ({"yes": 0.9, "no": 0.1}, r"record 1: prediction is an object with yes, no; its text must stand under one of"),
+        (
+            {"yes": 0.9, "no": 0.1},
+            r"record 1: prediction is an object with yes, no; its text must be",
+        ),
         ({"answer": "Yes", "text": "No"}, "prediction is an object with answer, text"),
-        ({"answer": {}}, r"prediction\.answer is an object with nothing in it"),
+        ({"answer": {}}, r"prediction\.answer is an object with no fields"),
     ],
 )
 def test_an_object_without_one_text_is_refused(value: Any, says: str, tmp_path: Path) -> None:

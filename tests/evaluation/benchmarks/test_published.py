@@ -7,7 +7,7 @@ import pytest
 from lightning_c3l.evaluation.benchmarks import load
 from lightning_c3l.evaluation.benchmarks.answers import read_answers
 from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
-from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 
 ANSWERS = "llava-v1.5-answers"
 

@@ -49,7 +49,7 @@ def test_pope_takes_joined_splits_and_pictures_from_a_table(tmp_path: Path) -> N
     found = load("pope").read_questions([files.write_table(tmp_path / "POPE.tsv", rows)])
     assert [question.id for question in found.questions] == ["random,popular,adversarial/0", "random/1"]
     assert [question.image for question in found.questions] == ["0", "0"]
-    assert found.pictures == {"0": files.PICTURE}
+    assert found.images == {"0": files.PICTURE}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_pope_needs_splits_and_one_question_an_id(tmp_path: Path) -> None:
     rows = [{"question_id": 1, "text": "Dog?", "label": "yes"}]
     with pytest.raises(ValueError, match="no split"):
         load("pope").read_questions([files.write_lines(tmp_path / "pope.json", rows)])
-    with pytest.raises(ValueError, match="record 2: question random/1 is there already"):
+    with pytest.raises(ValueError, match="record 2: question id random/1 is used twice"):
         load("pope").read_questions([files.write_lines(tmp_path / "random.json", [*rows, {**rows[0], "label": "no"}])])
     twice = load("pope").read_questions([files.write_lines(tmp_path / "random.json", rows * 2)])
     assert [question.id for question in twice.questions] == ["random/1"]
@@ -132,7 +132,7 @@ def test_mmbench_reads_its_table(tmp_path: Path) -> None:
     assert (first.hint, last.hint, first.splits) == ("Look.", "", ("dev",))
     assert first.categories == {"category": "color", "l2-category": "perception"}
     assert {question.image for question in found.questions} == {"1"}
-    assert found.pictures == {"1": files.PICTURE}
+    assert found.images == {"1": files.PICTURE}
     lines = ["Q5?", "A. two", "B. one", "Answer with the option's letter from the given choices directly."]
     assert load("mmbench").prompt(last).splitlines() == lines
     assert load("mmbench").prompt(first).startswith("Look.\nQ1?\nA. red\n")
@@ -146,10 +146,10 @@ def test_mmbench_without_answers_can_be_read_but_its_broken_rows_are_named(tmp_p
     for key, value, says in (
         ("answer", "D", "none of the options A, B, C"),
         ("index", "x", "index"),
-        ("index", 5, "already"),
+        ("index", 5, "used twice"),
     ):
         broken = [dict(row) for row in rows]
-        broken[1 if says != "already" else 4][key] = value
+        broken[1 if says != "used twice" else 4][key] = value
         with pytest.raises(ValueError, match=says):
             load("mmbench").read_questions([files.write_table(tmp_path / "broken.tsv", broken)])
 
@@ -158,8 +158,8 @@ def test_a_picture_that_is_none_does_not_stop_the_others(tmp_path: Path) -> None
     rows = files.mmbench_rows()
     rows[3]["image"] = "?" * 100
     found = load("mmbench").read_questions([files.write_table(tmp_path / "dev.tsv", rows)])
-    assert found.pictures["1"] == files.PICTURE
-    assert found.pictures["5"] == b"?" * 100
+    assert found.images["1"] == files.PICTURE
+    assert found.images["5"] == b"?" * 100
 
 
 def test_llava_w_joins_its_three_files(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_seed_reads_vlmevalkits_table(tmp_path: Path) -> None:
         {"A": "One", "B": "Two", "C": "None", "D": "None"},
     )
     assert first.categories == {"data_type": "image", "question_type": "Instances Counting"}
-    assert (first.image, second.image, found.pictures) == ("7", "7", {"7": files.PICTURE})
+    assert (first.image, second.image, found.images) == ("7", "7", {"7": files.PICTURE})
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from lightning_c3l.evaluation.benchmarks.cells import id_of, letter_of, text_of, whole_of
-from lightning_c3l.evaluation.benchmarks.rows import read_rows
+from lightning_c3l.evaluation.benchmarks.rows import cell_id, cell_letter, cell_text, parse_index, read_rows
 
 RECORDS = [{"index": 1, "text": "Yes, a\tb"}, {"index": 2, "text": 'No "really"\nnot'}]
 
@@ -99,27 +98,27 @@ def test_a_workbook_under_any_name(tmp_path: Path) -> None:
         (b" \n\r\n", "empty"),
         (b"\xef\xbb\xbf", "empty"),
         (b"[]", "no record"),
-        (b"[1]", "record 1: a record is an object"),
+        (b"[1]", "record 1: a record must be an object"),
         (b'[{"a": 1}, "x"]', "record 2"),
-        (b'{"a": 1}\n{"a": \n', "line 2: no JSON"),
-        (b'{"a": 1}\n{"a": 2', "line 2: no JSON"),
-        (b'{"a": 1}\n[2]', "line 2: a record is an object"),
-        (b'{"a": 1, "a": 2}', "'a' is there twice"),
-        (b'{"a": {"b": 1}, "c": [1]}', "no list of records"),
-        (b'[{"a": 1}', "no JSON"),
-        (b"[" * 200_000, "nested too deep|no JSON"),
-        (b'{"a": "\xff"}', "no UTF-8"),
-        (b"index,text\n1,\xff\n", "no UTF-8"),
-        (b"index,text\n1,a\n2\n", "line 3: 1 cells, where the head names 2"),
+        (b'{"a": 1}\n{"a": \n', "line 2: not valid JSON"),
+        (b'{"a": 1}\n{"a": 2', "line 2: not valid JSON"),
+        (b'{"a": 1}\n[2]', "line 2: a record must be an object"),
+        (b'{"a": 1, "a": 2}', "the key 'a' is used twice"),
+        (b'{"a": {"b": 1}, "c": [1]}', "without a list of records"),
+        (b'[{"a": 1}', "not valid JSON"),
+        (b"[" * 200_000, "nested too deep|not valid JSON"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"index,text\n1,\xff\n", "not UTF-8"),
+        (b"index,text\n1,a\n2\n", "line 3: 1 cells, but the header has 2"),
         (b"index,text\n1,a,b\n", "line 2: 3 cells"),
         (b'index,text\n1,"a\n', "line 2"),
         (b'index,text\n1,"a"b\n', "line 2"),
         (b"index,text\n1,a\0\n", "line 2: a NUL"),
         (b"index,text\n", "no record"),
-        (b"PK\x03\x04 and then nothing", "no workbook"),
+        (b"PK\x03\x04 and then nothing", "not a readable workbook"),
     ],
 )
-def test_broken_files_are_named_with_the_place(content: bytes, says: str, tmp_path: Path) -> None:
+def test_broken_files_are_named_with_the_record(content: bytes, says: str, tmp_path: Path) -> None:
     path = _write(tmp_path, "odd.file", content)
     with pytest.raises(ValueError, match=says) as caught:
         read_rows(path)
@@ -129,7 +128,7 @@ def test_broken_files_are_named_with_the_place(content: bytes, says: str, tmp_pa
 
 def test_a_truncated_workbook_and_one_with_entities_are_refused(tmp_path: Path) -> None:
     whole = _book(tmp_path / "whole.xlsx", [["index"], *([n] for n in range(200))]).read_bytes()
-    with pytest.raises(ValueError, match="no workbook"):
+    with pytest.raises(ValueError, match="not a readable workbook"):
         read_rows(_write(tmp_path, "cut.xlsx", whole[: len(whole) // 2]))
     bomb = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(tmp_path / "whole.xlsx") as source, zipfile.ZipFile(bomb, "w") as target:
@@ -138,7 +137,7 @@ def test_a_truncated_workbook_and_one_with_entities_are_refused(tmp_path: Path) 
             if name == "xl/worksheets/sheet1.xml":
                 content = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + content
             target.writestr(name, content)
-    with pytest.raises(ValueError, match="no workbook"):
+    with pytest.raises(ValueError, match="not a readable workbook"):
         read_rows(bomb)
 
 
@@ -156,9 +155,9 @@ def test_an_absent_file_is_an_error_of_the_system(tmp_path: Path) -> None:
 
 def test_cells_become_text() -> None:
     for nothing in (None, float("nan"), "nan", " NaN "):
-        assert text_of(nothing) == ""
-    assert [text_of(value) for value in (3.0, 3.5, 7, "Nancy", "banana")] == ["3", "3.5", "7", "Nancy", "banana"]
-    assert [id_of(value) for value in (241.0, "241.0", " 241 ", "v22", "1.5", None)] == [
+        assert cell_text(nothing) == ""
+    assert [cell_text(value) for value in (3.0, 3.5, 7, "Nancy", "banana")] == ["3", "3.5", "7", "Nancy", "banana"]
+    assert [cell_id(value) for value in (241.0, "241.0", " 241 ", "v22", "1.5", None)] == [
         "241",
         "241",
         "241",
@@ -166,7 +165,7 @@ def test_cells_become_text() -> None:
         "1.5",
         "",
     ]
-    assert [letter_of(value) for value in ("b", " C ", "1", "AB", None, "\u00c4")] == ["B", "C", "", "", "", ""]
+    assert [cell_letter(value) for value in ("b", " C ", "1", "AB", None, "\u00c4")] == ["B", "C", "", "", "", ""]
 
 
 def test_a_workbook_that_states_a_row_beyond_all_is_refused(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_a_workbook_that_states_a_row_beyond_all_is_refused(tmp_path: Path) -> N
                 assert b'<row r="3"' in content
                 content = content.replace(b'<row r="3"', b'<row r="2000000000"')
             target.writestr(name, content)
-    with pytest.raises(ValueError, match=r"far\.xlsx: no workbook .* more than 1048576 rows"):
+    with pytest.raises(ValueError, match=r"far\.xlsx: not a readable workbook: more than 1048576 rows"):
         read_rows(far)
 
 
@@ -187,7 +186,7 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/zero")):
-        with pytest.raises(ValueError, match=f"{path}: no regular file"):
+        with pytest.raises(ValueError, match=f"{path}: not a regular file"):
             read_rows(path)
     with pytest.raises(IsADirectoryError):
         read_rows(tmp_path)
@@ -195,4 +194,4 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
 
 def test_ids_are_whole_numbers_of_64_bits() -> None:
     for text, number in (("7", 7), (str(2**63 - 1), 2**63 - 1), (str(2**63), None), ("9" * 5000, None), ("-1", None)):
-        assert whole_of(text) == number
+        assert parse_index(text) == number

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lightning_c3l.evaluation.metrics.choice import choice_accuracy, circular_accuracy, circular_groups
-from lightning_c3l.evaluation.metrics.over_ranks import ChoiceAccuracy, CircularAccuracy
+from lightning_c3l.evaluation.metrics.functional import choice_accuracy, circular_accuracy, circular_groups
+from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularAccuracy
 
 # group 7 is right in all of its three rows, 3 in one of two, 5 (one row) is right, 9 wrong: 2 of 4 groups, 5 of 7 rows
 GROUPS = np.array([7, 3, 7, 5, 3, 9, 7])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_c3l.evaluation.metrics.over_ranks import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
-from lightning_c3l.evaluation.metrics.yes_no import NO, UNPARSABLE, YES
+from lightning_c3l.evaluation.metrics.functional import NO, UNPARSABLE, YES
+from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
 from tests.helpers.ranks import run_ranks
 
 # what each of three ranks sees; the last sees nothing

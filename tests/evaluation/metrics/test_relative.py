@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from lightning_c3l.evaluation.metrics.over_ranks import RelativeScore
-from lightning_c3l.evaluation.metrics.relative import of_sums, relative_score
+from lightning_c3l.evaluation.metrics.functional import relative_score, relative_score_of_sums
+from lightning_c3l.evaluation.metrics.headlines import RelativeScore
 
 CANDIDATE, REFERENCE = np.array([6.0, 9.5, 2.0]), np.array([8.0, 9.0, 10.0])
 SCORE = 100 * 17.5 / 27
@@ -20,7 +20,7 @@ def test_the_ratio_is_of_means_and_not_a_mean_of_ratios() -> None:
 def test_without_a_positive_reference_there_is_no_score() -> None:
     assert math.isnan(relative_score(np.array([-1.0]), np.array([-1.0])))
     assert math.isnan(relative_score(CANDIDATE[:0], REFERENCE[:0]))
-    assert of_sums(np.array([3.0, 1.0]), np.array([4.0, 2.0])).tolist() == [75.0, 50.0]
+    assert relative_score_of_sums(np.array([3.0, 1.0]), np.array([4.0, 2.0])).tolist() == [75.0, 50.0]
 
 
 def test_metric_accumulates() -> None:

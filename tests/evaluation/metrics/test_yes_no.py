@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lightning_c3l.evaluation.metrics.over_ranks import YesNoF1
-from lightning_c3l.evaluation.metrics.yes_no import (
+from lightning_c3l.evaluation.metrics.functional import (
     NO,
     UNPARSABLE,
     YES,
@@ -13,6 +12,7 @@ from lightning_c3l.evaluation.metrics.yes_no import (
     yes_no_counts,
     yes_no_figures,
 )
+from lightning_c3l.evaluation.metrics.headlines import YesNoF1
 
 # split 0: questions 0-5, split 1: questions 4-7, so that 4 and 5 count twice
 TRUTH = np.array([YES, YES, YES, NO, NO, NO, YES, YES])

@@ -1,4 +1,4 @@
-"""Which option an answer chooses, and how a question is put."""
+"""Yes or no, or the letter of an option, from an answer; and the prompt that asks for a letter."""
 
 import math
 import time
@@ -6,13 +6,60 @@ import time
 import pytest
 
 from lightning_c3l.evaluation.benchmarks.base import Question
-from lightning_c3l.evaluation.benchmarks.choice import choice_prompt, least_loss, option_letter, whole_letter
+from lightning_c3l.evaluation.benchmarks.extraction import (
+    choice_prompt,
+    least_loss,
+    only_letter,
+    option_letter,
+    reference_yes_no,
+    strict_yes_no,
+)
 
 NUMBERS = {"A": "One", "B": "Two", "C": "Three", "D": "Four"}
 UNKNOWN = dict.fromkeys("ABCD", "")
 PEOPLE = {"A": "man", "B": "A woman", "C": "child", "D": "A dog and a cat"}
 VITAMINS = {"A": "Vitamin A", "B": "Vitamin B", "C": "Vitamin D", "D": "Vitamin C"}
 NINE = dict(zip("ABCDEFGHI", ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "strict"),
+    [
+        ("Yes", "yes", "yes"),
+        ("No", "no", "no"),
+        ("no", "no", "no"),
+        ("NO", "yes", "no"),  # exactly No or no counts
+        ("yes.", "yes", "yes"),
+        ("No, there is no book", "no", "no"),
+        ("No,there is a book", "yes", "no"),  # without the comma a word of its own: Nothere
+        ("There is not a book.", "no", "no"),
+        ("Not at all", "yes", "no"),  # exactly not counts
+        ("There isn't a book.", "yes", "no"),
+        ("There isn\u2019t any", "yes", "no"),
+        ("I cannot see one", "yes", "no"),
+        ("The picture shows a table. No book.", "yes", "no"),  # only before the first full stop
+        ("No. Yes", "no", None),
+        ("Yes. No", "yes", None),
+        ("Yes and no", "no", None),
+        ("yes/no", "yes", None),
+        ("Yes, but it isn't red", "yes", None),
+        ("", "yes", None),
+        (" ", "yes", None),
+        ("Maybe", "yes", None),
+        ("No\n", "yes", "no"),  # spaces separate, line ends do not
+        ("Know", "yes", None),
+        ("nothing, yesterday, notable", "yes", None),
+        ("**Yes**", "yes", "yes"),
+        ("_no_", "yes", "no"),
+        ('"No"', "yes", "no"),
+        ("The answer is YES!", "yes", "yes"),
+        ("won't", "yes", "no"),
+        ("not.", "no", "no"),
+    ],
+)
+def test_yes_or_no_by_both_protocols(text: str, reference: str, strict: str | None) -> None:
+    assert reference_yes_no(text) == reference
+    assert strict_yes_no(text) == strict
 
 
 @pytest.mark.parametrize(
@@ -182,9 +229,9 @@ def test_an_answer_that_is_an_option_wins_over_a_part_of_it() -> None:
 
 
 def test_whole_letter_takes_nothing_else() -> None:
-    assert whole_letter(" B\n", NUMBERS) == "B"
+    assert only_letter(" B\n", NUMBERS) == "B"
     for text in ("b", "B.", "B. Two", "(B)", "E", "", "AB"):
-        assert whole_letter(text, NUMBERS) is None
+        assert only_letter(text, NUMBERS) is None
 
 
 def test_least_loss_takes_the_first_of_equals() -> None:

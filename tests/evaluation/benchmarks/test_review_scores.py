@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.evaluation.benchmarks import load
-from lightning_c3l.evaluation.benchmarks.reviewed import evaluate_reviews
+from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from tests.evaluation.benchmarks import files
 
 KINDS = ("conv", "detail", "complex")
@@ -68,7 +68,7 @@ def test_judges_are_never_mixed(tmp_path: Path) -> None:
     mixed = tmp_path / "mixed.jsonl"
     rows = [json.loads(path.read_text().splitlines()[place]) for place, path in enumerate((one, other))]
     files.write_lines(mixed, rows)
-    with pytest.raises(ValueError, match=r"mixed\.jsonl: reviews of several judges"):
+    with pytest.raises(ValueError, match=r"mixed\.jsonl: contains reviews by several judges"):
         evaluate_reviews(None, [mixed])
 
 
@@ -99,12 +99,12 @@ def test_reviews_must_fit_the_questions(tmp_path: Path) -> None:
     assert evaluate_reviews(questions, [whole]).version == questions.digest
     short = _reviews(tmp_path / "short.jsonl", [(9, 6), (9, 5)])
     for asked, reviews in ((questions, [short]), (None, [whole, short])):
-        with pytest.raises(ValueError, match=r"short\.jsonl: 1 of 3 questions are not reviewed, '2' is the first"):
+        with pytest.raises(ValueError, match=r"short\.jsonl: 1 of 3 questions are not reviewed, the first is '2'"):
             evaluate_reviews(asked, reviews)
         found = evaluate_reviews(asked, reviews, partial=True)
         assert found.protocols["strict"].headline == pytest.approx(100 * 11 / 18)
     files.write_lines(tmp_path / "odd.jsonl", [{"question_id": 7, "category": "conv", "content": "", "tuple": [1, 1]}])
-    with pytest.raises(ValueError, match=r"odd\.jsonl reviews question '7' that .*another version"):
+    with pytest.raises(ValueError, match=r"odd\.jsonl reviews question '7', which is not in .*another version"):
         evaluate_reviews(questions, [tmp_path / "odd.jsonl"])
     with pytest.raises(ValueError, match="llava_w has no protocol 'rank'"):
         evaluate_reviews(questions, [whole], protocols=["rank"])

@@ -1,4 +1,4 @@
-"""The benchmarks' headlines as torchmetrics, for answers that lie on several ranks; what is computed is numpy's."""
+"""The benchmarks' headlines as torchmetrics, for answers on several ranks; `functional` computes the values."""
 
 from typing import Any
 
@@ -9,9 +9,12 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lightning_c3l.evaluation.metrics.choice import circular_accuracy
-from lightning_c3l.evaluation.metrics.relative import of_sums
-from lightning_c3l.evaluation.metrics.yes_no import mean_f1, yes_no_counts
+from lightning_c3l.evaluation.metrics.functional import (
+    circular_accuracy,
+    mean_f1,
+    relative_score_of_sums,
+    yes_no_counts,
+)
 
 
 class _Headline(Metric):
@@ -41,18 +44,18 @@ class YesNoF1(_OfSums):
 
     Args:
         splits: number of splits.
-        **kwargs: of torchmetrics.
+        **kwargs: of `torchmetrics.Metric`.
     """
 
     def __init__(self, splits: int, **kwargs: Any) -> None:
         super().__init__(np.zeros((splits, 2, 3), dtype=np.int64), **kwargs)
 
-    def update(self, said: NDArray[np.int64], truth: NDArray[np.int64], members: NDArray[np.bool_]) -> None:
+    def update(self, predicted: NDArray[np.int64], truth: NDArray[np.int64], members: NDArray[np.bool_]) -> None:
         """Count a batch; see `yes_no_counts`."""
-        self._add(yes_no_counts(said, truth, members))
+        self._add(yes_no_counts(predicted, truth, members))
 
     def compute(self) -> Tensor:
-        """The mean, a float64 scalar; 0 before any update."""
+        """Return the mean, a float64 scalar; 0 before any update."""
         return self._scalar(mean_f1(self.sums.cpu().numpy()))
 
 
@@ -67,7 +70,7 @@ class ChoiceAccuracy(_OfSums):
         self._add(np.array([right.sum(), right.size]))
 
     def compute(self) -> Tensor:
-        """The share, a float64 scalar; 0 before any update."""
+        """Return the share, a float64 scalar; 0 before any update."""
         right, answers = self.sums.tolist()
         return self._scalar(right / max(answers, 1))
 
@@ -79,21 +82,21 @@ class RelativeScore(_OfSums):
         super().__init__(np.zeros(2), **kwargs)
 
     def update(self, candidate: NDArray[np.float64], reference: NDArray[np.float64]) -> None:
-        """Add a batch: a judge's figures for candidate and reference, `[N]` each."""
+        """Add a batch: a judge's ratings of candidate and reference, `[N]` each."""
         if candidate.shape != reference.shape:
-            raise ValueError(f"as many candidates as references are needed, not {len(candidate)} and {len(reference)}")
+            raise ValueError(f"candidate and reference differ in length: {len(candidate)} and {len(reference)}")
         self._add(np.array([candidate.sum(), reference.sum()], dtype=np.float64))
 
     def compute(self) -> Tensor:
-        """The score, a float64 scalar; nan before any update."""
+        """Return the score, a float64 scalar; nan before any update."""
         candidate, reference = self.sums.cpu().numpy()
-        return self._scalar(of_sums(candidate, reference))
+        return self._scalar(relative_score_of_sums(candidate, reference))
 
 
 class CircularAccuracy(_Headline):
     """Share of base questions right in every row; see `circular_accuracy`.
 
-    The rows of one base question may lie on different ranks, so the state is the rows themselves.
+    The rows of one base question may be on different ranks, so the state is the rows themselves.
     """
 
     rows: list[Tensor]
@@ -105,23 +108,23 @@ class CircularAccuracy(_Headline):
     def update(self, groups: NDArray[np.int64], right: NDArray[np.bool_]) -> None:
         """Add a batch; see `circular_groups`."""
         if groups.shape != right.shape:
-            raise ValueError(f"as many groups as answers are needed, not {len(groups)} and {len(right)}")
+            raise ValueError(f"groups and right differ in length: {len(groups)} and {len(right)}")
         self.rows.append(torch.from_numpy(np.stack([groups, right], axis=1)).to(self.device))
 
     def compute(self) -> Tensor:
-        """The share, a float64 scalar; 0 before any update."""
-        rows = (dim_zero_cat(self.rows) if len(self.rows) else self._none()).cpu().numpy()
+        """Return the share, a float64 scalar; 0 before any update."""
+        rows = (dim_zero_cat(self.rows) if len(self.rows) else self._no_rows()).cpu().numpy()
         return self._scalar(circular_accuracy(rows[:, 0], rows[:, 1].astype(bool)))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather over ranks, also where a rank has seen nothing.
+        """Gather over ranks, also if a rank has no rows.
 
-        torchmetrics stands in for an empty list with an empty tensor of float32, which the other ranks' int64 cannot
-        be gathered with.
+        torchmetrics replaces an empty list by an empty float32 tensor, which cannot be gathered with the other ranks'
+        int64 tensors.
         """
         if not len(self.rows):
-            self.rows = [self._none()]
+            self.rows = [self._no_rows()]
         super().sync(*args, **kwargs)
 
-    def _none(self) -> Tensor:
+    def _no_rows(self) -> Tensor:
         return torch.zeros(0, 2, dtype=torch.int64, device=self.device)

@@ -31,17 +31,17 @@ class Series:
     points: Sequence[tuple[float, object]]
 
 
-def drawable(values: Iterable[object]) -> list[float]:
+def _drawable(values: Iterable[object]) -> list[float]:
     """The values that an axis can show."""
     return [min(_LARGEST, max(-_LARGEST, real)) for real in map(finite, values) if real is not None]
 
 
 def bin_edges(values: Iterable[object], bins: int = 24) -> list[float]:
     """`bins` + 1 evenly spaced edges over all values."""
-    return [float(edge) for edge in np.histogram_bin_edges(drawable(values), bins)]
+    return [float(edge) for edge in np.histogram_bin_edges(_drawable(values), bins)]
 
 
-def no_values(title: str) -> Markup:
+def _no_values(title: str) -> Markup:
     """What stands in for a chart without a single value."""
     with chart(title, 90) as drawn:
         drawn.axes.set_axis_off()
@@ -68,9 +68,9 @@ def line_chart(
     Returns:
         The `svg` element.
     """
-    shown = [one for one in series if drawable(y for _, y in one.points)]
+    shown = [one for one in series if _drawable(y for _, y in one.points)]
     if not shown:
-        return no_values(title)
+        return _no_values(title)
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
@@ -86,7 +86,7 @@ def line_chart(
             }
             keys.append(Line2D([], [], linestyle=_DASHES[index % 4], **style))
             xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
-            heights = np.clip([(drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
+            heights = np.clip([(_drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
             (line,) = axes.plot(xs, heights, color=palette(index), linestyle=_DASHES[index % 4])
             drawn.mark(line, "", series=one.name)
             for x, height, y in zip(xs, heights, ys, strict=True):
@@ -126,9 +126,9 @@ def histogram(
     Returns:
         The `svg` element.
     """
-    values = {name: drawable(own) for name, own in groups.items()}
+    values = {name: _drawable(own) for name, own in groups.items()}
     if not any(values.values()):
-        return no_values(title)
+        return _no_values(title)
     from matplotlib.ticker import MaxNLocator
 
     edges = edges or bin_edges(value for own in values.values() for value in own)
@@ -152,7 +152,7 @@ def histogram(
 
 
 def bar_chart(
-    title: str, bars: Mapping[str, object], mark: tuple[float, str] | None = None, rival: str | None = None
+    title: str, bars: Mapping[str, object], mark: tuple[float, str] | None = None, baseline: str | None = None
 ) -> Markup:
     """Horizontal bars on an axis from 0 to 1, with an optional dashed mark such as chance.
 
@@ -160,17 +160,19 @@ def bar_chart(
         title: what the chart shows, for screen readers.
         bars: values by name; a missing one keeps its row and shows a dash.
         mark: position and name of the dashed line.
-        rival: name of the bar to set apart by colour.
+        baseline: name of the bar to set apart by colour.
 
     Returns:
         The `svg` element.
     """
-    if not drawable(bars.values()):
-        return no_values(title)
+    if not _drawable(bars.values()):
+        return _no_values(title)
     with chart(title, 36 + _ROW * len(bars)) as drawn:
         axes = drawn.axes
         for index, (name, value) in enumerate(bars.items()):
-            (bar,) = axes.barh(index, min(1.0, max(0.0, finite(value) or 0.0)), 0.65, color=palette(int(name == rival)))
+            (bar,) = axes.barh(
+                index, min(1.0, max(0.0, finite(value) or 0.0)), 0.65, color=palette(int(name == baseline))
+            )
             drawn.mark(bar, f"{name}: {number(value)}", series=name, value=value)
             axes.text(1.02, index, label(number(value), 12), va="center_baseline", transform=axes.get_yaxis_transform())
         axes.grid(visible=False)
@@ -195,10 +197,10 @@ def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup
         The `svg` element.
     """
     names = sorted({name for shares in rows.values() for name in shares})
-    known = {row: {name: max([0.0, *drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
+    known = {row: {name: max([0.0, *_drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
     longest = max((sum(shares.values()) for shares in known.values()), default=0.0)
     if not longest:
-        return no_values(title)
+        return _no_values(title)
     with chart(title, 12 + _ROW * len(rows)) as drawn:
         axes = drawn.axes
         for index, (row, shares) in enumerate(known.items()):

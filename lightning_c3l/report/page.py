@@ -77,7 +77,7 @@ def _charts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> dict[str
     scores, truths = ([_over_rounds(rounds, key) for key in keys] for keys in (_SCORES, _TRUTH))
     shares = {f"round {one['round']}": nested(one, "kind_shares") for one in rounds}
     areas = {READINGS[key].label: auroc.get(key) for key in READINGS_AND_RIVAL}
-    rival = READINGS["mean_logp"].label
+    baseline = READINGS["mean_logp"].label
     is_judged = any(finite(value) is not None for one in truths for _, value in one.points)
     return {
         "score_chart": line_chart("Mean S(I²C) over the rounds", scores, "round", "nats per token") if rounds else None,
@@ -85,7 +85,7 @@ def _charts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> dict[str
         if is_judged
         else None,
         "histograms": _histograms(candidates_by_round),
-        "auroc_chart": bar_chart("Area under the ROC curve of each score", areas, (0.5, "chance"), rival)
+        "auroc_chart": bar_chart("Area under the ROC curve of each score", areas, (0.5, "chance"), baseline)
         if auroc
         else None,
         "kinds_chart": stacked_bars("Share of each question kind in every round", shares)

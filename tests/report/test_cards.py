@@ -114,4 +114,4 @@ def test_a_card_shows_the_record() -> None:
 def test_a_missing_image_is_said() -> None:
     card = card_of(scored(0.4, "p.png"), no_image)
     assert not card.find("img")
-    assert card.find("div", "picture")[0].attributes["aria-label"] == "no image p.png"
+    assert card.find("div", "image")[0].attributes["aria-label"] == "no image p.png"

@@ -18,7 +18,7 @@ from lightning_c3l.rounds.figures import judged, truth_rate
 from lightning_c3l.rounds.protocols import ImageSource, is_round_run
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs.atomic import atomic_path
-from lightning_c3l.selection.pseudo_labels import drop_near_duplicates, keep_random_like, keep_top
+from lightning_c3l.selection.candidates import CandidateSelection, random_candidates, select_candidates
 
 
 class DatasetExport(Callback):
@@ -68,25 +68,26 @@ class DatasetExport(Callback):
     def _export(self, trainer: Trainer, module: Any, source: ImageSource, scored: Sequence[ScoredCandidate]) -> None:
         truth = trainer.datamodule.truth  # type: ignore[attr-defined]
         scored = judged(scored, truth.judge if truth else None)
-        kept, alike = drop_near_duplicates([one for one in scored if one.scores], self.reading, self.near_duplicate)
-        chosen = keep_top(kept, self.target_size, self.reading)
+        usable = [one for one in scored if one.scores]
+        selection = select_candidates(usable, self.target_size, self.reading, self.near_duplicate)
+        chosen = selection.chosen
         folder = Path(trainer.default_root_dir)
         root = self._images(folder, source, chosen)
         records = [self._record(number, one, module) for number, one in enumerate(chosen)]
         write_llava_json(folder / "vlit.json", records, root)
         write_parquet(folder / "vlit.parquet", records)
         store = RunStore(folder)
-        store.write_candidates("vlit-candidates", self._with_status(scored, alike, chosen))
+        store.write_candidates("vlit-candidates", self._with_status(scored, selection))
         figures: dict[str, Any] = {
             "pairs": len(records),
             "candidates": len(scored),
-            "near_duplicates": len(alike),
+            "near_duplicates": len(selection.duplicates),
             "image_root": root,
             "kinds": {k: sum(r.kind == k for r in records) for k in sorted({r.kind for r in records})},
         }
         if truth:
             # like against like: random pairs of the same kinds and answer lengths
-            random = keep_random_like(kept, chosen, module.seed)
+            random = random_candidates(selection.distinct, chosen, module.seed)
             figures |= {
                 "truth_rate": truth_rate(chosen),
                 "random_truth_rate": truth_rate(random),
@@ -120,13 +121,10 @@ class DatasetExport(Callback):
         }
         return VLITRecord.of(number, one, provenance)
 
-    def _with_status(
-        self, scored: Sequence[ScoredCandidate], alike: Sequence[ScoredCandidate], chosen: Sequence[ScoredCandidate]
-    ) -> list[ScoredCandidate]:
-        kept, twice = {id(one) for one in chosen}, {id(one) for one in alike}
-        named = ((one, "kept" if id(one) in kept else "duplicate" if id(one) in twice else "") for one in scored)
+    def _with_status(self, scored: Sequence[ScoredCandidate], selection: CandidateSelection) -> list[ScoredCandidate]:
+        status = {id(one): "duplicate" for one in selection.duplicates} | {id(one): "kept" for one in selection.chosen}
         return [
-            replace(one, status=status or ("rejected" if one.scores is None else "left out")) for one, status in named
+            replace(one, status=status.get(id(one), "rejected" if one.scores is None else "left out")) for one in scored
         ]
 
 

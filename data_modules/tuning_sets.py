@@ -16,7 +16,7 @@ from data_modules.formats import image_root, kind_of, trainable
 from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
-from lightning_c3l.selection.pseudo_labels import capped_shares
+from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.scores import record_score
 
 # no weight of a record is more than so many times the mean of its kind, as in rounds

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from data_modules.formats.record import Record
-from lightning_c3l.selection.question_kinds import question_kind
+from lightning_c3l.selection.texts import question_kind
 
 
 def kind_of(record: Record) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.selection.pseudo_labels import drop_near_duplicates, equal_quotas, evenly, first_of_alike, polarity
+from lightning_c3l.selection.candidates import deduplicate
+from lightning_c3l.selection.quotas import balanced_yes_no, equal_quotas
+from lightning_c3l.selection.texts import polarity
 
 # kind of instruction, and tokens of the answer
 Cell = tuple[str, int]
@@ -20,15 +22,15 @@ def cell_of(one: ScoredCandidate) -> Cell:
 
 def best_first(candidates: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
     """The scored pairs without near-duplicates, the highest S(I2C) first."""
-    kept, _ = drop_near_duplicates([one for one in candidates if one.scores is not None], READING)
-    return sorted(kept, key=lambda one: -getattr(one.scores, READING))
+    scored = [one for one in candidates if one.scores is not None]
+    return deduplicate(sorted(scored, key=lambda one: -getattr(one.scores, READING)))
 
 
 def shuffled(candidates: Sequence[ScoredCandidate], seed: int) -> list[ScoredCandidate]:
     """The scored pairs without near-duplicates in random order; which of two stays does not depend on their scores."""
     scored = [one for one in candidates if one.scores is not None]
     Random(f"blind {seed}").shuffle(scored)
-    return first_of_alike(scored)
+    return deduplicate(scored)
 
 
 def common_quotas(pools: Sequence[Sequence[ScoredCandidate]], size: int) -> dict[Cell, int]:
@@ -80,14 +82,21 @@ def take(ordered: Sequence[ScoredCandidate], quotas: Mapping[Cell, int]) -> list
 
 
 def take_even(ordered: Sequence[ScoredCandidate], quotas: Mapping[Cell, int]) -> list[ScoredCandidate]:
-    """As `take`, but of pairs that are answered yes or no as many of either, as `selection.keep_top` does it."""
+    """As `take`, but with as many answers of yes as of no in each cell, as the export of a run selects."""
     cells: dict[Cell, list[ScoredCandidate]] = defaultdict(list)
     for one in ordered:
         cells[cell_of(one)].append(one)
-    return take([one for cell, quota in quotas.items() for one in evenly(cells[cell], quota)], quotas)
+    balanced = list[ScoredCandidate]()
+    for cell, quota in quotas.items():
+        balanced += [cells[cell][position] for position in balanced_yes_no(_polarities(cells[cell]), quota)]
+    return take(balanced, quotas)
 
 
 def yes_share(chosen: Sequence[ScoredCandidate]) -> float | None:
     """Share of yes among the pairs that are answered yes or no; None where there are none."""
-    said = [polarity(one) for one in chosen if polarity(one)]
-    return said.count("yes") / len(said) if said else None
+    signs = [sign for sign in _polarities(chosen) if sign]
+    return signs.count(1) / len(signs) if signs else None
+
+
+def _polarities(pairs: Sequence[ScoredCandidate]) -> list[int]:
+    return [polarity([one.candidate.answer]) for one in pairs]

@@ -10,7 +10,8 @@ from typing import Any
 from tqdm import tqdm
 
 from data_modules.formats import Entry, Record, kind_of, read_records
-from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Row, hash_of
+from lightning_c3l.selection.columns import Columns, ColumnsBuilder, ScoredRecord, Shingles, hash_of
+from lightning_c3l.selection.plan import SelectionPlan
 from lightning_c3l.selection.scores import RecordScore, Turns, record_score
 
 UNREADABLE = "unreadable"
@@ -39,41 +40,39 @@ def read_meta(source: str) -> dict[str, Any]:
     return {name: meta[name] for name in ("image_root", "scored_with") if name in meta}
 
 
-def read_columns(source: str, by: str, turns: Turns, texts: bool, shingles: bool) -> tuple[Columns, dict[str, str]]:
+def read_columns(source: str, by: str, turns: Turns, plan: SelectionPlan) -> tuple[Columns, dict[str, str]]:
     """The set as small columns, and the model that a run's own records name.
 
     Args:
         source: the scored set.
         by: the reading to go by.
         turns: how turns become the score of a record.
-        texts: whether a rule compares texts.
-        shingles: whether it compares parts of them.
+        plan: the rules that the columns are for; texts are hashed only where a rule compares them.
 
     Raises:
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    builder, models = ColumnsBuilder(shingled=shingles), set[str]()
+    shingles: Shingles | None = None if plan.near_duplicates is None else "pairs"
+    builder, models = ColumnsBuilder(plan.drops_duplicates, shingles), set[str]()
     for entry in tqdm(read_records(source), desc="reading", unit="record", delay=1, leave=False):
-        builder.add(_row(entry, by, turns, texts))
+        builder.add(_scored_record(entry, by, turns))
         # a set may name a model for each record; two say already that there is no one model
         if entry.record is not None and len(models) < 2:
             models |= _models(entry.record)
     return builder.finish(), {"fingerprint": models.pop()} if len(models) == 1 else {}
 
 
-def _row(entry: Entry, by: str, turns: Turns, with_texts: bool) -> Row:
+def _scored_record(entry: Entry, by: str, turns: Turns) -> ScoredRecord:
     record = entry.record
     if record is None:
-        return Row(entry.number, RecordScore(math.nan, 0, UNREADABLE), "", turns=0)
-    said = [message for message in record.messages if message.role in ("user", "assistant")]
-    return Row(
+        return ScoredRecord(entry.number, RecordScore(math.nan, 0, UNREADABLE), "")
+    return ScoredRecord(
         number=entry.number,
         score=record_score(record.extra, by, turns),
         kind=kind_of(record),
-        turns=sum(message.role == "assistant" for message in said),
         images=hash_of(picture.name if picture.data is None else picture.data for picture in record.pictures),
-        texts=[message.text for message in said] if with_texts else (),
+        messages=[(one.role, one.text) for one in record.messages if one.role in ("user", "assistant")],
     )
 
 

@@ -32,10 +32,10 @@ from lightning_c3l.cli.options import VerbParser
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
-from lightning_c3l.selection.card import Facts, card, scores_chart
+from lightning_c3l.selection.card import CardFacts, data_card, scores_chart
 from lightning_c3l.selection.columns import Mask
-from lightning_c3l.selection.plan import Choice, Plan, choose
-from lightning_c3l.selection.rules import random_like
+from lightning_c3l.selection.control import random_control
+from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
 from lightning_c3l.selection.terminal import steps_table
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
@@ -50,24 +50,23 @@ def main(arguments: list[str]) -> int:
     form = layout(options.source)
     _check_paths(options, form)
     meta = read_meta(options.source)
-    shingles = plan.near_duplicates is not None
-    columns, model = read_columns(options.source, options.by, options.turns, plan.drops_duplicates, shingles)
+    columns, model = read_columns(options.source, options.by, options.turns, plan)
     try:
-        choice = choose(columns, plan)
+        selection = select_records(columns, plan)
     except ValueError as error:
         raise ValueError(f"{options.source}: {error}") from error
     control = None
     if options.random_control:
-        scored = choice.chosen & columns.scored
-        drawn = random_like(columns, choice.eligible, scored, options.seed)
-        # text-only records stand beside both, so that the two sets differ in the choice alone
-        control = drawn | (choice.chosen & ~scored)
-    _write_records(options, form, meta, choice, control)
-    facts = Facts(
+        scored = selection.chosen & columns.scored
+        drawn = random_control(columns, selection.eligible, scored, options.seed)
+        # text-only records stand beside both, so that the two sets differ in the selection alone
+        control = drawn | (selection.chosen & ~scored)
+    _write_records(options, form, meta, selection, control)
+    facts = CardFacts(
         name=options.out.name,
         source=Path(options.source).name,
         columns=columns,
-        choice=choice,
+        selection=selection,
         control=control,
         of_control=False,
         by=options.by,
@@ -102,7 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     rules.add_argument("--per-kind", type=int, metavar="N", help="the best N of each kind of question")
     rules.add_argument("--top-k", type=int, metavar="K", help="the best K")
     rules.add_argument("--top-fraction", type=float, metavar="F", help="the best share F of what is left")
-    rules.add_argument("--balance", choices=("kinds",), help="share the size evenly over the kinds of questions")
+    rules.add_argument("--balance", choices=("kinds",), help="divide the size equally over the kinds of questions")
+    rules.add_argument(
+        "--balance-yes-no",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fill the size with as many answers of yes as of no",
+    )
     rules.add_argument("--length-matched", action="store_true", help="take the size in each bin of answer length")
     beside = parser.add_argument_group("beside the selection")
     beside.add_argument("--text-only", choices=("drop", "keep"), default="drop", help="records about no image")
@@ -112,19 +117,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    return Plan(
+def _plan(options: argparse.Namespace) -> SelectionPlan:
+    return SelectionPlan(
         exact_duplicates=options.exact_duplicates,
         near_duplicates=options.near_duplicates,
-        over=options.duplicates_over,
+        duplicates_over=options.duplicates_over,
         min_score=options.min_score,
         per_image=options.per_image,
         per_kind=options.per_kind,
         top_k=options.top_k,
         top_fraction=options.top_fraction,
-        balanced=options.balance == "kinds",
-        matched=options.length_matched,
-        keep_text_only=options.text_only == "keep",
+        balance=options.balance,
+        balance_yes_no=options.balance_yes_no,
+        length_matched=options.length_matched,
+        text_only=options.text_only,
     )
 
 
@@ -144,13 +150,13 @@ def _check_paths(options: argparse.Namespace, form: Layout) -> None:
 
 
 def _write_records(
-    options: argparse.Namespace, form: Layout, meta: Mapping[str, Any], choice: Choice, control: Mask | None
+    options: argparse.Namespace, form: Layout, meta: Mapping[str, Any], selection: Selection, control: Mask | None
 ) -> None:
     """The second pass: the selection, its control, and why the others were left out."""
     root = image_root(options.source)
-    masks = [choice.chosen] if control is None else [choice.chosen, control]
+    masks = [selection.chosen] if control is None else [selection.chosen, control]
     outs = [options.out, options.random_control][: len(masks)]
-    wanted = np.ones_like(choice.chosen) if options.left_out else np.logical_or.reduce(masks)
+    wanted = np.ones_like(selection.chosen) if options.left_out else np.logical_or.reduce(masks)
     with ExitStack() as files:
         writers = [
             files.enter_context(open_writer(path, form.dialect, image_root=root, embed=form.carries_images))
@@ -160,20 +166,20 @@ def _write_records(
         if options.left_out:
             path = files.enter_context(atomic_path(beside(options.out, ".left_out.jsonl")))
             left_out = files.enter_context(path.open("w", encoding="utf-8"))
-        for place, entry in _second_pass(options.source, wanted):
-            why = choice.why(place)
+        for position, entry in _second_pass(options.source, wanted):
+            why = selection.why(position)
             for writer, mask, out in zip(writers, masks, outs, strict=True):
-                if not mask[place] or entry.record is None:
+                if not mask[position] or entry.record is None:
                     continue
                 try:
                     writer.write(entry.record, entry.number)
                 except Inexpressible as error:
-                    mask[place] = False
+                    mask[position] = False
                     print(f"{out}: record {entry.number} cannot be written: {error}", file=sys.stderr)
-                    why = f"cannot be written: {error}" if mask is choice.chosen else why
-            if left_out and not choice.chosen[place]:
+                    why = f"cannot be written: {error}" if mask is selection.chosen else why
+            if left_out and not selection.chosen[position]:
                 left_out.write(_line(entry, why) + "\n")
-        if not choice.chosen.any():
+        if not selection.chosen.any():
             raise ValueError(f"{options.out}: none of the chosen records can be written in this format")
 
 
@@ -197,12 +203,12 @@ def _line(entry: Entry, why: str) -> str:
     return json.dumps({"record": entry.number, "id": name, "reason": reason})
 
 
-def _write_beside(out: Path, facts: Facts, meta: Mapping[str, Any], root: Path | None) -> None:
+def _write_beside(out: Path, facts: CardFacts, meta: Mapping[str, Any], root: Path | None) -> None:
     selected: dict[str, Any] = {
         "from": facts.source,
         "by": facts.by,
         "turns": facts.turns,
-        "rules": [{"rule": step.rule, "kept": step.kept, "fell": step.fell} for step in facts.choice.steps],
+        "rules": [{"rule": step.rule, "kept": step.kept, "fell": step.fell} for step in facts.selection.steps],
     }
     if facts.of_control:
         selected |= {"random_control": True, "seed": facts.seed}
@@ -211,15 +217,17 @@ def _write_beside(out: Path, facts: Facts, meta: Mapping[str, Any], root: Path |
     picture = beside(out, ".card.svg")
     write_json_atomic(beside(out, ".meta.json"), {**meta, "count": int(facts.written.sum()), "selected": selected})
     write_text_atomic(picture, scores_chart(facts))
-    write_text_atomic(beside(out, ".card.md"), card(facts, picture.name))
+    write_text_atomic(beside(out, ".card.md"), data_card(facts, picture.name))
 
 
-def _report(options: argparse.Namespace, facts: Facts) -> None:
-    Console().print(steps_table(facts.choice))
-    texts = int((facts.choice.chosen & ~facts.columns.scored).sum())
+def _report(options: argparse.Namespace, facts: CardFacts) -> None:
+    Console().print(steps_table(facts.selection))
+    if facts.selection.yes_no:
+        print(facts.selection.yes_no)
+    texts = int((facts.selection.chosen & ~facts.columns.scored).sum())
     also = f", {texts:,} of them text-only" if texts else ""
-    total = f"{len(facts.choice.chosen):,} records"
-    print(f"{int(facts.choice.chosen.sum()):,} of {total} in {options.out}{also}")
+    total = f"{len(facts.selection.chosen):,} records"
+    print(f"{int(facts.selection.chosen.sum()):,} of {total} in {options.out}{also}")
     if facts.control is not None:
         print(f"{int(facts.control.sum()):,} of {total} in {options.random_control}, drawn at random")
     print(f"about them: {beside(options.out, '.card.md')}")

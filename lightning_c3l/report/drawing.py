@@ -92,7 +92,7 @@ class Chart:
                 list(map(label, names)),
                 ncols=columns,
                 loc="outside upper left",
-                handlelength=2.4 if lines else 0.9,
+                handlelength=1.8 if lines else 0.9,
                 handleheight=0.9,
             )
             extent = legend.get_window_extent()

@@ -1,6 +1,8 @@
 """The tables of the page about a run."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning_c3l.records import ScoredCandidate
@@ -50,15 +52,14 @@ def rounds_figures(summary: Mapping[str, Any]) -> FigureTable | None:
 def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
     """The starting model beside the tuned one, with the difference."""
     columns = {name: figures for name, figures in writers.items() if isinstance(figures, Mapping)}
-    rows = [_row(key, columns.values()) for key in _keys(columns.values())]
-    heads = ["figure", *columns]
+    keys, heads = _keys(columns.values()), ["figure", *columns]
+    rows = [_row(key, columns.values()) for key in keys]
     if "base" in columns and "tuned" in columns:
         heads.append("tuned \u2212 base")
-        at = list(columns)
-        for index, row in enumerate(rows):
-            base, tuned = (finite(row.cells[at.index(name)]) for name in ("base", "tuned"))
-            gain = None if base is None or tuned is None else tuned - base
-            rows[index] = FigureRow(row.name, [*row.cells, gain], row.meaning, row.digits)
+        for index, key in enumerate(keys):
+            base, tuned = (columns[name].get(key, math.nan) for name in ("base", "tuned"))
+            gain = None if finite(base) is None or finite(tuned) is None else tuned - base
+            rows[index] = replace(rows[index], cells=[*rows[index].cells, gain])
     return FigureTable("The starting model and the tuned model", heads, rows) if writers else None
 
 

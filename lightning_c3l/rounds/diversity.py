@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lightning_c3l.selection.question_kinds import QUESTION_KINDS
+from lightning_c3l.selection.texts import QUESTION_KINDS
 
 
 def kind_entropy(kinds: Sequence[str]) -> float:

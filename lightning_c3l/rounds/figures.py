@@ -9,8 +9,8 @@ from typing import Any
 from lightning_c3l.functional.ranking import auroc, rank_correlation
 from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, Group, ScoredCandidate, Verdict
 from lightning_c3l.rounds.diversity import distinct_rate, kind_entropy
-from lightning_c3l.selection.pseudo_labels import keep_random_like
-from lightning_c3l.selection.question_kinds import question_kind
+from lightning_c3l.selection.candidates import random_candidates
+from lightning_c3l.selection.texts import question_kind
 
 Judge = Callable[[str, str, str], Verdict]
 
@@ -70,7 +70,7 @@ def round_figures(
         figures |= {
             "truth_rate": truth_rate(scored),
             "positive_truth_rate": truth_rate(positives),
-            "random_truth_rate": truth_rate(keep_random_like(parsed, positives, seed)),
+            "random_truth_rate": truth_rate(random_candidates(parsed, positives, seed)),
         }
     return figures
 

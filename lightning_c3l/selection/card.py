@@ -12,9 +12,9 @@ import numpy as np
 from lightning_c3l.report.charts import histogram
 from lightning_c3l.report.text import number
 from lightning_c3l.selection.columns import Columns, Mask
-from lightning_c3l.selection.markdown import fenced, plain, table
-from lightning_c3l.selection.plan import Choice
-from lightning_c3l.selection.rules import length_edges
+from lightning_c3l.selection.markdown import escape, fenced, markdown_table
+from lightning_c3l.selection.plan import Selection
+from lightning_c3l.selection.quotas import length_edges
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -26,14 +26,14 @@ _NOT_THE_SCORER = frozenset(("set", "bytes", "records", "format", "images", "chu
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What a card is made of.
 
     Attributes:
         name: name of the written file.
         source: name of the scored set.
         columns: the scored set, N records.
-        choice: the selection.
+        selection: the selection.
         control: its random control, [N], where there is one.
         of_control: whether the card is about the control.
         by: the reading that chose.
@@ -46,7 +46,7 @@ class Facts:
     name: str
     source: str
     columns: Columns
-    choice: Choice
+    selection: Selection
     control: Mask | None
     of_control: bool
     by: str
@@ -58,10 +58,10 @@ class Facts:
     @property
     def written(self) -> Mask:
         """The records that the card is about, [N]."""
-        return self.control if self.of_control and self.control is not None else self.choice.chosen
+        return self.control if self.of_control and self.control is not None else self.selection.chosen
 
 
-def card(facts: Facts, picture: str) -> str:
+def data_card(facts: CardFacts, picture: str) -> str:
     """The card's text. Nothing in it depends on when or where it is made.
 
     Args:
@@ -71,31 +71,31 @@ def card(facts: Facts, picture: str) -> str:
     count = int(facts.written.sum())
     parts = [
         _head(facts.name, count),
-        f"# {plain(facts.name)}\n\n{_sentence(facts, count)}",
+        f"# {escape(facts.name)}\n\n{_sentence(facts, count)}",
         "**Licence: to fill in** (above as well). It follows from the images and from who or what wrote the texts.",
-        "## Contents\n\n" + table(["", _name(facts), "whole set"], _contents(facts), "lrr"),
+        "## Contents\n\n" + markdown_table(["", _name(facts), "whole set"], _contents(facts), "lrr"),
         f"## Scores\n\nBy the reading {facts.by}, in nats a token; of several turns the {_turns(facts.turns)}.\n\n"
-        + table(["quantile", *_columns(facts)], _quantiles(facts), "l" + "r" * len(_columns(facts)))
-        + f"\n\n![Scores]({plain(picture)})",
+        + markdown_table(["quantile", *_columns(facts)], _quantiles(facts), "l" + "r" * len(_columns(facts)))
+        + f"\n\n![Scores]({escape(picture)})",
         "## Answer lengths\n\n"
-        + table(["tokens", _name(facts), "share", "whole set", "share"], _lengths(facts), "lrrrr"),
+        + markdown_table(["tokens", _name(facts), "share", "whole set", "share"], _lengths(facts), "lrrrr"),
         "## Kinds of questions\n\n"
-        + table(["kind", _name(facts), "share", "whole set", "share"], _kinds(facts), "lrrrr"),
-        "## How it was chosen\n\n" + table(["rule", "kept", "dropped"], _steps(facts.choice), "lrl"),
+        + markdown_table(["kind", _name(facts), "share", "whole set", "share"], _kinds(facts), "lrrrr"),
+        "## How it was chosen\n\n" + markdown_table(["rule", "kept", "dropped"], _steps(facts.selection), "lrl"),
         fenced(facts.command),
-        "## Scored with\n\n" + table(["what", "value"], _scorer(facts.scored_with), "ll"),
+        "## Scored with\n\n" + markdown_table(["what", "value"], _scorer(facts.scored_with), "ll"),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def scores_chart(facts: Facts) -> str:
+def scores_chart(facts: CardFacts) -> str:
     """An SVG picture of the scores of the whole set and of the chosen records."""
     whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[_counted(facts)]
     groups = {"whole set": whole.tolist(), _name(facts): chosen.tolist()}
     return histogram("Scores of the whole set and of a part of it", groups, f"{facts.by}, nats a token", "records")
 
 
-def _name(facts: Facts) -> str:
+def _name(facts: CardFacts) -> str:
     """Whose card this is, as tables and legends have it."""
     return "random control" if facts.of_control else "chosen"
 
@@ -116,8 +116,8 @@ def _head(name: str, count: int) -> str:
     )
 
 
-def _sentence(facts: Facts, count: int) -> str:
-    source = f"the {len(facts.columns.score):,} records of {plain(facts.source)}"
+def _sentence(facts: CardFacts, count: int) -> str:
+    source = f"the {len(facts.columns.score):,} records of {escape(facts.source)}"
     if facts.of_control:
         return (
             f"{count:,} of {source}, drawn at random (seed {facts.seed}) with as many records of each kind and length "
@@ -130,12 +130,12 @@ def _turns(turns: str) -> str:
     return "lowest" if turns == "min" else "mean weighted by tokens"
 
 
-def _counted(facts: Facts) -> Mask:
+def _counted(facts: CardFacts) -> Mask:
     """What is written and has a score: text-only records may stand beside it."""
     return np.asarray(facts.written & facts.columns.scored, np.bool_)
 
 
-def _contents(facts: Facts) -> list[list[str]]:
+def _contents(facts: CardFacts) -> list[list[str]]:
     columns, masks = facts.columns, (facts.written, np.ones_like(facts.written))
 
     def images(mask: Mask) -> int:
@@ -151,19 +151,19 @@ def _contents(facts: Facts) -> list[list[str]]:
     return [[name, *map(number, counts)] for name, counts in rows.items()]
 
 
-def _columns(facts: Facts) -> list[str]:
+def _columns(facts: CardFacts) -> list[str]:
     return ["selection", *(["random control"] if facts.control is not None else []), "whole set"]
 
 
-def _quantiles(facts: Facts) -> list[list[str]]:
+def _quantiles(facts: CardFacts) -> list[list[str]]:
     columns = facts.columns
     controls = [] if facts.control is None else [facts.control]
-    sets = [columns.score[mask & columns.scored] for mask in (facts.choice.chosen, *controls, columns.scored)]
+    sets = [columns.score[mask & columns.scored] for mask in (facts.selection.chosen, *controls, columns.scored)]
     rows = [[f"{share:.0%}", *(number(float(np.quantile(one, share))) for one in sets)] for share in QUANTILES]
     return [*rows, ["mean", *(number(float(one.mean())) for one in sets)]]
 
 
-def _lengths(facts: Facts) -> list[list[str]]:
+def _lengths(facts: CardFacts) -> list[list[str]]:
     columns = facts.columns
     whole, chosen = columns.tokens[columns.scored], columns.tokens[_counted(facts)]
     longest = int(whole.max())
@@ -177,14 +177,14 @@ def _lengths(facts: Facts) -> list[list[str]]:
     return rows
 
 
-def _kinds(facts: Facts) -> list[list[str]]:
+def _kinds(facts: CardFacts) -> list[list[str]]:
     columns, size = facts.columns, len(facts.columns.kinds)
     masks = (_counted(facts), columns.scored)
     chosen, whole = (np.bincount(columns.kind[mask], minlength=size).tolist() for mask in masks)
     ranked = sorted((code for code in range(size) if whole[code]), key=lambda i: (-whole[i], columns.kinds[i]))
     totals = [sum(chosen), sum(whole)]
     rows = [
-        [plain(columns.kinds[i], 60) or "(no name)", *_shares([chosen[i], whole[i]], totals)]
+        [escape(columns.kinds[i], 60) or "(no name)", *_shares([chosen[i], whole[i]], totals)]
         for i in ranked[:_MOST_KINDS]
     ]
     if rest := ranked[_MOST_KINDS:]:
@@ -198,11 +198,11 @@ def _shares(counts: Sequence[int], totals: Sequence[int]) -> list[str]:
     return [cell for pair in cells for cell in pair]
 
 
-def _steps(choice: Choice) -> list[list[str]]:
+def _steps(selection: Selection) -> list[list[str]]:
     def fell(counts: Mapping[str, int]) -> str:
-        return ", ".join(f"{number(count)} {plain(why)}" for why, count in counts.items()) or "none"
+        return ", ".join(f"{number(count)} {escape(why)}" for why, count in counts.items()) or "none"
 
-    return [[plain(step.rule), number(step.kept), fell(step.fell)] for step in choice.steps]
+    return [[escape(step.rule), number(step.kept), fell(step.fell)] for step in selection.steps]
 
 
 def _scorer(scored_with: Mapping[str, Any]) -> list[list[str]]:
@@ -214,5 +214,5 @@ def _scorer(scored_with: Mapping[str, Any]) -> list[list[str]]:
         if name == "prompt" and not _HASH.fullmatch(text):
             text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         if name not in _NOT_THE_SCORER:
-            rows.append(["prompt, SHA-256" if name == "prompt" else plain(name, 60), plain(text)])
+            rows.append(["prompt, SHA-256" if name == "prompt" else escape(name, 60), escape(text)])
     return rows

@@ -5,14 +5,17 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.selection.pseudo_labels import normalised, words
 from lightning_c3l.selection.scores import TEXT_ONLY, RecordScore
+from lightning_c3l.selection.texts import normalised, polarity, words
 
 Mask = NDArray[np.bool_]
+# what near-duplicates are compared by: pairs of neighbouring words, or words whatever their order
+Shingles = Literal["pairs", "words"]
 
 # A set can have a reason of its own for every record; the table and the memory need not.
 _MOST_REASONS = 20
@@ -20,24 +23,22 @@ OTHER_REASONS = "rejected: other reasons"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One record as it comes in.
+class ScoredRecord:
+    """One record as selection sees it.
 
     Attributes:
-        number: its place in the set, from 1.
-        score: what it is worth.
+        number: its position in the set, from 1.
+        score: score and length of its answers.
         kind: kind of its question.
-        turns: number of its assistant messages.
         images: hash of its images, 0 for none (see `hash_of`).
-        texts: what users and assistants say in it, empty where no rule asks for texts.
+        messages: role and text of what users and assistants say, in order.
     """
 
     number: int
     score: RecordScore
     kind: str
-    turns: int = 1
     images: int = 0
-    texts: Sequence[str] = ()
+    messages: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,16 @@ class Columns:
     """A set of N records.
 
     Attributes:
-        number: place in the set, ascending, int64 [N].
+        number: position in the set from 1, ascending, int64 [N].
         score: in nats a token, nan where there is none, float64 [N].
         tokens: length of the scored answers, int64 [N].
-        kind: position in `kinds`, int32 [N].
+        kind: index into `kinds`, int32 [N].
         turns: assistant messages, int32 [N].
         image: hash of the images, 0 for none, uint64 [N].
         text: hash of the normalised texts, uint64 [N].
-        reason: position in `reasons` of why there is no score, 0 where there is one, int16 [N].
+        question: hash of the normalised questions, uint64 [N].
+        polarity: 1 for an answer of yes, -1 for no, 0 for others (see `texts.polarity`), int8 [N].
+        reason: index into `reasons` of why there is no score, 0 where there is one, int16 [N].
         shingles: hashes of all records' shingles, one record after the other, each record's ascending, uint32.
         starts: where each record's shingles begin, and the end of the last, int64 [N + 1].
         kinds: names of the kinds.
@@ -66,6 +69,8 @@ class Columns:
     turns: NDArray[np.int32]
     image: NDArray[np.uint64]
     text: NDArray[np.uint64]
+    question: NDArray[np.uint64]
+    polarity: NDArray[np.int8]
     reason: NDArray[np.int16]
     shingles: NDArray[np.uint32]
     starts: NDArray[np.int64]
@@ -84,34 +89,39 @@ class Columns:
 
 
 class ColumnsBuilder:
-    """Gathers rows one by one.
+    """Gathers records one by one.
 
     Args:
-        shingled: whether to keep the shingle hashes of texts, which near-duplicates need.
+        texts: hash texts and questions, which duplicates need.
+        shingles: hash these parts of the texts, which near-duplicates need; None hashes none.
     """
 
-    def __init__(self, shingled: bool = False) -> None:
-        self.shingled = shingled
-        # codes of the standard library's array: q int64, d float64, i int32, h int16, Q uint64, I uint32
+    def __init__(self, texts: bool = False, shingles: Shingles | None = None) -> None:
+        self._hash_texts, self._shingled_by = texts, shingles
+        # codes of the standard library's array: q int64, d float64, i int32, h int16, b int8, Q uint64, I uint32
         self._number, self._score, self._tokens = array("q"), array("d"), array("q")
         self._kind, self._turns, self._reason = array("i"), array("i"), array("h")
-        self._image, self._text = array("Q"), array("Q")
+        self._image, self._text, self._question, self._polarity = array("Q"), array("Q"), array("Q"), array("b")
         self._shingles, self._starts = array("I"), array("q", [0])
         self._kinds: dict[str, int] = {}
         self._reasons: dict[str, int] = {"": 0}
 
-    def add(self, row: Row) -> None:
+    def add(self, record: ScoredRecord) -> None:
         """Add a record; numbers must ascend."""
-        self._number.append(row.number)
-        self._score.append(row.score.value)
-        self._tokens.append(row.score.tokens)
-        self._kind.append(self._kinds.setdefault(row.kind, len(self._kinds)))
-        self._turns.append(row.turns)
-        self._reason.append(self._reason_code(row.score.why))
-        self._image.append(row.images)
-        self._text.append(hash_of(normalised(text) for text in row.texts))
-        if self.shingled:
-            self._shingles.extend(shingle_hashes(row.texts))
+        self._number.append(record.number)
+        self._score.append(record.score.value)
+        self._tokens.append(record.score.tokens)
+        self._kind.append(self._kinds.setdefault(record.kind, len(self._kinds)))
+        self._reason.append(self._reason_code(record.score.why))
+        self._image.append(record.images)
+        texts = [text for _, text in record.messages]
+        questions, answers = ([text for role, text in record.messages if role == one] for one in ("user", "assistant"))
+        self._turns.append(len(answers))
+        self._polarity.append(polarity(answers))
+        self._text.append(hash_of(map(normalised, texts)) if self._hash_texts else 0)
+        self._question.append(hash_of(map(normalised, questions)) if self._hash_texts else 0)
+        if self._shingled_by:
+            self._shingles.extend(shingle_hashes(texts, self._shingled_by))
         self._starts.append(len(self._shingles))
 
     def _reason_code(self, why: str) -> int:
@@ -120,7 +130,7 @@ class ColumnsBuilder:
         return self._reasons.setdefault(why, len(self._reasons))
 
     def finish(self) -> Columns:
-        """The columns of all rows; the builder must not be used afterwards."""
+        """The columns of all records; the builder must not be used afterwards."""
         return Columns(
             number=np.frombuffer(self._number, np.int64),
             score=np.frombuffer(self._score, np.float64),
@@ -129,6 +139,8 @@ class ColumnsBuilder:
             turns=np.frombuffer(self._turns, np.int32),
             image=np.frombuffer(self._image, np.uint64),
             text=np.frombuffer(self._text, np.uint64),
+            question=np.frombuffer(self._question, np.uint64),
+            polarity=np.frombuffer(self._polarity, np.int8),
             reason=np.frombuffer(self._reason, np.int16),
             shingles=np.frombuffer(self._shingles, np.uint32),
             starts=np.frombuffer(self._starts, np.int64),
@@ -150,14 +162,19 @@ def hash_of(parts: Iterable[str | bytes]) -> int:
     return 0 if empty else int.from_bytes(found.digest(), "big")
 
 
-def shingle_hashes(texts: Sequence[str]) -> list[int]:
-    """Hashes of the pairs of neighbouring words, 32 bits each, ascending, each once.
+def shingle_hashes(texts: Sequence[str], by: Shingles = "pairs") -> list[int]:
+    """Hashes of the shingles of some texts, 32 bits each, ascending, each once.
 
-    Pairs rather than words, since "is the dog left of the cat" is not "is the cat left of the dog". A text of one word
-    has that word. Two different pairs within two texts of 100 words share a hash in one of 200,000 cases.
+    Two different shingles of two texts of 100 words share a hash in one of 200,000 cases.
+
+    Args:
+        texts: the messages of a record, in order.
+        by: `pairs` of neighbouring words, by which "is the dog left of the cat" is not "is the cat left of the dog"
+            (a text of one word has that word), or `words`.
     """
     found = words(" ".join(texts))
-    shingles = {f"{one} {two}" for one, two in pairwise(found)} or set(found)
+    shingles = {f"{one} {two}" for one, two in pairwise(found)} if by == "pairs" else set[str]()
+    shingles = shingles or set(found)
     hashes = {int.from_bytes(hashlib.blake2b(_utf8(text), digest_size=4).digest(), "big") for text in shingles}
     return sorted(hashes)
 

@@ -1,10 +1,11 @@
-"""Records that say the same, or nearly the same, as a better one.
+"""The rule on records that say the same, or nearly the same, as a better one.
 
 MinHash proposes who may be alike, the true Jaccard index of the word pairs decides. Only signatures come from
 datasketch: its index of buckets holds about 7 kB a record, sorted keys hold 100 bytes.
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_c3l.selection.columns import Columns, Mask
-from lightning_c3l.selection.rules import best_of_each, ranking
+from lightning_c3l.selection.quotas import best_of_each, ranking
 
 Over = Literal["images", "set"]
 
@@ -26,13 +27,34 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _CHUNK = 4096
 
 
+@dataclass(frozen=True)
+class NearDuplicateRule:
+    """Which records are near-duplicates.
+
+    Attributes:
+        threshold: least Jaccard index of their shingles, above 0 and at most 1.
+        over: whether records are compared among those of the same images or over the whole set.
+        one_per_question: whether records with the same question are near-duplicates whatever they answer.
+        all_pairs_up_to: largest group of the same scope that is compared pair by pair, larger ones by MinHash; None
+            for no limit.
+    """
+
+    threshold: float = 0.8
+    over: Over = "images"
+    one_per_question: bool = False
+    all_pairs_up_to: int | None = SMALL
+
+
 def drop_exact(columns: Columns, alive: Mask, over: Over = "images") -> Mask:
-    """The best of all records with the same texts but for case, spacing and the signs at their ends.
+    """Keep the best of the records with the same texts but for case, spacing and end punctuation.
 
     Args:
-        columns: the set.
-        alive: who is still in, [N].
+        columns: the set, with texts.
+        alive: records still in, [N].
         over: whether texts are compared among records of the same images or over the whole set.
+
+    Returns:
+        The records kept, [N].
     """
     scope = _scope(columns, over)
     both = np.stack([scope, columns.text], axis=1)
@@ -40,36 +62,51 @@ def drop_exact(columns: Columns, alive: Mask, over: Over = "images") -> Mask:
     return best_of_each(columns, alive, groups, 1)
 
 
-def drop_near(columns: Columns, alive: Mask, threshold: float, over: Over = "images", small: int = SMALL) -> Mask:
-    """Going down from the best score, those that are no near-duplicate of one that stayed.
+def drop_near(columns: Columns, alive: Mask, rule: NearDuplicateRule) -> Mask:
+    """Keep, from the best score down, each record that is no near-duplicate of one kept.
 
-    Near-duplicates have a Jaccard index of their shingles of `threshold` or more. Records without a word have no
-    shingles and stay. In groups above `small` a pair exactly at the threshold is missed in at most 1 - `RECALL`
-    of cases, a pair above it less often.
+    Records without a word have no shingles and stay, unless their question was asked. In groups above
+    `all_pairs_up_to` a pair exactly at the threshold is missed in at most 1 - `RECALL` of cases, a pair above it less
+    often.
 
     Args:
-        columns: the set, with shingles.
-        alive: who is still in, [N].
-        threshold: above 0 and at most 1.
-        over: whether records are compared among those of the same images or over the whole set.
-        small: largest group of the same scope that is compared pair by pair.
+        columns: the set, with shingles, and with texts where the rule asks for one record a question.
+        alive: records still in, [N].
+        rule: which records are near-duplicates.
+
+    Returns:
+        The records kept, [N].
     """
-    lengths = np.diff(columns.starts)
-    ranked = ranking(columns, alive & (lengths > 0))
-    buckets = _buckets(columns, ranked, _scope(columns, over), threshold, small)
-    stayed: dict[int, list[int]] = defaultdict(list)
-    result = alive.copy()
-    # most records of most sets are alone in all their buckets
-    crowded = np.flatnonzero((buckets >= 0).any(axis=1))
-    for place in tqdm(crowded, desc="near-duplicates", unit="record", delay=1, leave=False):
-        record, mine = int(ranked[place]), [bucket for bucket in buckets[place].tolist() if bucket >= 0]
-        rivals = np.unique(np.array([other for bucket in mine for other in stayed[bucket]], np.int64))
-        if _any_alike(columns, record, rivals, threshold):
+    scope = _scope(columns, rule.over)
+    ranked = ranking(columns, alive)
+    worded = np.flatnonzero(np.diff(columns.starts)[ranked] > 0)
+    compared = _buckets(columns, ranked[worded], scope, rule)
+    # most records of most sets are alone in all their buckets, and their questions are asked once
+    buckets = np.full((len(ranked), compared.shape[1]), -1, np.int64)
+    buckets[worded] = compared
+    questions = _shared_questions(columns, ranked, scope) if rule.one_per_question else np.full(len(ranked), -1)
+    stayed, asked, result = defaultdict[int, list[int]](list), set[int](), alive.copy()
+    crowded = np.flatnonzero((buckets >= 0).any(axis=1) | (questions >= 0))
+    for position in tqdm(crowded, desc="near-duplicates", unit="record", delay=1, leave=False):
+        record, question = int(ranked[position]), int(questions[position])
+        own = [bucket for bucket in buckets[position].tolist() if bucket >= 0]
+        rivals = np.unique(np.array([other for bucket in own for other in stayed[bucket]], np.int64))
+        if question in asked or _any_alike(columns, record, rivals, rule.threshold):
             result[record] = False
             continue
-        for bucket in mine:
+        if question >= 0:
+            asked.add(question)
+        for bucket in own:
             stayed[bucket].append(record)
     return result
+
+
+def _shared_questions(columns: Columns, records: NDArray[np.int64], scope: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Number of each record's question among those asked more than once in a scope, -1 for others, [M]."""
+    both = np.stack([scope[records], columns.question[records]], axis=1)
+    _, question, counts = np.unique(both, axis=0, return_inverse=True, return_counts=True)
+    question = question.reshape(-1)
+    return np.where(counts[question] > 1, question, -1)
 
 
 def _scope(columns: Columns, over: Over) -> NDArray[np.uint64]:
@@ -90,15 +127,16 @@ def bands(threshold: float) -> tuple[int, int]:
 
 
 def _buckets(
-    columns: Columns, records: NDArray[np.int64], scope: NDArray[np.uint64], threshold: float, small: int
+    columns: Columns, records: NDArray[np.int64], scope: NDArray[np.uint64], rule: NearDuplicateRule
 ) -> NDArray[np.int64]:
     """Buckets of each record, [M, bands], numbered over all bands; -1 where a record is alone in one."""
     _, group, sizes = np.unique(scope[records], return_inverse=True, return_counts=True)
     size = sizes[group]
-    large = np.flatnonzero(size > small)
-    count, rows = bands(threshold) if len(large) else (1, 1)
+    small = np.full_like(size, True, np.bool_) if rule.all_pairs_up_to is None else size <= rule.all_pairs_up_to
+    large = np.flatnonzero(~small)
+    count, rows = bands(rule.threshold) if len(large) else (1, 1)
     buckets = np.full((len(records), count), -1, np.int64)
-    buckets[:, 0] = np.where((size > 1) & (size <= small), group, -1)
+    buckets[:, 0] = np.where((size > 1) & small, group, -1)
     if len(large):
         keys = _band_keys(columns, records[large], scope, count, rows)
         for band in range(count):
@@ -131,10 +169,10 @@ def _signatures(columns: Columns, records: NDArray[np.int64]) -> NDArray[np.uint
 
     blank = MinHash(PERMUTATIONS, hashfunc=int, scheme="affine32")  # the shingles are hashes already
     signatures = np.empty((len(records), PERMUTATIONS), np.uint64)
-    for place, record in enumerate(records):
+    for position, record in enumerate(records):
         one = blank.copy()
         one.update_batch(columns.shingles[columns.starts[record] : columns.starts[record + 1]])
-        signatures[place] = one.hashvalues
+        signatures[position] = one.hashvalues
     return signatures
 
 
@@ -150,6 +188,6 @@ def _any_alike(columns: Columns, record: int, others: NDArray[np.int64], thresho
         return False
     first = np.cumsum(lengths) - lengths
     theirs = columns.shingles[np.repeat(starts - first, lengths) + np.arange(lengths.sum())]
-    place = np.minimum(np.searchsorted(own, theirs), len(own) - 1)
-    common = np.add.reduceat(own[place] == theirs, first, dtype=np.int64)
+    nearest = np.minimum(np.searchsorted(own, theirs), len(own) - 1)
+    common = np.add.reduceat(own[nearest] == theirs, first, dtype=np.int64)
     return bool((common / (len(own) + lengths - common) >= threshold).any())

@@ -9,7 +9,7 @@ from lightning_c3l.report.text import printable
 _SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
 
 
-def plain(text: object, limit: int = 200) -> str:
+def escape(text: object, limit: int = 200) -> str:
     """A text on one line that no renderer takes for markup: all signs but a few become character references.
 
     Args:
@@ -28,12 +28,12 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{inside}\n{fence}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
     """A table.
 
     Args:
         head: names of the columns.
-        rows: the cells; what comes from outside must have gone through `plain`.
+        rows: the cells; what comes from outside must have gone through `escape`.
         align: `l` or `r` for each column.
     """
     ruler = ["---:" if side == "r" else "---" for side in align]

@@ -2,31 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.selection import rules
 from lightning_c3l.selection.columns import Columns, Mask
-from lightning_c3l.selection.duplicates import Over, drop_exact, drop_near
+from lightning_c3l.selection.duplicates import SMALL, NearDuplicateRule, Over, drop_exact, drop_near
+from lightning_c3l.selection.quotas import best_of_each, top
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is asked for; None and False leave a rule out.
+class SelectionPlan:
+    """The rules to apply; None and False leave a rule out.
 
     Attributes:
-        exact_duplicates: drop records that say the same as a better one.
+        exact_duplicates: keep only the best of the records with the same texts.
         near_duplicates: least Jaccard index of near-duplicates, above 0 and at most 1; drops exact ones, too.
-        over: whether duplicates are looked for among records of the same images or over the whole set.
+        duplicates_over: whether duplicates are looked for among records of the same images or over the whole set.
+        one_per_question: count records with the same images and the same question as near-duplicates.
         min_score: least score in nats a token.
         per_image: most records of the same images.
-        per_kind: most records of a kind.
+        per_kind: most records of a kind of question.
         top_k: most records.
-        top_fraction: share of what the rules before left, above 0 and at most 1.
-        balanced: share the size evenly over kinds.
-        matched: take the size within bins of answer length.
-        keep_text_only: keep text-only records beside the selection.
+        top_fraction: share of the records that the rules before left, above 0 and at most 1.
+        balance: `kinds` divides the size equally over the kinds of questions.
+        balance_yes_no: fill the size with as many answers of yes as of no (see `quotas.balanced_yes_no`).
+        length_matched: fill the size in each bin of answer length, as the lengths are distributed.
+        text_only: `keep` keeps records about no image beside the selection.
+        all_pairs: compare all pairs of the records of an image; else MinHash does it where they are many.
 
     Raises:
         ValueError: an option is out of its range, or two do not go together.
@@ -34,15 +38,18 @@ class Plan:
 
     exact_duplicates: bool = False
     near_duplicates: float | None = None
-    over: Over = "images"
+    duplicates_over: Over = "images"
+    one_per_question: bool = False
     min_score: float | None = None
     per_image: int | None = None
     per_kind: int | None = None
     top_k: int | None = None
     top_fraction: float | None = None
-    balanced: bool = False
-    matched: bool = False
-    keep_text_only: bool = False
+    balance: Literal["kinds"] | None = None
+    balance_yes_no: bool = True
+    length_matched: bool = False
+    text_only: Literal["drop", "keep"] = "drop"
+    all_pairs: bool = False
 
     def __post_init__(self) -> None:
         for name in ("near_duplicates", "top_fraction"):
@@ -57,15 +64,20 @@ class Plan:
             raise ValueError(f"--min-score must be a finite number, not {self.min_score}")
         if self.top_k is not None and self.top_fraction is not None:
             raise ValueError("--top-k and --top-fraction exclude each other; give one")
-        if (self.balanced or self.matched) and self.top_k is None and self.top_fraction is None:
+        if (self.balance or self.length_matched) and not self.has_size:
             raise ValueError("--balance and --length-matched need --top-k or --top-fraction")
-        if self.over == "set" and not self.drops_duplicates:
+        if self.duplicates_over == "set" and not self.drops_duplicates:
             raise ValueError("--duplicates-over needs --exact-duplicates or --near-duplicates")
 
     @property
     def drops_duplicates(self) -> bool:
         """Whether texts are needed."""
         return self.exact_duplicates or self.near_duplicates is not None
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the selection has a size, which the best records fill."""
+        return self.top_k is not None or self.top_fraction is not None
 
 
 @dataclass(frozen=True)
@@ -74,8 +86,8 @@ class Step:
 
     Attributes:
         rule: the rule as the command line names it.
-        kept: how many records it left.
-        fell: how many it took out, by reason.
+        kept: records left after it.
+        fell: records it took out, by reason.
     """
 
     rule: str
@@ -84,15 +96,33 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A selection.
+class YesNoBalance:
+    """Records answered yes and no among the best, and among those taken in their place.
+
+    Attributes:
+        by_score: yes and no among the best by score alone.
+        balanced: yes and no in the selection.
+    """
+
+    by_score: tuple[int, int]
+    balanced: tuple[int, int]
+
+    def __str__(self) -> str:
+        before, after = ("{} yes and {} no".format(*pair) for pair in (self.by_score, self.balanced))
+        return f"answers balanced: {after}; by score alone {before}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records chosen from a set of N.
 
     Attributes:
         chosen: the records to write, [N].
-        eligible: those that were scored and no duplicates, what a random control is drawn from, [N].
-        fell_at: position in `reasons` of why each record was left out, 0 where it was not, [N].
+        eligible: scored records that are no duplicates, from which a random control is drawn, [N].
+        fell_at: index into `reasons` of why each record was left out, 0 where it was not, [N].
         reasons: reasons of all rules; the first is empty.
         steps: what each rule did, in order.
+        yes_no: the balance of yes and no; None where it was not asked for or there are no such answers.
     """
 
     chosen: Mask
@@ -100,84 +130,115 @@ class Choice:
     fell_at: NDArray[np.int16]
     reasons: tuple[str, ...]
     steps: tuple[Step, ...]
+    yes_no: YesNoBalance | None = None
 
-    def why(self, place: int) -> str:
-        """Why the record at this place was left out."""
-        return self.reasons[int(self.fell_at[place])]
+    def why(self, position: int) -> str:
+        """Why the record at this position was left out."""
+        return self.reasons[int(self.fell_at[position])]
 
 
-def choose(columns: Columns, plan: Plan) -> Choice:
-    """Apply the rules.
+@dataclass(frozen=True)
+class _Outcome:
+    """What a rule takes out, by reason."""
+
+    rule: str
+    out: dict[str, Mask]
+    drops_duplicates: bool = False
+    yes_no: YesNoBalance | None = None
+
+
+def select_records(columns: Columns, plan: SelectionPlan, allow_empty: bool = False) -> Selection:
+    """Apply the rules of a plan to a scored set.
+
+    Args:
+        columns: the set, with texts and shingles where the plan drops duplicates.
+        plan: the rules.
+        allow_empty: return an empty selection rather than raise.
+
+    Returns:
+        The selection.
 
     Raises:
-        ValueError: nothing is left; names the rule after which that is so.
+        ValueError: nothing is left; names the rule that dropped the last records.
     """
-    alive = columns.scored
-    reasons, fell_at = list(columns.reasons), columns.reason.copy()
-    steps = [_scored(columns, plan.keep_text_only)]
-    found = ", ".join(f"{count:,} {why}" for why, count in steps[0].fell.items())
-    _check(steps[0], len(alive), f"{found or 'the set is empty'}; see the verb `score`")
-    eligible = alive
-    for rule, why, after in _rules(columns, plan, alive):
-        fell_at[alive & ~after] = len(reasons)
-        reasons.append(why)
-        fallen = int(alive.sum() - after.sum())
-        steps.append(Step(rule, int(after.sum()), {why: fallen} if fallen else {}))
-        _check(steps[-1], int(alive.sum()), f"the best score is {columns.score[alive].max():.4g}")
-        eligible = after if "duplicate" in why else eligible
-        alive = after
-    if plan.keep_text_only:
+    alive = eligible = columns.scored
+    reasons, fell_at, yes_no = list(columns.reasons), columns.reason.copy(), None
+    steps = [_scored_step(columns, plan)]
+    if not steps[0].kept and not allow_empty:
+        found = ", ".join(f"{count:,} {why}" for why, count in steps[0].fell.items()) or "the set is empty"
+        raise ValueError(_nothing_left(steps[0], len(alive), f"{found}; see the verb `score`"))
+    for outcome in _outcomes(columns, plan, alive):
+        before = alive
+        for why, out in outcome.out.items():
+            fell_at[out] = len(reasons)
+            reasons.append(why)
+            alive = alive & ~out
+        fell = {why: int(out.sum()) for why, out in outcome.out.items() if out.any()}
+        steps.append(Step(outcome.rule, int(alive.sum()), fell))
+        if not alive.any() and not allow_empty:
+            best = f"the best score is {columns.score[before].max():.4g}"
+            raise ValueError(_nothing_left(steps[-1], int(before.sum()), best))
+        eligible = alive if outcome.drops_duplicates else eligible
+        yes_no = outcome.yes_no or yes_no
+    if plan.text_only == "keep":
         fell_at[columns.text_only] = 0
         alive = alive | columns.text_only
-    return Choice(alive, eligible, fell_at, tuple(reasons), tuple(steps))
+    return Selection(alive, eligible, fell_at, tuple(reasons), tuple(steps), yes_no)
 
 
-def _rules(columns: Columns, plan: Plan, alive: Mask) -> Iterator[tuple[str, str, Mask]]:
-    """Each rule asked for: its name, the reason of those that fall, who is left."""
+def _outcomes(columns: Columns, plan: SelectionPlan, alive: Mask) -> Iterator[_Outcome]:
+    """Apply each rule asked for to what the rules before left."""
+    where = " --duplicates-over set" if plan.duplicates_over == "set" else ""
     if plan.drops_duplicates:
-        where = " --duplicates-over set" if plan.over == "set" else ""
-        alive = drop_exact(columns, alive, plan.over)
-        yield f"--exact-duplicates{where}", "exact duplicate", alive
-        if plan.near_duplicates is not None:
-            alive = drop_near(columns, alive, plan.near_duplicates, plan.over)
-            yield f"--near-duplicates {plan.near_duplicates:g}{where}", "near-duplicate", alive
+        kept = drop_exact(columns, alive, plan.duplicates_over)
+        yield _Outcome(f"--exact-duplicates{where}", {"exact duplicate": alive & ~kept}, drops_duplicates=True)
+        alive = kept
+    if plan.near_duplicates is not None:
+        rule = NearDuplicateRule(
+            plan.near_duplicates, plan.duplicates_over, plan.one_per_question, None if plan.all_pairs else SMALL
+        )
+        kept = drop_near(columns, alive, rule)
+        named = f"--near-duplicates {plan.near_duplicates:g}{where}"
+        yield _Outcome(named, {"near-duplicate": alive & ~kept}, drops_duplicates=True)
+        alive = kept
     if plan.min_score is not None:
-        alive = rules.at_least(columns, alive, plan.min_score)
-        yield f"--min-score {plan.min_score:g}", "below the threshold", alive
-    if plan.per_image is not None:
-        alive = rules.best_of_each(columns, alive, columns.image, plan.per_image)
-        yield f"--per-image {plan.per_image}", "beyond the image's quota", alive
-    if plan.per_kind is not None:
-        alive = rules.best_of_each(columns, alive, columns.kind, plan.per_kind)
-        yield f"--per-kind {plan.per_kind}", "beyond the kind's quota", alive
-    if plan.top_k is not None or plan.top_fraction is not None:
-        alive = rules.top(columns, alive, _size(plan, alive), plan.balanced, plan.matched)
-        yield _size_rule(plan), "not among the best", alive
+        kept = alive & (columns.score >= plan.min_score)
+        yield _Outcome(f"--min-score {plan.min_score:g}", {"below the threshold": alive & ~kept})
+        alive = kept
+    for name, groups, most in (("image", columns.image, plan.per_image), ("kind", columns.kind, plan.per_kind)):
+        if most is not None:
+            kept = best_of_each(columns, alive, groups, most)
+            yield _Outcome(f"--per-{name} {most}", {f"beyond the {name}'s quota": alive & ~kept})
+            alive = kept
+    if plan.has_size:
+        yield _fill_size(columns, plan, alive)
 
 
-def _size(plan: Plan, alive: Mask) -> int:
-    if plan.top_k is not None:
-        return plan.top_k
-    assert plan.top_fraction is not None
-    # the nearest number, halves up
-    return int(plan.top_fraction * int(alive.sum()) + 0.5)
+def _fill_size(columns: Columns, plan: SelectionPlan, alive: Mask) -> _Outcome:
+    """Keep the best records, as many as the size asks for."""
+    # of a share, the nearest number, halves up
+    size = int((plan.top_fraction or 0) * int(alive.sum()) + 0.5) if plan.top_k is None else plan.top_k
+    rule = f"--top-fraction {plan.top_fraction:g}" if plan.top_k is None else f"--top-k {plan.top_k}"
+    rule += " --balance kinds" * (plan.balance == "kinds") + " --length-matched" * plan.length_matched
+    best = top(columns, alive, size, plan.balance == "kinds", plan.length_matched)
+    if not plan.balance_yes_no or not columns.polarity[best].any():
+        return _Outcome(rule, {"not among the best": alive & ~best})
+    kept = top(columns, alive, size, plan.balance == "kinds", plan.length_matched, balance_yes_no=True)
+    signs = (columns.polarity[best], columns.polarity[kept])
+    by_score, balanced = ((int((own > 0).sum()), int((own < 0).sum())) for own in signs)
+    out = {"not among the best": alive & ~best & ~kept, "beyond the balance of yes and no": best & ~kept}
+    return _Outcome(f"{rule} --balance-yes-no", out, yes_no=YesNoBalance(by_score, balanced))
 
 
-def _size_rule(plan: Plan) -> str:
-    size = f"--top-k {plan.top_k}" if plan.top_k is not None else f"--top-fraction {plan.top_fraction:g}"
-    return size + " --balance kinds" * plan.balanced + " --length-matched" * plan.matched
-
-
-def _scored(columns: Columns, keep_text_only: bool) -> Step:
-    outside = columns.reason[~(columns.scored | columns.text_only if keep_text_only else columns.scored)]
-    codes, counts = np.unique(outside, return_counts=True)
+def _scored_step(columns: Columns, plan: SelectionPlan) -> Step:
+    kept = columns.scored | columns.text_only if plan.text_only == "keep" else columns.scored
+    codes, counts = np.unique(columns.reason[~kept], return_counts=True)
     fell = {columns.reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)}
     return Step("scored", int(columns.scored.sum()), fell)
 
 
-def _check(step: Step, before: int, hint: str) -> None:
-    if not step.kept:
-        raise ValueError(f"nothing is left: {step.rule} keeps none of {before:,} records ({hint})")
+def _nothing_left(step: Step, before: int, hint: str) -> str:
+    return f"nothing is left: {step.rule} keeps none of {before:,} records ({hint})"
 
 
 def _option(name: str) -> str:

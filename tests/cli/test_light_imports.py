@@ -52,6 +52,9 @@ def probe() -> None:
         run(verb, ["--help"])
     for verb, words in WRONG.items():
         assert run(verb, words) is None, verb
+    # what draws pages and charts is imported where one is drawn
+    if drawing := [name for name in ("jinja2", "matplotlib") if name in sys.modules]:
+        found["--help"] = drawing
     assert run("evaluate", ["pope", *_pope(folder)]) == 0
     assert run("check-scores", [_scored(folder)]) == 0
     print(json.dumps(found))

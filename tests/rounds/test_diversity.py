@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_c3l.rounds.diversity import DistinctRate, KindEntropy, distinct_rate, kind_entropy
-from lightning_c3l.selection.question_kinds import QUESTION_KINDS, question_kind
+from lightning_c3l.selection.texts import QUESTION_KINDS, question_kind
 from tests.helpers.ranks import run_ranks
 
 # Shares 1/2, 1/4, 1/4: (1/2) ln 2 + 2 (1/4) ln 4 = (3/2) ln 2.

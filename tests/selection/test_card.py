@@ -10,24 +10,24 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from lightning_c3l.selection.card import Facts, card, scores_chart
-from lightning_c3l.selection.plan import Plan, choose
+from lightning_c3l.selection.card import CardFacts, data_card, scores_chart
+from lightning_c3l.selection.plan import SelectionPlan, select_records
 from tests.selection.sets import columns_of
 from tests.selection.test_markdown import NASTY
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable("table")
 
 
-def facts_of(kinds: list[str] | None = None, **changes: Any) -> Facts:
+def facts_of(kinds: list[str] | None = None, **changes: Any) -> CardFacts:
     # 0 to 4, one record without a score, lengths 1, 1, 1, 9, 9
     columns = columns_of(
         [0.0, 1.0, 2.0, 3.0, 4.0, None], kinds or ["a", "a", "a", "b", "b", "b"], [1, 1, 1, 9, 9, 0], [1, 1, 2, 2, 3, 0]
     )
-    facts = Facts(
+    facts = CardFacts(
         name="best.jsonl",
         source="set.jsonl",
         columns=columns,
-        choice=choose(columns, Plan(min_score=1.0)),
+        selection=select_records(columns, SelectionPlan(min_score=1.0)),
         control=None,
         of_control=False,
         by="answer",
@@ -51,7 +51,7 @@ def rows_of(text: str, heading: str) -> list[list[str]]:
 
 
 def test_the_head_is_yaml_with_the_licence_left_open() -> None:
-    text = card(facts_of(), "best.card.svg")
+    text = data_card(facts_of(), "best.card.svg")
     head = yaml.safe_load(text.split("---\n")[1])
     assert head == {
         "license": None,
@@ -63,7 +63,7 @@ def test_the_head_is_yaml_with_the_licence_left_open() -> None:
 
 
 def test_counts() -> None:
-    assert rows_of(card(facts_of(), "x.svg"), "Contents") == [
+    assert rows_of(data_card(facts_of(), "x.svg"), "Contents") == [
         ["records", "4", "6"],
         ["images (sets of images where a record has several)", "3", "3"],
         ["answers", "4", "6"],
@@ -74,7 +74,7 @@ def test_counts() -> None:
 
 def test_quantiles() -> None:
     # of 1, 2, 3, 4 and of 0, 1, 2, 3, 4, linear between neighbours
-    assert rows_of(card(facts_of(), "x.svg"), "Scores") == [
+    assert rows_of(data_card(facts_of(), "x.svg"), "Scores") == [
         ["0%", "1.000", "0.000"],
         ["5%", "1.150", "0.200"],
         ["25%", "1.750", "1.000"],
@@ -87,7 +87,7 @@ def test_quantiles() -> None:
 
 
 def test_lengths_and_kinds() -> None:
-    text = card(facts_of(), "x.svg")
+    text = data_card(facts_of(), "x.svg")
     assert rows_of(text, "Answer lengths") == [
         ["1", "2", "50.0%", "3", "60.0%"],
         ["2 to 9", "2", "50.0%", "2", "40.0%"],
@@ -100,7 +100,7 @@ def test_lengths_and_kinds() -> None:
 
 def test_many_kinds_are_summed_up() -> None:
     columns = columns_of([1.0] * 40, kinds=[f"kind{place:02}" for place in range(40)])
-    text = card(facts_of(columns=columns, choice=choose(columns, Plan(top_k=35))), "x.svg")
+    text = data_card(facts_of(columns=columns, selection=select_records(columns, SelectionPlan(top_k=35))), "x.svg")
     rows = rows_of(text, "Kinds of questions")
     assert len(rows) == 31
     assert rows[-1] == ["10 other kinds", "5", "14.3%", "10", "25.0%"]
@@ -108,26 +108,26 @@ def test_many_kinds_are_summed_up() -> None:
 
 def test_the_control_stands_beside_the_selection() -> None:
     control = np.array([True, True, True, True, False, False])
-    text = card(facts_of(control=control), "x.svg")
+    text = data_card(facts_of(control=control), "x.svg")
     assert rows_of(text, "Scores")[-1] == ["mean", "2.500", "1.500", "2.000"]
-    drawn = card(facts_of(control=control, of_control=True), "x.svg")
+    drawn = data_card(facts_of(control=control, of_control=True), "x.svg")
     assert "4 of the 6 records of set.jsonl, drawn at random (seed 0)" in drawn
     assert rows_of(drawn, "Kinds of questions")[0] == ["a", "3", "75.0%", "3", "60.0%"]
 
 
 def test_rules_and_scorer() -> None:
-    text = card(facts_of(), "x.svg")
+    text = data_card(facts_of(), "x.svg")
     page = RENDERER.render(body_of(text))
     assert "<td>--min-score 1</td>" in page
     assert "1 below the threshold" in page
     assert f"<td>{hashlib.sha256(b'USER: {question}').hexdigest()[:16]}</td>" in page
     assert "USER" not in page
     hashed = facts_of(scored_with={"prompt": "0123456789abcdef", "dtype": "float32", "images": "home/me", "bytes": 7})
-    assert rows_of(card(hashed, "x.svg"), "Scored with") == [
+    assert rows_of(data_card(hashed, "x.svg"), "Scored with") == [
         ["prompt, SHA-256", "0123456789abcdef"],
         ["dtype", "float32"],
     ]
-    assert "unknown: the scored set does not say" in card(facts_of(scored_with={}), "x.svg")
+    assert "unknown: the scored set does not say" in data_card(facts_of(scored_with={}), "x.svg")
 
 
 @pytest.mark.parametrize("nasty", [text for text in NASTY if text.strip()])
@@ -138,8 +138,8 @@ def test_nothing_from_the_data_becomes_markup(nasty: str) -> None:
     harmless = facts_of(kinds=["k", "k", "k", "b", "b", "b"], scored_with={"model": "m", "other": ["x"]})
     kinds = [nasty, nasty, nasty, "b", "b", "b"]
     hostile = facts_of(kinds, name=nasty, source=nasty, command=nasty, scored_with={"model": nasty, nasty: [nasty]})
-    assert tags(card(hostile, "x.svg")) == tags(card(harmless, "x.svg"))
-    head = yaml.safe_load(card(hostile, "x.svg").split("---\n")[1])
+    assert tags(data_card(hostile, "x.svg")) == tags(data_card(harmless, "x.svg"))
+    head = yaml.safe_load(data_card(hostile, "x.svg").split("---\n")[1])
     assert head["pretty_name"] == nasty
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lightning_c3l.selection.columns import OTHER_REASONS, ColumnsBuilder, Row, hash_of, shingle_hashes
+from lightning_c3l.selection.columns import OTHER_REASONS, ColumnsBuilder, ScoredRecord, hash_of, shingle_hashes
 from lightning_c3l.selection.scores import RecordScore
 from tests.selection.sets import columns_of
 
@@ -46,6 +46,28 @@ def test_shingles_of_next_to_nothing() -> None:
     assert shingle_hashes(["?", ""]) == []
 
 
+def test_words_as_shingles_know_no_order() -> None:
+    one = shingle_hashes(["is the dog left of the cat", "yes"], "words")
+    assert one == shingle_hashes(["is the cat left of the dog?", "Yes."], "words")
+    assert len(one) == 7
+    assert shingle_hashes(["?"], "words") == []
+
+
+def test_yes_and_no_are_told_by_first_words() -> None:
+    answers = ["Yes, it is.", "no", "yesterday", "none", "", "red"]
+    assert columns_of([0.0] * 6, answers=answers).polarity.tolist() == [1, -1, 0, 0, 0, 0]
+
+
+def test_a_record_of_several_answers_counts_by_most_of_them() -> None:
+    builder = ColumnsBuilder()
+    for number, answers in enumerate((["yes", "no", "Yes."], ["no", "red"], ["yes", "no"]), 1):
+        messages = [(role, text) for answer in answers for role, text in (("user", "no"), ("assistant", answer))]
+        builder.add(ScoredRecord(number, RecordScore(0.0, 1), "yes_no", messages=messages))
+    columns = builder.finish()
+    assert columns.polarity.tolist() == [1, -1, 0]
+    assert columns.turns.tolist() == [3, 2, 2]
+
+
 def test_columns_hold_what_came_in() -> None:
     columns = columns_of([0.5, None, -1.0], kinds=["b", "a", "b"], tokens=[3, 4, 5], texts=[["a b"], ["c"], []])
     assert columns.number.tolist() == [1, 2, 3]
@@ -64,7 +86,7 @@ def test_an_empty_set_has_empty_columns() -> None:
 def test_reasons_do_not_grow_with_the_set() -> None:
     builder = ColumnsBuilder()
     for number in range(1, 101):
-        builder.add(Row(number, RecordScore(math.nan, 0, f"rejected: picture {number} is missing"), "what"))
+        builder.add(ScoredRecord(number, RecordScore(math.nan, 0, f"rejected: picture {number} is missing"), "what"))
     columns = builder.finish()
     assert len(columns.reasons) == 21
     assert columns.reasons[-1] == OTHER_REASONS

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lightning_c3l.selection.markdown import fenced, plain, table
+from lightning_c3l.selection.markdown import escape, fenced, markdown_table
 
 # every rule the renderer has, raw HTML among them, as loose as a site could be
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -43,29 +43,29 @@ def tags(markdown: str) -> list[str]:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_cell_is_text_and_nothing_else(text: str) -> None:
-    harmless = table(["what", "value"], [["name", "x"], ["next", "1"]], "lr")
-    hostile = table(["what", "value"], [["name", plain(text)], ["next", "1"]], "lr")
+    harmless = markdown_table(["what", "value"], [["name", "x"], ["next", "1"]], "lr")
+    hostile = markdown_table(["what", "value"], [["name", escape(text)], ["next", "1"]], "lr")
     assert tags(hostile) == tags(harmless)
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="ab <>&|`*_~[]()!#\\\n\t-+.:/@$\"'1", max_size=30))
 def test_any_text_reads_as_it_was(text: str) -> None:
-    page = html.unescape(rendered(f"about {plain(text)} end"))
+    page = html.unescape(rendered(f"about {escape(text)} end"))
     # plain text reads on one line, with single spaces
     assert page.split() == f"<p>about {text} end</p>".split()
 
 
 def test_characters_that_reorder_a_line_are_spelled_out() -> None:
-    assert html.unescape(plain("a\u202eb")) == "a[U+202E]b"
+    assert html.unescape(escape("a\u202eb")) == "a[U+202E]b"
 
 
 def test_long_texts_are_cut() -> None:
-    assert plain("x" * 1000, 10) == "x" * 10 + "&#8230;"
+    assert escape("x" * 1000, 10) == "x" * 10 + "&#8230;"
 
 
 def test_no_link_of_its_own() -> None:
-    found = plain("see www.example.org, https://example.org, a@example.org")
+    found = escape("see www.example.org, https://example.org, a@example.org")
     assert "www." not in found
     assert "://" not in found
     assert "@" not in found

@@ -1,6 +1,7 @@
-"""Classes of English questions by how they begin: the kinds that diversity, quotas and reports go by."""
+"""How texts are compared and classified: normal form, words, yes or no, and kinds of English questions."""
 
 import re
+from collections.abc import Iterable
 
 # Fixed order: the states of `KindEntropy` are counts by position, which ranks add up.
 QUESTION_KINDS = (
@@ -54,6 +55,10 @@ _LEADING = re.compile(
     r"|and|but|so|then|exactly|roughly|approximately) "
 )
 
+# Sentence ends alone: stripping every sign would make "50%" and "50" one answer.
+_END_PUNCTUATION = ".,;:!?\u2026\u3002\uff01\uff1f "
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
+
 
 def question_kind(question: str) -> str:
     """Class of an English question by how it begins.
@@ -67,13 +72,13 @@ def question_kind(question: str) -> str:
     Returns:
         One of `QUESTION_KINDS`.
     """
-    kind = _kind_of_words(_words(question))
-    if kind == "other" and _LEADING.match(_words(question)) and "," in question:
-        kind = _kind_of_words(_words(question.partition(",")[2]))
+    kind = _kind_of_words(_joined_words(question))
+    if kind == "other" and _LEADING.match(_joined_words(question)) and "," in question:
+        kind = _kind_of_words(_joined_words(question.partition(",")[2]))
     return kind
 
 
-def _words(text: str) -> str:
+def _joined_words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
@@ -86,3 +91,24 @@ def _kind_of_words(words: str) -> str:
         if leading is None:
             return "other"
         words = words[leading.end() :]
+
+
+def normalised(text: str) -> str:
+    """The text as comparisons see it: case, spacing and end punctuation are ignored."""
+    return " ".join(text.casefold().split()).rstrip(_END_PUNCTUATION)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, case ignored."""
+    return _WORD.findall(text.casefold())
+
+
+def polarity(answers: Iterable[str]) -> int:
+    """Whether the answers of a record say yes or no, by their first words.
+
+    Returns:
+        1 where more answers begin with "yes" than with "no", -1 where it is the other way round, else 0.
+    """
+    first = [found[0] if (found := _WORD.search(answer.casefold())) else "" for answer in answers]
+    balance = first.count("yes") - first.count("no")
+    return (balance > 0) - (balance < 0)

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.checkpointing import is_stopping, save_last
@@ -16,7 +17,6 @@ from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.modules.c3l import Scorer
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
-from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Records, Task, begin, begun_with, kept_keys, made_with, make_records
 from lightning_c3l.rounds.figures import judged, round_figures
 from lightning_c3l.rounds.protocols import is_round_run
@@ -90,7 +90,7 @@ class I2CReweighting(Callback):
             # more epochs or steps than before: the round that the next of them begins with was not made
             self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
-            self._make_round(trainer, pl_module, Clock())
+            self._make_round(trainer, pl_module, SimpleProfiler())
         else:
             self._read_round(trainer, pl_module)
 
@@ -117,29 +117,32 @@ class I2CReweighting(Callback):
         self._ended = done if last else 0
         if last or done % self.epochs_per_round:
             return
-        clock, self._wanted = Clock(), self._round + 1
-        # who is interrupted while the round is made goes on with the very weights that write it
-        save_last(trainer)
-        clock.lap("engine")
-        self._make_round(trainer, pl_module, clock)
+        profiler, self._wanted = SimpleProfiler(), self._round + 1
+        with profiler.profile("engine"):
+            # who is interrupted while the round is made goes on with the very weights that write it
+            save_last(trainer)
+        self._make_round(trainer, pl_module, profiler)
 
-    def _make_round(self, trainer: Trainer, module: Any, clock: Clock) -> None:
+    def _make_round(self, trainer: Trainer, module: Any, profiler: SimpleProfiler) -> None:
         """Generate, score, select, keep, hand over."""
         data, number, store = _data(trainer), self._wanted, RunStore(trainer.default_root_dir)
         with module.outside_steps():
-            task = self._task(store, module, data)
-            if self._restart:
-                collectives.by_first(lambda: self._forget_unless_same(store, module, data, task))
-                task, self._restart = self._task(store, module, data), False
-            if not collectives.by_first(lambda: _is_whole(store, number, module, task)):
-                collectives.by_first(lambda: tell_of_changes(store, task.digests))
+            with profiler.profile("engine"):
+                task = self._task(store, module, data)
+                if self._restart:
+                    collectives.by_first(lambda: self._forget_unless_same(store, module, data, task))
+                    task, self._restart = self._task(store, module, data), False
+                is_whole = collectives.by_first(lambda: _is_whole(store, number, module, task))
+                if not is_whole:
+                    collectives.by_first(lambda: tell_of_changes(store, task.digests))
+            if not is_whole:
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
-                records = make_records(module, task, clock)
-                collectives.by_first(lambda: self._finish(store, records, data, task.seed, clock))
-        self._hand_over(store, module, data)
-        clock.lap("engine")
+                records = make_records(module, task, profiler)
+                collectives.by_first(lambda: self._finish(store, records, data, task.seed, profiler))
+        with profiler.profile("engine"):
+            self._hand_over(store, module, data)
         if collectives.is_first():
-            store.add_seconds(number, "engine", clock.laps["engine"])
+            store.add_seconds(number, "engine", sum(profiler.recorded_durations["engine"]))
 
     def _read_round(self, trainer: Trainer, module: Any) -> None:
         """The round that is trained on, as it was made."""
@@ -181,18 +184,20 @@ class I2CReweighting(Callback):
                 rank_zero_info(f"round {self._wanted} is made again: {error}")
         store.forget(self._wanted)
 
-    def _finish(self, store: RunStore, records: Records, data: Any, seed: int, clock: Clock) -> None:
+    def _finish(self, store: RunStore, records: Records, data: Any, seed: int, profiler: SimpleProfiler) -> None:
         """Select, and keep the round."""
-        groups, candidates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
-        figures = {
-            "round": self._wanted,
-            **round_figures(candidates, groups, self.reading, seed),
-            "refused_images": len(records.refused),
-        }
-        clock.lap("select")
-        seconds = {stage: spent for stage, spent in clock.laps.items() if stage != "engine"}
-        figures["seconds"] = seconds
-        store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
+        with profiler.profile("select"):
+            groups, candidates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
+            figures = {
+                "round": self._wanted,
+                **round_figures(candidates, groups, self.reading, seed),
+                "refused_images": len(records.refused),
+            }
+        spent = {stage: round(sum(times), 3) for stage, times in profiler.recorded_durations.items()}
+        # the engine's own is not over yet
+        figures["seconds"] = {stage: seconds for stage, seconds in spent.items() if stage != "engine"}
+        with profiler.profile("engine"):
+            store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
 
     def _hand_over(self, store: RunStore, module: Any, data: Any) -> None:
         """Every process reads what the first has written: so all of them train on the same."""

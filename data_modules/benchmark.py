@@ -15,6 +15,7 @@ from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
 from lightning_c3l.evaluation.prompt_template import bare, check_template, filled_in
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
 from lightning_c3l.runs.row_files import Done
+from lightning_c3l.runs.row_jobs import RowJob
 
 # questions that are asked together and kept together; a process takes every n-th chunk
 CHUNK = 32
@@ -71,6 +72,8 @@ class BenchmarkDataModule(LightningDataModule):
             keys = [named[str(one.image)] for one in self.asked]
         self._keys, self._layout = keys, laid_out(keys, CHUNK)
         self.done = Done(len(self.asked))
+        # takes the answers; the module sets it, since it knows what they depend on
+        self.job: RowJob | None = None
 
     def prompt(self, question: Question) -> str:
         """What is asked."""
@@ -79,9 +82,11 @@ class BenchmarkDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """This process's chunks, the next one read while the last one is answered."""
         assert self.trainer is not None  # Lightning sets it
-        # it knows what the answers depend on, and so which of those that are there count
-        module: Any = self.trainer.lightning_module
-        self.done = module.begin(self)
+        if self.job is None:
+            raise RuntimeError("BenchmarkDataModule has no row job: test it with EvaluationModule")
+        if self.passed_over and self.trainer.is_global_zero:
+            print(f"{self.passed_over} questions about videos are left out: they have no picture", flush=True)
+        self.done = self.job.begin_numbered(len(self.asked), "questions")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(ChunkStream(lambda: self.chunks(rank, world)), batch_size=None)
 

@@ -12,7 +12,8 @@ from data_modules.formats import Entry, picture_file, read_records, to_conversat
 from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
 from data_modules.loading.decode_pool import DecodePool
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
-from lightning_c3l.runs.row_files import Done, PartFiles
+from lightning_c3l.runs.row_files import Done
+from lightning_c3l.runs.row_jobs import RowJob
 
 # records that are scored together, and shuffled among each other for the control; a process takes every n-th chunk
 CHUNK = 32
@@ -24,7 +25,7 @@ class ScoringDataModule(LightningDataModule):
     Args:
         source: anything that `read_records` reads.
         root: folder that its image paths are relative to.
-        parts: rows that are there already, and where the others will be.
+        job: has the rows that are there already, and takes the others.
         count: number of all records.
         workers: processes that decode pictures.
         longest_side: shrink larger pictures to this many pixels.
@@ -34,21 +35,19 @@ class ScoringDataModule(LightningDataModule):
         self,
         source: str,
         root: Path | None,
-        parts: PartFiles,
+        job: RowJob,
         count: int,
         workers: int = 2,
         longest_side: int | None = None,
     ) -> None:
         super().__init__()
-        self.source, self.root, self.parts, self.done = source, root, parts, Done(count)
+        self.source, self.root, self.job, self.done = source, root, job, Done(count)
         self.workers, self.longest_side = workers, longest_side
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """This process's chunks, the next one read while the last one is scored."""
         assert self.trainer is not None  # Lightning sets it
-        # not before the first process has put away what is not to be gone on with
-        self.trainer.strategy.barrier("scoring begins")
-        self.done = self.parts.done(self.done.count)
+        self.done = self.job.begin_numbered(self.done.count, "records")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(ChunkStream(lambda: self.chunks(rank, world)), batch_size=None)
 

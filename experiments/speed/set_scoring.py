@@ -18,7 +18,7 @@ from data_modules.dataset_scoring import ScoringDataModule
 from lightning_c3l.cli.scored_output import Scored, write_scored
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.modules.dataset_scoring import ScoringModule
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_jobs import RowJob
 
 # distinct pictures of the made set
 _PICTURES = 20
@@ -70,12 +70,12 @@ def bench_set_scoring(records: int = 200_000) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = _made_set(folder, records)
-        parts, memory = PartFiles(folder / "parts"), _Memory()
+        job, memory = RowJob(folder / "parts"), _Memory()
         began = perf_counter()
-        data = ScoringDataModule(str(source), folder, parts, records, workers=1)
+        data = ScoringDataModule(str(source), folder, job, records, workers=1)
         lvlm: Any = _FreeLVLM()
-        _trainer(memory).predict(ScoringModule(lvlm, parts, 8, 0), datamodule=data, return_predictions=False)
-        write_scored(Scored(str(source), folder / "out.jsonl", folder, parts, {}))
+        _trainer(memory).predict(ScoringModule(lvlm, job, 8, 0), datamodule=data, return_predictions=False)
+        write_scored(Scored(str(source), folder / "out.jsonl", folder, job.files, {}))
         seconds = perf_counter() - began
         first = max(len(memory.seen) // 10, 1)
         # the pass that writes is seen by the highest mark, where it left that of the beginning behind

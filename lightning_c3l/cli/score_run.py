@@ -19,7 +19,7 @@ from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
 from lightning_c3l.modules.dataset_scoring import ScoringModule
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_jobs import RowJob
 
 # of the Trainer, by --dtype
 PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -38,21 +38,17 @@ def run(options: argparse.Namespace) -> int:
         keep_reference=False,
         trust_remote_code=options.trust_remote_code,
     )
-    parts = PartFiles(options.out.with_name(options.out.name + ".parts"))
     made_with = _made_with(options, lvlm, count)
-    if trainer.is_global_zero:  # the others wait for it before they look
-        if options.restart:
-            parts.remove()
-        parts.begin(made_with)
-        if done := len(parts.done(count)):
-            print(f"going on: {done} of {count} records are scored already", flush=True)
-    data = ScoringDataModule(options.source, options.images, parts, count, options.workers, options.longest_side)
-    module = ScoringModule(lvlm, parts, options.batch_size, options.seed, not options.no_shuffle)
+    job = RowJob(options.out.with_name(options.out.name + ".parts"), made_with, restart="--restart")
+    if trainer.is_global_zero and options.restart:
+        job.files.remove()  # no other rank reads before all ranks begin the job
+    data = ScoringDataModule(options.source, options.images, job, count, options.workers, options.longest_side)
+    module = ScoringModule(lvlm, job, options.batch_size, options.seed, not options.no_shuffle)
     trainer.predict(module, datamodule=data, return_predictions=False)
-    if trainer.is_global_zero:
-        scored = Scored(options.source, options.out, options.images, parts, made_with, options.lossy)
-        return _finish(scored)
-    return 0
+    if not trainer.is_global_zero:
+        return 0
+    job.wait_until(lambda: len(job.files.done(count)) == count)
+    return _finish(Scored(options.source, options.out, options.images, job.files, made_with, options.lossy))
 
 
 def _finish(scored: Scored) -> int:

@@ -25,6 +25,7 @@ from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularA
 from lightning_c3l.report.terminal import console
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.runs.row_jobs import RowJob
 
 # whose answers are worth what a judge says
 JUDGED = "llava_w"
@@ -46,8 +47,8 @@ class Questions(Protocol):
     benchmark: Benchmark
     questions: QuestionSet
     asked: Sequence[Question]
-    passed_over: int
     blind: bool
+    job: RowJob | None
 
     def prompt(self, question: Question) -> str:
         """What is asked."""

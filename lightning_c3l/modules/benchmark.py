@@ -1,6 +1,5 @@
 """`EvaluationModule`: an LVLM's answers to a benchmark's questions, made by any number of processes and resumable."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk
 from lightning_c3l.modules.base import TrainedWeightsModule
 from lightning_c3l.rounds.engine import digest
-from lightning_c3l.runs import manifest
 from lightning_c3l.runs.digests import trained_digest
-from lightning_c3l.runs.row_files import Done, PartFiles, Row
+from lightning_c3l.runs.row_files import Row
+from lightning_c3l.runs.row_jobs import RowJob
 
 # of the run folder: rows as they are made
 PARTS = "answers.parts"
-_AGAIN = "another --run.version"
 # weights that training alone has a use for
 _FOR_TRAINING = "contrastive."
 
@@ -82,20 +80,15 @@ class EvaluationModule(TrainedWeightsModule):
                     parameter.requires_grad_(name in stored)
         super().on_load_checkpoint(checkpoint)
 
-    def begin(self, data: Questions) -> Done:
-        """Which questions have been answered in this run folder before; every process must ask.
+    def setup(self, stage: str) -> None:
+        """Hand the datamodule the row job: it begins where its loader is built, after the weights have been loaded."""
+        data: Questions = self.trainer.datamodule  # type: ignore[attr-defined]
+        folder = Path(self.trainer.default_root_dir) / PARTS
+        self.job = data.job = RowJob(folder, lambda: self._made_with(data), restart="another --run.version")
 
-        Raises:
-            ValueError: they were answered with other settings; names the first that differs.
-        """
-        parts = PartFiles(Path(self.trainer.default_root_dir) / PARTS)
-        made_with = self._made_with(data)
-        # nothing is trained here: a picture's features stay the same
+    def on_test_start(self) -> None:
+        """Train nothing, so that image features can be cached."""
         self.network.requires_grad_(False)
-        collectives.by_first(lambda: _begin(parts, data, made_with))
-        self.parts = parts
-        self._part = parts.writer(f"rank-{self.global_rank:04d}")
-        return parts.done(len(data.asked))
 
     def _made_with(self, data: Questions) -> dict[str, Any]:
         return {
@@ -121,21 +114,41 @@ class EvaluationModule(TrainedWeightsModule):
 
     def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
         """Answer a chunk and keep its rows at once."""
-        self._part.append(ask_chunk(self.lvlm, chunk, self.asking, self.size))
-        self._part.sync()
+        self.job.append(ask_chunk(self.lvlm, chunk, self.asking, self.size))
+        self.job.sync()
 
     def on_test_epoch_end(self) -> None:
         """Put all answers together, and score them."""
-        self._part.close()
-        collectives.wait()
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.job.finish()
+        data: Questions = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)
-        answered = Answered(data, _answers(self.parts, data.asked), self._model_id(), folder)
+        answered = Answered(data, self._answers(data.asked), self._model_id(), folder)
         reviews = collectives.by_first(lambda: self._keep(answered))
         figures = {name: metric.to(self.device).compute() for name, metric in answered.headlines(reviews)}
         # the same in all processes
         self.log_dict(figures, sync_dist=True)
         collectives.by_first(lambda: answered.score(reviews, {name: float(value) for name, value in figures.items()}))
+
+    def _answers(self, questions: Sequence[Question]) -> list[Answer]:
+        """The answer to each question, from the rows of all ranks.
+
+        Raises:
+            ValueError: if questions were not asked.
+            OSError: if rows of another rank are not visible.
+        """
+        rows = dict[int, Row]()
+
+        def is_complete() -> bool:
+            rows.update((int(row["record"]), row) for row in self.job.files.unordered())
+            return len(rows) >= len(questions)
+
+        self.job.wait_until(is_complete)
+        if len(rows) < len(questions):
+            raise ValueError(
+                f"{len(questions) - len(rows)} of {len(questions)} questions were not asked: leave "
+                "trainer.limit_test_batches and fast_dev_run out, and set data.init_args.limit"
+            )
+        return [_answer(one, rows[number]) for number, one in enumerate(questions, start=1)]
 
     def _keep(self, answered: Answered) -> list[Review]:
         """In the first process: write the answers, and have them judged.
@@ -150,41 +163,6 @@ class EvaluationModule(TrainedWeightsModule):
         if self.judge is None or answered.data.benchmark.name != JUDGED:
             return []
         return answered.judged(self.judge)
-
-
-def _begin(parts: PartFiles, data: Questions, made_with: dict[str, Any]) -> None:
-    """In the first process: refuse other settings, and say what is left to do."""
-    file = parts.folder / "manifest.json"
-    if next(parts.unordered(), None) is None:
-        # nothing was answered with it
-        file.unlink(missing_ok=True)
-    manifest.begin(file, made_with, _AGAIN)
-    if data.passed_over:
-        print(f"{data.passed_over} questions about videos are left out: they have no picture", flush=True)
-    count = len(data.asked)
-    if done := len(parts.done(count)):
-        print(f"going on: {done} of {count} questions are answered already", flush=True)
-
-
-def _answers(parts: PartFiles, questions: Sequence[Question]) -> list[Answer]:
-    """The answer to each question, once all processes have written theirs.
-
-    Raises:
-        ValueError: there are questions that nobody has asked.
-        OSError: rows of another process cannot be seen.
-    """
-    rows = dict[int, Row]()
-    for seconds in collectives.pauses():
-        time.sleep(seconds)
-        rows = {int(row["record"]): row for row in parts.unordered()}
-        if len(rows) >= len(questions):
-            return [_answer(one, rows[number]) for number, one in enumerate(questions, start=1)]
-    if collectives.world() > 1:
-        raise OSError(f"{parts.folder}: rows of other processes cannot be seen; do all nodes share the run folder?")
-    raise ValueError(
-        f"{len(questions) - len(rows)} of {len(questions)} questions were not asked: leave trainer.limit_test_batches "
-        "and fast_dev_run out, and set data.init_args.limit"
-    )
 
 
 def _answer(question: Question, row: Row) -> Answer:

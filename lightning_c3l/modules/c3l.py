@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -19,7 +20,6 @@ from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Task, kept_keys, made_with, make_records
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, Read, Written, generate_candidates
 from lightning_c3l.rounds.scoring import Known, score_candidates
@@ -201,7 +201,7 @@ class C3LModule(WholeBatchModule):
                 again="remove that folder",
                 digests=digests or {},
             )
-            return make_records(self, task, Clock()).candidates
+            return make_records(self, task, PassThroughProfiler()).candidates
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule is handed."""

@@ -14,30 +14,30 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
 from lightning_c3l.records import Conversation
 from lightning_c3l.rounds.scoring import Context, TurnScore, score_contexts
-from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.runs.row_files import Row
+from lightning_c3l.runs.row_jobs import RowJob
 
 
 class ScoringModule(LightningModule):
-    """Scores chunks of a set in `predict` and appends their rows to this process's part.
+    """Scores chunks of a set in `predict` and appends their rows to this rank's row file.
 
     Args:
         lvlm: who scores.
-        parts: where the rows go.
+        job: takes the rows; the datamodule begins it.
         batch_size: records with their pictures at once; halved where memory runs out.
         seed: seed of the control's partners.
         shuffle: also score each answer with other pictures.
     """
 
-    def __init__(self, lvlm: AnswerScorer, parts: PartFiles, batch_size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, lvlm: AnswerScorer, job: RowJob, batch_size: int, seed: int, shuffle: bool = True) -> None:
         super().__init__()
-        self.lvlm, self.parts, self.seed, self.shuffle = lvlm, parts, seed, shuffle
+        self.lvlm, self.job, self.seed, self.shuffle = lvlm, job, seed, shuffle
         self.network = lvlm.network.eval()
         self.size = BatchSize(batch_size, "--batch-size")
         self._answers, self._began = 0, 0.0
 
     def on_predict_start(self) -> None:
-        """Open this process's part, and a progress bar over its share of the records."""
-        self._part = self.parts.writer(f"rank-{self.global_rank:04d}")
+        """Show a progress bar over the records of this rank."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self._bar = tqdm(
             total=data.records_left(self.global_rank, self.trainer.world_size),
@@ -50,17 +50,16 @@ class ScoringModule(LightningModule):
     def predict_step(self, chunk: ScoringChunk, batch_idx: int) -> None:
         """Score a chunk and keep its rows at once."""
         rows = score_chunk(self.lvlm, chunk, self.size, self.seed, self.shuffle)
-        self._part.append(rows)
+        self.job.append(rows)
         self._answers += sum(turn["status"] == "scored" for row in rows for turn in row["turns"])
         rate = self._answers / (time.perf_counter() - self._began)
         self._bar.set_postfix_str(f"{rate:.1f} pairs/s", refresh=False)
         self._bar.update(len(rows))
 
     def on_predict_end(self) -> None:
-        """Wait for the other processes: afterwards all rows are there."""
-        self._part.close()
+        """Wait for the other ranks: afterwards all rows are there."""
         self._bar.close()
-        self.trainer.strategy.barrier("scored")
+        self.job.finish()
 
 
 def score_chunk(

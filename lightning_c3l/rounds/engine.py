@@ -1,20 +1,20 @@
-"""Candidates about a set of images, made by any number of processes; killed at any moment, it goes on where it was.
+"""Candidates about a set of images, made by any number of processes and resumable after a kill at any moment.
 
-The images are split into parts that do not depend on the number of processes, which take them in turn. Whatever is
-finished is noted at once in a file of its process (`journal`), and the first process puts all rows together: so a set
-is the same whoever made which part of it, and however often it was interrupted.
+The images are split into parts that do not depend on the number of processes, which take them in turn. What is finished
+is appended to this rank's row file at once (`journal`, `runs.row_jobs`), and rank zero merges all rows: the set is the
+same whichever process made which part of it, and however often it was interrupted.
 """
 
 import math
-import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from lightning.pytorch.profilers import Profiler
 from PIL import Image as Pictures
 from PIL.Image import Image
 from tqdm import tqdm
@@ -22,7 +22,6 @@ from tqdm import tqdm
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import DESCRIBE, InferenceLVLM, Sampling
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
-from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.generation import (
     GenerationConfig,
     ImageChunk,
@@ -38,8 +37,10 @@ from lightning_c3l.rounds.templates import assign, load_templates
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import trained_digest
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.runs.row_jobs import RowJob
 
+_T = TypeVar("_T")
 _GONE = "gone or broken since the round was begun"
 # GPUs come in eights: as many parts as there are processes, or a multiple, leave none of them waiting
 _EIGHT, _LEAST = 8, 4
@@ -117,32 +118,40 @@ class Records:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
-    """Make what is missing; every process of the run must call it.
+def make_records(module: RecordMaker, task: Task, profiler: Profiler) -> Records:
+    """Make the records that are missing; every rank must call it.
 
     Args:
-        module: who writes and scores.
+        module: generates and scores.
         task: what is to be made.
-        clock: told the time of the stages `generate`, `score`, `engine` (keeping records) and `wait` (for the others).
+        profiler: measures the stages `generate` (opening images included), `score`, `engine` (keeping records) and
+            `wait` (for the other ranks).
 
     Returns:
-        All records in the first process, nothing in the others.
+        All records on rank zero, none on the other ranks.
 
     Raises:
-        ValueError: records are there that were made with other settings; names the first that differs.
-        OSError: rows of another process cannot be seen.
+        ValueError: if records are there that were made with other settings; names the first that differs.
+        OSError: if rows of another rank are not visible.
     """
-    kept = collectives.by_first(lambda: begin(module.writing, task))
-    parts = PartFiles(task.folder / "parts")
-    journal = Journal(parts, f"rank-{collectives.rank():04d}")
-    journal.read()
-    assigned = dict(zip(task.keys, _assigned(module.writing, len(task.keys)), strict=True))
-    counts = {key: len(instructions) for key, instructions in assigned.items()}
-    todo = [
-        span
-        for span in layout(len(task.keys), kept["images_a_part"])[collectives.rank() :: collectives.world()]
-        if not journal.is_whole({key: counts[key] for key in task.keys[span.start : span.stop]}, task.describes)
-    ]
+    with profiler.profile("engine"):
+        images_a_part = collectives.by_first(lambda: begin(module.writing, task))["images_a_part"]
+        job = row_job(module.writing, task)
+        job.open()
+
+        def append(row: Row) -> None:
+            with profiler.profile("engine"):
+                job.append([row])
+
+        journal = Journal(append)
+        journal.read(job.files.unordered())
+        assigned = dict(zip(task.keys, _assigned(module.writing, len(task.keys)), strict=True))
+        counts = {key: len(instructions) for key, instructions in assigned.items()}
+        todo = [
+            span
+            for span in layout(len(task.keys), images_a_part)[collectives.rank() :: collectives.world()]
+            if not journal.is_whole({key: counts[key] for key in task.keys[span.start : span.stop]}, task.describes)
+        ]
     gone = {key for key in task.keys if task.digests and key not in task.digests}
     for key in (key for span in todo for key in task.keys[span.start : span.stop] if key in gone):
         warnings.warn(f"image {key} is left out: {_GONE}", stacklevel=2)
@@ -152,22 +161,39 @@ def make_records(module: RecordMaker, task: Task, clock: Clock) -> Records:
         # a part keeps its images, so that those behind a missing one keep their instructions; nobody looks at this one
         return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
 
-    clock.lap("engine")
     with tqdm(total=sum(map(len, todo)), desc=task.name, unit="image", disable=not collectives.is_first()) as bar:
-        for chunk in iter_image_chunks(module.lvlm, ImageChunk(task.keys, look), todo):
-            _make_part(module, task, chunk, journal, clock)
+        for chunk in _timed(iter_image_chunks(module.lvlm, ImageChunk(task.keys, look), todo), profiler):
+            _make_part(module, task, chunk, journal, profiler)
+            with profiler.profile("engine"):
+                job.sync()
             bar.update(len(chunk.keys))
-    journal.close()
-    clock.lap("engine")
-    collectives.wait()
-    clock.lap("wait")
-    records = _together(module, task, assigned) if collectives.is_first() else Records()
-    clock.lap("engine")
-    return records
+    with profiler.profile("engine"):
+        job.close()
+    with profiler.profile("wait"):
+        collectives.wait()
+    with profiler.profile("engine"):
+        return _together(module, task, assigned, job) if collectives.is_first() else Records()
 
 
-def begin(writing: GenerationConfig, task: Task, trained: bool = False) -> dict[str, Any]:
-    """The manifest of a task: new, or as it was begun with.
+def row_job(writing: GenerationConfig, task: Task, trained: bool = False) -> RowJob:
+    """The rows of a task; see `begin`."""
+    # the digest of all comes last: it has less to say than the setting that differs
+    settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
+    notes = {"code": version("lightning_c3l"), "images_a_part": images_a_part(writing)}
+    # which images there are now is the next round's concern
+    ignored = (*_NOTES, "weights", "config", "images", "image_keys") if trained else _NOTES
+    return RowJob(
+        task.folder / "parts",
+        {**notes, **settings},
+        task.again,
+        manifest=task.folder / "manifest.json",
+        result=task.folder / "round.json",
+        ignored=ignored,
+    )
+
+
+def begin(writing: GenerationConfig, task: Task, trained: bool = False) -> Row:
+    """The manifest of a task, new or of its last start; rank zero only.
 
     Args:
         writing: how texts are written.
@@ -177,22 +203,13 @@ def begin(writing: GenerationConfig, task: Task, trained: bool = False) -> dict[
     Raises:
         ValueError: it was begun with other settings; names the first that differs.
     """
-    # the digest of all comes last: it has less to say than the setting that differs
-    settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
-    notes = {"code": version("lightning_c3l"), "images_a_part": images_a_part(writing)}
-    path = task.folder / "manifest.json"
-    # which images there are now is the next round's concern
-    ignored = (*_NOTES, "weights", "config", "images", "image_keys") if trained else _NOTES
-    if not _is_begun(task.folder):
-        # nothing was made with it, or what was made has been put together elsewhere
-        path.unlink(missing_ok=True)
-    known = begun_with(task.folder)
-    manifest.begin(path, {**notes, **settings}, task.again, ignored)
+    job, known = row_job(writing, task, trained), begun_with(task.folder)
+    job.check()
     if not (trained or (task.folder / "round.json").exists()):
         _begin_images(task, known)
-    kept = manifest.read(path)
-    if kept["code"] != notes["code"]:
-        warnings.warn(f"{task.folder}: begun with version {kept['code']}, goes on with {notes['code']}", stacklevel=2)
+    kept = manifest.read(job.manifest)
+    if kept["code"] != (now := version("lightning_c3l")):
+        warnings.warn(f"{task.folder}: begun with version {kept['code']}, goes on with {now}", stacklevel=2)
     return kept
 
 
@@ -203,18 +220,14 @@ def kept_keys(folder: Path, keys: Sequence[str]) -> list[str]:
 
 def begun_with(folder: Path) -> dict[str, str]:
     """Digest of each image of a task, in their order; empty where it was not begun, or by an earlier version."""
-    if not _is_begun(folder) or not (folder / _IMAGES).is_file():
+    is_begun = PartFiles(folder / "parts").has_rows() or (folder / "round.json").exists()
+    if not is_begun or not (folder / _IMAGES).is_file():
         return {}
     try:
         return manifest.read(folder / _IMAGES)
     except ValueError as error:
         warnings.warn(f"{error}; the images are not compared with those of the last start", stacklevel=2)
         return {}
-
-
-def _is_begun(folder: Path) -> bool:
-    """Whether there are records, or a round that was put together from them."""
-    return any((folder / name).exists() for name in ("parts", "round.json"))
 
 
 def _begin_images(task: Task, known: Mapping[str, str]) -> None:
@@ -290,23 +303,28 @@ def _assigned(writing: GenerationConfig, count: int) -> list[list[Instruction]]:
     return assign(load_templates(writing.templates), count, writing.per_image)
 
 
-def _make_part(module: RecordMaker, task: Task, chunk: ImageChunk, journal: Journal, clock: Clock) -> None:
+def _timed(items: Iterable[_T], profiler: Profiler) -> Iterator[_T]:
+    """The items; the time until each comes counts to `generate`."""
+    iterator = iter(items)
+    while True:
+        with profiler.profile("generate"):
+            item = next(iterator, None)
+        if item is None:
+            return
+        yield item
+
+
+def _make_part(module: RecordMaker, task: Task, chunk: ImageChunk, journal: Journal, profiler: Profiler) -> None:
     start, keys, read = chunk.start, chunk.keys, chunk.read
-    kept = journal.seconds
-    candidates = module.write(keys, read, task.seed, "write", start, journal.written)
-    if task.describes:
-        _describe(module, [key for key in keys if key not in journal.written.refused], read, journal)
-    clock.lap("generate")
-    clock.move(journal.seconds - kept, "generate", "engine")
-    kept = journal.seconds
-    module.score(candidates, read, task.scorer, task.seed + start, "score", journal.scores)
-    for key in keys:  # those without a text that can be parsed are finished too
-        if key not in journal.written.refused:
-            journal.scores.setdefault((key,), [])
-    clock.lap("score")
-    clock.move(journal.seconds - kept, "score", "engine")
-    journal.sync()
-    clock.lap("engine")
+    with profiler.profile("generate"):
+        candidates = module.write(keys, read, task.seed, "write", start, journal.written)
+        if task.describes:
+            _describe(module, [key for key in keys if key not in journal.written.refused], read, journal)
+    with profiler.profile("score"):
+        module.score(candidates, read, task.scorer, task.seed + start, "score", journal.scores)
+        for key in keys:  # those without a text that can be parsed are finished too
+            if key not in journal.written.refused:
+                journal.scores.setdefault((key,), [])
 
 
 def _describe(module: RecordMaker, keys: Sequence[str], read: Read, journal: Journal) -> None:
@@ -317,17 +335,16 @@ def _describe(module: RecordMaker, keys: Sequence[str], read: Read, journal: Jou
         journal.descriptions[key] = text
 
 
-def _together(module: RecordMaker, task: Task, assigned: dict[str, list[Instruction]]) -> Records:
-    """All rows of all processes as records, in the order of the images."""
-    journal = Journal(PartFiles(task.folder / "parts"), "none")
+def _together(module: RecordMaker, task: Task, assigned: dict[str, list[Instruction]], job: RowJob) -> Records:
+    """The rows of all ranks as records, in the order of the images."""
+    journal = Journal()
     counts = {key: len(instructions) for key, instructions in assigned.items()}
-    for seconds in collectives.pauses():
-        time.sleep(seconds)
-        journal.read()
-        if journal.is_whole(counts, task.describes):
-            break
-    else:
-        raise OSError(f"{task.folder}: rows of other processes cannot be seen here; do all nodes share the run folder?")
+
+    def is_complete() -> bool:
+        journal.read(job.files.unordered())
+        return journal.is_whole(counts, task.describes)
+
+    job.wait_until(is_complete)
     written = journal.written
     candidates = candidates_of(assigned, module.writing, written)
     scores = {image: found for (image,), found in journal.scores.items()}

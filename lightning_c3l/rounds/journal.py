@@ -1,8 +1,7 @@
 """What has been written and scored of a set of candidates: noted at once, and read back where a run goes on."""
 
-import time
 from collections import UserDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ from lightning_c3l.records import Scores
 from lightning_c3l.rounds.generation import Written
 from lightning_c3l.rounds.scoring import Known, TurnScore
 from lightning_c3l.rounds.store import jsonable
-from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.runs.row_files import Row
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -30,36 +29,32 @@ class Noted(UserDict[_K, _V]):
 
 
 class Journal:
-    """The rows of all processes, as far as they have been read, and this one's own.
+    """Everything that is finished about a set of images, from the rows of all ranks.
 
     Attributes:
         written: texts by image and number of the instruction, and images that cannot be looked at.
         descriptions: the model's own description of each image.
         scores: of the different pairs of each image.
-        seconds: time that keeping the rows has taken.
 
     Args:
-        parts: where the rows are.
-        name: of this process's file.
+        append: called with each new row at once, to keep it.
     """
 
-    def __init__(self, parts: PartFiles, name: str) -> None:
-        self.parts, self.seconds = parts, 0.0
-        self._own = parts.writer(name)
+    def __init__(self, append: Callable[[Row], object] = lambda _: None) -> None:
         self._texts = Noted[tuple[str, int], list[str]](
-            lambda key, texts: self._append({"image": key[0], "prompt": key[1], "texts": texts})
+            lambda key, texts: append({"image": key[0], "prompt": key[1], "texts": texts})
         )
-        self._refused = Noted[str, str](lambda key, reason: self._append({"image": key, "refused": reason}))
+        self._refused = Noted[str, str](lambda key, reason: append({"image": key, "refused": reason}))
         self.written = Written(self._texts, self._refused)
-        self.descriptions = Noted[str, str](lambda key, text: self._append({"image": key, "description": text}))
+        self.descriptions = Noted[str, str](lambda key, text: append({"image": key, "description": text}))
         self._scores = Noted[tuple[str, ...], list[TurnScore]](
-            lambda images, scores: self._append({"image": images[0], "scores": [_row(one) for one in scores]})
+            lambda images, scores: append({"image": images[0], "scores": [_row(one) for one in scores]})
         )
         self.scores: Known = self._scores
 
-    def read(self) -> None:
-        """Take over what all processes have noted so far."""
-        for row in self.parts.unordered():
+    def read(self, rows: Iterable[Row]) -> None:
+        """Add what rows say; they are not appended again."""
+        for row in rows:
             image = row["image"]
             if "texts" in row:
                 self._texts.data[image, row["prompt"]] = row["texts"]
@@ -81,21 +76,6 @@ class Journal:
             )
             for key, count in instructions.items()
         )
-
-    def sync(self) -> None:
-        """Wait until the disk has all of it."""
-        began = time.perf_counter()
-        self._own.sync()
-        self.seconds += time.perf_counter() - began
-
-    def close(self) -> None:
-        """Sync, and write no more."""
-        self._own.close()
-
-    def _append(self, row: Row) -> None:
-        began = time.perf_counter()
-        self._own.append([row])
-        self.seconds += time.perf_counter() - began
 
 
 def _row(found: TurnScore) -> Row:

@@ -15,7 +15,6 @@ from typing import IO, Any
 from uuid import uuid4
 
 from lightning_c3l.runs.atomic import naming, sync_folder
-from lightning_c3l.runs.manifest import begin
 
 Row = dict[str, Any]
 # a line's end: a row's last field is the checksum of the row without it
@@ -36,14 +35,6 @@ class PartFiles:
     def __init__(self, folder: Path, key: str = "record") -> None:
         self.folder, self.key = folder, key
 
-    def begin(self, made_with: Row) -> None:
-        """Start, or go on with what was begun with the same settings.
-
-        Raises:
-            ValueError: the rows that are there were made with other settings; names the first that differs.
-        """
-        begin(self.folder / "manifest.json", made_with, again="--restart")
-
     def writer(self, name: str) -> "PartWriter":
         """A new file of this process."""
         return PartWriter(self.folder / f"{name}-{uuid4().hex[:12]}.jsonl")
@@ -55,6 +46,10 @@ class PartFiles:
             for row in _rows(file):
                 found.add(int(row[self.key]))
         return found
+
+    def has_rows(self) -> bool:
+        """Whether there is an undamaged row."""
+        return next(self.unordered(), None) is not None
 
     def unordered(self) -> Iterator[Row]:
         """All rows, file by file."""

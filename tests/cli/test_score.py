@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path
     assert "begun with seed 0, now it is 1" in printed
     status, printed = run(*words, "out.jsonl", "--devices", "2", "--strategy", "ddp", cwd=tmp_path)
     assert status == 0, printed
-    assert "of 192 records are scored already" in printed
+    assert "of 192 records are done already" in printed
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert not parts.exists()
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from data_modules.dataset_scoring import CHUNK, ScoringDataModule
 from lightning_c3l.lvlm.samples import ScoringChunk
-from lightning_c3l.runs.row_files import Done, PartFiles
+from lightning_c3l.runs.row_files import Done
+from lightning_c3l.runs.row_jobs import RowJob
 from tests.helpers.commandline import write_images
 
 COUNT = 3 * CHUNK + 5
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chunks(folder: Path, rank: int = 0, world: int = 1, done: Done | None = None) -> list[ScoringChunk]:
-    data = ScoringDataModule(str(folder / "set.jsonl"), folder, PartFiles(folder / "parts"), COUNT, workers=1)
+    data = ScoringDataModule(str(folder / "set.jsonl"), folder, RowJob(folder / "parts"), COUNT, workers=1)
     data.done = done or Done(COUNT)
     return list(data.chunks(rank, world))
 
@@ -78,7 +79,7 @@ def test_processes_share_out_what_is_left(world: int, data: st.DataObject) -> No
     done = Done(count)
     for number in data.draw(st.sets(st.integers(1, count))) if count else ():
         done.add(number)
-    module = ScoringDataModule("no file", None, PartFiles(Path("none")), count)
+    module = ScoringDataModule("no file", None, RowJob(Path("none")), count)
     module.done = done
     left = sum(module.records_left(rank, world) for rank in range(world))
     # a chunk is scored again as long as one of its records is open

@@ -196,7 +196,7 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
     with monkeypatch.context() as patch:
         second = stopping(lvlm, patch, calls=99)
         assert run(tmp_path / "cut", lvlm, files["mmbench"], "mmbench") == logged
-    assert f"going on: {len(first)} of 10 questions are answered already" in capsys.readouterr().out
+    assert f"resuming: {len(first)} of 10 questions are done already" in capsys.readouterr().out
     assert len(first) + len(second) == 10
     assert (tmp_path / "cut" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
     # a finished run has nothing left to ask, and says the same
@@ -397,7 +397,7 @@ def test_through_the_command_line(
     before = (folder / "answers.jsonl").read_bytes()
     capsys.readouterr()
     run_trainer(["test", "--config", str(config), *judge, "--run.version", "0"])
-    assert "going on: 5 of 5" in capsys.readouterr().out
+    assert "resuming: 5 of 5" in capsys.readouterr().out
     assert (folder / "answers.jsonl").read_bytes() == before
     assert not (folder.parent / "version_1").exists()
 

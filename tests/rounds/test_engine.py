@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch.profilers import SimpleProfiler
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import AnswerTokens, Sampling
 from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.rounds.clock import Clock
 from lightning_c3l.rounds.engine import Records, Task, images_a_part, layout, make_records
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.rounds.scoring import score_candidates
@@ -94,9 +94,9 @@ def whole(records: Records) -> None:
 
 
 def test_all_of_it_is_made_in_order(module: Module, tmp_path: Path) -> None:
-    clock = Clock()
-    whole(make_records(module, task(tmp_path / "round"), clock))
-    assert set(clock.laps) == {"generate", "score", "engine", "wait"}
+    profiler = SimpleProfiler()
+    whole(make_records(module, task(tmp_path / "round"), profiler))
+    assert set(profiler.recorded_durations) == {"generate", "score", "engine", "wait"}
 
 
 class Killed(BaseException):
@@ -116,13 +116,13 @@ def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, module: Module, what:
     with monkeypatch.context() as patch:
         patch.setattr(PartWriter, "append", counted)
         with pytest.raises(Killed):
-            make_records(module, what, Clock())
+            make_records(module, what, SimpleProfiler())
 
 
 def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
     module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = make_records(module, task(tmp_path / "whole"), Clock())
+    expected = make_records(module, task(tmp_path / "whole"), SimpleProfiler())
     rows = sum(file.read_bytes().count(b"\n") for file in (tmp_path / "whole" / "parts").iterdir())
     # a prompt, a description and scores of each image that can be looked at, and the one that cannot
     assert rows == 10 * (2 + 1 + 1) + 1
@@ -130,10 +130,10 @@ def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
         folder, first, second = tmp_path / str(kill), Module(module.writing.templates), Module(module.writing.templates)
         make_until(monkeypatch, kill, first, task(folder))
         noted = b"".join(file.read_bytes() for file in folder.glob("parts/*")).count(b'"texts"')
-        assert make_records(second, task(folder), Clock()) == expected
+        assert make_records(second, task(folder), SimpleProfiler()) == expected
         # only what had not been noted is written again
         assert len(second.lvlm.seeds) == 10 * 2 - noted
-    assert make_records(second, task(folder), Clock()) == expected
+    assert make_records(second, task(folder), SimpleProfiler()) == expected
     assert len(second.lvlm.seeds) == 10 * 2 - noted
 
 
@@ -150,24 +150,24 @@ def pretend(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
 def test_the_number_of_processes_does_not_show(
     module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int
 ) -> None:
-    expected = make_records(module, task(tmp_path / "alone"), Clock())
+    expected = make_records(module, task(tmp_path / "alone"), SimpleProfiler())
     written = list[str]()
     for rank in reversed(range(world)):
         pretend(monkeypatch, rank, world)
         own = Module(module.writing.templates)
-        records = make_records(own, task(tmp_path / "shared"), Clock())
+        records = make_records(own, task(tmp_path / "shared"), SimpleProfiler())
         written += [image for batch in own.lvlm.batches[: len(own.lvlm.sizes)] for image in batch]
         assert records == (expected if rank == 0 else Records())
     assert set(written) == set(KEYS) - {REFUSED}
 
 
 def test_what_one_process_began_others_finish(module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = make_records(module, task(tmp_path / "alone"), Clock())
+    expected = make_records(module, task(tmp_path / "alone"), SimpleProfiler())
     make_until(monkeypatch, 7, module, task(tmp_path / "shared"))
     for rank in (1, 0):
         with monkeypatch.context() as patch:
             pretend(patch, rank, 2)
-            records = make_records(Module(module.writing.templates), task(tmp_path / "shared"), Clock())
+            records = make_records(Module(module.writing.templates), task(tmp_path / "shared"), SimpleProfiler())
     assert records == expected
 
 
@@ -178,31 +178,31 @@ def test_spoilt_rows_are_made_again(
 ) -> None:
     folder = tmp_path_factory.mktemp("spoilt")
     names = templates(folder)
-    expected = make_records(Module(names), task(folder / "round"), Clock())
+    expected = make_records(Module(names), task(folder / "round"), SimpleProfiler())
     (file,) = (folder / "round" / "parts").iterdir()
     data = bytearray(file.read_bytes())
     spot = int(place * len(data))
     data[spot] ^= 1 << bit
     file.write_bytes(data[:spot] if cut else data)
-    assert make_records(Module(names), task(folder / "round"), Clock()) == expected
+    assert make_records(Module(names), task(folder / "round"), SimpleProfiler()) == expected
 
 
 def test_other_settings_are_refused_by_name_and_another_version_is_not(module: Module, tmp_path: Path) -> None:
-    make_records(module, task(tmp_path / "round"), Clock())
+    make_records(module, task(tmp_path / "round"), SimpleProfiler())
     with pytest.raises(ValueError, match=r"begun with model 'a', now it is 'b'; .*--i2c\.restart_round"):
-        make_records(module, task(tmp_path / "round", made_with={"model": "b", "seed": 3}), Clock())
+        make_records(module, task(tmp_path / "round", made_with={"model": "b", "seed": 3}), SimpleProfiler())
     path = tmp_path / "round" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0.0.1"}))
     with pytest.warns(UserWarning, match=r"begun with version 0\.0\.1"):
-        make_records(module, task(tmp_path / "round"), Clock())
+        make_records(module, task(tmp_path / "round"), SimpleProfiler())
 
 
 def test_parts_stay_when_batches_become_smaller(module: Module, tmp_path: Path) -> None:
     """Who runs out of memory and goes on with less must not lose what is there."""
-    expected = make_records(module, task(tmp_path / "round"), Clock())
+    expected = make_records(module, task(tmp_path / "round"), SimpleProfiler())
     module.writing = replace(module.writing, batch_size=1, score_batch_size=1)
     asked = len(module.lvlm.seeds)
-    assert make_records(module, task(tmp_path / "round"), Clock()) == expected
+    assert make_records(module, task(tmp_path / "round"), SimpleProfiler()) == expected
     assert len(module.lvlm.seeds) == asked
 
 
@@ -229,7 +229,7 @@ def test_a_part_fills_two_batches_of_writing_and_one_of_scoring(module: Module) 
 
 def _on_rank(rank: int, folder: str) -> None:
     module = Module(f"{folder}/own.yaml")
-    records = make_records(module, task(Path(folder) / "ranks"), Clock())
+    records = make_records(module, task(Path(folder) / "ranks"), SimpleProfiler())
     if rank == 0:
         whole(records)
         assert records == make_records_alone(folder)
@@ -241,7 +241,7 @@ def make_records_alone(folder: str) -> Records:
     """What one process makes, without a word to the others."""
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch, 0, 1)
-        return make_records(Module(f"{folder}/own.yaml"), task(Path(folder) / "alone"), Clock())
+        return make_records(Module(f"{folder}/own.yaml"), task(Path(folder) / "alone"), SimpleProfiler())
 
 
 def test_two_real_processes(tmp_path: Path) -> None:
@@ -258,12 +258,12 @@ def test_scores_without_a_number_come_back_as_none(module: Module, tmp_path: Pat
         return replace(tokens, logp_shuffled=tokens.logp_shuffled * float("nan"))
 
     module.lvlm.score = spoilt
-    records = make_records(module, task(tmp_path / "round"), Clock())
+    records = make_records(module, task(tmp_path / "round"), SimpleProfiler())
     assert {one.shuffled for one in records.candidates} == {None}
 
 
 def test_a_manifest_of_nothing_does_not_hold(module: Module, tmp_path: Path) -> None:
     """What was put together elsewhere, or never begun, may be made anew with other weights."""
-    make_records(module, task(tmp_path / "final"), Clock())
+    make_records(module, task(tmp_path / "final"), SimpleProfiler())
     shutil.rmtree(tmp_path / "final" / "parts")
-    whole(make_records(module, task(tmp_path / "final", made_with={"model": "b"}), Clock()))
+    whole(make_records(module, task(tmp_path / "final", made_with={"model": "b"}), SimpleProfiler()))

@@ -91,20 +91,13 @@ def test_an_empty_file_appears_with_its_first_row(tmp_path: Path) -> None:
     assert not (tmp_path / "parts").exists()
 
 
-def test_going_on_needs_the_same_settings(tmp_path: Path) -> None:
+def test_removing_takes_the_manifest_along(tmp_path: Path) -> None:
     parts = PartFiles(tmp_path / "parts")
-    parts.begin({"model": "a", "seed": 0})
-    parts.begin({"model": "a", "seed": 0})
-    with pytest.raises(ValueError, match=r"parts: begun with seed 0, now it is 1; .*--restart"):
-        parts.begin({"model": "a", "seed": 1})
-    with pytest.raises(ValueError, match=r"begun with dtype None, now it is 'float32'"):
-        parts.begin({"model": "a", "seed": 0, "dtype": "float32"})
-    assert json.loads((tmp_path / "parts" / "manifest.json").read_text()) == {"model": "a", "seed": 0}
     parts.writer("rank-0").append([row(1)])
+    (tmp_path / "parts" / "manifest.json").write_text("{}")
     parts.remove()
     assert not (tmp_path / "parts").exists()
     parts.remove()
-    parts.begin({"model": "b"})
 
 
 @settings(max_examples=50, deadline=None)

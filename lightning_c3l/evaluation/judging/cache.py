@@ -1,21 +1,18 @@
-"""Replies of judges on disk: nothing that was paid for is asked again.
-
-Runs that write at once each append to a file of their own; a line that was cut off does not count (see `parts`).
-"""
+"""Replies of judges on disk: no reply that was paid for is requested again."""
 
 import hashlib
 import json
 from pathlib import Path
 
 from lightning_c3l.evaluation.judging.base import Order
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_jobs import RowJob
 
-# what replies depend on beside judge, order and prompt; to be raised when they are asked for in another way
+# raise it when replies come to depend on more than judge, order and prompt
 _VERSION = 1
 
 
 def key(judge: str, order: Order, prompt: str) -> str:
-    """Name of a reply: the prompt holds question, both answers and the description."""
+    """Digest of what a reply depends on; the prompt holds question, both answers and the description."""
     said = json.dumps([_VERSION, judge, order, prompt])
     return hashlib.sha256(said.encode("ascii")).hexdigest()
 
@@ -24,32 +21,32 @@ class Replies:
     """Replies by their keys.
 
     Args:
-        folder: where they are kept; None keeps them in memory alone.
+        folder: where they are kept; None keeps them in memory only.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._texts: dict[str, str] = {}
-        self._writer = None
-        if folder is not None:
-            parts = PartFiles(folder)
-            self._texts = {row["key"]: row["reply"] for row in parts.unordered()}
-            self._writer = parts.writer("replies")
+        # other commands may append to the same folder now, each to a file of its own
+        self._job = None if folder is None else RowJob(folder)
+        if self._job is not None:
+            self._texts = {row["key"]: row["reply"] for row in self._job.files.unordered()}
+            self._job.open()
 
     def get(self, key: str) -> str | None:
-        """A reply that is there."""
+        """The reply of this key, None if there is none yet."""
         return self._texts.get(key)
 
     def keep(self, key: str, judge: str, reply: str) -> None:
-        """Put one in; a killed process does not take it along.
+        """Add a reply; a killed process does not lose it.
 
         Raises:
             OSError: it cannot be written; names the file.
         """
         self._texts[key] = reply
-        if self._writer is not None:
-            self._writer.append([{"key": key, "judge": judge, "reply": reply}])
+        if self._job is not None:
+            self._job.append([{"key": key, "judge": judge, "reply": reply}])
 
     def close(self) -> None:
-        """Wait until the disk has all of them."""
-        if self._writer is not None:
-            self._writer.close()
+        """Wait until all replies are on the disk."""
+        if self._job is not None:
+            self._job.close()

@@ -20,7 +20,7 @@ class Plan:
     """Sizes of the experiment.
 
     Attributes:
-        rounds: of C3L, for the tuned writer.
+        rounds: rounds of C3L, for the tuned writer.
         round_images: pictures of each round.
         fresh_images: pictures that both writers write about.
         size: pairs of each set.

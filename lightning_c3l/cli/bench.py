@@ -1,30 +1,49 @@
 """`bench`: speed and memory of scoring, writing and training beside the plain ways."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.speed.shapes import SHAPES
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.runs.atomic import atomic_path
 
 
+@dataclass(frozen=True)
+class BenchOptions:
+    """Measure scoring, generation and training of a randomly initialised LLaVA beside plain implementations.
+
+    Attributes:
+        out: folder for bench.json.
+        shape: sizes of the model and of the texts.
+        device: cpu or cuda.
+        precision: of the weights, one or both.
+        repeats: rounds of each comparison.
+        no_growth: leave out how scoring grows with its sizes.
+        no_memory: leave out peak memory.
+    """
+
+    out: Path = Path("runs/bench")
+    shape: str = one_of([*SHAPES], "small")
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: list[Literal["float32", "bfloat16"]] = field(default_factory=lambda: ["float32", "bfloat16"])
+    repeats: int = 5
+    no_growth: bool = False
+    no_memory: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a number that counts nothing."""
+        if self.repeats < 1:
+            raise ValueError(f"--repeats must be at least 1, not {self.repeats}")
+
+
 def main(arguments: list[str]) -> int:
-    """Measure scoring, writing and training on a randomly initialised LLaVA beside the plain ways of doing them."""
-    parser = VerbParser("bench", main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json")
-    parser.add_argument("--shape", choices=[*SHAPES], default="small", help="sizes of the model and of the texts")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precision", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
-    parser.add_argument("--no-growth", action="store_true", help="leave out how scoring grows with its sizes")
-    parser.add_argument("--no-memory", action="store_true", help="leave out peak memory")
-    chosen = parser.parse_args(arguments)
-    if chosen.repeats < 1:
-        raise ValueError(f"--repeats must be at least 1, not {chosen.repeats}")
+    """Run the verb `bench`; returns its exit status."""
+    chosen = parse_options("bench", BenchOptions, arguments)
     # late: it takes seconds to import, which a wrong option need not wait for
     from experiments.speed.run import Options, run_bench
     from experiments.speed.timing import plain, spreads

@@ -1,31 +1,46 @@
 """`bench-data`: speed and memory of data in and out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import write_json_atomic
 
 if TYPE_CHECKING:
     from experiments.speed.timing import Spread
 
 
+@dataclass(frozen=True)
+class BenchDataOptions:
+    """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`.
+
+    Attributes:
+        out: folder for bench-data.json.
+        images: images to decode.
+        records: records to score and to convert.
+        repeats: rounds of each comparison.
+    """
+
+    out: Path = Path("runs/bench")
+    images: int = 300
+    records: int = 200_000
+    repeats: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that count nothing."""
+        for name in ("images", "records", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}")
+
+
 def main(arguments: list[str]) -> int:
-    """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`."""
-    parser = VerbParser("bench-data", main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench-data.json")
-    parser.add_argument("--images", type=int, default=300, help="pictures to decode")
-    parser.add_argument("--records", type=int, default=200_000, help="records to score and to convert")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
-    options = parser.parse_args(arguments)
-    for name in ("images", "records", "repeats"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    """Run the verb `bench-data`; returns its exit status."""
+    options = parse_options("bench-data", BenchDataOptions, arguments)
     # late: it takes seconds to import, which a wrong option need not wait for
     from experiments.speed.converting import conversion_rate
     from experiments.speed.loading import loading_rate

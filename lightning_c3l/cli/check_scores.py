@@ -1,6 +1,5 @@
 """`check-scores`: how well the scores of a labelled set tell its right records from its wrong ones."""
 
-import argparse
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from data_modules.formats import Record, kind_of, read_records
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.functional.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.charts import histogram
@@ -21,6 +20,25 @@ from lightning_c3l.selection.reading_ranks import SHUFFLED, TOKENS, RankSample, 
 from lightning_c3l.selection.scores import record_score
 
 ALL = "all"
+
+
+@dataclass(frozen=True)
+class CheckScoresOptions:
+    """Measure how well each reading of a scored and labelled set tells its right records from its wrong ones.
+
+    Attributes:
+        source: a set that `score` wrote.
+        label: field of a record that says whether it is right.
+        right: its value in right records.
+        wrong: its value in wrong records; others are left out.
+        at_least: status 1 if `answer` lies below, over all records.
+    """
+
+    source: Path
+    label: str = "verdict"
+    right: str = "right"
+    wrong: str = "wrong"
+    at_least: float | None = None
 
 
 @dataclass
@@ -41,14 +59,8 @@ class Labelled:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure how well each reading of a scored and labelled set tells its right records from its wrong ones."""
-    parser = VerbParser("check-scores", main.__doc__)
-    parser.add_argument("source", metavar="IN", type=Path, help="a set that `score` wrote")
-    parser.add_argument("--label", default="verdict", help="field of a record that says whether it is right")
-    parser.add_argument("--right", default="right", help="its value in right records")
-    parser.add_argument("--wrong", default="wrong", help="its value in wrong records; others are left out")
-    parser.add_argument("--at-least", type=float, help="status 1 if `answer` lies below, over all records")
-    options = parser.parse_args(arguments)
+    """Run the verb `check-scores`; returns its exit status."""
+    options = parse_options("check-scores", CheckScoresOptions, arguments)
     ranks = RankSample()
     kinds = _read(options, ranks)
     if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
@@ -69,7 +81,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _read(options: argparse.Namespace, ranks: RankSample) -> dict[str, Labelled]:
+def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]:
     kinds: dict[str, Labelled] = defaultdict(Labelled)
     for entry in tqdm(read_records(options.source), desc="read", unit="record", delay=1):
         if entry.record is None:

@@ -21,27 +21,27 @@ from data_modules.formats.fields import left_out_members, members_line
 from data_modules.formats.readers import files_of
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import holds_images
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import one_of, parse_options
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is converted, and how.
+    """Convert an instruction-tuning set between JSON, JSONL, Parquet, WebDataset shards and CSV, without loss.
 
     Attributes:
-        source: file or shards to read.
-        out: file to write.
-        dialect: how a JSON record looks; that of `source` unless given.
-        lossy: write what the format cannot hold as near as possible.
-        images: folder that image paths are relative to; unless given, as `image_root` finds it.
-        extract: folder for the images that `source` carries.
-        embed: carry the images in Parquet; done anyway where `source` carries them and they are not extracted.
-        rejected: file for the reasons of broken records; `<stem>.rejected.jsonl` beside `out` unless given.
+        source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
+        out: .json, .jsonl, .parquet, .tar or (with --lossy) .csv.
+        dialect: how a JSON record looks; as in IN unless given.
+        lossy: write what OUT cannot hold as near as possible.
+        images: folder of the images; as <stem>.meta.json says, or that of IN.
+        extract: folder to write the images to that IN carries.
+        embed: carry the images in Parquet; done anyway where IN carries them and they are not extracted.
+        rejected: file for the reasons of broken records; OUT's name with .rejected.jsonl unless given.
     """
 
     source: str
     out: Path
-    dialect: str | None = None
+    dialect: str | None = one_of(DIALECTS, None)
     lossy: bool = False
     images: Path | None = None
     extract: Path | None = None
@@ -50,18 +50,8 @@ class Job:
 
 
 def main(arguments: list[str]) -> int:
-    """Convert an instruction-tuning set between JSON, JSONL, Parquet, WebDataset shards and CSV, without loss."""
-    parser = VerbParser("convert", main.__doc__)
-    parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
-    parser.add_argument("out", metavar="OUT", type=Path, help=".json, .jsonl, .parquet, .tar or (with --lossy) .csv")
-    parser.add_argument("--dialect", choices=DIALECTS, help="how a JSON record looks; as in IN unless given")
-    parser.add_argument("--lossy", action="store_true", help="write what OUT cannot hold as near as possible")
-    parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
-    parser.add_argument("--extract", type=Path, help="folder to write the images to that IN carries")
-    parser.add_argument("--embed", action="store_true", help="carry the images in Parquet")
-    parser.add_argument("--rejected", type=Path, help="file for broken records; OUT's name with .rejected.jsonl")
-    options = parser.parse_args(arguments)
-    job = Job(**vars(options))
+    """Run the verb `convert`; returns its exit status."""
+    job = parse_options("convert", Job, arguments)
     left_out = Counter[str]()
     written, rejected = convert(job, left_out)
     print(f"{written} records in {job.out}" + (f", {rejected} rejected in {_rejected(job)}" if rejected else ""))

@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_modules.loading.decoding import decode_rgb
 from experiments.easy_vqa.pairs import write_answers, write_exchanged
 from experiments.easy_vqa.pictures import EasyVQATruth, prepare
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.atomic import write_json_atomic
 
@@ -23,20 +24,26 @@ IN_SHARED_DATA = Path("easy-vqa", "easy-vqa.tar")
 TOKENIZER_RECORDS = 4000
 
 
+@dataclass(frozen=True)
+class EasyVQAOptions:
+    """Prepare the easy-VQA images and a LLaVA with fresh weights, for the experiments on them.
+
+    Attributes:
+        out: folder to write; what is prepared already is left alone.
+        archive: the set as a tar file; else $C3L_SHARED_DATA/easy-vqa/easy-vqa.tar, else the package easy-vqa.
+        seed: of the records and of the fresh weights.
+        answers: also what experiments/easy_vqa_answers.yaml needs, and pairs to score.
+    """
+
+    out: Path
+    archive: Path | None = None
+    seed: int = 0
+    answers: bool = False
+
+
 def main(arguments: list[str]) -> int:
-    """Prepare the easy-VQA pictures and a LLaVA with fresh weights, for the experiments on them."""
-    parser = VerbParser("easy-vqa", main.__doc__)
-    parser.add_argument("out", type=Path, help="folder to write; what is prepared already is left alone")
-    parser.add_argument(
-        "--archive",
-        type=Path,
-        help=f"the set as a tar file; else $C3L_SHARED_DATA/{IN_SHARED_DATA.as_posix()}, else the package easy-vqa",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the records and of the fresh weights")
-    parser.add_argument(
-        "--answers", action="store_true", help="also what experiments/easy_vqa_answers.yaml needs, and pairs to score"
-    )
-    options = parser.parse_args(arguments)
+    """Run the verb `easy-vqa`; returns its exit status."""
+    options = parse_options("easy-vqa", EasyVQAOptions, arguments)
     instructions = {template.kind: template.text for template in load_templates("easy_vqa")}
     with _once(options.out / MARKER, {"seed": options.seed, "instructions": instructions, "questions": True}) as wanted:
         if wanted:

@@ -10,7 +10,7 @@ from lightning_c3l.report.text import printable
 _WRAPPER = re.compile(
     r"Does not validate against any of the Union|Problem with given class_path|\s*- Expected a path but"
 )
-_KEY = re.compile(r'Parser key "(.+?)":\s*')
+_KEY = re.compile(r'Parser key "(.+?)"(?: element \d+)?:\s*')
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.\S.*?)(?:\. Got value: (.*))?", re.DOTALL)
 _UNION = re.compile(r"Subtypes: \[(.*?)\]\n.*\nGiven value: (.*)", re.DOTALL)
 _MOST = 100

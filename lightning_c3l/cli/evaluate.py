@@ -1,11 +1,10 @@
 """`evaluate`: what somebody's answers to a benchmark are worth, by every protocol that they can serve."""
 
-import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.evaluation.benchmarks import NAMES, load
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, read_answers
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
@@ -16,9 +15,38 @@ from lightning_c3l.report.terminal import console
 from lightning_c3l.runs.atomic import require_writable, write_json_atomic
 
 
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Score an answer file of a benchmark, with intervals, by every protocol that it can serve or by one.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        questions: the benchmark's files, or its folder.
+        answers: one file, or one a split.
+        reviews: llava_w: a file a round of the judge.
+        protocol: these alone; may be given again.
+        blind: answers (llava_w: reviews) without images.
+        against: answers (llava_w: reviews) of another LVLM.
+        partial: leave out questions without an answer.
+        json: print the figures as JSON to standard output.
+        out: file for the figures as JSON.
+    """
+
+    benchmark: str = one_of(NAMES)
+    questions: list[Path] = field(default_factory=list)
+    answers: list[Path] = field(default_factory=list)
+    reviews: list[Path] = field(default_factory=list)
+    protocol: list[str] = field(default_factory=list)
+    blind: list[Path] = field(default_factory=list)
+    against: list[Path] = field(default_factory=list)
+    partial: bool = False
+    json: bool = False
+    out: Path | None = None
+
+
 def main(arguments: list[str]) -> int:
-    """Score an answer file of a benchmark, with intervals, by every protocol that it can serve or by one."""
-    options = _parser().parse_args(arguments)
+    """Run the verb `evaluate`; returns its exit status."""
+    options = parse_options("evaluate", EvaluateOptions, arguments)
     _check_out(options)
     evaluation = _of_reviews(options) if options.benchmark == "llava_w" else _of_answers(options)
     if options.questions:
@@ -33,26 +61,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = VerbParser("evaluate", main.__doc__)
-    parser.add_argument("benchmark", choices=NAMES)
-    parser.add_argument(
-        "--questions", type=Path, nargs="+", metavar="PATH", help="the benchmark's files, or its folder"
-    )
-    parser.add_argument("--answers", type=Path, nargs="+", metavar="PATH", help="one file, or one a split")
-    parser.add_argument("--reviews", type=Path, nargs="+", metavar="PATH", help="llava_w: a file a round of the judge")
-    parser.add_argument("--protocol", action="append", metavar="NAME", help="this one alone; may be given again")
-    parser.add_argument(
-        "--blind", type=Path, nargs="+", metavar="PATH", help="answers (llava_w: reviews) without pictures"
-    )
-    parser.add_argument("--against", type=Path, nargs="+", metavar="PATH", help="answers (reviews) of another LVLM")
-    parser.add_argument("--partial", action="store_true", help="leave out questions without an answer")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON to standard output")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON to a file")
-    return parser
-
-
-def _check_out(options: argparse.Namespace) -> None:
+def _check_out(options: EvaluateOptions) -> None:
     """Refuse to write over what is read.
 
     Raises:
@@ -63,11 +72,11 @@ def _check_out(options: argparse.Namespace) -> None:
     require_writable(options.out)
     asked = load(options.benchmark).files(options.questions) if options.questions else []
     given = (options.answers, options.reviews, options.blind, options.against, asked)
-    if options.out.resolve() in {path.resolve() for paths in given for path in paths or ()}:
+    if options.out.resolve() in {path.resolve() for paths in given for path in paths}:
         raise ValueError(f"--out {options.out} is one of the files that are read; name another")
 
 
-def _of_answers(options: argparse.Namespace) -> Evaluation:
+def _of_answers(options: EvaluateOptions) -> Evaluation:
     if not options.answers or options.reviews:
         raise ValueError(f"{options.benchmark} is scored from --answers, without --reviews")
     benchmark = load(options.benchmark)
@@ -75,26 +84,26 @@ def _of_answers(options: argparse.Namespace) -> Evaluation:
         benchmark,
         benchmark.read_questions(options.questions) if options.questions else None,
         read_answers(options.answers, benchmark.name),
-        protocols=options.protocol,
+        protocols=options.protocol or None,
         blind=_answers(options.blind, benchmark.name),
         against=_answers(options.against, benchmark.name),
         partial=options.partial,
     )
 
 
-def _answers(paths: list[Path] | None, name: str) -> AnswerFile | None:
+def _answers(paths: list[Path], name: str) -> AnswerFile | None:
     return read_answers(paths, name) if paths else None
 
 
-def _of_reviews(options: argparse.Namespace) -> Evaluation:
+def _of_reviews(options: EvaluateOptions) -> Evaluation:
     if not options.reviews:
         raise ValueError("llava_w needs what a judge said of the answers: --reviews, a file a round")
     found = evaluate_reviews(
         load("llava_w").read_questions(options.questions) if options.questions else None,
         options.reviews,
-        protocols=options.protocol,
-        blind=options.blind or (),
-        against=options.against or (),
+        protocols=options.protocol or None,
+        blind=options.blind,
+        against=options.against,
         partial=options.partial,
     )
     if not options.answers:

@@ -1,16 +1,15 @@
 """`judge`: a judge's reviews of answers to open questions, and what they are worth by them."""
 
-import argparse
 import sys
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers, reasoning_counts, reasoning_notes
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
-from lightning_c3l.evaluation.judging.choose import add_options, judge_of
+from lightning_c3l.evaluation.judging.choose import JudgeChoice, judge_of
 from lightning_c3l.evaluation.judging.pairs import pairs_of
 from lightning_c3l.evaluation.judging.reviews import write_reviews
 from lightning_c3l.report.terminal import console
@@ -19,15 +18,37 @@ from lightning_c3l.runs.atomic import require_writable
 _BENCHMARK = "llava_w"
 
 
+@dataclass(frozen=True)
+class JudgeOptions:
+    """Let a judge compare answers to LLaVA-Bench's questions with the references; the same command resumes.
+
+    Attributes:
+        questions: folder of the benchmark's files.
+        answers: file with the answers of one LVLM.
+        out: file of reviews to write, as JSON lines.
+        both_orders: judge each pair a second time, the other way round.
+        cache: folder of replies; beside --out unless given.
+        judge: which judge.
+    """
+
+    _: KW_ONLY
+    questions: Path
+    answers: Path
+    out: Path
+    both_orders: bool = False
+    cache: Path | None = None
+    judge: JudgeChoice = field(default_factory=JudgeChoice)
+
+
 def main(arguments: list[str]) -> int:
-    """Let a judge compare answers to LLaVA-Bench's questions with the references; the same command goes on."""
-    options = _parser().parse_args(arguments)
+    """Run the verb `judge`; returns its exit status."""
+    options = parse_options("judge", JudgeOptions, arguments)
     cache = options.cache or options.out.with_name(options.out.name + ".replies")
     _check_paths(options, cache)
     questions = benchmarks.load(_BENCHMARK).read_questions([options.questions])
     answers = read_answers([options.answers], _BENCHMARK)
     pairs = pairs_of(questions, answers)
-    judge = judge_of(options, cache)
+    judge = judge_of(options.judge, cache)
     try:
         reviews = judge.review(pairs, options.both_orders)
     except KeyboardInterrupt:
@@ -43,18 +64,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = VerbParser("judge", main.__doc__)
-    parser.add_argument("--questions", metavar="FOLDER", type=Path, required=True, help="of the benchmark's files")
-    parser.add_argument("--answers", metavar="FILE", type=Path, required=True, help="answers of one LVLM")
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="reviews to write, as JSON lines")
-    parser.add_argument("--both-orders", action="store_true", help="judge each pair a second time, the other way round")
-    parser.add_argument("--cache", metavar="FOLDER", type=Path, help="of replies; beside --out unless given")
-    add_options(parser)
-    return parser
-
-
-def _check_paths(options: argparse.Namespace, cache: Path) -> None:
+def _check_paths(options: JudgeOptions, cache: Path) -> None:
     """Refuse before anything is asked what could not be kept in the end."""
     if options.out.is_dir():
         raise ValueError(f"--out {options.out}: is a folder; give a file")

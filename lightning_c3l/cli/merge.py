@@ -1,19 +1,33 @@
 """`merge`: a base checkpoint with a trained adapter folded into its weights."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import atomic_folder, require_writable
 
 
+@dataclass(frozen=True)
+class MergeOptions:
+    """Write a checkpoint folder that needs no peft: a base with a trained adapter folded into its weights.
+
+    Attributes:
+        base: checkpoint folder or Hub name that the adapter was trained on.
+        adapter: adapter folder of a run.
+        out: folder to write.
+        dtype: of the weights that are written.
+    """
+
+    base: str
+    adapter: Path
+    out: Path
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
 def main(arguments: list[str]) -> int:
-    """Write a checkpoint folder that needs no peft."""
-    parser = VerbParser("merge", main.__doc__)
-    parser.add_argument("base", help="checkpoint folder or Hub name that the adapter was trained on")
-    parser.add_argument("adapter", type=Path, help="adapter folder of a run")
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    options = parser.parse_args(arguments)
+    """Run the verb `merge`; returns its exit status."""
+    options = parse_options("merge", MergeOptions, arguments)
     if options.out.exists():
         raise ValueError(f"{options.out}: already exists; give a new folder")
     require_writable(options.out)

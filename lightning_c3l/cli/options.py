@@ -1,37 +1,103 @@
-"""The parser of the verbs that are no Trainer methods."""
+"""Options of the verbs that are no Trainer methods: one frozen dataclass a verb, parsed by jsonargparse."""
 
-import argparse
-import sys
+import inspect
+from argparse import BooleanOptionalAction
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from lightning_c3l.cli.errors import alike, plain_reason
+from docstring_parser import parse as parse_docstring
+from jsonargparse import Namespace
+
+from lightning_c3l.cli.parser import Parser
+
+T = TypeVar("T")
 
 
-class VerbParser(argparse.ArgumentParser):
-    """A parser whose errors are one line; names of options are not abbreviated.
+def one_of(choices: Sequence[str], default: Any = MISSING) -> Any:
+    """A field whose value is one of these; `Literal` says the same where the choices are known to the type checker."""
+    return field(default=default, metadata={"choices": tuple(choices)})
+
+
+def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
+    """Parse the words that follow a verb.
 
     Args:
-        verb: its name on the command line.
-        description: what it does.
+        verb: name on the command line.
+        options: dataclass of the verb's options. Its docstring is the text of `--help`: the summary describes the verb,
+            the attributes describe the options. Fields without a default are positional words, or required options
+            where they are keyword-only; a bool is a flag, a list takes several values. The fields of a nested dataclass
+            are a group of options.
+        words: the words, without the verb.
+
+    Returns:
+        The options, with those of `--config` where the words do not give them.
+
+    Raises:
+        SystemExit: with status 2 and one line on stderr if a word or a value of the file is wrong.
+        ValueError: from the dataclass itself.
     """
+    prog = f"python -m lightning_c3l {verb}"
+    parser = Parser(prog=prog, description=_docstring(options).short_description)
+    parser.missing_hint, parser.hint = "", f" ({prog} --help lists the options)"
+    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
+    _add(parser, options)
+    return _build(options, parser.parse_args(words), parser)
 
-    def __init__(self, verb: str, description: str | None) -> None:
-        super().__init__(prog=f"python -m lightning_c3l {verb}", description=description, allow_abbrev=False)
-        self._words: Sequence[str] = ()
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, and keep the words for the errors."""
-        self._words = sys.argv[1:] if args is None else args
-        return super().parse_known_args(args, namespace)
+def _docstring(options: type) -> Any:
+    return parse_docstring(inspect.cleandoc(options.__doc__ or ""))
 
-    def error(self, message: str) -> NoReturn:
-        """Say which option is wrong, and which one may have been meant, and leave."""
-        # a mistyped name is the reason for which a required option is missing
-        if message.startswith(("unrecognized arguments:", "the following arguments are required:")):
-            names = (word.partition("=")[0] for word in self._words if word.startswith("--") and word != "--")
-            if unknown := next((name for name in names if name not in self._option_string_actions), None):
-                meant = alike(unknown[2:], [name[2:] for name in self._option_string_actions if name[:2] == "--"])
-                message = f"{unknown}: no such option" + (f"; did you mean --{meant}?" if meant else "")
-        print(f"error: {plain_reason(message)} ({self.prog} --help lists the options)", file=sys.stderr)
-        raise SystemExit(2)
+
+def _add(parser: Any, options: type) -> None:
+    """Add an argument for each field of a dataclass to a parser or to a group of it."""
+    hints, helps = (
+        get_type_hints(options),
+        {one.arg_name: (one.description or "").rstrip(".") for one in _docstring(options).params},
+    )
+    for one in fields(options):  # type: ignore[arg-type]  # a dataclass
+        hint = hints[one.name]
+        if is_dataclass(hint):
+            _add(parser.add_argument_group(_docstring(hint).short_description.rstrip(".")), hint)
+            continue
+        required = one.default is MISSING and one.default_factory is MISSING
+        known: dict[str, Any] = {"help": helps[one.name]}
+        if hint is bool:
+            # one that is on by default has a twin that turns it off: --no-balance-yes-no
+            known |= {"action": BooleanOptionalAction if one.default else "store_true"}
+        else:
+            known |= _typed(hint, one)
+        if required and not one.kw_only:
+            parser.add_argument(one.name, metavar="IN" if one.name == "source" else one.name.upper(), **known)
+        elif required:
+            parser.add_argument(_option(one.name), required=True, **known)
+        else:
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            parser.add_argument(_option(one.name), default=default, **known)
+
+
+def _typed(hint: Any, one: Field[Any]) -> dict[str, Any]:
+    """Type and number of the values of a field."""
+    if get_origin(hint) is list:
+        return {"type": get_args(hint)[0], "nargs": "+"}
+    if choices := one.metadata.get("choices"):
+        allowed: Any = Literal[choices]
+        hint = allowed | None if NoneType in get_args(hint) else allowed
+    return {"type": hint}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _build(options: type[T], found: Namespace, parser: Parser) -> T:
+    """The dataclass, and those nested in it, of what was parsed."""
+    hints, values = get_type_hints(options), dict[str, Any]()
+    for one in fields(options):  # type: ignore[arg-type]  # a dataclass
+        hint = hints[one.name]
+        value = _build(hint, found, parser) if is_dataclass(hint) else found[one.name]
+        if hint is bool and not isinstance(value, bool):
+            parser.error(f"{_option(one.name)}: must be true or false, not {value!r}")
+        values[one.name] = value
+    return options(**values)

@@ -1,4 +1,4 @@
-"""The parser of experiment files and of the options that overrule them."""
+"""The parser of all verbs: jsonargparse with errors in one line."""
 
 import argparse
 import re
@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args
 
-from jsonargparse import Namespace, set_dumper
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser, Namespace, set_dumper
 
 from lightning_c3l.cli.errors import alike, innermost, plain_reason
 from lightning_c3l.runs.config_file import dump_yaml, with_current_classes
@@ -37,22 +36,25 @@ class _Text(str):
     """A value as it was typed: jsonargparse takes `str` itself for YAML, at every level of a nested option."""
 
 
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line, and in which texts stay texts and null can be given wherever it is a value.
+class Parser(ArgumentParser):
+    """Parser whose errors are one line, and in which texts stay texts and null can be given wherever it is a value.
 
     Nested options (`--model.writing.begin`) go through a parser of each class on their way; jsonargparse would load
     the value as YAML and write it as Python in each of them, so that null arrives as 'None' and 'Q: a' as "{'Q': 'a'}".
     """
 
+    # ends of the messages about options that are missing, and of all
+    missing_hint, hint = "; give an experiment file with --config", ""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # an abbreviation is a mistyped name that is taken for another one
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-        self._file = ""
+        self._file, self._words = "", list[str]()
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
         """Parse a command line; `None`, which W&B writes for null, is null for an option that may be null."""
-        words = self._normalised(sys.argv[1:] if args is None else args)
-        found: Namespace = super().parse_args(words, *rest, **kwargs)
+        self._words = self._normalised(sys.argv[1:] if args is None else args)
+        found: Namespace = super().parse_args(self._words, *rest, **kwargs)
         return found
 
     def parse_path(self, path: Any, *rest: Any, **kwargs: Any) -> Namespace:
@@ -76,14 +78,16 @@ class Parser(LightningArgumentParser):
             if isinstance(ex, UnknownOption):
                 raise ex
             raise argparse.ArgumentError(None, message) from ex
-        print(f"error: {self._in_one_line(message, ex)}", file=sys.stderr)
+        print(f"error: {self._in_one_line(message, ex)}{self.hint}", file=sys.stderr)
         raise SystemExit(2)
 
     def _in_one_line(self, message: str, ex: Exception | None) -> str:
         if stray := _STRAY.match(message):
             return f"{plain_reason(stray['word'])!r} belongs to no option; a value with blanks needs quotes"
         if required := _REQUIRED.fullmatch(message):
-            return f"{re.sub(r'[a-z]+[.]', '--', required['names'])}: missing; give an experiment file with --config"
+            # of Trainer methods: `fit.data`
+            names = (name.rpartition(".")[2] for name in required["names"].split(", "))
+            return f"{', '.join(map(self._as_typed, names))}: missing{self.missing_hint}"
         where, reason = innermost(ex) if ex is not None else ("", plain_reason(message))
         cause: BaseException | None = ex
         while cause is not None and not isinstance(cause, UnknownOption):
@@ -91,7 +95,16 @@ class Parser(LightningArgumentParser):
         if cause is not None:
             prefix, where = f"{where}." if where else "", f"{where}.{cause.name}" if where else cause.name
             reason = "no such option" + (f"; did you mean --{prefix}{cause.meant}?" if cause.meant else "")
-        return (f"{self._file}: " if self._file else "") + (f"--{where}: " if where else "") + reason
+        return (f"{self._file}: " if self._file else "") + (f"{self._as_typed(where)}: " if where else "") + reason
+
+    def _as_typed(self, dest: str) -> str:
+        """The name of an option on the command line; of a positional word, what stands for it in the help."""
+        action = next((one for one in self._actions if one.dest == dest), None)
+        return f"--{dest}" if action is None else str(next(iter(action.option_strings), action.metavar))
+
+    def format_help(self) -> str:
+        """Format the help as jsonargparse does, which shows the type Path by its repr."""
+        return re.sub(r"<class\s+'Path'>", "Path", super().format_help())
 
     def _option_names(self) -> list[str]:
         """Names of all options, those of the verb in question included, without the dashes."""
@@ -101,16 +114,28 @@ class Parser(LightningArgumentParser):
         return own if verb is None else own + verb._option_names()
 
     def _normalised(self, words: Sequence[str]) -> list[str]:
-        """The words with each nested option and its value in one, and with null for None where it is a value."""
-        out, left = list[str](), list(words)
+        """The words with each nested option and its value in one, with null for None where it is a value.
+
+        A name may have dashes for underscores, and an option that takes several values may be given several times.
+        """
+        end = list(words).index("--") if "--" in words else len(words)
+        out, several, left = list[str](), dict[str, list[str]](), list(words[:end])
         while left:
             name, equals, value = left.pop(0).partition("=")
+            if (dashed := name.replace("_", "-")) in self._option_string_actions:
+                name = dashed
             option = self._option_string_actions.get(name)
+            if option is not None and option.nargs == "+":
+                values = several.setdefault(name, [])
+                values += [value] if equals else []
+                while not equals and left and not left[0].startswith("--"):
+                    values.append(left.pop(0))
+                continue
             is_nested = option is None and re.match(r"--\w+\.", name) is not None
             if not equals and left and not left[0].startswith("--") and (is_nested or _takes_null(option)):
                 equals, value = "=", left.pop(0)
             out.append(f"{name}{equals}{'null' if value == 'None' and _takes_null(option) else value}")
-        return out
+        return [*out, *(word for name, values in several.items() for word in (name, *values)), *words[end:]]
 
     def _parse_optional(self, arg_string: str) -> Any:
         """As argparse does, with the value of a nested option kept as it was typed."""

@@ -2,10 +2,11 @@
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import atomic_folder
 from lightning_c3l.scenes.curriculum import corpus
 from lightning_c3l.scenes.recipe import BASE, EXPERIMENT, recipe_hash
@@ -14,13 +15,24 @@ if TYPE_CHECKING:
     from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
 
+@dataclass(frozen=True)
+class ScenesBaseOptions:
+    """Train the base LVLM of the embedded world with experiments/scenes_base.yaml.
+
+    Attributes:
+        out: folder for the checkpoint and its manifest.
+        work: folder for the training run.
+        records: train on so many records instead of the experiment's.
+    """
+
+    out: Path = BASE
+    work: Path = Path("runs")
+    records: int | None = None
+
+
 def main(arguments: list[str]) -> int:
-    """Train the base of the embedded world with experiments/scenes_base.yaml."""
-    parser = VerbParser("scenes-base", main.__doc__)
-    parser.add_argument("--out", type=Path, default=BASE, help="folder for the checkpoint and its manifest")
-    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for the training run")
-    parser.add_argument("--records", type=int, help="train on so many records instead of the experiment's")
-    options = parser.parse_args(arguments)
+    """Run the verb `scenes-base`; returns its exit status."""
+    options = parse_options("scenes-base", ScenesBaseOptions, arguments)
     # late, as in what follows: it takes seconds to import, which a wrong option need not wait for
     import torch
 

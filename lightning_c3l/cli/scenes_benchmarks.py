@@ -1,9 +1,10 @@
 """`scenes-benchmarks`: the embedded world's own benchmarks, in the formats of the real ones."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
 from lightning_c3l.scenes.shown import benchmark_scenes
 
@@ -11,14 +12,26 @@ from lightning_c3l.scenes.shown import benchmark_scenes
 JUDGE = "lightning_c3l.scenes.judge.SceneJudge"
 
 
+@dataclass(frozen=True)
+class ScenesBenchmarksOptions:
+    """Write yes/no, four-choice and open questions about scenes that no training shows, with their images.
+
+    Attributes:
+        out: folder that they are written to.
+        scenes: number of images.
+        seed: other seeds have other images.
+        follow: how usual the scenes are, 0 to 0.9.
+    """
+
+    out: Path
+    scenes: int = 200
+    seed: int = 0
+    follow: float = 0.2
+
+
 def main(arguments: list[str]) -> int:
-    """Write yes/no, four-choice and open questions about scenes that no training shows, with their pictures."""
-    parser = VerbParser("scenes-benchmarks", main.__doc__)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder that they are written to")
-    parser.add_argument("--scenes", type=int, default=200, metavar="N", help="pictures")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="other seeds have other pictures")
-    parser.add_argument("--follow", type=float, default=0.2, metavar="F", help="how usual they are, 0 to 0.9")
-    options = parser.parse_args(arguments)
+    """Run the verb `scenes-benchmarks`; returns its exit status."""
+    options = parse_options("scenes-benchmarks", ScenesBenchmarksOptions, arguments)
     shown = benchmark_scenes(options.scenes, options.follow, options.seed)
     write_benchmarks(options.out, shown)
     print(

@@ -1,55 +1,74 @@
 """`score`: all readings of S(I2C) for every answer of an existing instruction-tuning set."""
 
-import argparse
 import re
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from data_modules.formats import image_root, layout
 from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
 from lightning_c3l.runs.atomic import require_writable
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Score every answer of a set: with its image, without, and with another one.
+
+    Attributes:
+        source: LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards.
+        out: the same records with their scores: .jsonl, .parquet ...
+        model: checkpoint folder, Hub name, or shipped:scenes.
+        images: folder that image paths are relative to; that of IN unless given.
+        batch_size: images at once; halved where memory runs out.
+        dtype: of the weights; bfloat16 on a GPU and float32 elsewhere unless given.
+        workers: processes that decode images.
+        longest_side: pixels that larger images are shrunk to first.
+        seed: which other image the control takes.
+        no_shuffle: leave out the control with another image.
+        restart: forget what an interrupted run has scored.
+        lossy: write what OUT's format cannot hold as near as possible.
+        trust_remote_code: run code that comes with the checkpoint.
+        accelerator: as Lightning's Trainer takes it, like the next three.
+        devices: number of processes, or a list of devices.
+        num_nodes: number of machines.
+        strategy: how the processes share the work.
+    """
+
+    source: str
+    out: Path
+    _: KW_ONLY
+    model: str
+    images: Path | None = None
+    batch_size: int = 4
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    workers: int = 2
+    longest_side: int | None = None
+    seed: int = 0
+    no_shuffle: bool = False
+    restart: bool = False
+    lossy: bool = False
+    trust_remote_code: bool = False
+    accelerator: str = "auto"
+    devices: str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+
 def main(arguments: list[str]) -> int:
-    """Score every answer of a set: with its image, without, and with another one."""
-    options = _parser().parse_args(arguments)
+    """Run the verb `score`; returns its exit status."""
+    options = parse_options("score", ScoreOptions, arguments)
     _check(options)
-    options.images = image_root(options.source, options.images)
+    options = replace(options, images=image_root(options.source, options.images))
     # late: it takes seconds to import, which a wrong option need not wait for
     from lightning_c3l.cli.score_run import run
 
     return run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = VerbParser("score", main.__doc__)
-    parser.add_argument("source", metavar="IN", help="LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards")
-    parser.add_argument(
-        "out", metavar="OUT", type=Path, help="the same records with their scores: .jsonl, .parquet ..."
-    )
-    parser.add_argument("--model", required=True, help="checkpoint folder, Hub name, or shipped:scenes")
-    parser.add_argument("--images", type=Path, help="folder that image paths are relative to; that of IN unless given")
-    parser.add_argument("--batch-size", type=int, default=4, help="pictures at once; halved where memory runs out")
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the weights; bfloat16 on a GPU unless given"
-    )
-    parser.add_argument("--workers", type=int, default=2, help="processes that decode pictures")
-    parser.add_argument("--longest-side", type=int, help="shrink larger pictures to so many pixels first")
-    parser.add_argument("--seed", type=int, default=0, help="which other image the control takes")
-    parser.add_argument("--no-shuffle", action="store_true", help="leave out the control with another image")
-    parser.add_argument("--restart", action="store_true", help="forget what an interrupted run has scored")
-    parser.add_argument("--lossy", action="store_true", help="write what OUT's format cannot hold as near as possible")
-    parser.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the checkpoint")
-    parser.add_argument("--accelerator", default="auto", help="as Lightning's Trainer takes it, like the next three")
-    parser.add_argument("--devices", default="auto", help="number of processes, or a list of devices")
-    parser.add_argument("--num-nodes", type=int, default=1)
-    parser.add_argument("--strategy", default="auto")
-    return parser
-
-
-def _check(options: argparse.Namespace) -> None:
+def _check(options: ScoreOptions) -> None:
     """Refuse before anything is loaded what could not be written in the end."""
     for name in ("batch_size", "workers", "longest_side"):
         value = getattr(options, name)

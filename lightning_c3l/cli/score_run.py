@@ -1,9 +1,9 @@
 """The run of `score`: what is imported here takes seconds, so the verb imports it once its options are right."""
 
-import argparse
 import hashlib
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data_modules.dataset_scoring import CHUNK, ScoringDataModule
 from data_modules.formats import count_records, layout
 from data_modules.formats.fields import members_line
 from lightning_c3l.cli.log_filters import quieten
+from lightning_c3l.cli.score import ScoreOptions
 from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
@@ -25,11 +26,14 @@ from lightning_c3l.runs.row_jobs import RowJob
 PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: ScoreOptions) -> int:
     """Score a set with options that `score` has checked; returns the exit status."""
     count = count_records(options.source)
     require_checkpoint(options.model)
     quieten()
+    if options.dtype is None:
+        on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        options = replace(options, dtype="bfloat16" if on_gpu else "float32")
     trainer = _trainer(options)
     lvlm = HuggingFaceLVLM(
         options.model,
@@ -84,7 +88,7 @@ class _Interruption(Callback):
             print("interrupted; the same command goes on where it was", file=sys.stderr, flush=True)
 
 
-def _made_with(options: argparse.Namespace, lvlm: AnswerScorer, count: int) -> dict[str, Any]:
+def _made_with(options: ScoreOptions, lvlm: AnswerScorer, count: int) -> dict[str, Any]:
     """What the rows depend on; a run goes on only where all of it is the same."""
     file = Path(options.source)
     return {
@@ -104,18 +108,15 @@ def _made_with(options: argparse.Namespace, lvlm: AnswerScorer, count: int) -> d
     }
 
 
-def _trainer(options: argparse.Namespace) -> Trainer:
-    """A Trainer, and the precision that suits its device where none was given."""
+def _trainer(options: ScoreOptions) -> Trainer:
+    """A Trainer on the devices that were asked for."""
     devices = options.devices
-    if options.dtype is None:
-        on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        options.dtype = "bfloat16" if on_gpu else "float32"
     return Trainer(
         accelerator=options.accelerator,
         devices=int(devices) if devices.lstrip("-").isdecimal() else devices,
         num_nodes=options.num_nodes,
         strategy=options.strategy,
-        precision=PRECISION[options.dtype],
+        precision=PRECISION[options.dtype or "float32"],
         # chunks are shared out by the datamodule
         use_distributed_sampler=False,
         callbacks=[_Interruption()],

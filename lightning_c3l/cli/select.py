@@ -1,13 +1,12 @@
 """`select`: a chosen part of a scored set, with a data card, and a random control beside it."""
 
-import argparse
 import json
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from data_modules.formats import (
     recorded_root,
 )
 from data_modules.formats.writers import WRITABLE
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
@@ -36,6 +35,7 @@ from lightning_c3l.selection.card import CardFacts, data_card, scores_chart
 from lightning_c3l.selection.columns import Mask
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
+from lightning_c3l.selection.scores import Turns
 from lightning_c3l.selection.terminal import steps_table
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
@@ -43,16 +43,40 @@ _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
 _WRITABLE = tuple(kind for kind in WRITABLE if kind != ".csv")
 
 
+@dataclass(frozen=True)
+class SelectOptions:
+    """Write the part of a scored set that the rules keep; nothing is scored again.
+
+    Attributes:
+        source: scored set: .json, .jsonl, .parquet, or shards.
+        out: file to write: .json, .jsonl, .parquet or .tar.
+        by: the reading that is the score of an answer.
+        turns: score of a record with several turns: their mean, weighted by tokens, or the lowest.
+        random_control: file for a random set of equal size and lengths.
+        seed: of the random control.
+        left_out: write why each other record was left out.
+        plan: the rules.
+    """
+
+    source: str
+    out: Path
+    by: str = one_of(READINGS_AND_RIVAL, "answer")
+    turns: Turns = "mean"
+    random_control: Path | None = None
+    seed: int = 0
+    left_out: bool = False
+    plan: SelectionPlan = field(default_factory=SelectionPlan)
+
+
 def main(arguments: list[str]) -> int:
-    """Write the part of a scored set that the rules keep; nothing is scored again."""
-    options = _parser().parse_args(arguments)
-    plan = _plan(options)
+    """Run the verb `select`; returns its exit status."""
+    options = parse_options("select", SelectOptions, arguments)
     form = layout(options.source)
     _check_paths(options, form)
     meta = read_meta(options.source)
-    columns, model = read_columns(options.source, options.by, options.turns, plan)
+    columns, model = read_columns(options.source, options.by, options.turns, options.plan)
     try:
-        selection = select_records(columns, plan)
+        selection = select_records(columns, options.plan)
     except ValueError as error:
         raise ValueError(f"{options.source}: {error}") from error
     control = None
@@ -85,56 +109,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = VerbParser("select", main.__doc__)
-    parser.add_argument("source", metavar="IN", help="scored set: .json, .jsonl, .parquet, or shards")
-    parser.add_argument("out", metavar="OUT", type=Path, help=f"file to write: {', '.join(_WRITABLE)}")
-    score = parser.add_argument_group("score of a record")
-    score.add_argument("--by", choices=READINGS_AND_RIVAL, default="answer", help="the reading to go by")
-    score.add_argument("--turns", choices=("mean", "min"), default="mean", help="of the turns: by tokens, or the worst")
-    rules = parser.add_argument_group("rules, applied in this order")
-    rules.add_argument("--exact-duplicates", action="store_true", help="keep the best of those with the same texts")
-    rules.add_argument("--near-duplicates", type=float, metavar="T", help="and of those whose word pairs overlap by T")
-    rules.add_argument("--duplicates-over", choices=("images", "set"), default="images", help="who is compared")
-    rules.add_argument("--min-score", type=float, metavar="X", help="drop what scores less, in nats a token")
-    rules.add_argument("--per-image", type=int, metavar="N", help="the best N of each image")
-    rules.add_argument("--per-kind", type=int, metavar="N", help="the best N of each kind of question")
-    rules.add_argument("--top-k", type=int, metavar="K", help="the best K")
-    rules.add_argument("--top-fraction", type=float, metavar="F", help="the best share F of what is left")
-    rules.add_argument("--balance", choices=("kinds",), help="divide the size equally over the kinds of questions")
-    rules.add_argument(
-        "--balance-yes-no",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="fill the size with as many answers of yes as of no",
-    )
-    rules.add_argument("--length-matched", action="store_true", help="take the size in each bin of answer length")
-    beside = parser.add_argument_group("beside the selection")
-    beside.add_argument("--text-only", choices=("drop", "keep"), default="drop", help="records about no image")
-    beside.add_argument("--random-control", type=Path, metavar="FILE", help="a random set of equal size and lengths")
-    beside.add_argument("--seed", type=int, default=0, help="of the random control")
-    beside.add_argument("--left-out", action="store_true", help="write why each other record was left out")
-    return parser
-
-
-def _plan(options: argparse.Namespace) -> SelectionPlan:
-    return SelectionPlan(
-        exact_duplicates=options.exact_duplicates,
-        near_duplicates=options.near_duplicates,
-        duplicates_over=options.duplicates_over,
-        min_score=options.min_score,
-        per_image=options.per_image,
-        per_kind=options.per_kind,
-        top_k=options.top_k,
-        top_fraction=options.top_fraction,
-        balance=options.balance,
-        balance_yes_no=options.balance_yes_no,
-        length_matched=options.length_matched,
-        text_only=options.text_only,
-    )
-
-
-def _check_paths(options: argparse.Namespace, form: Layout) -> None:
+def _check_paths(options: SelectOptions, form: Layout) -> None:
     """Before anything is read: every file has a name of its own, and its format can be written."""
     sources = braceexpand(options.source) if form.container == "tar" else [options.source]
     taken = {os.path.realpath(path): path for source in sources for path in (source, beside(source, _BESIDE[0]))}
@@ -150,7 +125,7 @@ def _check_paths(options: argparse.Namespace, form: Layout) -> None:
 
 
 def _write_records(
-    options: argparse.Namespace, form: Layout, meta: Mapping[str, Any], selection: Selection, control: Mask | None
+    options: SelectOptions, form: Layout, meta: Mapping[str, Any], selection: Selection, control: Mask | None
 ) -> None:
     """The second pass: the selection, its control, and why the others were left out."""
     root = image_root(options.source)
@@ -220,7 +195,7 @@ def _write_beside(out: Path, facts: CardFacts, meta: Mapping[str, Any], root: Pa
     write_text_atomic(beside(out, ".card.md"), data_card(facts, picture.name))
 
 
-def _report(options: argparse.Namespace, facts: CardFacts) -> None:
+def _report(options: SelectOptions, facts: CardFacts) -> None:
     Console().print(steps_table(facts.selection))
     if facts.selection.yes_no:
         print(facts.selection.yes_no)

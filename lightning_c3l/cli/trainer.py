@@ -39,6 +39,10 @@ ROUND_CALLBACKS = {
 }
 
 
+class TrainerParser(Parser, LightningArgumentParser):
+    """The parser of experiment files and of the options that overrule them."""
+
+
 class C3LCLI(LightningCLI):
     """Adds the run folder, and the callbacks that make the rounds, to what LightningCLI offers."""
 
@@ -176,7 +180,7 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            parser_class=Parser,
+            parser_class=TrainerParser,
             parser_kwargs={"parser_mode": "omegaconf+"},
             save_config_callback=RunConfig,
             save_config_kwargs={"save_to_log_dir": False},

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from data_modules.formats import Entry, Picture, Record, image_root, picture_file, read_records, to_conversation
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
-from lightning_c3l.cli.options import VerbParser
+from lightning_c3l.cli.options import parse_options
 
 
 @dataclass
@@ -89,13 +89,24 @@ class Checks:
             yield str(error)
 
 
+@dataclass(frozen=True)
+class ValidateOptions:
+    """List every problem of an instruction-tuning set, one a line with its record's number; status 1 if any.
+
+    Attributes:
+        source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
+        images: folder of the images; as <stem>.meta.json says, or that of IN.
+        check_images: decode every image.
+    """
+
+    source: str
+    images: Path | None = None
+    check_images: bool = False
+
+
 def main(arguments: list[str]) -> int:
-    """List every problem of an instruction-tuning set, one a line with its record's number; status 1 if any."""
-    parser = VerbParser("validate-data", main.__doc__)
-    parser.add_argument("source", metavar="IN", help=".json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:")
-    parser.add_argument("--images", type=Path, help="folder of the images; as <stem>.meta.json says, or that of IN")
-    parser.add_argument("--check-images", action="store_true", help="decode every image")
-    options = parser.parse_args(arguments)
+    """Run the verb `validate-data`; returns its exit status."""
+    options = parse_options("validate-data", ValidateOptions, arguments)
     with ExitStack() as stack:
         pool = stack.enter_context(DecodePool(1)) if options.check_images else None
         checks = Checks(image_root(options.source, options.images), pool)

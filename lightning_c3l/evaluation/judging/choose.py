@@ -1,31 +1,42 @@
 """The judge that options name: an endpoint, a checkpoint in this process, or a class."""
 
-import argparse
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from lightning_c3l.evaluation.judging.base import Judge, JudgeError
-from lightning_c3l.evaluation.judging.endpoint import KEY, Endpoint
+from lightning_c3l.evaluation.judging.endpoint import Endpoint
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of a command that needs a judge; `judge_of` reads them."""
-    judge = parser.add_argument_group("judge: one of the first three")
-    judge.add_argument("--judge-model", metavar="NAME", help=f"model of an OpenAI-compatible endpoint; key: {KEY}")
-    judge.add_argument("--judge-checkpoint", metavar="PATH", help="checkpoint that is loaded here and replies itself")
-    judge.add_argument("--judge-class", metavar="CLASS.PATH", help="class of a judge that needs no options")
-    judge.add_argument("--judge-url", metavar="URL", help="address of the endpoint up to /v1; OpenAI unless given")
-    judge.add_argument("--concurrency", type=int, default=4, metavar="N", help="requests at once")
-    judge.add_argument("--retries", type=int, default=5, metavar="N", help="times that a failed request is sent again")
-    judge.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds that a request may take")
+@dataclass(frozen=True)
+class JudgeChoice:
+    """Which judge: one of the first three.
+
+    Attributes:
+        judge_model: model of an OpenAI-compatible endpoint; key: OPENAI_API_KEY.
+        judge_checkpoint: checkpoint that is loaded here and replies itself.
+        judge_class: class of a judge that needs no options.
+        judge_url: address of the endpoint up to /v1; OpenAI unless given.
+        concurrency: requests at once.
+        retries: times that a failed request is sent again.
+        timeout: seconds that a request may take.
+    """
+
+    judge_model: str | None = None
+    judge_checkpoint: str | None = None
+    judge_class: str | None = None
+    judge_url: str | None = None
+    concurrency: int = 4
+    retries: int = 5
+    timeout: float = 120.0
 
 
-def judge_of(options: argparse.Namespace, cache: Path | None) -> Judge:
+def judge_of(options: JudgeChoice, cache: Path | None) -> Judge:
     """The judge that the options name.
 
     Args:
-        options: what `add_options` read.
+        options: which judge, and how it is asked.
         cache: folder for replies.
 
     Raises:

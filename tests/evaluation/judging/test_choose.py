@@ -1,14 +1,14 @@
 """The judge that options name."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.evaluation.judging.base import Review, ToJudge
-from lightning_c3l.evaluation.judging.choose import add_options, judge_of
+from lightning_c3l.evaluation.judging.choose import JudgeChoice, judge_of
 from tests.evaluation.judging.samples import pairs
 
 
@@ -36,9 +36,7 @@ class Picky:
 
 
 def chosen(*words: str, cache: Path | None = None) -> Any:
-    parser = argparse.ArgumentParser()
-    add_options(parser)
-    return judge_of(parser.parse_args(words), cache)
+    return judge_of(parse_options("judge", JudgeChoice, words), cache)
 
 
 def test_an_endpoint() -> None:

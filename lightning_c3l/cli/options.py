@@ -43,20 +43,21 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
     parser.missing_hint, parser.hint = "", f" ({prog} --help lists the options)"
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
     _add(parser, options)
-    return _build(options, parser.parse_args(words), parser)
+    built: T = _build(options, parser.parse_args(words), parser)
+    return built
 
 
-def _docstring(options: type) -> Any:
+def _docstring(options: Any) -> Any:
     return parse_docstring(inspect.cleandoc(options.__doc__ or ""))
 
 
-def _add(parser: Any, options: type) -> None:
+def _add(parser: Any, options: Any) -> None:
     """Add an argument for each field of a dataclass to a parser or to a group of it."""
     hints, helps = (
         get_type_hints(options),
         {one.arg_name: (one.description or "").rstrip(".") for one in _docstring(options).params},
     )
-    for one in fields(options):  # type: ignore[arg-type]  # a dataclass
+    for one in fields(options):
         hint = hints[one.name]
         if is_dataclass(hint):
             _add(parser.add_argument_group(_docstring(hint).short_description.rstrip(".")), hint)
@@ -91,10 +92,10 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _build(options: type[T], found: Namespace, parser: Parser) -> T:
+def _build(options: Any, found: Namespace, parser: Parser) -> Any:
     """The dataclass, and those nested in it, of what was parsed."""
     hints, values = get_type_hints(options), dict[str, Any]()
-    for one in fields(options):  # type: ignore[arg-type]  # a dataclass
+    for one in fields(options):
         hint = hints[one.name]
         value = _build(hint, found, parser) if is_dataclass(hint) else found[one.name]
         if hint is bool and not isinstance(value, bool):

@@ -102,9 +102,9 @@ class Parser(ArgumentParser):
         action = next((one for one in self._actions if one.dest == dest), None)
         return f"--{dest}" if action is None else str(next(iter(action.option_strings), action.metavar))
 
-    def format_help(self) -> str:
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Format the help as jsonargparse does, which shows the type Path by its repr."""
-        return re.sub(r"<class\s+'Path'>", "Path", super().format_help())
+        return re.sub(r"<class\s+'Path'>", "Path", super().format_help(*args, **kwargs))
 
     def _option_names(self) -> list[str]:
         """Names of all options, those of the verb in question included, without the dashes."""

@@ -31,14 +31,14 @@ def run(options: ScoreOptions) -> int:
     count = count_records(options.source)
     require_checkpoint(options.model)
     quieten()
-    if options.dtype is None:
-        on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        options = replace(options, dtype="bfloat16" if on_gpu else "float32")
+    on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    dtype = options.dtype or ("bfloat16" if on_gpu else "float32")
+    options = replace(options, dtype=dtype)
     trainer = _trainer(options)
     lvlm = HuggingFaceLVLM(
         options.model,
         lora=None,
-        dtype=options.dtype,
+        dtype=dtype,
         keep_reference=False,
         trust_remote_code=options.trust_remote_code,
     )

@@ -1,14 +1,115 @@
-"""Wrong options of the verbs that are no Trainer methods."""
+"""Options of the verbs that are no Trainer methods."""
 
+from dataclasses import KW_ONLY, dataclass, field
 from importlib import import_module
+from pathlib import Path
+from typing import Literal
 
 import pytest
+import yaml
 
 from lightning_c3l.cli.main import VERBS
+from lightning_c3l.cli.options import one_of, parse_options
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of it.
+
+    Attributes:
+        top_k: the best K.
+        least: of the score.
+    """
+
+    top_k: int | None = None
+    least: float = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make one of another.
+
+    Attributes:
+        source: what is read.
+        out: what is written.
+        model: which one.
+        batch_size: at once.
+        lossy: nearly.
+        kind: one of two.
+        steps: any of two.
+        files: some.
+        size: a group.
+    """
+
+    source: str
+    out: Path
+    _: KW_ONLY
+    model: str
+    batch_size: int = 4
+    lossy: bool = False
+    kind: str | None = one_of(("a", "b"), None)
+    steps: list[Literal["one", "two"]] = field(default_factory=lambda: ["one", "two"])
+    files: list[Path] = field(default_factory=list)
+    size: Size = field(default_factory=Size)
+
+
+def test_words_become_the_dataclass() -> None:
+    assert parse_options("make", Options, ["in", "out", "--model", "1e3"]) == Options("in", Path("out"), model="1e3")
+    words = ["--model=m", "--batch_size", "2", "--lossy", "--kind=b", "--steps", "one", "--top-k", "3", "--least=-1.5"]
+    found = parse_options("make", Options, [*words, "in", "out", "--files", "a b", "c", "--files=d"])
+    files = [Path("a b"), Path("c"), Path("d")]
+    given = {"batch_size": 2, "lossy": True, "kind": "b", "steps": ["one"], "files": files, "size": Size(3, -1.5)}
+    assert found == Options("in", Path("out"), model="m", **given)  # type: ignore[arg-type]
+
+
+def test_a_file_gives_options_and_the_words_win(tmp_path: Path) -> None:
+    given = {"source": "in", "out": "o", "model": "m", "batch_size": 2, "lossy": True, "files": ["a"], "top_k": 5}
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(given))
+    found = parse_options("make", Options, ["--config", str(tmp_path / "options.yaml"), "--batch-size", "3"])
+    more = {"batch_size": 3, "lossy": True, "files": [Path("a")], "size": Size(top_k=5)}
+    assert found == Options("in", Path("o"), model="m", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("losy", True, "--losy: no such option; did you mean --lossy?"),
+        ("lossy", "a bit", "--lossy: must be true or false, not 'a bit'"),
+        ("batch_size", "few", "{file}: --batch-size: must be int, not few"),
+        ("kind", "c", "{file}: --kind: must be one of 'a', 'b' or null, not c"),
+    ],
+)
+def test_a_wrong_line_of_a_file_is_named(
+    name: str, value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text(yaml.safe_dump({"source": "in", "out": "o", "model": "m", name: value}))
+    with pytest.raises(SystemExit) as left:
+        parse_options("make", Options, ["--config", str(file)])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {said.format(file=file)} (python -m lightning_c3l make --help")
+
+
+def test_help_shows_types_and_defaults(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as left:
+        parse_options("make", Options, ["--help"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    for said in (
+        "Make one of another.",
+        "How much of it:",
+        "IN                    what is read (required, type: str)",
+        "what is written (required, type: Path)",
+        "at once (type: int, default: 4)",
+        "which one (required, type: str)",
+        "of the score (type: float, default: 0.5)",
+    ):
+        assert said in printed
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
-def test_every_verb_says_what_is_wrong_in_one_line(verb, capsys):
+def test_every_verb_says_what_is_wrong_in_one_line(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         import_module(f"lightning_c3l.cli.{VERBS[verb][0]}").main(["--no-such-thing=3"])
     assert left.value.code == 2
@@ -28,13 +129,17 @@ def test_every_verb_says_what_is_wrong_in_one_line(verb, capsys):
         (["convert", "a", "b", "--loss"], "--loss: no such option; did you mean --lossy?"),
         (
             ["select", "a", "b", "--by", "gpa"],
-            "argument --by: invalid choice: 'gpa' (choose from 'answer', 'positions',",
+            "--by: must be one of 'answer', 'positions', 'vocabulary', 'gap', 'mean_logp', not gpa",
         ),
-        (["evaluate", "poep"], "argument benchmark: invalid choice: 'poep' (choose from 'pope', 'seed',"),
-        (["merge", "a"], "the following arguments are required: adapter, out"),
+        (["evaluate", "poep"], "BENCHMARK: must be one of 'pope', 'seed', 'mmbench', 'llava_w', not poep"),
+        (["merge", "a"], "ADAPTER, OUT: missing"),
+        (["score", "a", "b"], "--model: missing"),
+        (["score", "a", "b", "--model", "m", "--batch-size", "few"], "--batch-size: must be int, not few"),
+        (["bench", "--precision", "float32", "half"], "--precision: must be one of 'float32', 'bfloat16', not half"),
+        (["select", "a", "b", "c"], "'c' belongs to no option; a value with blanks needs quotes"),
     ],
 )
-def test_a_wrong_option_is_named(words, said, capsys):
+def test_a_wrong_option_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         import_module(f"lightning_c3l.cli.{VERBS[words[0]][0]}").main(words[1:])
     line, *more = capsys.readouterr().err.splitlines()

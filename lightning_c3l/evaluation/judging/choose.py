@@ -55,7 +55,9 @@ def judge_of(options: JudgeChoice, cache: Path | None) -> Judge:
         return _of_checkpoint(options.judge_checkpoint, cache)
     from lightning_c3l.evaluation.judging.api import APIReplies
 
-    endpoint = Endpoint(options.judge_model, options.judge_url, options.concurrency, options.timeout, options.retries)
+    endpoint = Endpoint(
+        str(options.judge_model), options.judge_url, options.concurrency, options.timeout, options.retries
+    )
     return PromptedJudge(APIReplies(endpoint), cache)
 
 

@@ -130,7 +130,7 @@ def _write_records(
     """The second pass: the selection, its control, and why the others were left out."""
     root = image_root(options.source)
     masks = [selection.chosen] if control is None else [selection.chosen, control]
-    outs = [options.out, options.random_control][: len(masks)]
+    outs = [options.out] if options.random_control is None else [options.out, options.random_control]
     wanted = np.ones_like(selection.chosen) if options.left_out else np.logical_or.reduce(masks)
     with ExitStack() as files:
         writers = [

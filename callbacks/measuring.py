@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 from data_modules.loading.sharing import share
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
-from lightning_c3l.runs.digests import trained_digest
+from lightning_c3l.runs.digests import content_digest, trained_digest
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -43,7 +42,7 @@ def origin(module: Any, *what: Any) -> str:
     # the name that this class had when the first digests were made
     options = repr(module.writing).replace("GenerationConfig", "Writing", 1)
     writer = [trained_digest(module), module.lvlm.fingerprint, module.seed, options, templates]
-    return blake2b(json.dumps([writer, *what]).encode(), digest_size=16).hexdigest()
+    return content_digest(json.dumps([writer, *what]))
 
 
 def measured_once(store: RunStore, part: str, name: str, made_with: str, measure: Callable[[], Figures]) -> Figures:

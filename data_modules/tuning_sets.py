@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from data_modules.formats import image_root, kind_of, trainable
 from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
+from lightning_c3l.runs.digests import Digest, content_digest
 from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.scores import record_score
 
@@ -71,10 +71,10 @@ class FileRecords:
     @cached_property
     def digest(self) -> str:
         """Of the conversations, the names of their images and the weights; the images are not read."""
-        found = blake2b(digest_size=8)
+        found = Digest(8)
         for one in self.conversations:
             turns = [[turn.role, turn.text, turn.images] for turn in one.turns]
-            found.update(json.dumps([one.id, one.images, turns, one.weight]).encode())
+            found.update(json.dumps([one.id, one.images, turns, one.weight]))
         return found.hexdigest()
 
     def __getitem__(self, number: int) -> TuningSample:
@@ -179,7 +179,7 @@ class MixedRecords:
     @property
     def digest(self) -> str:
         """Of all of them."""
-        return blake2b(" ".join(own.digest for own in self.sets).encode(), digest_size=8).hexdigest()
+        return content_digest(" ".join(own.digest for own in self.sets), size=8)
 
     @property
     def rejected(self) -> list[RejectedImage]:

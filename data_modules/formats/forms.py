@@ -6,8 +6,9 @@ null, the system prompt in a field of its own), the patch from the default form 
 
 import json
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any
+
+from lightning_c3l.runs.digests import content_digest
 
 _ABSENT = object()
 
@@ -114,4 +115,4 @@ def _applied(old: Any, patch: Mapping[str, Any]) -> Any:
 def _hash(default: Mapping[str, Any], patch: Mapping[str, Any]) -> str:
     touched = {*patch.get("set", ()), *patch.get("drop", ()), *patch.get("in", ())}
     seen = {name: default[name] for name in touched if name in default}
-    return blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return content_digest(json.dumps(seen, sort_keys=True), size=8)

@@ -6,13 +6,13 @@ import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data_modules.formats.record import Inexpressible, Picture, Record
 from data_modules.images.folders import EXTENSIONS
 from lightning_c3l.runs.atomic import atomic_path
+from lightning_c3l.runs.digests import content_digest
 
 _SIGNATURES = (
     (b"\x89PNG", ".png"),
@@ -190,7 +190,7 @@ def extracted(picture: Picture, folder: Path) -> Picture:
         OSError: the file cannot be written.
     """
     assert picture.data is not None  # the caller's business
-    by_content = blake2b(picture.data, digest_size=10).hexdigest() + kind_of(picture.data)
+    by_content = content_digest(picture.data, size=10) + kind_of(picture.data)
     has_name = picture.name and not is_inline(picture) and _is_free(picture.name, folder, picture.data)
     name = picture.name if has_name else by_content
     if not (folder / name).exists():

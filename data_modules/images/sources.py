@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
-from hashlib import blake2b, file_digest
 from json import dumps, loads
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +27,7 @@ from data_modules.loading.decoding import MAX_PIXELS, UnreadableImage, decode_rg
 from lightning_c3l.records import RejectedImage
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.runs.atomic import write_text_atomic
+from lightning_c3l.runs.digests import content_digest, file_digest
 
 __all__ = [
     "DecodePool",
@@ -214,9 +213,8 @@ def _digest(source: ImageSource, key: str) -> str:
     """Digest of an image that has just been read, so that its file need not come from the disk again."""
     data = source.raw(key) if isinstance(source, EncodedImages) else source.read(key).tobytes()
     if isinstance(data, Path):
-        with data.open("rb") as file:
-            return file_digest(file, partial(blake2b, digest_size=16)).hexdigest()
-    return blake2b(data, digest_size=16).hexdigest()
+        return file_digest(data)
+    return content_digest(data)
 
 
 def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, UnreadableImage | None]]:

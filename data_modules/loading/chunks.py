@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -14,6 +13,7 @@ from data_modules.loading.decode_pool import Decoded, DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.lvlm.prefetch import prefetched
 from lightning_c3l.lvlm.samples import Chunk, Illustrated
+from lightning_c3l.runs.digests import content_digest
 
 _I = TypeVar("_I", bound=Illustrated)
 
@@ -89,4 +89,4 @@ def with_pictures(chunks: Iterable[WaitingChunk[_I]], pool: DecodePool) -> Itera
 
 def picture_key(file: bytes | Path) -> str:
     """The same for the same file, so that all that is about one picture shares it."""
-    return str(file) if isinstance(file, Path) else blake2b(file, digest_size=16).hexdigest()
+    return str(file) if isinstance(file, Path) else content_digest(file)

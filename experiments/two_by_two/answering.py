@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lightning_c3l.evaluation.prompt_template import bare, filled_in
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
+from lightning_c3l.runs.digests import content_digest
 from lightning_c3l.scenes.benchmarks import IMAGES
 from lightning_c3l.scenes.judge import SceneJudge
 
@@ -68,7 +68,7 @@ class Paper:
         self.questions: QuestionSet = self.benchmark.read_questions(paths)
         files_of = {str(one.image): _file(self.questions, one, folder) for one in self.questions.questions}
         # a picture goes by its bytes: benchmarks name the same one differently
-        self.keys = {image: blake2b(data, digest_size=8).hexdigest() for image, data in files_of.items()}
+        self.keys = {image: content_digest(data, size=8) for image, data in files_of.items()}
         self.pictures = {self.keys[image]: decode_rgb(data) for image, data in files_of.items()}
 
     def key(self, question: Question) -> str:

@@ -9,10 +9,10 @@ from lightning_c3l.evaluation.benchmarks import NAMES, load
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, read_answers
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
-from lightning_c3l.evaluation.benchmarks.rows import file_hash
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.report.terminal import console
 from lightning_c3l.runs.atomic import require_writable, write_json_atomic
+from lightning_c3l.runs.digests import sha256_of_files
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     _check_out(options)
     evaluation = _of_reviews(options) if options.benchmark == "llava_w" else _of_answers(options)
     if options.questions:
-        hashes = {str(path): file_hash([path]) for path in load(options.benchmark).files(options.questions)}
+        hashes = {str(path): sha256_of_files([path]) for path in load(options.benchmark).files(options.questions)}
         evaluation = replace(evaluation, files={**evaluation.files, "questions": hashes})
     console(stderr=True).print(evaluation_tables(evaluation))
     document = evaluation.as_json()

@@ -1,6 +1,5 @@
 """The run of `score`: what is imported here takes seconds, so the verb imports it once its options are right."""
 
-import hashlib
 import signal
 import sys
 from dataclasses import replace
@@ -20,6 +19,7 @@ from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
 from lightning_c3l.modules.dataset_scoring import ScoringModule
+from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.row_jobs import RowJob
 
 # of the Trainer, by --dtype
@@ -99,7 +99,7 @@ def _made_with(options: ScoreOptions, lvlm: AnswerScorer, count: int) -> dict[st
         "images": str(options.images),
         "model": options.model,
         "fingerprint": lvlm.fingerprint,
-        "prompt": hashlib.sha256(lvlm.chat_template.encode()).hexdigest()[:16],
+        "prompt": sha256_digest(lvlm.chat_template, digits=16),
         "dtype": options.dtype,
         "longest_side": options.longest_side,
         "seed": options.seed,

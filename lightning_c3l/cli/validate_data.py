@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +11,7 @@ from data_modules.formats import Entry, Picture, Record, image_root, picture_fil
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.cli.options import parse_options
+from lightning_c3l.runs.digests import content_number
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Checks:
     pool: DecodePool | None = None
     summary: Summary = field(default_factory=Summary)
     # hashes of 8 bytes, not the ids: a set may have millions
-    _ids: set[bytes] = field(default_factory=set)
+    _ids: set[int] = field(default_factory=set)
 
     def problems(self, entry: Entry) -> list[str]:
         """What is wrong with a record; it is counted."""
@@ -73,7 +73,7 @@ class Checks:
         name = record.extra.get("id")
         if name is None:
             return
-        hashed = blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        hashed = content_number(str(name))
         if hashed in self._ids:
             yield f"id {str(name)[:80]!r} is another record's already"
         self._ids.add(hashed)

@@ -9,9 +9,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.rounds.store import file_digest
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import atomic_folder, write_json_atomic
+from lightning_c3l.runs.digests import file_digest
 from lightning_c3l.runs.weight_files import load_tensors
 
 _WEIGHTS = "trained-weights.safetensors"

@@ -3,7 +3,6 @@
 A writer trained on its own best pairs drifts to the easiest kind of question; these figures show it.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from lightning_c3l.runs.digests import content_number
 from lightning_c3l.selection.texts import QUESTION_KINDS
 
 
@@ -134,5 +134,4 @@ class DistinctRate(Metric):
 def _hash(image: str, question: str) -> int:
     """A hash that is the same in every process, unlike Python's salted one, as int64."""
     # The length keeps ("ab", "c") and ("a", "bc") apart.
-    key = f"{len(image)}:{image}{question}".encode()
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
+    return content_number(f"{len(image)}:{image}{question}", signed=True)

@@ -9,7 +9,6 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -36,7 +35,7 @@ from lightning_c3l.rounds.scoring import Known, with_scores
 from lightning_c3l.rounds.templates import assign, load_templates
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
-from lightning_c3l.runs.digests import trained_digest
+from lightning_c3l.runs.digests import content_digest, trained_digest
 from lightning_c3l.runs.row_files import PartFiles, Row
 from lightning_c3l.runs.row_jobs import RowJob
 
@@ -293,10 +292,7 @@ def made_with(module: Any, keys: Sequence[str], **more: Any) -> dict[str, Any]:
 
 def digest(texts: Sequence[str]) -> str:
     """Short name of a list of texts."""
-    found = blake2b(digest_size=8)
-    for text in texts:
-        found.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return found.hexdigest()
+    return content_digest(*(f"{text}\0" for text in texts), size=8)
 
 
 def _assigned(writing: GenerationConfig, count: int) -> list[list[Instruction]]:

@@ -1,6 +1,5 @@
 """Images and instructions -> candidates."""
 
-import hashlib
 import json
 import math
 import warnings
@@ -21,6 +20,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.prefetch import prefetched
 from lightning_c3l.records import Candidate, Instruction
 from lightning_c3l.rounds.templates import assign, load_templates, parse
+from lightning_c3l.runs.digests import content_number
 
 Read = Callable[[str], Image]
 
@@ -220,8 +220,7 @@ def candidates_of(
 
 def text_seed(seed: int, key: str, instruction: Instruction) -> int:
     """Seed of the completions of one (image, instruction), whichever chunk or process generates them."""
-    name = json.dumps([seed, key, instruction.kind, instruction.text])
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest())
+    return content_number(json.dumps([seed, key, instruction.kind, instruction.text]), size=6)
 
 
 def candidate(key: str, instruction: Instruction, sample: int, text: str) -> Candidate:

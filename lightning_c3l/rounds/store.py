@@ -1,6 +1,5 @@
 """The run folder: what each round wrote, scored and chose, and the summary that the report is made from."""
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Any
 from lightning_c3l.records import Group, ScoredCandidate
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.runs.digests import file_digest
 
 _CANDIDATES, _GROUPS, _DESCRIPTIONS = "candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"
 _FILES = (_CANDIDATES, _GROUPS, _DESCRIPTIONS)
@@ -167,12 +167,6 @@ def _places(group: Group, places: dict[tuple[str, str, str, int], int]) -> dict[
         "weight": group.weight,
         "sampling_weight": group.sampling_weight,
     }
-
-
-def file_digest(file: Path) -> str:
-    """Digest of what a file holds, as 32 hexadecimal letters."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:

@@ -1,11 +1,12 @@
 """Checkpoint files carry a digest of themselves, which is checked before a run goes on from one."""
 
 import zipfile
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from lightning_c3l.runs.digests import Digest
 
 # torch.save writes a zip archive; its comment, the last thing in the file, holds the digest of all that precedes it
 _MARK = b"blake2b "
@@ -60,7 +61,7 @@ class _DigestingFile:
     """Passes on what is written, and digests it."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.digest = file, blake2b(digest_size=16)
+        self._file, self.digest = file, Digest()
         self.problem: OSError | None = None
 
     def write(self, data: bytes) -> int:
@@ -87,7 +88,7 @@ def _stored_digest(file: IO[bytes]) -> str | None:
 def _content_digest(file: IO[bytes]) -> str:
     """Digest of what precedes the comment, as it was before its length was filled in."""
     left = file.seek(0, 2) - _COMMENT_LENGTH - 2
-    digest = blake2b(digest_size=16)
+    digest = Digest()
     file.seek(0)
     while left > 0 and (chunk := file.read(min(left, _CHUNK))):
         digest.update(chunk)

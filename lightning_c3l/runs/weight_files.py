@@ -1,6 +1,5 @@
 """Safetensors files: the check that a file is one, its tensors, and a digest that tells weights apart."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+
+from lightning_c3l.runs.digests import sha256_digest
 
 # bytes that are read at each end of a tensor: a digest of all 14 GB of a 7B model would take longer than loading it
 _EDGE = 4096
@@ -57,10 +58,10 @@ def weights_digest(files: Iterable[Path]) -> str:
             for name, entry in header.items():
                 if name == "__metadata__":
                     continue
-                tensor = hashlib.sha256(f"{name} {entry['dtype']} {entry['shape']} ".encode())
+                parts = [f"{name} {entry['dtype']} {entry['shape']} ".encode()]
                 start, end = entry["data_offsets"]
-                for place in (start, max(start, end - _EDGE)):
-                    stream.seek(8 + length + place)
-                    tensor.update(stream.read(min(_EDGE, end - place)))
-                found[name] = tensor.digest()
-    return hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()
+                for offset in (start, max(start, end - _EDGE)):
+                    stream.seek(8 + length + offset)
+                    parts.append(stream.read(min(_EDGE, end - offset)))
+                found[name] = bytes.fromhex(sha256_digest(*parts))
+    return sha256_digest(*(found[name] for name in sorted(found)))

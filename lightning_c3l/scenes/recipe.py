@@ -1,13 +1,13 @@
 """The hash of everything that shapes the shipped base: it must not be edited without training again."""
 
 import ast
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.scenes.curriculum import corpus
 
 BASE = Path(__file__).parent / "base"
@@ -23,14 +23,14 @@ def recipe_hash() -> str:
     """
     from lightning_c3l.scenes.checkpoint import build_tokenizer  # late: paths alone need no transformers
 
-    digest = hashlib.sha256()
+    parts = list[str]()
     for name in SOURCES:
         tree = ast.parse((Path(__file__).parent / name).read_text(encoding="utf-8"))
-        digest.update(ast.dump(_essence(tree)).encode())
+        parts.append(ast.dump(_essence(tree)))
     config = yaml.safe_load(EXPERIMENT.read_text(encoding="utf-8"))
-    digest.update(json.dumps(_without_class_paths(config), sort_keys=True).encode())
-    digest.update(build_tokenizer(sorted(corpus()), 512).backend_tokenizer.to_str().encode())
-    return digest.hexdigest()[:16]
+    parts.append(json.dumps(_without_class_paths(config), sort_keys=True))
+    parts.append(build_tokenizer(sorted(corpus()), 512).backend_tokenizer.to_str())
+    return sha256_digest(*parts, digits=16)
 
 
 def _essence(tree: ast.AST) -> ast.AST:

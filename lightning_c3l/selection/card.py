@@ -1,6 +1,5 @@
 """The data card of a selection: Markdown with the head that Hugging Face reads, and a picture of the scores."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from lightning_c3l.report.charts import histogram
 from lightning_c3l.report.text import number
+from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.selection.columns import Columns, Mask
 from lightning_c3l.selection.markdown import escape, fenced, markdown_table
 from lightning_c3l.selection.plan import Selection
@@ -212,7 +212,7 @@ def _scorer(scored_with: Mapping[str, Any]) -> list[list[str]]:
     for name, value in scored_with.items():
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
         if name == "prompt" and not _HASH.fullmatch(text):
-            text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            text = sha256_digest(text, digits=16)
         if name not in _NOT_THE_SCORER:
             rows.append(["prompt, SHA-256" if name == "prompt" else escape(name, 60), escape(text)])
     return rows

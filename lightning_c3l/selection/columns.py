@@ -1,6 +1,5 @@
 """What the rules look at, as small columns: a few numbers a record, whatever its texts and images weigh."""
 
-import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_c3l.runs.digests import Digest, as_bytes, content_number
 from lightning_c3l.selection.scores import TEXT_ONLY, RecordScore
 from lightning_c3l.selection.texts import normalised, polarity, words
 
@@ -151,15 +151,14 @@ class ColumnsBuilder:
 
 def hash_of(parts: Iterable[str | bytes]) -> int:
     """Hash of a sequence of texts or files, 64 bits; 0 for an empty one. The same in every process."""
-    found = hashlib.blake2b(digest_size=8)
+    digest = Digest(8)
     empty = True
     for part in parts:
-        data = _utf8(part) if isinstance(part, str) else part
+        data = as_bytes(part)
         # the length keeps ("ab", "c") and ("a", "bc") apart
-        found.update(b"%d:" % len(data))
-        found.update(data)
+        digest.update(b"%d:" % len(data), data)
         empty = False
-    return 0 if empty else int.from_bytes(found.digest(), "big")
+    return 0 if empty else digest.number()
 
 
 def shingle_hashes(texts: Sequence[str], by: Shingles = "pairs") -> list[int]:
@@ -175,10 +174,4 @@ def shingle_hashes(texts: Sequence[str], by: Shingles = "pairs") -> list[int]:
     found = words(" ".join(texts))
     shingles = {f"{one} {two}" for one, two in pairwise(found)} if by == "pairs" else set[str]()
     shingles = shingles or set(found)
-    hashes = {int.from_bytes(hashlib.blake2b(_utf8(text), digest_size=4).digest(), "big") for text in shingles}
-    return sorted(hashes)
-
-
-def _utf8(text: str) -> bytes:
-    # JSON can spell half of a surrogate pair
-    return text.encode("utf-8", "surrogatepass")
+    return sorted({content_number(text, size=4) for text in shingles})

@@ -17,7 +17,8 @@ from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionS
 from lightning_c3l.evaluation.benchmarks.final_answer import has_reasoning, object_text
 from lightning_c3l.evaluation.benchmarks.mmbench import are_verdicts
 from lightning_c3l.evaluation.benchmarks.pope import pope_id, split_of_name
-from lightning_c3l.evaluation.benchmarks.rows import Row, cell_text, file_hash, parse_index, quoted, read_rows
+from lightning_c3l.evaluation.benchmarks.rows import Row, cell_text, parse_index, quoted, read_rows
+from lightning_c3l.runs.digests import sha256_of_files
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     if benchmark_name == "mmbench" and are_verdicts(raw):
         rows = [_with_verdict(row, one["hit"]) for row, one in zip(rows, raw, strict=True)]
     source = ", ".join(map(str, paths))
-    hashes = {str(path): file_hash([path]) for path in paths}
+    hashes = {str(path): sha256_of_files([path]) for path in paths}
     version = _only_value(source, raw, ("questions",), "versions of the questions")
     model = _only_value(source, raw, MODEL_FIELDS, "models")
     blind = {bool(row["blind"]) for row in raw if isinstance(row.get("blind"), bool)}

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
-from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, file_hash, read_rows
+from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, read_rows
+from lightning_c3l.runs.digests import sha256_of_files
 
 # a shorter cell is no image: it holds the index of the row whose image this row shares
 _LONGEST_REFERENCE = 64
@@ -47,8 +48,8 @@ def read_question_files(files: Sequence[Path], parse: Callable[[Row, str, Path],
 
 
 def questions_digest(files: Sequence[Path]) -> str:
-    """Name of a version of the questions: the first digits of `file_hash`."""
-    return file_hash(files)[:_DIGEST_LENGTH]
+    """Name of a version of the questions: the first digits of their SHA-256."""
+    return sha256_of_files(files)[:_DIGEST_LENGTH]
 
 
 def require_fields(where: str, fields: Mapping[str, str]) -> None:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from lightning_c3l.evaluation.benchmarks.base import QuestionSet, headline_name
 from lightning_c3l.evaluation.benchmarks.evaluation import AGAINST, BLIND, Comparison, Evaluation, ProtocolResult
 from lightning_c3l.evaluation.benchmarks.llava_w import KIND, LlavaW
-from lightning_c3l.evaluation.benchmarks.rows import file_hash, quoted
+from lightning_c3l.evaluation.benchmarks.rows import quoted
 from lightning_c3l.evaluation.judging.base import Review
 from lightning_c3l.evaluation.judging.reviews import read_reviews
 from lightning_c3l.evaluation.metrics.functional import relative_score, relative_score_of_sums
 from lightning_c3l.functional.significance import bootstrap_interval, paired_interval
+from lightning_c3l.runs.digests import sha256_of_files
 
 _PROTOCOL_NOTES = {
     "reference": (
@@ -108,7 +109,7 @@ def evaluate_reviews(
         benchmark.name,
         chosen[0],
         results,
-        {role: {str(path): file_hash([path]) for path in paths[role]} for role in read},
+        {role: {str(path): sha256_of_files([path]) for path in paths[role]} for role in read},
         {"reviews": sum(len(one.reviews) for one in ours), "scored": len(ids), "rounds": len(ours)},
         version=questions.digest if questions else "",
         notes=(*notes, *_shared_note(ids, others.get(AGAINST, ()))),

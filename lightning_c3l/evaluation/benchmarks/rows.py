@@ -5,7 +5,6 @@ The content decides how a file is read, not its name: a JSON file with one objec
 
 import codecs
 import csv
-import hashlib
 import json
 import math
 import re
@@ -13,7 +12,7 @@ import sys
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -102,20 +101,6 @@ def quoted(text: object, limit: int = 80) -> str:
     """A text from outside as one quoted line, for messages."""
     line = collapse_spaces("".join(letter if letter.isprintable() else " " for letter in str(text)))
     return repr(line if len(line) <= limit else line[: limit - 1] + "\u2026")
-
-
-def file_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 of the bytes of all files together, in hexadecimal digits.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                total.update(chunk)
-    return total.hexdigest()
 
 
 def _with_plain_names(row: Row) -> Row:

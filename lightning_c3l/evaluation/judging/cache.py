@@ -1,10 +1,10 @@
 """Replies of judges on disk: no reply that was paid for is requested again."""
 
-import hashlib
 import json
 from pathlib import Path
 
 from lightning_c3l.evaluation.judging.base import Order
+from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.row_jobs import RowJob
 
 # raise it when replies come to depend on more than judge, order and prompt
@@ -14,7 +14,7 @@ _VERSION = 1
 def key(judge: str, order: Order, prompt: str) -> str:
     """Digest of what a reply depends on; the prompt holds question, both answers and the description."""
     said = json.dumps([_VERSION, judge, order, prompt])
-    return hashlib.sha256(said.encode("ascii")).hexdigest()
+    return sha256_digest(said)
 
 
 class Replies:

@@ -6,10 +6,10 @@ detail, one line with two numbers from 1 to 10 first, reasons after it, the same
 The wording is ours. Scores of judges that read other words are not to be compared with it.
 """
 
-import hashlib
 import json
 
 from lightning_c3l.evaluation.judging.base import REFERENCE_FIRST, Order, ToJudge
+from lightning_c3l.runs.digests import sha256_digest
 
 _PROMPT = """\
 Two assistants were asked a question about a picture. You compare their answers. You do not see the picture; a \
@@ -43,4 +43,4 @@ def prompt(pair: ToJudge, order: Order) -> str:
 def _mark(pair: ToJudge) -> str:
     """A word that no text can hold on purpose: it depends on every letter of all of them."""
     texts = [pair.context, pair.question, pair.reference, pair.candidate]
-    return hashlib.sha256(json.dumps(texts).encode("ascii")).hexdigest()[:8]
+    return sha256_digest(json.dumps(texts), digits=8)

@@ -1,6 +1,5 @@
 """Open a checkpoint folder (or a Hub name) of any image-text-to-text model with its processor."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.weight_files import require_safetensors, weights_digest
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -193,7 +193,7 @@ def fingerprint(path: str, state_hash: str = "") -> str:
         digest = weights_digest(files) if (files := _weight_files(path)) else path
     except ValueError as error:
         raise LVLMError(str(error)) from error
-    return hashlib.sha256(f"{state_hash}{digest}".encode()).hexdigest()[:16]
+    return sha256_digest(state_hash, digest, digits=16)
 
 
 def _weight_files(path: str) -> list[Path]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from data_modules.loading.sharing import share
+from data_modules.loading.samplers import share
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates

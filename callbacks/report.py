@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from PIL.Image import Image
 from rich.console import Console
 
-from data_modules.images.sources import UnreadableImage
+from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.page import render_report

@@ -1,18 +1,17 @@
 """The datamodule of the rounds: images in, and batches of the current round's groups, reweighted by S(I2C)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
-from PIL.Image import Image
 from torch.utils.data import Dataset
 
-from data_modules.images.sources import open_images, require_images, write_rejected
-from data_modules.loading.round_loader import Place, ResumableLoader
+from data_modules.images.scanning import scan_shared, write_rejected
+from data_modules.images.sources import open_images, require_images
+from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
 from data_modules.loading.samplers import draw_by_weight
-from data_modules.loading.sharing import scan_shared
 from data_modules.scenes import is_scenes, parse_scenes
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.samples import GroupSample
@@ -21,7 +20,26 @@ from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.truth import Truth
 
 
-class RoundDataModule(LightningDataModule):
+@dataclass(frozen=True)
+class RoundLoading:
+    """How the images and groups of rounds are read; options of `RoundDataModule`.
+
+    Attributes:
+        limit: at most so many images of each source.
+        batch_size: groups per batch in each process.
+        passes: how often an epoch goes over the round's groups.
+        num_workers: processes that prepare batches.
+        longest_side: pixels; larger images are shrunk to it when they are read.
+    """
+
+    limit: int | None = None
+    batch_size: int = 8
+    passes: float = 1.0
+    num_workers: int = 0
+    longest_side: int | None = None
+
+
+class RoundDataModule(ResumableDataModule):
     """Images for the rounds, and batches of groups for training.
 
     Args:
@@ -31,11 +49,10 @@ class RoundDataModule(LightningDataModule):
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
         truth: judge of the pairs, where the world is known.
-        limit: at most so many images of each source.
-        batch_size: groups a batch of each process.
-        passes: how often an epoch goes over the round's groups.
-        num_workers: processes that prepare batches.
-        longest_side: pixels; larger photographs are shrunk to it when they are read.
+        loading: fields of `RoundLoading`.
+
+    Raises:
+        ValueError: an option is out of range.
     """
 
     def __init__(
@@ -44,31 +61,29 @@ class RoundDataModule(LightningDataModule):
         fresh: str | None = None,
         held_out: str | None = None,
         truth: Truth | None = None,
-        limit: int | None = None,
-        batch_size: int = 8,
-        passes: float = 1.0,
-        num_workers: int = 0,
-        longest_side: int | None = None,
+        **loading: Any,
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        options = RoundLoading(**loading)
+        super().__init__(options.batch_size, options.num_workers)
         self._specs = {"images": images, "fresh": images if fresh is None else fresh, "held_out": held_out}
-        self.truth, self.limit, self.longest_side = truth, limit, longest_side
-        self.batch_size, self.passes, self.num_workers = batch_size, passes, num_workers
+        self.truth, self.limit, self.longest_side, self.passes = (
+            truth,
+            options.limit,
+            options.longest_side,
+            options.passes,
+        )
         self.rejected: list[RejectedImage] = []
         self._sources: dict[str, tuple[ImageSource, list[str]]] = {}
         self._digests: dict[str, dict[str, str]] = {}
         self._groups: list[Group] = []
         self._descriptions: dict[str, str] = {}
         self._round = -1
-        self._place = Place()
 
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
-        """A source (`images`, `fresh`, `held_out`) and its readable keys; None where it was not given.
+        """A source (`images`, `fresh`, `held_out`) and its readable keys; None if it was not given.
 
         Raises:
-            ValueError: if no image of the source can be read.
+            ValueError: no image of the source can be read.
         """
         spec = self._specs[name]
         if spec is None:
@@ -80,81 +95,71 @@ class RoundDataModule(LightningDataModule):
         return self._sources[name]
 
     def digests(self, name: str) -> dict[str, str]:
-        """Digest of each readable image of a source, in their order; none where the source was not given."""
+        """Digest of each readable image of a source, in their order; empty if the source was not given."""
         self.source(name)
         return self._digests.get(name, {})
 
     def _open(self, name: str, spec: str) -> tuple[ImageSource, list[str]]:
+        folder = Path(self.trainer.default_root_dir if self.trainer is not None else ".")
         if is_scenes(spec):
             source: ImageSource = parse_scenes(spec)
         else:
-            source = open_images(spec, self._folder() / "unpacked" / name, self.limit, self.longest_side)
+            source = open_images(spec, folder / "unpacked" / name, self.limit, self.longest_side)
             if source.passed_over:
-                rank_zero_info(
-                    f"{spec}: passed over by the ending: {source.passed_over}; convert what are images to PNG"
-                )
+                rank_zero_info(f"{spec}: not counted as images: {source.passed_over}; convert what are images to PNG")
         digests = self._digests[name] = {}
         keys, rejected = scan_shared(source, list(source.keys())[: self.limit], digests)
         if rejected:
             self.rejected = [*self.rejected, *rejected]
-            path = self._folder() / "rejected.jsonl"
-            if collectives.is_first():
+            path = folder / "rejected.jsonl"
+            if collectives.rank() == 0:
                 write_rejected(path, self.rejected)
             rank_zero_info(f"{len(rejected)} of {len(rejected) + len(keys)} images left out, listed in {path}")
         if not keys:
             raise ValueError(f"{spec}: none of its {len(rejected)} images can be read")
         return source, keys
 
-    def _folder(self) -> Path:
-        return Path(self.trainer.default_root_dir if self.trainer is not None else ".")
-
     def set_round(self, number: int, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
         """Take over a round's pseudo-labels; the next epoch draws from them by their sampling weights.
 
+        Args:
+            number: number of the round, from 0.
+            groups: what is trained on.
+            descriptions: the model's own description of each image, for `anchor: description`.
+
         Raises:
-            ValueError: if the round has no group to train on.
+            ValueError: the round has no group to train on.
         """
         if not groups:
             raise ValueError(
-                f"round {number} has no group to train on: no written text could be parsed; look at its rejected texts"
+                f"round {number} has no group to train on: no generated text could be parsed; look at its rejected "
+                "texts"
             )
         self._round, self._groups, self._descriptions = number, list(groups), descriptions
 
     def train_dataloader(self) -> ResumableLoader:
-        """Batches of the current round's groups, encoded by the module."""
-        trainer = self.trainer
-        if trainer is None or not self._groups:
+        """Batches of the current round's groups, encoded by the function that the module has handed over."""
+        if self.trainer is None or not self._groups:
             raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
         found = self.source("images")
         assert found is not None  # images has no default
-        groups = GroupDataset(found[0], self._groups, self._descriptions)
-        return self._place.loader(groups, self._order(), self.batch_size, self.num_workers, trainer)
+        weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed
 
-    def _order(self) -> Callable[[int], list[int]]:
-        weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed()
-        # rounds and epochs of one seed must not draw alike
-        return lambda epoch: draw_by_weight(weights, hash((seed, number, epoch)) % 2**31, self.passes)
+        def order(epoch: int) -> list[int]:
+            # rounds and epochs of one seed must not draw alike
+            return draw_by_weight(weights, hash((seed, number, epoch)) % 2**31, self.passes)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch."""
-        return self._place.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on there."""
-        self._place.load_state_dict(state_dict)
+        return self.resumable_loader(GroupDataset(found[0], self._groups, self._descriptions), order, self.collate())
 
     def predict_dataloader(self) -> "OneBatch":
-        """All image keys at once, for `predict`: the module shares them out over the processes."""
+        """All image keys as one batch, for `predict`: the module shares them out among the processes."""
         found = self.source("images")
         assert found is not None  # images has no default
         return OneBatch(found[1])
 
-    def _seed(self) -> int:
-        return int(getattr(self.trainer.lightning_module, "seed", 0)) if self.trainer is not None else 0
-
 
 def require_source(spec: str) -> None:
-    """Refuse a source that is not there, by a quick look; none of its images is read.
+    """Refuse a source that does not exist, without reading any of its images.
 
     Raises:
         ValueError: names what is missing.
@@ -166,7 +171,7 @@ def require_source(spec: str) -> None:
 
 
 class OneBatch:
-    """A loader with a single batch, into which Lightning puts no sampler: every process gets the whole of it."""
+    """A loader with a single batch and without a sampler that Lightning could replace: every process gets all of it."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = list(keys)
@@ -179,7 +184,7 @@ class OneBatch:
 
 
 class GroupDataset(Dataset[GroupSample]):
-    """The groups of a round as training samples, pictures read when asked for."""
+    """The groups of a round as training samples; images are read on access."""
 
     def __init__(self, source: ImageSource, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
         self.source, self.groups, self.descriptions = source, groups, descriptions
@@ -187,11 +192,11 @@ class GroupDataset(Dataset[GroupSample]):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, number: int) -> GroupSample:
-        group = self.groups[number]
+    def __getitem__(self, index: int) -> GroupSample:
+        group = self.groups[index]
         best = group.positive.candidate
         return GroupSample(
-            image=self._picture(group.image),
+            image=self.source.read(group.image),
             instruction=best.instruction.text,
             texts=(best.text, *(one.candidate.text for one in group.negatives)),
             question=best.question,
@@ -199,6 +204,3 @@ class GroupDataset(Dataset[GroupSample]):
             description=self.descriptions.get(group.image, ""),
             weight=group.weight,
         )
-
-    def _picture(self, key: str) -> Image:
-        return self.source.read(key)

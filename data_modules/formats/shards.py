@@ -20,7 +20,7 @@ from data_modules.formats.pictures import UNKNOWN_KIND, safe_name
 from data_modules.formats.record import Entry, Picture
 from data_modules.formats.turns import PLACEHOLDER
 from data_modules.images.folders import EXTENSIONS
-from data_modules.images.shard_files import BoundedHeader, drain, expand, one_line, opened, split_member
+from data_modules.images.shard_files import BoundedHeader, drain, expand, one_line, open_shard, split_member
 
 _IMAGES = (*EXTENSIONS, UNKNOWN_KIND)
 _NUMBERED = re.compile(r"(?:(\d{1,6})\.)?\w+")
@@ -132,7 +132,7 @@ def _archive(shard: str, stream: Any) -> tarfile.TarFile:
 @contextmanager
 def _opened_archive(shard: str, is_pipe: bool) -> Iterator[tuple[tarfile.TarFile, Any]]:
     """The archive, to be read once from front to back, and what it is read from."""
-    with opened(shard, is_pipe) as stream, _archive(shard, stream) as archive:
+    with open_shard(shard, is_pipe) as stream, _archive(shard, stream) as archive:
         yield archive, stream
 
 

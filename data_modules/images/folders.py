@@ -4,11 +4,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from data_modules.loading.decoding import FORMATS, UnreadableImage
 
-# ends of the names of files that are taken for images; what is really in them is found out when they are read
+# ends of the names of files that count as images; their content is looked at when they are read
 EXTENSIONS = tuple(ending for endings in FORMATS.values() for ending in endings)
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -23,7 +24,7 @@ class FolderImages:
     folder once.
 
     Attributes:
-        passed_over: number of files in the folder by the end of their names, of those that do not count as images.
+        passed_over: number of files in the folder that do not count as images, by the end of their names.
 
     Args:
         spec: folder or glob.
@@ -34,8 +35,9 @@ class FolderImages:
         ValueError: the folder is missing, or nothing in it matches.
     """
 
+    root: Path | None
+
     def __init__(self, spec: str | Path, limit: int | None = None, extensions: Sequence[str] = EXTENSIONS) -> None:
-        check_limit(limit)
         if not str(spec):  # would be the current folder
             raise ValueError("no folder of images given")
         root, pattern = _split(spec)
@@ -47,8 +49,8 @@ class FolderImages:
                 names.append(name)
             elif not pattern:
                 others[ending(name)] += 1
-        self._fill(root, sorted(names)[:limit])
-        self.passed_over = others
+        self._folder = self.root = root
+        self._keys, self.passed_over = tuple(sorted(names)[:limit]), others
         if not self._keys:
             found = f", only {counted(others)}" if others else ""
             wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(extensions)}){found}"
@@ -58,14 +60,9 @@ class FolderImages:
     def listed(cls, root: Path, keys: Sequence[str]) -> "FolderImages":
         """Exactly these files below `root`, in this order, without looking at the disk."""
         source = cls.__new__(cls)
-        source._fill(root, keys)
+        source._folder = source.root = root
+        source._keys, source.passed_over = tuple(keys), Counter()
         return source
-
-    def _fill(self, root: Path, keys: Sequence[str]) -> None:
-        self.passed_over = Counter[str]()
-        self.root: Path | None = root
-        self._folder = root
-        self._keys = tuple(keys)
 
     def keys(self) -> Sequence[str]:
         """Posix paths relative to `root`."""
@@ -77,7 +74,7 @@ class FolderImages:
         Raises:
             UnreadableImage: its name cannot be written into a data set, or leads out of the folder.
         """
-        if _has_surrogates(key):
+        if any("\ud800" <= letter <= "\udfff" for letter in key):
             raise UnreadableImage("the file's name is no valid UTF-8")
         if key.startswith("/") or ".." in key.split("/"):
             raise UnreadableImage(f"its path leads out of {self._folder}")
@@ -97,24 +94,10 @@ def counted(endings: Counter[str]) -> str:
     return ", ".join([*named, f"{more} others"] if more else named)
 
 
-def holds_images(spec: str | Path) -> bool:
-    """Whether a folder or glob holds any image, by the names of its files."""
+def contains_images(spec: str | Path) -> bool:
+    """Whether a folder or glob contains any image, by the names of its files."""
     root, pattern = _split(spec)
     return root.is_dir() and any(_wanted(name, pattern, EXTENSIONS) for name in _walk(root))
-
-
-def check_limit(limit: int | None) -> None:
-    """Refuses a limit that would leave nothing.
-
-    Raises:
-        ValueError: the limit is below 1.
-    """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1 or left out, got {limit}")
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _split(spec: str | Path) -> tuple[Path, str]:
@@ -128,6 +111,7 @@ def _split(spec: str | Path) -> tuple[Path, str]:
 
 
 def _walk(root: Path) -> Iterator[str]:
+    """Paths below a folder, relative to it, without hidden files and folders."""
     seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         status = os.stat(folder)
@@ -146,17 +130,16 @@ def _wanted(name: str, pattern: str, extensions: tuple[str, ...]) -> bool:
     return _as_regex(pattern).fullmatch(name) is not None if pattern else name.lower().endswith(extensions)
 
 
+@lru_cache
 def _as_regex(pattern: str) -> re.Pattern[str]:
     """A glob over paths as a regular expression: `**/` is any folders, `*` and `?` stay within one name."""
-    pieces = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\])", pattern)
-    return re.compile("".join(_piece(token, pieces) for token in tokens), re.DOTALL)
-
-
-def _piece(token: str, pieces: dict[str, str]) -> str:
-    if len(token) > 2 and token.startswith("[") and token.endswith("]"):
-        negated = token[1] == "!"
-        letters = token[2:-1] if negated else token[1:-1]
-        letters = re.sub(r"([\\\[\]^&~|])", r"\\\1", letters)
-        return f"[{'^' if negated else ''}{letters}]"
-    return pieces.get(token, re.escape(token))
+    wildcards = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = list[str]()
+    for token in re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\])", pattern):
+        if len(token) > 2 and token.startswith("[") and token.endswith("]"):
+            negated = token[1] == "!"
+            letters = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[2:-1] if negated else token[1:-1])
+            pieces.append(f"[{'^' if negated else ''}{letters}]")
+        else:
+            pieces.append(wildcards.get(token, re.escape(token)))
+    return re.compile("".join(pieces), re.DOTALL)

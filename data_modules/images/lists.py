@@ -3,27 +3,25 @@
 import json
 import os
 import posixpath
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.images.folders import FolderImages, check_limit
+from data_modules.images.folders import FolderImages
 
-# so many names are looked for to find out which folder they belong to
+# number of names that are looked for to find the folder they belong to
 _PROBED = 100
 
 
 def open_list(path: Path, limit: int | None = None) -> FolderImages:
-    """Images listed one path a line, absolute or relative to the file's folder.
+    """Images listed one path a line, absolute or relative to the list's folder.
 
-    Blank lines and such that begin with # are passed over, and what is listed twice counts once. The root is the
-    file's folder, or the nearest folder above it that holds all that is listed.
+    Blank lines and lines that begin with # are skipped, and a path listed twice counts once. The root is the list's
+    folder, or the nearest folder above it that contains all listed files.
 
     Raises:
         ValueError: nothing is listed.
         OSError: the file cannot be read.
     """
-    check_limit(limit)
     # names of files need not be UTF-8; the odd ones are rejected later, one by one
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     lines = [line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#")]
@@ -38,9 +36,9 @@ def open_list(path: Path, limit: int | None = None) -> FolderImages:
 def open_coco(path: Path, folder: str | None = None, limit: int | None = None) -> FolderImages:
     """Images of COCO annotations: the `file_name`s under `images`.
 
-    Unless it is given, their folder is the one that holds most of the first hundred, out of: the file's own, `images`
-    beside it, the folder named as the file's split (`train2017` for `instances_train2017.json`) beside it, above it
-    or in an `images` folder at either place, and `images` above it.
+    Unless it is given, their folder is the one that contains most of the first hundred, out of: the file's own,
+    `images` beside it, the folder named after the file's split (`train2017` for `instances_train2017.json`) beside or
+    above it or in an `images` folder there, and `images` above it.
 
     Args:
         path: the JSON file.
@@ -51,26 +49,20 @@ def open_coco(path: Path, folder: str | None = None, limit: int | None = None) -
         ValueError: the file is no such annotations, or the images are in none of the folders.
         OSError: the file cannot be read.
     """
-    check_limit(limit)
     names = list(dict.fromkeys(posixpath.normpath(name) for name in _file_names(path)))[:limit]
-    places = [path.parent / folder] if folder else _places(path)
-    found = {place: sum(os.path.isfile(place / name) for name in names[:_PROBED]) for place in places}
-    best = max(found, key=lambda place: found[place])
+    if folder:
+        folders = [path.parent / folder]
+    else:
+        beside, split = path.parent, path.stem.rpartition("_")[2]
+        above = Path(os.path.normpath(os.path.abspath(beside) + "/.."))
+        of_split = [parent / name for parent in (beside, above) for name in (split, f"images/{split}")]
+        folders = [beside, beside / "images", *of_split, above / "images"]
+    found = {one: sum(os.path.isfile(one / name) for name in names[:_PROBED]) for one in folders}
+    best = max(found, key=lambda one: found[one])
     if not found[best]:
         looked = ", ".join(map(str, found))
         raise ValueError(f"{path}: its images are in none of {looked}; name their folder as {path}::FOLDER")
     return FolderImages.listed(best, names)
-
-
-def _places(path: Path) -> Sequence[Path]:
-    beside, split = path.parent, path.stem.rpartition("_")[2]
-    above = Path(os.path.normpath(os.path.abspath(beside) + "/.."))
-    return [
-        beside,
-        beside / "images",
-        *(place / name for place in (beside, above) for name in (split, f"images/{split}")),
-        above / "images",
-    ]
 
 
 def _file_names(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
-"""Tar shards as streams, whoever reads them: names with braces, gzip, and commands that write one.
+"""Tar shards as byte streams: names with braces, gzip, and commands that write one.
 
-webdataset opens any URL by its scheme, among them `pipe:` (a shell command) and ones that start other
-programs. Local shards are therefore opened here; only a text that itself starts with `pipe:` is handed to it.
+webdataset opens any URL by its scheme, among them `pipe:` (a shell command) and ones that start other programs. Local
+shards are therefore opened here; only a spec that itself starts with `pipe:` is handed to webdataset.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 import braceexpand
 
 _ENDS = (".tar", ".tar.gz", ".tgz")
-# kinds of members that tarfile reads as a whole before the member that they are about
+# types of headers that tarfile reads as a whole before the member that they describe
 _BEFORE = (b"L", b"K", b"x", b"g", b"X")
 _MOST_BEFORE = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -25,19 +25,12 @@ _MEMBER = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")
 
 
 def looks_like_shards(spec: str) -> bool:
-    """Whether the text names tar shards, or a command that writes one, and not a folder or a glob."""
+    """Whether the spec names tar shards, or a command that writes one, and not a folder or a glob."""
     return spec.startswith("pipe:") or any(url.lower().endswith(_ENDS) for url in _braces(spec))
 
 
-def _braces(spec: str) -> list[str]:
-    try:
-        return list(braceexpand.braceexpand(spec))
-    except ValueError as error:
-        raise ValueError(f"{spec}: {error}; braces look like {{000..009}} or {{a,b}}") from error
-
-
 def expand(urls: str) -> list[str]:
-    """The shards' own names. A file of the very name given wins over what its braces might mean."""
+    """The names of the shards. A file of exactly the given name wins over an expansion of its braces."""
     if urls.startswith("pipe:"):
         return _braces(urls)
     if Path(urls).exists():
@@ -53,15 +46,27 @@ def expand(urls: str) -> list[str]:
     return found
 
 
+def _braces(spec: str) -> list[str]:
+    try:
+        return list(braceexpand.braceexpand(spec))
+    except ValueError as error:
+        raise ValueError(f"{spec}: {error}; braces look like {{000..009}} or {{a,b}}") from error
+
+
 @contextmanager
-def opened(shard: str, is_pipe: bool) -> Iterator[Any]:
-    """The shard's bytes, without its gzip layer; the end of the block sees whether a command succeeded.
+def open_shard(shard: str, is_pipe: bool) -> Iterator[Any]:
+    """The shard's bytes without its gzip layer; leaving the block checks that a command succeeded.
 
     Raises:
         ValueError: it cannot be opened, or the command failed; names the shard.
     """
     try:
-        stream: Any = _command(shard) if is_pipe else _local(Path(shard))
+        if is_pipe:
+            from webdataset.gopen import gopen  # late: it imports torch, which nothing else here needs
+
+            stream: Any = gopen(shard)
+        else:
+            stream = _open_local(Path(shard))
     except (OSError, EOFError) as error:
         raise ValueError(f"{shard}: cannot be opened: {one_line(error)}") from error
     is_whole = False
@@ -69,19 +74,23 @@ def opened(shard: str, is_pipe: bool) -> Iterator[Any]:
         yield stream
         is_whole = True
     finally:
-        # a command that is cut off, since its first images or records were enough, fails of a broken pipe
-        _close(shard, stream, must_succeed=is_whole and is_pipe)
+        try:
+            stream.close()
+        except OSError as error:
+            # a command that is cut off, since its first images or records were enough, fails with a broken pipe
+            if is_whole and is_pipe:
+                raise ValueError(f"{shard}: the command failed: {one_line(error)}") from error
 
 
 class BoundedHeader(tarfile.TarInfo):
-    """A member's header. A long name or a list of properties before it may fill the memory: none needs a megabyte."""
+    """A member's header, with a limit of 1 MiB for the long names and properties before it, which fill the memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """As tarfile's own.
+        """Parse a header as tarfile does.
 
         Raises:
-            tarfile.ReadError: if it announces more than that.
+            tarfile.ReadError: it announces more than the limit.
         """
         found = super().frombuf(buf, encoding, errors)
         if found.type in _BEFORE and found.size > _MOST_BEFORE:
@@ -100,38 +109,24 @@ def split_member(name: str) -> tuple[str, str] | None:
 
 
 def drain(stream: Any) -> None:
-    """Reads a gzip file to its checksum, and a command to its end, since it would fail of a closed pipe."""
+    """Read a gzip file to its checksum, and a command to its end, since a closed pipe would make it fail."""
     while stream.read(1 << 20):
         pass
 
 
-def _command(shard: str) -> Any:
-    from webdataset.gopen import gopen  # late: it imports torch, for which nobody else here has a use
-
-    return gopen(shard)
-
-
-def _local(path: Path) -> IO[bytes] | gzip.GzipFile:
+def _open_local(path: Path) -> IO[bytes] | gzip.GzipFile:
     if not path.is_file():  # a folder, or a named pipe that would block for ever
         raise FileNotFoundError("no such file")
     stream = path.open("rb")
-    # Python's gzip reader verifies the checksum; the one inside tarfile's streams does not.
+    # Python's gzip reader verifies the checksum; the one inside tarfile's streams does not
     if stream.peek(2)[:2] == GZIP_MAGIC:
         stream.close()
         return gzip.open(path, "rb")
     return stream
 
 
-def _close(shard: str, stream: Any, must_succeed: bool) -> None:
-    try:
-        stream.close()
-    except OSError as error:
-        if must_succeed:
-            raise ValueError(f"{shard}: the command failed: {one_line(error)}") from error
-
-
 def one_line(error: Exception) -> str:
-    """What went wrong, for a message."""
+    """The reason of an error on one line, for a message."""
     # webdataset adds the stream and the URL to the arguments
     text = (error.strerror if isinstance(error, OSError) else None) or str(error.args[0] if error.args else error)
     return " ".join(text.split(" @ <")[0].split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Images inside WebDataset shards, by an index of where they lie."""
+"""Images inside WebDataset shards, by an index of their offsets."""
 
 import gzip
 import tarfile
@@ -9,14 +9,14 @@ from typing import IO, Any, TypeVar, cast
 
 from tqdm import tqdm
 
-from data_modules.images.folders import EXTENSIONS, check_limit, counted, ending
+from data_modules.images.folders import EXTENSIONS, counted, ending
 from data_modules.images.names import ImageNames
-from data_modules.images.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, opened, split_member
+from data_modules.images.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, open_shard, split_member
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.runs.atomic import atomic_path
 
 _COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-# no image file is larger; a member that says so would fill the memory
+# no image file is larger; a member that claims to be would fill the memory
 _MOST_BYTES = 1 << 30
 
 # in a shard: offset and size in bytes
@@ -25,22 +25,25 @@ T = TypeVar("T")
 
 
 class ShardImages:
-    """Images inside of tar shards; a shard is opened for each, so that processes can share one list of them.
+    """Images inside tar shards; each read opens the shard, so that processes can share one list of them.
 
     Attributes:
-        passed_over: number of members by the end of their names, of those that do not count as images.
+        passed_over: number of members that do not count as images, by the end of their names.
 
     Args:
-        places: by key, in order: the shard and the image's span in it; None for a file of that name in `spool`.
-        spool: folder of the images that could not be read where they lay.
+        spans: by key, in order: the shard and the image's span in it; None for a file of that name in `spool`.
+        spool: folder of the images that cannot be read from their shard directly.
+        passed_over: see above.
     """
 
     root: Path | None = None
 
-    def __init__(self, places: Mapping[str, tuple[str, _Span] | None], spool: Path) -> None:
-        self._places, self._spool = places, spool
-        self.passed_over = Counter[str]()
-        self._keys = tuple(places)
+    def __init__(
+        self, spans: Mapping[str, tuple[str, _Span] | None], spool: Path, passed_over: Counter[str] | None = None
+    ) -> None:
+        self._spans, self._spool = spans, spool
+        self.passed_over = passed_over or Counter[str]()
+        self._keys = tuple(spans)
 
     def keys(self) -> Sequence[str]:
         """Plain names, in the order of the shards."""
@@ -52,10 +55,10 @@ class ShardImages:
         Raises:
             UnreadableImage: the shard is gone, or has become shorter.
         """
-        place = self._places[key]
-        if place is None:
+        span = self._spans[key]
+        if span is None:
             return self._spool / key
-        shard, (offset, size) = place
+        shard, (offset, size) = span
         try:
             with open(shard, "rb") as file:
                 file.seek(offset)
@@ -68,27 +71,26 @@ class ShardImages:
 
 
 def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages:
-    """Lists the image of every sample.
+    """List the image of every sample.
 
-    Of a plain tar file only the headers are read. Compressed shards and what commands write cannot be read at any
-    place; their images are written to `spool`, each as a file of its own. Either way in their original bytes: nothing
-    is decoded. Keys are the samples' names with everything but plain letters replaced, folders flattened; the same
+    Of a plain tar file only the headers are read. Compressed shards and the output of commands have no random access;
+    their images are written to `spool`, each as a file of its own. Images keep their original bytes: nothing is
+    decoded. Keys are the samples' names with everything but plain letters replaced, folders flattened; the same
     shards always give the same keys. Of a sample with several images the one with the shortest extension counts
-    (`jpg` before `seg.png`). Links, devices, sparse members and such of more than 1 GiB are no images.
+    (`jpg` before `seg.png`). Links, devices, sparse members and members above 1 GiB are not images.
 
     Args:
         urls: path of a shard, with {000..009} braces or wildcards, or `pipe:` and a shell command.
-        spool: folder for images that cannot be read where they lie; created when needed.
+        spool: folder for images of shards without random access; created when needed.
         limit: only the first so many images.
 
     Raises:
-        ValueError: a shard is missing or damaged, or there is no image in any. A damaged shard is no broken record: it
-            is half a download, which whoever started the run will want to know before the run.
+        ValueError: a shard is missing or damaged, or there is no image in any. A damaged shard is not skipped like a
+            damaged image: it is usually half a download, to be mended before the run.
         OSError: `spool` cannot be written.
     """
-    check_limit(limit)
     shards, names = expand(urls), ImageNames()
-    places: dict[str, tuple[str, _Span] | None] = {}
+    spans: dict[str, tuple[str, _Span] | None] = {}
     others = Counter[str]()
     for shard in tqdm(shards, desc="list shards", unit="shard", leave=False, delay=2):
         for name, found in _images(shard, others, is_pipe=urls.startswith("pipe:")):
@@ -96,40 +98,34 @@ def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages
             if isinstance(found, bytes):
                 with atomic_path(spool / key) as temporary:
                     temporary.write_bytes(found)
-            places[key] = None if isinstance(found, bytes) else (shard, found)
-            if len(places) == limit:
-                return ShardImages(places, spool)
-    if not places:
+            spans[key] = None if isinstance(found, bytes) else (shard, found)
+            if len(spans) == limit:
+                return ShardImages(spans, spool)
+    if not spans:
         only = f", only {counted(others)}" if others else ""
         ends = " ".join(EXTENSIONS)
         raise ValueError(f"{urls}: no image in {len(shards)} shard(s){only}; members must end in {ends}")
-    images = ShardImages(places, spool)
-    images.passed_over = others
-    return images
+    return ShardImages(spans, spool, others)
 
 
 def _images(shard: str, others: Counter[str], is_pipe: bool) -> Iterator[tuple[str, bytes | _Span]]:
-    """Name and place of each sample's image, or its bytes where the shard cannot be read at any place.
+    """Name and span of each sample's image, or its bytes where the shard has no random access.
 
     Raises:
         ValueError: for whatever goes wrong with the shard, naming it.
     """
-    with opened(shard, is_pipe) as stream:
-        if is_pipe or _is_compressed(stream):
+    with open_shard(shard, is_pipe) as stream:
+        if is_pipe or isinstance(stream, gzip.GzipFile) or stream.peek(8).startswith(_COMPRESSED):
             yield from _one_per_sample(_guarded(shard, _streamed(stream, others)))
         else:
             yield from _one_per_sample(_guarded(shard, _indexed(stream, others)))
 
 
 def _guarded(shard: str, members: Iterator[T]) -> Iterator[T]:
-    while True:
-        try:
-            member = next(members, None)
-        except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
-            raise ValueError(f"{shard}: damaged, or no tar archive: {one_line(error)}") from error
-        if member is None:
-            return
-        yield member
+    try:
+        yield from members
+    except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
+        raise ValueError(f"{shard}: damaged, or not a tar archive: {one_line(error)}") from error
 
 
 def _indexed(stream: IO[bytes], others: Counter[str]) -> Iterator[tuple[str, _Span]]:
@@ -152,7 +148,7 @@ def _streamed(stream: Any, others: Counter[str]) -> Iterator[tuple[str, bytes]]:
 def _image_members(archive: tarfile.TarFile, others: Counter[str]) -> Iterator[tarfile.TarInfo]:
     offset = -1
     while (member := archive.next()) is not None:
-        cast(Any, archive).members.clear()  # it would remember all of them
+        cast(Any, archive).members.clear()  # it would keep all of them
         if member.offset <= offset:  # a size below zero, which would go round for ever
             raise tarfile.ReadError(f"broken header at byte {offset}")
         offset = member.offset
@@ -163,12 +159,8 @@ def _image_members(archive: tarfile.TarFile, others: Counter[str]) -> Iterator[t
             others[ending(member.name)] += 1
 
 
-def _is_compressed(stream: Any) -> bool:
-    return isinstance(stream, gzip.GzipFile) or stream.peek(8).startswith(_COMPRESSED)
-
-
 def _one_per_sample(members: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    """Of neighbours with one key (the name up to its first dot) the image with the shortest extension."""
+    """Of neighbours with one key (the name up to its first dot) the image whose extension has the fewest dots."""
     sample: dict[str, tuple[str, T]] = {}
     current: str | None = None
     for name, found in members:
@@ -176,13 +168,13 @@ def _one_per_sample(members: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]
             continue
         key, extension = member
         if sample and (key != current or extension in sample):
-            yield _main_image(sample)
+            yield sample[min(sample, key=_dots)]
             sample = {}
         current = key
         sample[extension] = (name, found)
     if sample:
-        yield _main_image(sample)
+        yield sample[min(sample, key=_dots)]
 
 
-def _main_image(sample: dict[str, tuple[str, T]]) -> tuple[str, T]:
-    return sample[min(sample, key=lambda extension: extension.count("."))]
+def _dots(extension: str) -> int:
+    return extension.count(".")

@@ -1,4 +1,4 @@
-"""Which groups an epoch draws, in which order."""
+"""Which samples an epoch draws, in which order, and which items each process takes."""
 
 from collections.abc import Sequence
 from math import ceil, inf
@@ -7,22 +7,22 @@ import torch
 
 
 def draw_by_weight(weights: Sequence[float], seed: int, passes: float = 1.0) -> list[int]:
-    """Draws groups by weight, in mixed order, the same on every rerun.
+    """Draw indices by weight, shuffled, the same on every rerun.
 
-    Each group is drawn floor(weight) times and once more with the probability of the rest (systematic resampling), so
-    that over an epoch every group is drawn as often as its weight says, give or take one. The draw depends on its
+    Each index is drawn floor(weight) times and once more with the probability of the rest (systematic resampling), so
+    that over an epoch every index is drawn as often as its weight says, give or take one. The draw depends on its
     arguments alone: processes agree on it, whatever randomness they have used and however many they are.
 
     Args:
-        weights: sampling weight of each group, not negative, any scale.
+        weights: sampling weight of each index, not negative, any scale.
         seed: seed of the epoch.
-        passes: draws in an epoch as a multiple of the number of groups.
+        passes: draws in an epoch as a multiple of the number of indices.
 
     Returns:
-        Numbers of groups, ceil(groups x passes) of them.
+        Indices, ceil(len(weights) * passes) of them.
 
     Raises:
-        ValueError: if there is no group or no weight above 0.
+        ValueError: `passes` is not positive, or no weight is.
     """
     if not weights or min(weights) < 0 or not 0 < sum(weights) < inf:
         raise ValueError("sampling weights must be finite and not negative, and at least one must be above 0")
@@ -30,12 +30,42 @@ def draw_by_weight(weights: Sequence[float], seed: int, passes: float = 1.0) -> 
         raise ValueError(f"passes must be positive, not {passes}")
     total = ceil(len(weights) * passes)
     generator = torch.Generator().manual_seed(seed)
-    drawn = _resample(torch.tensor(weights, dtype=torch.float64), total, generator)
-    mixed: list[int] = drawn[torch.randperm(total, generator=generator)].tolist()
-    return mixed
-
-
-def _resample(weights: torch.Tensor, total: int, generator: torch.Generator) -> torch.Tensor:
-    edges = weights.cumsum(0) / weights.sum() * total
+    scale = torch.tensor(weights, dtype=torch.float64)
+    edges = scale.cumsum(0) / scale.sum() * total
     points = torch.arange(total, dtype=torch.float64) + torch.rand(1, generator=generator).double()
-    return torch.searchsorted(edges, points.clamp_max(float(edges[-1]) - 1e-9), right=True)
+    drawn = torch.searchsorted(edges, points.clamp_max(float(edges[-1]) - 1e-9), right=True)
+    shuffled: list[int] = drawn[torch.randperm(total, generator=generator)].tolist()
+    return shuffled
+
+
+def draw_evenly(count: int, wanted: int, generator: torch.Generator) -> list[int]:
+    """Draw `wanted` indices out of `count`, each as often as any other, give or take one.
+
+    Args:
+        count: number of indices to draw from.
+        wanted: number of draws; may exceed `count`.
+        generator: decides which indices come once more than others.
+    """
+    whole, rest = divmod(wanted, count)
+    once_more: list[int] = torch.randperm(count, generator=generator)[:rest].tolist()
+    return [*list(range(count)) * whole, *once_more]
+
+
+def share(count: int, rank: int, world: int) -> range:
+    """The contiguous part of 0 .. count - 1 of one process.
+
+    Nothing is left out or taken twice, and the parts of two processes differ by at most one in length.
+
+    Args:
+        count: number of items.
+        rank: rank of the process, below `world`.
+        world: number of processes.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    if count < 0 or not 0 <= rank < world:
+        raise ValueError(f"no such share: {count} items, rank {rank} of {world}")
+    least, more = divmod(count, world)
+    start = rank * least + min(rank, more)
+    return range(start, start + least + (rank < more))

@@ -1,8 +1,8 @@
 """What the datamodule hands to the module's `encode`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from PIL.Image import Image
 
@@ -10,6 +10,14 @@ from lightning_c3l.records import Conversation
 
 # a VLIT record with its picture, or with several in the order of their places
 TuningSample = tuple[Conversation, Image | Sequence[Image] | None]
+
+
+@runtime_checkable
+class TrainingData(Protocol):
+    """A datamodule whose batches the module encodes."""
+
+    def collate_with(self, encode: Callable[[list[Any]], Any], seed: int) -> None:
+        """Make batches with this function, in an order that depends on this seed; called before training."""
 
 
 @dataclass(frozen=True)

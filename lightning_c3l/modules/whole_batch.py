@@ -1,6 +1,6 @@
 """The gradient of an optimizer step as that of its whole batch, however micro-batches and processes cut it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.lvlm.base import TrainableLVLM
+from lightning_c3l.lvlm.samples import TrainingData
 from lightning_c3l.modules.base import TrainedWeightsModule
 
 
@@ -42,6 +43,16 @@ class WholeBatchModule(TrainedWeightsModule):
         strategy, fitting = self.trainer.strategy, self.trainer.state.fn == TrainerFn.FITTING
         if isinstance(strategy, ModelParallelStrategy) and fitting and not isinstance(self, FSDPModule):
             fsdp.shard(self, self.lvlm.decoder_layers, strategy.device_mesh["data_parallel"])
+
+    def encode(self, samples: Sequence[Any]) -> Any:
+        """A batch of samples; handed to the datamodule as its collate function."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        """Hand the datamodule the function that makes batches, and the seed of their order."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, TrainingData):
+            data.collate_with(self.encode, self.seed)
 
     def on_train_epoch_start(self) -> None:
         """Warn where an optimizer step cannot be what the options ask for."""

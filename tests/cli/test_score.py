@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_modules.images.sources import decode_rgb
+from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.cli.score import main
 from lightning_c3l.functional.i2c import all_readings
 from lightning_c3l.records import Turn, exchange

@@ -20,12 +20,12 @@ from lightning_c3l.records import Conversation
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    (tmp_path / "pictures").mkdir()
-    Image.new("RGB", (3, 2), "blue").save(tmp_path / "pictures" / "b.png")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (3, 2), "blue").save(tmp_path / "images" / "b.png")
     turns = [{"from": "human", "value": "<image>\nWhat color?"}, {"from": "gpt", "value": "blue"}]
     blind = [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}]
     records = [{"id": f"r{n}", "image": "b.png", "conversations": turns} for n in range(4)]
-    path = tmp_path / "pictures" / "vlit.json"
+    path = tmp_path / "images" / "vlit.json"
     path.write_text(json.dumps([*records, {"id": "r4", "conversations": blind}]))
     return path
 
@@ -34,7 +34,6 @@ def attach(
     module: InstructionDataModule, seed: int = 0, epoch: int = 0, rank: int = 0, world: int = 1
 ) -> InstructionDataModule:
     trainer: Any = SimpleNamespace(
-        lightning_module=SimpleNamespace(encode=list, seed=seed),
         current_epoch=epoch,
         global_rank=rank,
         world_size=world,
@@ -44,6 +43,7 @@ def attach(
         ),
     )
     module.trainer = trainer
+    module.collate_with(list, seed)
     return module
 
 
@@ -131,13 +131,14 @@ def test_what_cannot_be_used_is_left_out_and_listed_once(file: Path, tmp_path: P
     long = [{"from": "human", "value": "long " * 99}, {"from": "gpt", "value": "x"}]
     records[1]["image"], records[3] = "broken.png", {"id": "r3", "conversations": long}
     file.write_text(json.dumps([{"image": "gone.png", **records[4]}, *records]))
-    (file.parent / "broken.png").write_bytes(b"no picture")
+    (file.parent / "broken.png").write_bytes(b"not an image")
     drawn = list[str]()
     for epoch in range(2):
         for rank in range(2):
             module = InstructionDataModule(str(file), batch_size=1, shuffle=False, num_workers=workers)
             trainer: Any = attach(module, epoch=epoch, rank=rank, world=2).trainer
-            trainer.lightning_module.encode, trainer.default_root_dir = encode, str(tmp_path / "run")
+            module.collate_with(encode, 0)
+            trainer.default_root_dir = str(tmp_path / "run")
             trainer.is_global_zero = rank == 0
             batches = list(module.train_dataloader())
             assert len(batches) == 3
@@ -157,10 +158,11 @@ def test_what_cannot_be_used_is_left_out_and_listed_once(file: Path, tmp_path: P
 @pytest.mark.filterwarnings("ignore:.*left out, listed in")
 def test_a_set_of_which_nothing_can_be_used_is_refused(file: Path, tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text())[:2]))
-    (file.parent / "b.png").write_bytes(b"no picture")
+    (file.parent / "b.png").write_bytes(b"not an image")
     module = attach(InstructionDataModule(str(file)))
     trainer: Any = module.trainer
-    trainer.lightning_module.encode, trainer.default_root_dir = encode, str(tmp_path)
+    module.collate_with(encode, 0)
+    trainer.default_root_dir = str(tmp_path)
     with pytest.raises(ValueError, match=r"no record can be used; look at the reasons in .*rejected\.jsonl"):
         list(module.train_dataloader())
     assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 2

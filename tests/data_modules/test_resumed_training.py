@@ -44,6 +44,9 @@ class Toy(LightningModule):
     def encode(self, samples: list[GroupSample]) -> list[str]:
         return [sample.question for sample in samples]
 
+    def setup(self, stage: str) -> None:
+        self.trainer.datamodule.collate_with(self.encode, self.seed)  # type: ignore[attr-defined]
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         from lightning_c3l.modules.c3l import (
             C3LModule,  # here, since transformers takes seconds that most tests can spare

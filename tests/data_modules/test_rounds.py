@@ -32,10 +32,8 @@ def group(image: str, weight: float = 1.0) -> Group:
 
 def attached(module: RoundDataModule, folder: Path, seed: int = 0, rank: int = 0, world: int = 1) -> RoundDataModule:
     """With what it asks of a Trainer; batches are lists of samples."""
-    lightning_module = SimpleNamespace(encode=list, seed=seed)
     trainer: Any = SimpleNamespace(
         default_root_dir=str(folder),
-        lightning_module=lightning_module,
         current_epoch=0,
         global_rank=rank,
         world_size=world,
@@ -44,6 +42,7 @@ def attached(module: RoundDataModule, folder: Path, seed: int = 0, rank: int = 0
         ),
     )
     module.trainer = trainer
+    module.collate_with(list, seed)
     return module
 
 
@@ -164,7 +163,7 @@ def test_ranks_share_a_round(tmp_path: Path) -> None:
     assert not seen[0] & seen[1]
 
 
-def test_a_place_counts_only_while_its_epoch_is_resumed(tmp_path: Path) -> None:
+def test_a_position_counts_only_while_its_epoch_is_resumed(tmp_path: Path) -> None:
     folder = colors(tmp_path / "images", "red", "blue", "green", "gray")
     groups = [group(f"{name}.png") for name in ("red", "blue", "green", "gray")]
     interrupted = attached(RoundDataModule(str(folder), batch_size=1), tmp_path)
@@ -210,6 +209,11 @@ def test_without_a_round_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     module = attached(RoundDataModule("nowhere"), tmp_path)
     with pytest.raises(RuntimeError, match="no round yet"):
         module.train_dataloader()
+    alone = RoundDataModule(str(colors(tmp_path / "images", "red")))
+    alone.trainer = module.trainer
+    alone.set_round(0, [group("red.png")], {})
+    with pytest.raises(RuntimeError, match="no collate function"):
+        alone.train_dataloader()
     with pytest.raises(ValueError, match="round 3 has no group"):
         module.set_round(3, [], {})
     with pytest.raises(ValueError, match="batch_size"):

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from data_modules.loading.round_loader import Place, ResumableLoader
+from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
 from lightning_c3l.distributed.fsdp_strategy import FullyShardedStrategy
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 from lightning_c3l.modules.c3l import C3LModule, Loss
@@ -121,16 +121,16 @@ def flat(module: LightningModule) -> Tensor:
     return torch.cat([getattr(one, "full_tensor", lambda one=one: one)().flatten() for one in found if one is not None])
 
 
-class Samples(LightningDataModule):
+class Samples(ResumableDataModule):
     """Samples in their order, in batches of the project's own loader."""
 
     def __init__(self, samples: Any, size: int) -> None:
-        super().__init__()
-        self.samples, self.size = samples, size
+        super().__init__(size)
+        self.samples = samples
 
     def train_dataloader(self) -> ResumableLoader:
         order = list(range(len(self.samples)))
-        return Place().loader(self.samples, lambda _: order, self.size, 0, self.trainer)
+        return self.resumable_loader(self.samples, lambda _: order, self.collate())
 
 
 class Gradients(Callback):

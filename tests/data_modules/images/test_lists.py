@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_modules.images.sources import EncodedImages, open_images, scan
+from data_modules.images.scanning import scan
+from data_modules.images.sources import EncodedImages, open_images
 
 
 def make(folder: Path, *names: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_modules.images.sources import EncodedImages, open_images, scan
+from data_modules.images.scanning import scan
+from data_modules.images.sources import EncodedImages, open_images
 
 datasets: Any = pytest.importorskip("datasets")
 
@@ -74,9 +75,9 @@ def test_columns(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"several columns with images; name one as .*two::left"):
         opened(two)
     assert opened(f"{two}::right").raw("000000000") == png(2)
-    with pytest.raises(ValueError, match="no column 'x' with images; such with images: left, right"):
+    with pytest.raises(ValueError, match="no column 'x' with images; columns with: left, right"):
         opened(f"{two}::x")
-    with pytest.raises(ValueError, match="no column of images; it has text"):
+    with pytest.raises(ValueError, match=r"no column of images .*; it has text"):
         opened(save(tmp_path / "text", text=["x"]))
 
 

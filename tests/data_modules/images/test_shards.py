@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_modules.images.folders import EXTENSIONS
+from data_modules.images.scanning import scan
 from data_modules.images.shards import open_shards
-from data_modules.images.sources import open_images, scan
+from data_modules.images.sources import open_images
 
 
 def image_bytes(color: str = "red", name: str = "PNG") -> bytes:
@@ -284,7 +285,7 @@ def damage(shard: Path, how: str) -> Path:
 def test_damaged_shard_is_one_line_with_its_name(tmp_path: Path, how: str) -> None:
     members = [(f"{number}.png", bytes(2000)) for number in range(4)]
     shard = damage(write_tar(tmp_path / "bad.tar", members), how)
-    with pytest.raises(ValueError, match=r"bad\.tar: damaged, or no tar archive: .+") as caught:
+    with pytest.raises(ValueError, match=r"bad\.tar: damaged, or not a tar archive: .+") as caught:
         open_images(str(shard), tmp_path / "spool")
     assert "\n" not in str(caught.value)
 

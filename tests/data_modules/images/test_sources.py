@@ -13,16 +13,9 @@ import pytest
 from PIL import Image
 
 from data_modules.images.folders import EXTENSIONS, FolderImages
-from data_modules.images.sources import (
-    EncodedImages,
-    UnreadableImage,
-    decode_rgb,
-    list_rejected,
-    open_images,
-    scan,
-    write_rejected,
-)
-from data_modules.loading.decoding import FORMATS
+from data_modules.images.scanning import RejectedList, scan, write_rejected
+from data_modules.images.sources import EncodedImages, open_images
+from data_modules.loading.decoding import FORMATS, UnreadableImage, decode_rgb
 from lightning_c3l.records import RejectedImage
 from lightning_c3l.rounds.protocols import ImageSource
 
@@ -214,11 +207,28 @@ def test_many_may_add_to_one_list(tmp_path: Path) -> None:
     path = tmp_path / "run" / "rejected.jsonl"
     items = [RejectedImage(f"record {number}", 'a "reason"') for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        added = list(pool.map(lambda one: list_rejected(path, [one]), [*items, *items]))
+        lists = [RejectedList(path) for _ in range(3)]
+        added = list(pool.map(lambda one: lists[hash(one) % 3].add([one]), [*items, *items]))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert sum(added) == len(lines) == 40
     assert {line["key"] for line in lines} == {one.key for one in items}
     # a line that was cut off is one of its own
     path.write_text(path.read_text().strip()[:-5])
-    assert list_rejected(path, [*items[:2], RejectedImage("new", "x")]) in (1, 2)
+    assert RejectedList(path).add([*items[:2], RejectedImage("new", "x")]) in (1, 2)
     assert json.loads(path.read_text().splitlines()[-1])["key"] == "new"
+
+
+def test_a_list_reads_only_what_others_have_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rejected.jsonl"
+    one, other = RejectedList(path), RejectedList(path)
+    items = [RejectedImage(f"record {number}", "x") for number in range(300)]
+    assert [one.add([item]) for item in items[:200]] == [1] * 200
+    assert other.add(items) == 100
+    parsed = list[str]()
+    monkeypatch.setattr("data_modules.images.scanning.loads", lambda line: parsed.append(line) or json.loads(line))
+    assert one.add(items[190:]) == 0
+    assert one.add([RejectedImage("new", "x")]) == 1
+    assert len(parsed) == 100
+    # written anew by another start of the run
+    path.write_text("")
+    assert one.add(items[:1]) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.fabric.utilities.types import _Stateful
 
-from data_modules.loading.round_loader import ResumableLoader
+from data_modules.loading.resumable import ResumableLoader
 
 COUNTS, SIZES = st.integers(1, 40), st.integers(1, 5)
 
@@ -130,7 +130,7 @@ def test_asking_for_an_iterator_changes_nothing() -> None:
     assert one.state_dict()["drawn"] == 2
 
 
-def test_a_finished_epoch_is_no_place_to_go_on() -> None:
+def test_a_finished_epoch_is_not_resumed() -> None:
     done = orders()
     assert len(list(done)) == len(done) == 3
     assert done.state_dict()["left"] == 0
@@ -141,7 +141,7 @@ def test_a_finished_epoch_is_no_place_to_go_on() -> None:
         assert [number for batch in after for number in batch] == mixed(epoch)
 
 
-def test_the_place_of_another_epoch_is_none_in_this_one() -> None:
+def test_the_position_of_another_epoch_is_ignored() -> None:
     before = orders()
     take([before], 1)
     after = orders(1)

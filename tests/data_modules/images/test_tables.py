@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from data_modules.formats import Message, Picture, Record, open_writer
-from data_modules.images import parquet
-from data_modules.images.sources import EncodedImages, open_images, scan
+from data_modules.images import tables
+from data_modules.images.scanning import scan
+from data_modules.images.sources import EncodedImages, open_images
 
 
 def png(number: int) -> bytes:
@@ -91,21 +92,21 @@ def test_each_row_group_is_read_once_in_order(tmp_path: Path, monkeypatch: pytes
 def test_columns(tmp_path: Path) -> None:
     both = write(tmp_path / "both.parquet", left=[png(1)], right=[png(2)], text=["x"])
     with pytest.raises(
-        ValueError, match=r"several columns with bytes; name one as .*both\.parquet::left \(left, right\)"
+        ValueError, match=r"several columns with images; name one as .*both\.parquet::left \(left, right\)"
     ):
         opened(both)
     assert opened(f"{both}::right").raw("000000000") == png(2)
-    with pytest.raises(ValueError, match=r"no column 'text' with images; such with bytes: left, right"):
+    with pytest.raises(ValueError, match=r"no column 'text' with images; columns with: left, right"):
         opened(f"{both}::text")
     named = write(tmp_path / "named.parquet", thumbnail=[png(1)], image=[png(2)])
     assert opened(named).raw("000000000") == png(2)
-    with pytest.raises(ValueError, match=r"no column of bytes or of \{bytes, path\}; it has text"):
+    with pytest.raises(ValueError, match=r"no column of images \(bytes or \{bytes, path\}\); it has text"):
         opened(write(tmp_path / "text.parquet", text=["x"]))
 
 
 def test_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no such thing" * 9)
-    with pytest.raises(ValueError, match=r"x\.parquet: no readable Parquet file"):
+    with pytest.raises(ValueError, match=r"x\.parquet: not a readable Parquet file"):
         opened(str(tmp_path / "x.parquet"))
     with pytest.raises(FileNotFoundError):
         opened(str(tmp_path / "absent.parquet"))
@@ -126,7 +127,7 @@ def test_damage_found_late_costs_the_images(tmp_path: Path) -> None:
 
 def test_row_groups_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "t.parquet", 100, image=[png(n) for n in range(100)])
-    monkeypatch.setattr(parquet, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(tables, "_MOST_BYTES", 1000)
     with pytest.raises(ValueError, match=r"t\.parquet: row group 0 holds .* row_group_size=1000"):
         opened(path)
 

@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import torchvision_shim
 
 # before anything imports transformers, which looks for torchvision once
 torchvision_shim.enable()
+
+# on a busy machine the first example of a property can take any time
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def test_limit(tmp_path: Path) -> None:
     make(tmp_path, "c.png", "a.png", "b.png")
     assert list(FolderImages(tmp_path, limit=2).keys()) == ["a.png", "b.png"]
     with pytest.raises(ValueError, match="limit must be at least 1"):
-        FolderImages(tmp_path, limit=0)
+        open_images(str(tmp_path), tmp_path / "spool", limit=0)
 
 
 @pytest.mark.parametrize(

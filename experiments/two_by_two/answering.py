@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
-from lightning_c3l.evaluation.judging.base import ToJudge
+from lightning_c3l.evaluation.judging.base import AnswerPair
 from lightning_c3l.evaluation.metrics.functional import mean_f1, relative_score_of_sums
 from lightning_c3l.evaluation.predict import Asking, ask_chunk
 from lightning_c3l.evaluation.prompt_template import bare, filled_in
@@ -116,7 +116,7 @@ class Paper:
 def judged(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
     """The sum of the rule judge's marks for candidates and for references, `[1, 2]`."""
     to_judge = [
-        ToJudge(question.id, "", question.text, question.context, question.reference, answer.final or "")
+        AnswerPair(question.id, "", question.text, question.context, question.reference, answer.final or "")
         for question, answer in pairs
     ]
     reviews = SceneJudge().review(to_judge)

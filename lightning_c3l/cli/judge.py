@@ -9,9 +9,8 @@ from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers, reasoning_counts, reasoning_notes
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
-from lightning_c3l.evaluation.judging.choose import JudgeChoice, judge_of
-from lightning_c3l.evaluation.judging.pairs import pairs_of
-from lightning_c3l.evaluation.judging.reviews import write_reviews
+from lightning_c3l.evaluation.judging.choose import JudgeChoice, make_judge
+from lightning_c3l.evaluation.judging.reviews import pair_answers, write_reviews
 from lightning_c3l.report.terminal import console
 from lightning_c3l.runs.atomic import require_writable
 
@@ -47,8 +46,8 @@ def main(arguments: list[str]) -> int:
     _check_paths(options, cache)
     questions = benchmarks.load(_BENCHMARK).read_questions([options.questions])
     answers = read_answers([options.answers], _BENCHMARK)
-    pairs = pairs_of(questions, answers)
-    judge = judge_of(options.judge, cache)
+    pairs = pair_answers(questions, answers)
+    judge = make_judge(options.judge, cache)
     try:
         reviews = judge.review(pairs, options.both_orders)
     except KeyboardInterrupt:

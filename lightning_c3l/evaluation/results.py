@@ -19,8 +19,7 @@ from lightning_c3l.evaluation.benchmarks.pope import SPLITS
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.evaluation.judging.base import Judge, Review
-from lightning_c3l.evaluation.judging.pairs import to_judge
-from lightning_c3l.evaluation.judging.reviews import write_reviews
+from lightning_c3l.evaluation.judging.reviews import pair_answer, write_reviews
 from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
 from lightning_c3l.report.terminal import console
 from lightning_c3l.rounds.store import RunStore
@@ -86,7 +85,7 @@ class Answered:
     def judged(self, judge: Judge) -> list[Review]:
         """A judge's reviews of the answers, which are written too."""
         pairs = zip(self.data.asked, self.answers, strict=True)
-        reviews = judge.review([to_judge(question, answer) for question, answer in pairs])
+        reviews = judge.review([pair_answer(question, answer) for question, answer in pairs])
         write_reviews(self.folder / REVIEWS, reviews)
         return reviews
 

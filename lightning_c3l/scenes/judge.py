@@ -6,10 +6,10 @@ from lightning_c3l.evaluation.judging.base import (
     CANDIDATE_FIRST,
     ORDERS,
     REFERENCE_FIRST,
+    AnswerPair,
     JudgeError,
     Order,
     Review,
-    ToJudge,
 )
 from lightning_c3l.scenes.statements import scene_described, truthfulness
 
@@ -23,7 +23,7 @@ class SceneJudge:
 
     name = "scenes rule judge"
 
-    def review(self, pairs: Sequence[ToJudge], both_orders: bool = False) -> list[Review]:
+    def review(self, pairs: Sequence[AnswerPair], both_orders: bool = False) -> list[Review]:
         """A review of each pair, in their order; with `both_orders` two, one after the other.
 
         Raises:
@@ -32,7 +32,7 @@ class SceneJudge:
         orders = ORDERS if both_orders else (REFERENCE_FIRST,)
         return [self._review(pair, order) for pair in pairs for order in orders]
 
-    def _review(self, pair: ToJudge, order: Order) -> Review:
+    def _review(self, pair: AnswerPair, order: Order) -> Review:
         scene = scene_described(pair.context)
         if scene is None:
             raise JudgeError(f"question {pair.id}: {self.name} knows the embedded world's pictures alone")

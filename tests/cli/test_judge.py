@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.cli.judge import main
-from lightning_c3l.evaluation.judging.base import UNPARSED, Review, ToJudge
+from lightning_c3l.evaluation.judging.base import UNPARSED, AnswerPair, Review
 from lightning_c3l.evaluation.judging.reviews import read_reviews
 from tests.evaluation.judging.server import Answer, Request, serving
 
@@ -28,7 +28,7 @@ class Mute:
 
     name = "[bold]mute"
 
-    def review(self, pairs: Sequence[ToJudge], both_orders: bool = False) -> list[Review]:
+    def review(self, pairs: Sequence[AnswerPair], both_orders: bool = False) -> list[Review]:
         """No marks."""
         return [Review(one.id, one.kind, *UNPARSED, "...", self.name) for one in pairs]
 

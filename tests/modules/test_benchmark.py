@@ -16,7 +16,7 @@ from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.cli.trainer import run_trainer
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers
-from lightning_c3l.evaluation.judging.base import Review, ToJudge
+from lightning_c3l.evaluation.judging.base import AnswerPair, Review
 from lightning_c3l.evaluation.judging.reviews import read_reviews
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
@@ -233,7 +233,7 @@ class Ruler:
 
     name = "ruler"
 
-    def review(self, pairs: Sequence[ToJudge], both_orders: bool = False) -> list[Review]:
+    def review(self, pairs: Sequence[AnswerPair], both_orders: bool = False) -> list[Review]:
         return [Review(one.id, one.kind, 5.0, 1.0 + len(one.candidate) / 100, "5 n", self.name) for one in pairs]
 
 

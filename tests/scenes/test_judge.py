@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightning_c3l.evaluation.judging.base import JudgeError, ToJudge
-from lightning_c3l.evaluation.judging.parsing import marks
+from lightning_c3l.evaluation.judging.base import AnswerPair, JudgeError
+from lightning_c3l.evaluation.judging.prompted import parse_ratings
 from lightning_c3l.scenes.judge import SceneJudge
 from lightning_c3l.scenes.language import caption
 from lightning_c3l.scenes.statements import scene_described, truthfulness
@@ -42,23 +42,23 @@ def test_shares_of_right_statements(question: str, answer: str, share: float) ->
     assert truthfulness(SCENE, question, answer) == pytest.approx(share)
 
 
-def to_judge(question: str, reference: str, candidate: str) -> ToJudge:
-    return ToJudge("7", "detail", question, caption(SCENE), reference, candidate)
+def to_judge(question: str, reference: str, candidate: str) -> AnswerPair:
+    return AnswerPair("7", "detail", question, caption(SCENE), reference, candidate)
 
 
 @pytest.mark.parametrize(("question", "answer", "share"), SHARES)
 def test_marks_are_one_plus_nine_times_the_share(question: str, answer: str, share: float) -> None:
     (review,) = SceneJudge().review([to_judge(question, answer, answer)])
     assert review.candidate == review.reference == pytest.approx(1 + 9 * share, abs=0.05)
-    assert marks(review.text) == (review.reference, review.candidate)
+    assert parse_ratings(review.text) == (review.reference, review.candidate)
 
 
 def test_both_orders_give_the_same_marks_in_their_places() -> None:
     pair = to_judge(DESCRIBE, caption(SCENE), "three red rings top left.")
     first, second = SceneJudge().review([pair], both_orders=True)
     assert (first.reference, first.candidate) == (second.reference, second.candidate) == (10.0, 5.5)
-    assert marks(first.text) == (10.0, 5.5)
-    assert marks(second.text) == (5.5, 10.0)
+    assert parse_ratings(first.text) == (10.0, 5.5)
+    assert parse_ratings(second.text) == (5.5, 10.0)
     assert (first.order, second.order) == ("reference first", "candidate first")
     assert (first.id, first.kind, first.judge) == ("7", "detail", SceneJudge.name)
 
@@ -74,4 +74,4 @@ def test_a_description_holds_all_of_a_scene_that_has_a_name(seed: int) -> None:
 @pytest.mark.parametrize("context", ["A dog on a sofa.", "", "one red ring top left, one blue ring top right."])
 def test_a_description_of_another_world_is_refused(context: str) -> None:
     with pytest.raises(JudgeError, match=r"question 7: .* knows the embedded world's pictures alone"):
-        SceneJudge().review([ToJudge("7", "conv", "What is it?", context, "a dog", "a cat")])
+        SceneJudge().review([AnswerPair("7", "conv", "What is it?", context, "a dog", "a cat")])

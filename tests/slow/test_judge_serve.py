@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.evaluation.judging.api import ATTEMPTS, APIReplies
-from lightning_c3l.evaluation.judging.endpoint import Endpoint
+from lightning_c3l.evaluation.judging.endpoint import ATTEMPTS, Endpoint, EndpointResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 from lightning_c3l.evaluation.judging.reviews import read_reviews, write_reviews
 from tests.evaluation.judging.samples import pairs
@@ -67,7 +66,7 @@ def test_the_whole_chain(url: str, log: Path, tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name)
 
     def reviews() -> list[object]:
-        replies = APIReplies(Endpoint(BASE, url, concurrency=2))
+        replies = EndpointResponder(Endpoint(BASE, url, concurrency=2))
         made = PromptedJudge(replies, tmp_path / "replies").review(pairs(2), both_orders=True)
         write_reviews(tmp_path / "reviews.jsonl", made)
         return list(made)

@@ -1,5 +1,4 @@
-"""Judges of open answers: `base` says what one is, `choose` makes it, `reviews` keeps what it said.
+"""Judges of open answers: `base` says what one is, `choose` makes it, `reviews` reads and writes its reviews.
 
-`prompt`, `parsing`, `cache` and `prompted` are what judges of words share; `api` asks an OpenAI-compatible endpoint,
-`local` an LVLM in this process.
+`prompted` is any judge that is asked in words; `endpoint` and `local` reply to its prompts.
 """

@@ -1,34 +1,34 @@
-"""What is judged, what a judge says, and what is asked of a judge."""
+"""What a judge compares, what it returns, and the protocol that it implements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-# which answer a judge reads as Assistant 1; the published reviews know the first alone
+# which answer a judge reads as Assistant 1; the published reviews have only the first order
 Order = Literal["reference first", "candidate first"]
 REFERENCE_FIRST: Order = "reference first"
 CANDIDATE_FIRST: Order = "candidate first"
 ORDERS: tuple[Order, ...] = (REFERENCE_FIRST, CANDIDATE_FIRST)
 
-# the two numbers of a reply in which there are none
+# the two ratings of a reply that cannot be parsed
 UNPARSED = (-1.0, -1.0)
 
 
 class JudgeError(ValueError):
-    """A judge that cannot be asked, or has not said everything; the message says what to do in one line."""
+    """A judge that cannot be asked, or has not replied to everything; the message says in one line what to do."""
 
 
 @dataclass(frozen=True)
-class ToJudge:
-    """Two answers to one question about a picture.
+class AnswerPair:
+    """Two answers to one question about an image.
 
     Attributes:
-        id: the question's.
+        id: the question's id.
         kind: kind of question, such as `conv`.
-        question: what was asked.
-        context: description of the picture, which a judge reads in its place.
-        reference: the answer that is compared with.
-        candidate: the answer that is measured; nobody has looked through it.
+        question: the question.
+        context: description of the image, which a judge reads instead of it.
+        reference: the answer to compare with.
+        candidate: the answer to rate; its content is unchecked.
     """
 
     id: str
@@ -41,16 +41,16 @@ class ToJudge:
 
 @dataclass(frozen=True)
 class Review:
-    """What a judge said of two answers.
+    """A judge's comparison of two answers.
 
     Attributes:
-        id: the question's.
+        id: the question's id.
         kind: kind of question.
-        reference: mark of the reference from 1 to 10, -1 in a reply that could not be read.
-        candidate: mark of the candidate, likewise.
+        reference: rating of the reference from 1 to 10, -1 if the reply cannot be parsed.
+        candidate: rating of the candidate, likewise.
         text: the whole reply.
-        judge: its name; empty where a file does not say.
-        order: which answer it read first; the marks are in their places whichever it was.
+        judge: its name; empty if a file does not say.
+        order: which answer it read first; the ratings are of reference and candidate in either order.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Review:
 
     @property
     def parsed(self) -> bool:
-        """Whether the reply held two marks."""
+        """Whether the reply contained two ratings."""
         return (self.reference, self.candidate) != UNPARSED
 
 
@@ -72,9 +72,9 @@ class Judge(Protocol):
 
     name: str
 
-    def review(self, pairs: Sequence[ToJudge], both_orders: bool = False) -> list[Review]:
-        """A review of each pair, in their order; with `both_orders` two, one after the other.
+    def review(self, pairs: Sequence[AnswerPair], both_orders: bool = False) -> list[Review]:
+        """Return a review of each pair, in their order; with `both_orders` two, one after the other.
 
         Raises:
-            JudgeError: some could not be had.
+            JudgeError: some could not be obtained.
         """

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lightning_c3l.evaluation.judging.base import Judge, JudgeError
-from lightning_c3l.evaluation.judging.endpoint import Endpoint
+from lightning_c3l.evaluation.judging.endpoint import Endpoint, EndpointResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 
 
@@ -32,15 +32,15 @@ class JudgeChoice:
     timeout: float = 120.0
 
 
-def judge_of(options: JudgeChoice, cache: Path | None) -> Judge:
-    """The judge that the options name.
+def make_judge(options: JudgeChoice, cache: Path | None) -> Judge:
+    """Make the judge that the options name.
 
     Args:
-        options: which judge, and how it is asked.
-        cache: folder for replies.
+        options: which judge, and how to ask it.
+        cache: folder for replies; None keeps none.
 
     Raises:
-        ValueError: if they name none or several, or one that cannot be had.
+        JudgeError: none or several are named, or one that cannot be made.
     """
     named = [options.judge_model, options.judge_checkpoint, options.judge_class]
     if sum(one is not None for one in named) != 1:
@@ -50,32 +50,30 @@ def judge_of(options: JudgeChoice, cache: Path | None) -> Judge:
     if options.judge_url == "":
         raise JudgeError("--judge-url is empty; leave it out to ask OpenAI")
     if options.judge_class is not None:
-        return _of_class(options.judge_class)
+        return _from_class(options.judge_class)
     if options.judge_checkpoint is not None:
-        return _of_checkpoint(options.judge_checkpoint, cache)
-    from lightning_c3l.evaluation.judging.api import APIReplies
-
+        return _from_checkpoint(options.judge_checkpoint, cache)
     endpoint = Endpoint(
         str(options.judge_model), options.judge_url, options.concurrency, options.timeout, options.retries
     )
-    return PromptedJudge(APIReplies(endpoint), cache)
+    return PromptedJudge(EndpointResponder(endpoint), cache)
 
 
-def _of_checkpoint(path: str, cache: Path | None) -> Judge:
-    import torch  # late, like what follows: other judges need not wait for it
+def _from_checkpoint(path: str, cache: Path | None) -> Judge:
+    import torch  # imported late, like what follows: other judges do not need it
 
-    from lightning_c3l.evaluation.judging.local import LocalReplies
+    from lightning_c3l.evaluation.judging.local import LocalResponder
     from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
     on_gpu = torch.cuda.is_available()
     lvlm = HuggingFaceLVLM(path, lora=None, dtype="bfloat16" if on_gpu else "float32", keep_reference=False)
     lvlm.network.to("cuda" if on_gpu else "cpu")
-    # the same folder may hold other weights tomorrow
+    # the same folder may contain other weights later
     name = f"{Path(path).name if Path(path).is_dir() else path} ({lvlm.fingerprint[:12]})"
-    return PromptedJudge(LocalReplies(lvlm, name), cache)
+    return PromptedJudge(LocalResponder(lvlm, name), cache)
 
 
-def _of_class(path: str) -> Judge:
+def _from_class(path: str) -> Judge:
     module, _, name = path.rpartition(".")
     try:
         judge: Judge = getattr(import_module(module), name)()
@@ -84,5 +82,5 @@ def _of_class(path: str) -> Judge:
             f"--judge-class {path}: cannot be made ({error}); give module.Class, without options"
         ) from error
     if not isinstance(getattr(judge, "name", None), str) or not callable(getattr(judge, "review", None)):
-        raise JudgeError(f"--judge-class {path}: is no judge; it needs `name` and `review`")
+        raise JudgeError(f"--judge-class {path}: is not a judge; it needs `name` and `review`")
     return judge

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.evaluation.judging.api import APIReplies
 from lightning_c3l.evaluation.judging.base import Review
-from lightning_c3l.evaluation.judging.endpoint import Endpoint
+from lightning_c3l.evaluation.judging.endpoint import Endpoint, EndpointResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 from tests.evaluation.judging.samples import pairs
 from tests.evaluation.judging.server import Answer, Request
@@ -16,7 +15,7 @@ AT_ONCE = {"retry-after": "0.01"}
 
 
 def judge(url: str, cache: Path | None = None, **options: Any) -> PromptedJudge:
-    return PromptedJudge(APIReplies(Endpoint("small", url, **{"timeout": 60.0, **options})), cache)
+    return PromptedJudge(EndpointResponder(Endpoint("small", url, **{"timeout": 60.0, **options})), cache)
 
 
 def review(url: str, count: int, cache: Path | None = None, **options: Any) -> list[Review]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lightning_c3l.cli.options import parse_options
-from lightning_c3l.evaluation.judging.base import Review, ToJudge
-from lightning_c3l.evaluation.judging.choose import JudgeChoice, judge_of
+from lightning_c3l.evaluation.judging.base import AnswerPair, Review
+from lightning_c3l.evaluation.judging.choose import JudgeChoice, make_judge
 from tests.evaluation.judging.samples import pairs
 
 
@@ -17,7 +17,7 @@ class Even:
 
     name = "even"
 
-    def review(self, pairs: Sequence[ToJudge], both_orders: bool = False) -> list[Review]:
+    def review(self, pairs: Sequence[AnswerPair], both_orders: bool = False) -> list[Review]:
         """Fives."""
         return [Review(one.id, one.kind, 5.0, 5.0, "5 5", self.name) for one in pairs]
 
@@ -36,7 +36,7 @@ class Picky:
 
 
 def chosen(*words: str, cache: Path | None = None) -> Any:
-    return judge_of(parse_options("judge", JudgeChoice, words), cache)
+    return make_judge(parse_options("judge", JudgeChoice, words), cache)
 
 
 def test_an_endpoint() -> None:
@@ -66,7 +66,7 @@ def test_a_checkpoint(tiny_checkpoint: Path) -> None:
         (["--judge-class", f"{__name__}.Missing"], "cannot be made"),
         (["--judge-class", "Judge"], "cannot be made"),
         (["--judge-class", f"{__name__}.Picky"], "cannot be made"),
-        (["--judge-class", f"{__name__}.NoJudge"], "is no judge"),
+        (["--judge-class", f"{__name__}.NoJudge"], "is not a judge"),
         (["--judge-checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["--judge-model", "a", "--judge-url", ""], "--judge-url is empty"),
         (["--judge-model", "a", "--concurrency", "0"], "--concurrency"),

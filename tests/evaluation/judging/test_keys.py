@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from lightning_c3l.evaluation.judging.api import APIReplies
 from lightning_c3l.evaluation.judging.base import JudgeError
-from lightning_c3l.evaluation.judging.endpoint import Endpoint
+from lightning_c3l.evaluation.judging.endpoint import Endpoint, EndpointResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 from tests.evaluation.judging.client import AT_ONCE, KEY, judge, known, review
 from tests.evaluation.judging.samples import pairs
@@ -92,13 +91,13 @@ def test_local_servers_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_openai_itself_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(JudgeError, match="needs a key: set OPENAI_API_KEY"):
-        PromptedJudge(APIReplies(Endpoint("small")), None).review(pairs(1))
+        PromptedJudge(EndpointResponder(Endpoint("small")), None).review(pairs(1))
 
 
 def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(known) as app:
         monkeypatch.setenv("OPENAI_BASE_URL", app.url)
-        replies = APIReplies(Endpoint("small"))
+        replies = EndpointResponder(Endpoint("small"))
         assert PromptedJudge(replies, None).review(pairs(2))[1].candidate == 1
     assert replies.name == f"small ({app.url.removeprefix('http://')})"
 

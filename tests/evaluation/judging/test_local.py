@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_c3l.evaluation.judging.base import JudgeError
-from lightning_c3l.evaluation.judging.local import LocalReplies
+from lightning_c3l.evaluation.judging.local import LocalResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -56,7 +56,7 @@ class Marking:
 
 
 def judge(lvlm: Any, cache: Path | None = None) -> PromptedJudge:
-    return PromptedJudge(LocalReplies(lvlm, "here", max_new_tokens=8), cache)
+    return PromptedJudge(LocalResponder(lvlm, "here", max_new_tokens=8), cache)
 
 
 def test_asks_without_a_picture() -> None:

@@ -216,11 +216,11 @@ def test_models_that_think_first() -> None:
 RUN = """
 import sys
 from pathlib import Path
-from lightning_c3l.evaluation.judging.api import APIReplies
+from lightning_c3l.evaluation.judging.endpoint import EndpointResponder
 from lightning_c3l.evaluation.judging.endpoint import Endpoint
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 from tests.evaluation.judging.samples import pairs
-PromptedJudge(APIReplies(Endpoint("small", sys.argv[1], concurrency=2)), Path(sys.argv[2])).review(pairs(8))
+PromptedJudge(EndpointResponder(Endpoint("small", sys.argv[1], concurrency=2)), Path(sys.argv[2])).review(pairs(8))
 """
 
 

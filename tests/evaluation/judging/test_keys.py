@@ -75,7 +75,7 @@ def test_white_space_around_a_key(monkeypatch: pytest.MonkeyPatch, key: str) -> 
 @pytest.mark.parametrize("key", ["sk-first\nsk-second", "sk-\u201cquoted\u201d", "two words"])
 def test_what_is_no_key_is_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with serving(known) as app, pytest.raises(JudgeError, match="OPENAI_API_KEY holds characters") as caught:
+    with serving(known) as app, pytest.raises(JudgeError, match="OPENAI_API_KEY contains characters") as caught:
         review(app.url, 2)
     assert key[:5] not in str(caught.value)
     assert app.requests == []

@@ -110,7 +110,7 @@ def test_published_reviews(shared_data: Path, number: int, score: float) -> None
         (json.dumps({key: value for key, value in ROW.items() if key != "tuple"}), "tuple is None"),
         (json.dumps({**ROW, "order": "sideways"}), "order is 'sideways'"),
         (json.dumps({**ROW, "content": 3}), "content is 3"),
-        (json.dumps({**ROW, "question_id": 6}), "record 2: question 6 is record 1 already"),
+        (json.dumps({**ROW, "question_id": 6}), "record 2: question 6 is already in record 1"),
     ],
 )
 def test_errors_name_file_and_record(tmp_path: Path, line: str, said: str) -> None:

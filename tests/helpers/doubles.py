@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,9 +21,9 @@ class TableLVLM:
         too_long: what a user says where its context ends.
     """
 
-    fingerprint = "table"
+    name = fingerprint = "table"
+    dtype, chat_template = None, ""
     network: Any = None
-    hidden_size = 1
 
     def __init__(
         self,
@@ -113,7 +113,3 @@ class TableLVLM:
             yield
         finally:
             self._blocks -= 1
-
-    def reference(self) -> Any:
-        """Itself."""
-        return nullcontext()

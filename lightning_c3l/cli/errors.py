@@ -13,6 +13,10 @@ _WRAPPER = re.compile(
 _KEY = re.compile(r'Parser key "(.+?)"(?: element \d+)?:\s*')
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.\S.*?)(?:\. Got value: (.*))?", re.DOTALL)
 _UNION = re.compile(r"Subtypes: \[(.*?)\]\n.*\nGiven value: (.*)", re.DOTALL)
+_NO_CLASS = re.compile(r"Expected a dot import path string: (?P<name>.+)")
+_OTHER_CLASS = re.compile(
+    r"Import path (?P<name>\S+) does not (?:implement protocol|correspond to a subclass of) (?P<kind>\w+)"
+)
 _MOST = 100
 # of a mistyped name and the one that was meant, as `difflib` measures it
 _LIKENESS = 0.75
@@ -51,6 +55,11 @@ def _in_words(reason: str, union: re.Match[str] | None) -> str:
         reason: why a value is none of a type.
         union: the message about a union of types, of which that type is one.
     """
+    if other := _OTHER_CLASS.fullmatch(reason):
+        hint = "; use HuggingFaceLVLM, or see lightning_c3l/lvlm/base.py" if other["kind"].endswith("LVLM") else ""
+        return plain_reason(f"the class {other['name']} is not a {other['kind']}{hint}")
+    if unknown := _NO_CLASS.fullmatch(reason):
+        return plain_reason(f"there is no class {unknown['name']}; check the name, or give its dotted import path")
     found = _EXPECTED.fullmatch(reason)
     if found is None:
         return plain_reason(reason)

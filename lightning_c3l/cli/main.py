@@ -71,11 +71,14 @@ def _guarded(run: Callable[[], int]) -> int:
         # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
         # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
         is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
+        is_users = is_users or "torchvision::" in str(error)
         if not is_users or os.environ.get("C3L_DEBUG"):
             raise
-        from lightning_c3l.cli.errors import innermost  # late: it is only needed here
+        from lightning_c3l.cli.errors import innermost  # late: these are only needed here
+        from lightning_c3l.lvlm.installation import torchvision_problem
 
         option, reason = innermost(error)
+        reason = torchvision_problem(error) or reason
         print(f"error: {f'--{option}: ' if option else ''}{reason or type(error).__name__}", file=sys.stderr)
         return 2
 

@@ -88,6 +88,19 @@ def test_ctrl_c_is_status_130_and_sigterm_143(monkeypatch):
     assert left.value.code == 143
 
 
+def test_a_torchvision_for_another_torch_is_one_line(monkeypatch, capsys):
+    """Lightning's import of torchmetrics fails by it."""
+
+    def imported() -> int:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("lightning_c3l.lvlm.installation.version", lambda _: "9.9")
+    assert entry._guarded(imported) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: torchvision 9.9 does not fit torch ")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("word", ["score", "fit"])
 def test_ctrl_c_while_a_verb_is_imported_is_status_130(word, monkeypatch):
     def pressed(*_: object) -> None:

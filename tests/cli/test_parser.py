@@ -144,6 +144,16 @@ def test_files_interpolate(capsys, tmp_path):
         (["--model.lvlm.lora.rank=abc"], "--model.lvlm.lora.rank: must be int, not abc"),
         (["--model.writing.per_image=all"], "--model.writing.per_image: must be int or null, not all"),
         (["--i2c.scorer=refrence"], "--i2c.scorer: must be one of 'reference', 'current', not refrence"),
+        (
+            ["--model.lvlm=torch.nn.Linear"],
+            "--model.lvlm: the class torch.nn.Linear is not a RoundLVLM; use HuggingFaceLVLM, or see "
+            "lightning_c3l/lvlm/base.py",
+        ),
+        (
+            ["--model.lvlm=HuggingFaceLVM"],
+            "--model.lvlm: there is no class HuggingFaceLVM; check the name, or give its dotted import path",
+        ),
+        (["--model=torch.nn.Linear"], "--model: the class torch.nn.Linear is not a LightningModule"),
         (["--config=lost.yaml"], f"--config: File does not exist: '{Path.cwd()}/lost.yaml'"),
     ],
 )

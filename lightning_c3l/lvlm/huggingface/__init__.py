@@ -1,4 +1,4 @@
-"""LVLMs of the transformers library; no other package of this project imports transformers, but the scenes' builder."""
+"""LVLMs of the transformers library, which only this package and the builder of the scenes' checkpoint import."""
 
 from lightning_c3l.lvlm.huggingface.adapter_folders import merged, require_checkpoint
 from lightning_c3l.lvlm.huggingface.adapters import LoRA

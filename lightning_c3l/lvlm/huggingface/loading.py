@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.installation import torchvision_problem
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.weight_files import require_safetensors, weights_digest
 
@@ -164,8 +165,9 @@ def _within(seconds: float, ask: Callable[[], object]) -> Exception | None:
 def _load_processor(path: str, options: dict[str, Any]) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise LVLMError(f"{path}: the checkpoint has no usable processor: {_reason(error)}") from error
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = torchvision_problem(error) or f"the checkpoint has no usable processor: {_reason(error)}"
+        raise LVLMError(f"{path}: {reason}") from error
     # AutoProcessor falls back to a bare tokenizer or image processor where processor_config.json is missing
     if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
         kind = type(processor).__name__

@@ -1,6 +1,7 @@
 """What is no LVLM is refused in one line that names it."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -45,6 +46,26 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_processor(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert "processor" in refusal(copy(tiny_checkpoint, tmp_path, "processor_config.json"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("operator torchvision::nms does not exist", r"torchvision 9\.9 does not fit torch .* or uninstall it"),
+        ("something else", "no usable processor: something else"),
+    ],
+)
+def test_a_processor_that_cannot_be_imported(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, problem: str, said: str
+) -> None:
+    """torchvision's ordinary wheel beside a CPU build of torch has no operators."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(problem)
+
+    monkeypatch.setattr(loading.AutoProcessor, "from_pretrained", broken)
+    monkeypatch.setattr("lightning_c3l.lvlm.installation.version", lambda _: "9.9")
+    assert re.search(said, refusal(tiny_checkpoint))
 
 
 def test_a_folder_without_weights(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from lightning import Callback, LightningModule, Trainer
@@ -13,6 +12,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
 from callbacks.round_images import require_measured
 from lightning_c3l.distributed import collectives
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
@@ -190,7 +190,7 @@ class GuardRails(Callback):
         name = "images" if data.source("held_out") is None else "held_out"
         source, keys = data.source(self._measured.get("source", name))
         if not self._measured:
-            keys = sorted(Random(f"guard {module.seed}").sample(list(keys), min(self.images, len(keys))))
+            keys = sorted(stream("guard", module.seed).sample(list(keys), min(self.images, len(keys))))
             digests = data.digests(name)
             self._measured = {"source": name, "digests": {key: digests[key] for key in keys}}
         return source, list(self._measured["digests"])

@@ -5,7 +5,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -15,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks.checkpointing import is_stopping, save_last
 from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.c3l import Scorer
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
 from lightning_c3l.rounds.engine import Records, Task, begin, begun_with, kept_keys, made_with, make_records
@@ -213,7 +213,7 @@ class I2CReweighting(Callback):
     def _choose(self, keys: Sequence[str], seed: int, number: int) -> list[str]:
         if self.images_per_round is None or self.images_per_round >= len(keys):
             return list(keys)
-        return Random(f"images {seed} {number}").sample(list(keys), self.images_per_round)
+        return stream("images", seed, number).sample(list(keys), self.images_per_round)
 
     def _select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
         """Pseudo-labels of every group, and all candidates with their status."""

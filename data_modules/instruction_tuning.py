@@ -11,6 +11,7 @@ from data_modules.images.scanning import RejectedList
 from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
 from data_modules.loading.usable_batches import ReadRecords, TuningRecords, UsableBatches
 from data_modules.tuning_sets import FileRecords
+from lightning_c3l.functional.random_streams import combined_seed
 
 
 class InstructionDataModule(ResumableDataModule):
@@ -73,7 +74,7 @@ class InstructionDataModule(ResumableDataModule):
         )
 
     def _order(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(hash((self._seed, epoch)) % 2**31)
+        generator = torch.Generator().manual_seed(combined_seed(self._seed, epoch))
         draws: Callable[[torch.Generator], list[int]] | None = getattr(self.records, "draws", None)
         if draws is not None:
             return draws(generator)

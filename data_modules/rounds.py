@@ -14,6 +14,7 @@ from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
 from data_modules.loading.samplers import draw_by_weight
 from data_modules.scenes import is_scenes, parse_scenes
 from lightning_c3l.distributed import collectives
+from lightning_c3l.functional.random_streams import combined_seed
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Group, RejectedImage
 from lightning_c3l.rounds.protocols import ImageSource
@@ -147,7 +148,7 @@ class RoundDataModule(ResumableDataModule):
 
         def order(epoch: int) -> list[int]:
             # rounds and epochs of one seed must not draw alike
-            return draw_by_weight(weights, hash((seed, number, epoch)) % 2**31, self.passes)
+            return draw_by_weight(weights, combined_seed(seed, number, epoch), self.passes)
 
         return self.resumable_loader(GroupDataset(found[0], self._groups, self._descriptions), order, self.collate())
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from PIL.Image import Image
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked
@@ -70,7 +70,7 @@ class SceneImages:
             raise ValueError(f"follow must lie between 0 and 1, not {follow}")
         thousandths = round(1000 * follow)
         self._keys = list[str]()
-        random = Random(f"scenes {seed}")
+        random = stream("scenes", seed)
         while len(self._keys) < count:
             key = f"scene_{random.getrandbits(40)}_{thousandths}.png"
             if not (hide and shows_hidden(scene_of(key))):
@@ -130,7 +130,7 @@ class SceneTruth:
         """One question of each kind for each image."""
         out = list[Asked]()
         for image in images:
-            scene, random = scene_of(image), Random(f"questions {image}")
+            scene, random = scene_of(image), stream("questions", image)
             for kind in KINDS:
                 query = random.choice(queries(scene, kind))
                 out.append(_asked(image, scene, query, ask(query, random)))

@@ -1,8 +1,7 @@
 """The written data set to files: LLaVA's format, and a flat table."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from data_modules.formats.pictures import recorded_root
 from data_modules.formats.turns import PLACEHOLDER
+from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import VLITRecord
 from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
 
@@ -71,8 +71,8 @@ def _to_llava(record: VLITRecord) -> dict[str, Any]:
         ],
         "c3l": {
             "kind": record.kind,
-            "scores": _finite(asdict(record.scores)),
-            "provenance": _finite(record.provenance),
+            "scores": jsonable(asdict(record.scores)),
+            "provenance": jsonable(record.provenance),
         },
     }
 
@@ -84,7 +84,7 @@ def _to_row(record: VLITRecord) -> dict[str, Any]:
         name: getattr(record, name).encode("utf-8", "backslashreplace").decode()
         for name in ("id", "image", "question", "answer", "kind")
     }
-    provenance = json.dumps(_finite(record.provenance), allow_nan=False, default=str)
+    provenance = json.dumps(jsonable(record.provenance), allow_nan=False, default=str)
     return (
         texts
         | {f"score_{name}": scores[name] for name in _READINGS}
@@ -93,12 +93,3 @@ def _to_row(record: VLITRecord) -> dict[str, Any]:
             "provenance": provenance,
         }
     )
-
-
-def _finite(value: Any) -> Any:
-    """The same value with null for every number that JSON has no form for."""
-    if isinstance(value, Mapping):
-        return {str(name): _finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,8 +2,9 @@
 
 import codecs
 import json
-import math
 from typing import IO, Any
+
+from lightning_c3l.functional.finite import finite
 
 # the largest record that is read, in characters of a list and in bytes of a line
 LIMIT = 64 << 20
@@ -20,7 +21,9 @@ class StrictDecoder:
 
     def __init__(self) -> None:
         self._odd = ""
-        self._json = json.JSONDecoder(parse_constant=lambda name: None, parse_float=_finite, parse_int=self._int)
+        self._json = json.JSONDecoder(
+            parse_constant=lambda name: None, parse_float=lambda text: finite(float(text)), parse_int=self._int
+        )
 
     def next(self, text: str, start: int) -> tuple[Any, int, str]:
         """The value that begins at `start`, where it ends, and what is wrong with it although it has an end.
@@ -55,11 +58,6 @@ class StrictDecoder:
             self._odd = f"a number of {len(text)} digits"
             return 0
         return int(text)
-
-
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
 
 
 class Window:

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.easy_vqa.questions import answer_words, parse_question, verdict
 from experiments.easy_vqa.truth import EasyVQATruth
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.runs.atomic import atomic_path
 
 Row = tuple[str, str, int]
@@ -28,7 +29,7 @@ def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 
         seed: of every draw.
     """
     rows = _rows(questions)
-    rng = random.Random(seed)
+    rng = stream(seed)
     records = [
         _record(number, row, "train" if rng.random() >= blind_share else None) for number, row in enumerate(rows)
     ]
@@ -56,7 +57,7 @@ def write_exchanged(questions: Path, out: Path, seed: int = 0) -> Mapping[str, i
         ValueError: a pair that cannot be judged.
     """
     rows = _rows(questions)
-    records = sorted(_exchanged(rows, EasyVQATruth(str(questions)), random.Random(seed)), key=lambda one: one["image"])
+    records = sorted(_exchanged(rows, EasyVQATruth(str(questions)), stream(seed)), key=lambda one: one["image"])
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
     return Counter(str(record["verdict"]) for record in records)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from experiments.easy_vqa.questions import KINDS, Figure, parse_question
 from experiments.easy_vqa.truth import EasyVQATruth
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.runs.atomic import atomic_path, write_text_atomic
 
 __all__ = ["CAPTION", "EasyVQATruth", "prepare"]
@@ -76,8 +77,8 @@ def prepare(
             _copy_images(data / split / "images", out / split / "images")
             with atomic_path(out / f"{split}_questions.json") as temporary:
                 shutil.copyfile(data / split / "questions.json", temporary)
-        described = _descriptions(data / "train", alignment, random.Random(seed))
-        records = _records(data / "train", instructions, caption_share, blind_share, random.Random(seed))
+        described = _descriptions(data / "train", alignment, stream(seed))
+        records = _records(data / "train", instructions, caption_share, blind_share, stream(seed))
     lines = ",\n".join(json.dumps(record) for record in [*described, *records])
     write_text_atomic(out / "train.json", f"[\n{lines}\n]\n")
 

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from random import Random
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from experiments.easy_vqa.questions import (
     true_answer,
     verdict,
 )
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked
 
@@ -95,7 +95,7 @@ class EasyVQATruth:
         out = list[Asked]()
         for image in images:
             self.figure(image)  # refuses an image of another set
-            rows, random = self._rows[_number(image)], Random(f"questions {_number(image)}")
+            rows, random = self._rows[_number(image)], stream("questions", _number(image))
             for kind in KINDS:
                 of_kind = [row for row in rows if _kind(row[0]) == kind]
                 if of_kind:

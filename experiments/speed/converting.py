@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from lightning_c3l.cli.convert import Job, convert
+from lightning_c3l.functional.random_streams import stream
 
 _WORDS = (
     "the",
@@ -54,7 +55,7 @@ def conversion_rate(records: int = 100_000) -> dict[str, float]:
 
 
 def _write(path: Path, records: int) -> None:
-    draw = random.Random(0)
+    draw = stream(0)
     with path.open("w", encoding="utf-8") as file:
         for number in range(records):
             file.write(json.dumps(_record(number, draw)) + "\n")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_c3l.functional.significance import percentile_interval
+
 SAMPLES = 2000
 # totals `[..., P, K]` -> figure `[...]`
 Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -62,16 +64,16 @@ def difference(
     seeds, pictures = shapes.pop()[:2]
     if not seeds or not pictures:
         raise ValueError("a difference needs at least one seed and one picture")
-    draw = np.random.default_rng(seed)
-    drawn = draw.multinomial(pictures, [1 / pictures] * pictures, size=samples).astype(np.float64)
-    shares = draw.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
-    resampled, by_seed = np.zeros((samples, seeds)), np.zeros(seeds)
-    for name, weight in weights.items():
-        own = counts[name]
+
+    def resampled(random: np.random.Generator) -> NDArray[np.float64]:
+        drawn = random.multinomial(pictures, [1 / pictures] * pictures, size=samples).astype(np.float64)
+        shares = random.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
         # [resamples, pictures] with [seeds, pictures, P, K]: [resamples, seeds, P, K]
-        resampled += weight * figure(np.tensordot(drawn, own, axes=(1, 1)))
-        by_seed += weight * figure(own.sum(1))
-    low, high = np.quantile((resampled * shares).sum(1), [0.025, 0.975]).tolist()
+        figures = [weight * figure(np.tensordot(drawn, counts[name], axes=(1, 1))) for name, weight in weights.items()]
+        return np.asarray((sum(figures) * shares).sum(1))
+
+    low, high = percentile_interval(resampled, seed)
+    by_seed = np.asarray(sum(weight * figure(counts[name].sum(1)) for name, weight in weights.items()))
     return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 

@@ -2,8 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from random import Random
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.selection.candidates import deduplicate
 from lightning_c3l.selection.quotas import balanced_yes_no, equal_quotas
@@ -29,7 +29,7 @@ def best_first(candidates: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
 def shuffled(candidates: Sequence[ScoredCandidate], seed: int) -> list[ScoredCandidate]:
     """The scored pairs without near-duplicates in random order; which of two stays does not depend on their scores."""
     scored = [one for one in candidates if one.scores is not None]
-    Random(f"blind {seed}").shuffle(scored)
+    stream("blind", seed).shuffle(scored)
     return deduplicate(scored)
 
 

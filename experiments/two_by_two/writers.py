@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth, scene_of
 from experiments.two_by_two.plan import BASE, TRUE, WRITERS, Plan
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.c3l import C3LModule
@@ -130,7 +130,7 @@ def _true_pairs(keys: Sequence[str], seed: int) -> list[Candidate]:
     """One question of each kind about each picture, with the answer that it shows."""
     out = list[Candidate]()
     for key in keys:
-        scene, random = scene_of(key), Random(f"true {seed} {key}")
+        scene, random = scene_of(key), stream("true", seed, key)
         for kind in KINDS:
             query = random.choice(queries(scene, kind))
             question, answer = ask(query, random), str(true_answer(scene, query))

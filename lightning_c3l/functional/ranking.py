@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_c3l.functional.significance import percentile_interval
+
 
 def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
     """Chance that a right item scores above a wrong one, ties counted half.
@@ -51,16 +53,15 @@ def auroc_interval(
     right, wrong = values[target == 1], values[target == 0]
     if not len(right) or not len(wrong):
         raise ValueError("an interval needs right and wrong items")
-    draw = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(samples):
-        some = draw.choice(right, len(right))
-        others = np.sort(draw.choice(wrong, len(wrong)))
+
+    def resampled(random: np.random.Generator) -> float:
+        some = random.choice(right, len(right))
+        others = np.sort(random.choice(wrong, len(wrong)))
         # wrong items below each right one, ties counted half
         below = np.searchsorted(others, some, side="left") + np.searchsorted(others, some, side="right")
-        drawn.append(below.mean() / (2 * len(others)))
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return low, high
+        return float(below.mean() / (2 * len(others)))
+
+    return percentile_interval(lambda random: np.array([resampled(random) for _ in range(samples)]), seed)
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:

@@ -16,6 +16,22 @@ SEED = 0
 Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
+def percentile_interval(
+    resample: Callable[[np.random.Generator], NDArray[np.float64]], seed: int = SEED
+) -> tuple[float, float]:
+    """95 % percentile interval of a bootstrap: the quantiles 0.025 and 0.975 of a figure over resamples.
+
+    Args:
+        resample: draws the resamples and returns the figure of each, `[samples]`.
+        seed: of the generator passed to it.
+
+    Returns:
+        Lower and upper end; nan where a resample has no figure.
+    """
+    low, high = np.quantile(resample(np.random.default_rng(seed)), [0.025, 0.975]).tolist()
+    return low, high
+
+
 def bootstrap_interval(
     parts: Sequence[NDArray[Any]], figure: Figure, samples: int = SAMPLES, seed: int = SEED
 ) -> tuple[float, float]:
@@ -40,10 +56,11 @@ def bootstrap_interval(
         raise ValueError(f"samples must be at least 1, not {samples}")
     if not sum(len(part) for part in parts):
         raise ValueError("a bootstrap needs at least one question")
-    draw = np.random.default_rng(seed)
-    totals = np.stack([_resampled(part.astype(np.float64), samples, draw) for part in parts], axis=1)
-    low, high = np.quantile(figure(totals), [0.025, 0.975]).tolist()
-    return low, high
+
+    def resampled(random: np.random.Generator) -> NDArray[np.float64]:
+        return figure(np.stack([_resampled(part.astype(np.float64), samples, random) for part in parts], axis=1))
+
+    return percentile_interval(resampled, seed)
 
 
 def paired_interval(
@@ -102,10 +119,10 @@ def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
     return min(1.0, p)
 
 
-def _resampled(part: NDArray[np.float64], samples: int, draw: np.random.Generator) -> NDArray[np.float64]:
+def _resampled(part: NDArray[np.float64], samples: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Totals of resamples, `[samples, K]`."""
     if not len(part):
         return np.zeros((samples, part.shape[1]))
     sorts, counts = np.unique(part, axis=0, return_counts=True)
-    totals: NDArray[np.float64] = draw.multinomial(len(part), counts / len(part), size=samples) @ sorts
+    totals: NDArray[np.float64] = random.multinomial(len(part), counts / len(part), size=samples) @ sorts
     return totals

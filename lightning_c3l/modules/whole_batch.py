@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from lightning_c3l.distributed import fsdp
+from lightning_c3l.functional.random_streams import combined_seed
 from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.lvlm.samples import TrainingData
 from lightning_c3l.modules.base import TrainedWeightsModule
@@ -72,8 +73,8 @@ class WholeBatchModule(TrainedWeightsModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout draws from the global generators: a resumed run must draw the masks that it would have drawn."""
-        place = self.seed, self.trainer.current_epoch, batch_idx, self.global_rank
-        torch.manual_seed(hash(place) % 2**32)
+        position = self.seed, self.trainer.current_epoch, batch_idx, self.global_rank
+        torch.manual_seed(combined_seed(*position, bits=32))
 
     def weigh(self, terms: Tensor | int, batch_idx: int) -> None:
         """Note how many terms the loss of this micro-batch is the mean of.

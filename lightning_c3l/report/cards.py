@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from PIL import Image
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import Instruction, ScoredCandidate
-from lightning_c3l.report.text import finite
 
 ImageReader = Callable[[str], Image.Image | None]
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.report.drawing import PAGE, WIDTH, chart, ink, label, palette
-from lightning_c3l.report.text import finite, number
+from lightning_c3l.report.text import number
 
 # series differ in stroke and marker as well as in colour
 _DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))

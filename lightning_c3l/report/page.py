@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups, inline_image
 from lightning_c3l.report.charts import Series, bar_chart, bin_edges, histogram, line_chart, stacked_bars
@@ -20,7 +21,7 @@ from lightning_c3l.report.tables import (
     writers_figures,
 )
 from lightning_c3l.report.templating import page_environment
-from lightning_c3l.report.text import finite, number
+from lightning_c3l.report.text import number
 
 _FACTS = ("model", "seed", "command", "rejected_images")
 _TRUTH = ("truth_rate", "positive_truth_rate", "random_truth_rate")

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.figures import figure, nested, rounds_of
 from lightning_c3l.report.templating import FigureRow, FigureTable
-from lightning_c3l.report.text import finite
 
 Rounds = Mapping[int, Sequence[ScoredCandidate]]
 

@@ -7,7 +7,8 @@ from importlib.resources import files
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lightning_c3l.report.text import exact, finite, number, printable
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.report.text import exact, number, printable
 
 # longest text from outside that is shown, unless the template says otherwise (`text|cut(1000)`)
 LIMIT = 300

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.report.figures import figure, nested, rounds_of
-from lightning_c3l.report.text import finite, number, printable
+from lightning_c3l.report.text import number, printable
 
 _ROWS = {
     "candidates": "candidates",

@@ -1,8 +1,9 @@
 """Texts and numbers for reading: nothing hidden in the ones, and the others rounded."""
 
-import math
 import unicodedata
-from numbers import Integral, Real
+from numbers import Integral
+
+from lightning_c3l.functional.finite import finite
 
 # En dash for "no figure" and the true minus sign, which is as wide as the digits.
 MISSING = "\u2013"
@@ -31,17 +32,6 @@ def printable(text: object, limit: int | None = None) -> str:
     if limit is not None and len(plain) > limit:
         plain = plain[:limit].rstrip() + "\u2026"
     return "".join(f"[U+{ord(one):04X}]" if _is_hidden(one) else one for one in plain)
-
-
-def finite(value: object) -> float | None:
-    """The value as a float, or None where it is no finite real number."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    try:
-        real = float(value)
-    except OverflowError:  # an integer of hundreds of digits, which JSON may hold
-        return None
-    return real if math.isfinite(real) else None
 
 
 def number(value: object, digits: int = 3) -> str:

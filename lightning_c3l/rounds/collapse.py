@@ -8,9 +8,9 @@ S(I2C) grows as the truth of what it writes falls and one kind of question takes
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
+from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
 
 _NAMES = {
@@ -107,13 +107,13 @@ def inflation(own: object, reference: object) -> float | None:
 
     Both are of other images, so it means something only beside that of another state.
     """
-    above, below = _finite(own), _finite(reference)
+    above, below = finite(own), finite(reference)
     return None if above is None or below is None or below <= 0 else above / below
 
 
 def _broken(name: str, limit: float | None, first: object, now: object) -> str:
     """What to say of one figure; empty where it holds."""
-    before, after = _finite(first), _finite(now)
+    before, after = finite(first), finite(now)
     if limit is None or before is None or before <= 0:
         return ""
     if after is None:
@@ -125,9 +125,3 @@ def _broken(name: str, limit: float | None, first: object, now: object) -> str:
     else:
         holds, bound = after >= limit * before, f"below {limit:g} of it"
     return "" if holds else f"{_NAMES[name]} went from {before:.3f} at first to {after:.3f}, {bound}"
-
-
-def _finite(value: object) -> float | None:
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None

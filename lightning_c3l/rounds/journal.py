@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Scores
 from lightning_c3l.rounds.generation import Written
 from lightning_c3l.rounds.scoring import Known, TurnScore
-from lightning_c3l.rounds.store import jsonable
 from lightning_c3l.runs.row_files import Row
 
 _K = TypeVar("_K")

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from random import Random
 
 from PIL.Image import Image
 from tqdm import tqdm
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.i2c import all_readings, answer_reading
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import AnswerScorer, AnswerTokens, ConversationError, ImageError
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, ScoredCandidate, Scores, Turn, exchange
@@ -175,7 +175,7 @@ def _partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, .
     out = dict[tuple[str, ...], tuple[str, ...]]()
     for circle in circles.values():
         if len(circle) > 1:
-            Random(seed).shuffle(circle)
+            stream(seed).shuffle(circle)
             out |= dict(zip(circle, circle[1:] + circle[:1], strict=True))
     return out
 

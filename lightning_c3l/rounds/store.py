@@ -1,7 +1,6 @@
 """The run folder: what each round wrote, scored and chose, and the summary that the report is made from."""
 
 import json
-import math
 import re
 import shutil
 import warnings
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Group, ScoredCandidate
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
@@ -147,17 +147,6 @@ class RunStore:
     def update_summary(self, **parts: Any) -> None:
         """Put figures into summary.json beside those that are there; numbers that are not finite become null."""
         write_json_atomic(self.folder / "summary.json", {**self.summary(), **jsonable(parts)})
-
-
-def jsonable(value: Any) -> Any:
-    """The same value with null for every number that JSON has no form for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return value
 
 
 def _places(group: Group, places: dict[tuple[str, str, str, int], int]) -> dict[str, Any]:

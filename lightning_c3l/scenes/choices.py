@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.scenes.language import ANSWERS, Query, ask, queries, true_answer, usual_answer
 from lightning_c3l.scenes.shown import Shown
 from lightning_c3l.scenes.world import Scene
@@ -30,11 +31,11 @@ class Choice:
     truth: str
 
 
-def choices(shown: Sequence[Shown], stream: str) -> Iterator[Choice]:
-    """One question of each kind about each picture; other streams draw other ones."""
+def choices(shown: Sequence[Shown], name: str) -> Iterator[Choice]:
+    """One question of each kind about each image; other names draw other ones."""
     for one in shown:
         for kind in CHOICE_KINDS:
-            random = Random(f"{stream} {one.key} {kind}")
+            random = stream(name, one.key, kind)
             query = random.choice(queries(one.scene, kind))
             options, truth = _options(one.scene, query, random)
             yield Choice(one, kind, ask(query, random), options, truth)

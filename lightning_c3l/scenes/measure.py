@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from random import Random
 from typing import Any
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.records import Candidate
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
@@ -48,7 +48,7 @@ def measure_base(lvlm: TextGenerator, scenes: int = 250, seed: int = 1 << 41) ->
 
 def answer_accuracy(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, float]:
     """Share of right greedy answers, one question of each kind for each scene."""
-    random = Random(0)
+    random = stream(0)
     asked = [(scene, random.choice(queries(scene, kind))) for scene in scenes for kind in KINDS]
     right = Counter[str]()
     for start in range(0, len(asked), _BATCH):

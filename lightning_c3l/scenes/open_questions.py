@@ -7,8 +7,8 @@ picture can answer, and to answer it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS, WRITTEN
 from lightning_c3l.scenes.language import CAPTION_REQUEST, KINDS, ask, caption, queries, true_answer
 from lightning_c3l.scenes.shown import Shown
@@ -35,7 +35,7 @@ def open_questions(shown: Sequence[Shown]) -> Iterator[OpenQuestion]:
 
 
 def _pair(shown: Shown, kind: str) -> tuple[str, str]:
-    random = Random(f"open {shown.key} {kind}")
+    random = stream("open", shown.key, kind)
     query = random.choice(queries(shown.scene, kind))
     return ask(query, random), str(true_answer(shown.scene, query))
 

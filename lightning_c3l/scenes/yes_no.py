@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.scenes.language import Query, ask
 from lightning_c3l.scenes.shown import ASKED_OF_EACH, Shown
 from lightning_c3l.scenes.world import SHAPES
@@ -25,10 +25,10 @@ def yes_no_rows(shown: Sequence[Shown], split: str) -> list[dict[str, Any]]:
     absent = _choosers(shown)[split]
     rows = list[dict[str, Any]]()
     for one in shown:
-        there = Random(f"there {one.key}").sample(sorted(one.scene.things), ASKED_OF_EACH)
+        there = stream("there", one.key).sample(sorted(one.scene.things), ASKED_OF_EACH)
         for yes, no in zip(there, absent(one), strict=True):
             for shape, label in ((yes, "yes"), (no, "no")):
-                text = ask(Query("presence", shape), Random(f"words {one.key} {shape}"))
+                text = ask(Query("presence", shape), stream("words", one.key, shape))
                 rows.append({"question_id": len(rows) + 1, "image": one.key, "text": text, "label": label})
     return rows
 
@@ -41,7 +41,7 @@ def _choosers(shown: Sequence[Shown]) -> dict[str, Callable[[Shown], list[str]]]
         return sorted(one.absent, key=lambda shape: (-frequency[shape], SHAPES.index(shape)))[:ASKED_OF_EACH]
 
     return {
-        "random": lambda one: Random(f"random {one.key}").sample(one.absent, ASKED_OF_EACH),
+        "random": lambda one: stream("random", one.key).sample(one.absent, ASKED_OF_EACH),
         "popular": popular,
-        "adversarial": lambda one: Random(f"adversarial {one.key}").sample(one.missed, ASKED_OF_EACH),
+        "adversarial": lambda one: stream("adversarial", one.key).sample(one.missed, ASKED_OF_EACH),
     }

@@ -1,13 +1,14 @@
 """How the readings of S(I2C) rank the answers of a set: against each other, confidence, length and another image."""
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.functional.ranking import rank_correlations
 from lightning_c3l.records import READINGS_AND_RIVAL
 
@@ -26,19 +27,20 @@ class RankSample:
     """
 
     def __init__(self, size: int = SAMPLE, seed: int = 0) -> None:
-        self._size, self._random, self._seen = size, random.Random(seed), 0
+        self._size, self._random, self._seen = size, stream(seed), 0
         self._rows: list[tuple[float, ...]] = []
 
     def add(self, scores: Mapping[str, Any]) -> None:
         """Offer an answer: its readings, confidence, length, and `shuffled` where it was scored with another image."""
-        row = tuple(_number(scores.get(name)) for name in (*COLUMNS, SHUFFLED))
+        known = (finite(scores.get(name)) for name in (*COLUMNS, SHUFFLED))
+        row = tuple(math.nan if value is None else value for value in known)
         if any(math.isnan(value) for value in row[:-1]):
             return
         self._seen += 1
         if len(self._rows) < self._size:
             self._rows.append(row)
-        elif (place := self._random.randrange(self._seen)) < self._size:
-            self._rows[place] = row
+        elif (slot := self._random.randrange(self._seen)) < self._size:
+            self._rows[slot] = row
 
     def figures(self) -> dict[str, Any]:
         """Rank correlations.
@@ -55,9 +57,9 @@ class RankSample:
         control = rank_correlations(table[~np.isnan(table[:, -1])])[:, -1]
         correlation = dict[str, dict[str, float | None]]()
         explained = dict[str, float | None]()
-        for place, name in enumerate(READINGS_AND_RIVAL):
-            rho = _plain(float(control[place]))
-            correlation[name] = {**_named(COLUMNS, among[place].tolist()), SHUFFLED: rho}
+        for index, name in enumerate(READINGS_AND_RIVAL):
+            rho = finite(float(control[index]))
+            correlation[name] = {**_named(COLUMNS, among[index].tolist()), SHUFFLED: rho}
             explained[name] = None if rho is None else rho**2
         return {
             "answers": len(self._rows),
@@ -83,17 +85,8 @@ def ranks_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-
-
 def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float | None]:
-    return dict(zip(names, map(_plain, values), strict=True))
-
-
-def _plain(value: float) -> float | None:
-    """The value as JSON has it."""
-    return None if math.isnan(value) else value
+    return dict(zip(names, map(finite, values), strict=True))
 
 
 def _cell(value: float | None) -> str:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate, Scores
 from lightning_c3l.rounds import store as store_module
-from lightning_c3l.rounds.store import DamagedRound, Round, RunStore, jsonable
+from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -1,6 +1,5 @@
 """Figures of answer files by every protocol that they can serve, with intervals and comparisons with other files."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from lightning_c3l.evaluation.benchmarks import load_scored
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile
 from lightning_c3l.evaluation.benchmarks.base import Benchmark, QuestionSet, ScoredBenchmark, headline_name
 from lightning_c3l.evaluation.benchmarks.matching import MatchedAnswers, match_answers
+from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.functional.significance import SAMPLES, SEED, bootstrap_interval, mcnemar, paired_interval
 
 # roles of the two other answer files that the evaluated one may be compared with
@@ -110,15 +110,15 @@ class Evaluation:
                 "protocol": self.headline,
                 "metric": first.metric,
                 "meaning": first.meaning,
-                "value": _plain(first.headline),
-                "interval": _plain(first.interval),
+                "value": jsonable(first.headline),
+                "interval": jsonable(first.interval),
                 "n": first.n,
             },
             "interval": {"level": 0.95, "method": "percentile bootstrap", "resamples": SAMPLES, "seed": SEED},
-            "files": _plain(self.files),
+            "files": jsonable(self.files),
             "questions_version": self.version,
-            "counts": _plain(self.counts),
-            "protocols": _plain(self.protocols),
+            "counts": jsonable(self.counts),
+            "protocols": jsonable(self.protocols),
             "notes": list(self.notes),
         }
 
@@ -284,14 +284,3 @@ def _comparison_notes(ours: MatchedAnswers, matches: Mapping[str, MatchedAnswers
             )
         notes += [f"{role}: {note}" for note in theirs.notes]
     return notes
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, None for a float that is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, Comparison | ProtocolResult):
-        return _plain(vars(value))
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,8 +2,8 @@
 
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.export import write_llava_json, write_parquet
+from data_modules.formats.images import image_root, named_root, picture_file, recorded_root
 from data_modules.formats.kinds import kind_of
-from data_modules.formats.pictures import image_root, named_root, picture_file, recorded_root
 from data_modules.formats.readers import Layout, count_records, layout, read_records
 from data_modules.formats.record import Entry, Inexpressible, Message, Picture, Record
 from data_modules.formats.training import Trainable, to_conversation, trainable

@@ -5,9 +5,9 @@ from typing import Any
 
 from data_modules.formats.fields import ESCAPED, prompt_field, with_message_extras, without_escape
 from data_modules.formats.forms import same
-from data_modules.formats.pictures import to_picture
+from data_modules.formats.images import to_picture
+from data_modules.formats.messages import CONVERSATIONS, MESSAGES, PLACEHOLDER, Slot, read_text, read_turns
 from data_modules.formats.record import Message, Picture, Record
-from data_modules.formats.turns import CONVERSATIONS, MESSAGES, PLACEHOLDER, Slot, read_text, read_turns
 
 
 def in_order(

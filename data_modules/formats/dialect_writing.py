@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from data_modules.formats.fields import ESCAPED, FORMS, MESSAGE_EXTRA, PROMPTS, message_extras, prompt_field, unescaped
-from data_modules.formats.pictures import reference
+from data_modules.formats.images import reference
+from data_modules.formats.messages import written_parts, written_text, written_turn
 from data_modules.formats.record import Inexpressible, Message, Record
-from data_modules.formats.turns import written_parts, written_text, written_turn
 
 _IMAGES = frozenset(("image", "images", FORMS))
 _TAKEN = {

@@ -8,8 +8,8 @@ from data_modules.formats.dialect_writing import WRITERS
 from data_modules.formats.fields import FORMS
 from data_modules.formats.foreign import in_dialect
 from data_modules.formats.forms import form_of, is_forms, restored, same
-from data_modules.formats.media import refuse_other_media, refuse_unread
 from data_modules.formats.record import Picture, Record
+from data_modules.formats.unsupported import refuse_other_media, refuse_unread
 
 DIALECTS = tuple(WRITERS)
 # added to the dialect's name where the JSON of a shard's sample names no image

@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_modules.formats.pictures import recorded_root
-from data_modules.formats.turns import PLACEHOLDER
+from data_modules.formats.images import recorded_root
+from data_modules.formats.messages import PLACEHOLDER
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import VLITRecord
 from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.records import VLITRecord
 
 _READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
 _SCHEMA = pa.schema(

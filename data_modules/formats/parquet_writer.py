@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_modules.formats.fields import ESCAPED, FORMS, MESSAGE_EXTRA, message_extras, unescaped
-from data_modules.formats.parquet import COLUMNS, DIALECT
-from data_modules.formats.pictures import is_inline, picture_bytes, reference
+from data_modules.formats.images import is_inline, picture_bytes, reference
+from data_modules.formats.messages import written_text
+from data_modules.formats.parquet_reader import COLUMNS, DIALECT
 from data_modules.formats.record import Inexpressible, Picture, Record
-from data_modules.formats.turns import written_text
 
 _MESSAGES = pa.struct([("role", pa.string()), ("content", pa.string())])
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

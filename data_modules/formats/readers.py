@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from data_modules.formats import json_text, parquet, shards
+from data_modules.formats import json_reader as json_text
+from data_modules.formats import parquet_reader as parquet
+from data_modules.formats import shard_reader as shards
 from data_modules.formats.dialects import from_json, recognised
-from data_modules.formats.json_text import Beside, Raw, Take
-from data_modules.formats.pictures import attached, is_inline
+from data_modules.formats.images import attached, is_inline
+from data_modules.formats.json_reader import Beside, Raw, Take
 from data_modules.formats.record import Entry, Record
 from data_modules.images.shard_files import expand, looks_like_shards
 

@@ -5,11 +5,11 @@ import tarfile
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from data_modules.formats.dialects import to_json
-from data_modules.formats.pictures import is_inline, kind_of, picture_bytes
-from data_modules.formats.record import Inexpressible, Picture, Record
-from data_modules.formats.shards import OWN
 from data_modules.images.folders import EXTENSIONS
+from data_modules.formats.dialects import to_json
+from data_modules.formats.images import is_inline, kind_of, picture_bytes
+from data_modules.formats.record import Inexpressible, Picture, Record
+from data_modules.formats.shard_reader import OWN
 
 
 class ShardWriter:

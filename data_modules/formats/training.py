@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from data_modules.formats.pictures import as_file, require_file
+from data_modules.formats.images import as_file, require_file
 from data_modules.formats.readers import read_records
 from data_modules.formats.record import Message, Record
 from lightning_c3l.records import Conversation, Role, Turn

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from data_modules.formats.dialects import DIALECTS
+from data_modules.formats.images import extracted, is_inline
 from data_modules.formats.parquet_writer import ParquetRows
-from data_modules.formats.pictures import extracted, is_inline
 from data_modules.formats.record import Inexpressible, Picture, Record
 from data_modules.formats.shard_writer import ShardWriter
 from data_modules.formats.text_writers import Cells, JsonText

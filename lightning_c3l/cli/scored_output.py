@@ -21,7 +21,7 @@ from data_modules.formats import (
     recorded_root,
 )
 from data_modules.formats.fields import left_out_members
-from data_modules.formats.pictures import as_file, is_inline
+from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import Rejected, rejected_list
 from data_modules.formats.writers import holds_images
 from lightning_c3l.records import READINGS_AND_RIVAL

@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from data_modules.formats.fields import unescaped, without_escape
-from data_modules.formats.pictures import reference, to_picture
+from data_modules.formats.images import reference, to_picture
 from data_modules.formats.record import Inexpressible, Message, Picture
 from data_modules.images.folders import EXTENSIONS
 

@@ -12,14 +12,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import IO, Any, Self, cast
 
-from data_modules.formats.fields import KEY, MEMBERS
-from data_modules.formats.json_text import Beside, Raw, Take
-from data_modules.formats.json_window import LIMIT, StrictDecoder
-from data_modules.formats.media import KIND_BY_ENDING
-from data_modules.formats.pictures import UNKNOWN_KIND, safe_name
-from data_modules.formats.record import Entry, Picture
-from data_modules.formats.turns import PLACEHOLDER
 from data_modules.images.folders import EXTENSIONS
+from data_modules.formats.fields import KEY, MEMBERS
+from data_modules.formats.images import UNKNOWN_KIND, safe_name
+from data_modules.formats.json_reader import Beside, Raw, Take
+from data_modules.formats.json_window import LIMIT, StrictDecoder
+from data_modules.formats.messages import PLACEHOLDER
+from data_modules.formats.record import Entry, Picture
+from data_modules.formats.unsupported import KIND_BY_ENDING
 from data_modules.images.shard_files import BoundedHeader, drain, expand, one_line, open_shard, split_member
 
 _IMAGES = (*EXTENSIONS, UNKNOWN_KIND)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.formats import count_records, json_text, json_window, open_writer, read_records
+from data_modules.formats import count_records, json_window, open_writer, read_records
+from data_modules.formats import json_reader as json_text
 from data_modules.formats.record import Entry
 from tests.data_modules.formats.made_records import JSON, strict
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.formats import Inexpressible, Picture, image_root, picture_file, recorded_root
-from data_modules.formats.pictures import extracted, kind_of, picture_bytes
+from data_modules.formats.images import extracted, kind_of, picture_bytes
 
 UNSAFE = [
     "../x.png",

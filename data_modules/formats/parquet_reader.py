@@ -19,12 +19,12 @@ from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.fields import FORMS, with_message_extras, without_escape
 from data_modules.formats.foreign import IMAGE_FIELDS
 from data_modules.formats.forms import is_forms
-from data_modules.formats.json_text import Raw, Take
+from data_modules.formats.images import to_picture
+from data_modules.formats.json_reader import Raw, Take
 from data_modules.formats.json_window import StrictDecoder
-from data_modules.formats.media import refuse_other_media, refuse_unread
-from data_modules.formats.pictures import to_picture
+from data_modules.formats.messages import Slot, read_text
 from data_modules.formats.record import Entry, Message, Record
-from data_modules.formats.turns import Slot, read_text
+from data_modules.formats.unsupported import refuse_other_media, refuse_unread
 from data_modules.images.shard_files import one_line
 
 COLUMNS = ("id", "images", "messages", "extra")

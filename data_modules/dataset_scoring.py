@@ -8,7 +8,7 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from data_modules.formats import Entry, picture_file, read_records, to_conversation
+from data_modules.formats import Entry, image_file, read_records, to_conversation
 from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
 from data_modules.loading.decode_pool import DecodePool
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
@@ -78,7 +78,7 @@ class ScoringDataModule(LightningDataModule):
         answers = tuple(place for place, message in enumerate(record.messages) if message.role == "assistant")
         try:
             conversation = to_conversation(record, entry.number)
-            own = [picture_file(picture, self.root) for picture in record.pictures]
+            own = [image_file(image, self.root) for image in record.images]
         except ValueError as error:
             return ScoringItem(entry.number, answers, None, (), str(error))
         keys = [picture_key(file) for file in own]

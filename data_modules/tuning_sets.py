@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from data_modules.formats import image_root, kind_of, trainable
+from data_modules.formats import image_root, record_kind, trainable
 from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
@@ -101,7 +101,7 @@ class FileRecords:
             conversations.append(one.conversation)
             self._numbers.append(one.number)
             if weights is not None:
-                scores.append((kind_of(one.record), record_score(one.record.extra, weights).value))
+                scores.append((record_kind(one.record), record_score(one.record.extra, weights).value))
         if not conversations:
             reason = self.rejected[0].reason if self.rejected else "it is empty"
             raise ValueError(f"{self.path}: no record to train on; the first: {reason}")

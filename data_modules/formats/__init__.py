@@ -2,31 +2,31 @@
 
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.export import write_llava_json, write_parquet
-from data_modules.formats.images import image_root, named_root, picture_file, recorded_root
-from data_modules.formats.kinds import kind_of
-from data_modules.formats.readers import Layout, count_records, layout, read_records
-from data_modules.formats.record import Entry, Inexpressible, Message, Picture, Record
+from data_modules.formats.images import image_file, image_root, named_root, recorded_root
+from data_modules.formats.readers import Layout, count_records, read_layout, read_records
+from data_modules.formats.record import Entry, ImageRef, Inexpressible, Message, Record, WriteOptions, record_kind
 from data_modules.formats.training import Trainable, to_conversation, trainable
-from data_modules.formats.writers import Writer, open_writer
+from data_modules.formats.writers import RecordWriter, open_writer
 
 __all__ = [
     "DIALECTS",
     "Entry",
+    "ImageRef",
     "Inexpressible",
     "Layout",
     "Message",
-    "Picture",
     "Record",
+    "RecordWriter",
     "Trainable",
-    "Writer",
+    "WriteOptions",
     "count_records",
+    "image_file",
     "image_root",
-    "kind_of",
-    "layout",
     "named_root",
     "open_writer",
-    "picture_file",
+    "read_layout",
     "read_records",
+    "record_kind",
     "recorded_root",
     "to_conversation",
     "trainable",

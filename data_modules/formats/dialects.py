@@ -1,35 +1,134 @@
-"""What a record looks like as JSON: LLaVA, ShareGPT, OpenAI's messages, and plain pairs of question and answer."""
+"""A record as JSON in the dialects: LLaVA, ShareGPT, OpenAI's messages, and plain pairs of question and answer.
+
+Conversion keeps every value and unknown field, not how they were spelled: an image that was a list of one becomes a
+path, a system prompt beside the messages becomes the first message.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from data_modules.formats.dialect_reading import listed_pictures, read_messages, read_pair
-from data_modules.formats.dialect_writing import WRITERS
-from data_modules.formats.fields import FORMS
+from data_modules.formats.fields import (
+    IMAGE_FIELDS,
+    MESSAGE_FIELDS,
+    PROMPTS,
+    assign_message_fields,
+    escape_fields,
+    message_fields,
+    prompt_field,
+    unescape_fields,
+)
 from data_modules.formats.foreign import in_dialect
-from data_modules.formats.forms import form_of, is_forms, restored, same
-from data_modules.formats.record import Picture, Record
+from data_modules.formats.images import image_reference, to_image
+from data_modules.formats.messages import (
+    CONVERSATIONS,
+    MESSAGES,
+    PLACEHOLDER,
+    Slot,
+    read_text,
+    read_turn,
+    write_parts,
+    write_text,
+    write_turn,
+)
+from data_modules.formats.record import Entry, ImageRef, Inexpressible, Message, Record
 from data_modules.formats.unsupported import refuse_other_media, refuse_unread
 
-DIALECTS = tuple(WRITERS)
-# added to the dialect's name where the JSON of a shard's sample names no image
-SHARD = ".shard"
+_IMAGES = frozenset(("image", "images"))
+# by dialect, the fields that mean something in it, so that unknown fields of these names are escaped
+_TAKEN = {
+    "llava": _IMAGES | {"conversations", MESSAGE_FIELDS},
+    "sharegpt": _IMAGES | {"conversations", MESSAGE_FIELDS},
+    "messages": _IMAGES | {"conversations", "messages", MESSAGE_FIELDS},
+    "pairs": _IMAGES | {"conversations", "messages", "question", "answer", *PROMPTS, MESSAGE_FIELDS},
+}
+DIALECTS = tuple(_TAKEN)
 
-_ALIKE = ("llava", "sharegpt")  # a record without images is the same in both
+# images that came with a record, each with the number in its file's name
+Beside = Sequence[tuple[int, ImageRef]]
 
 
-def recognised(value: Any) -> str:
-    """The dialect that a JSON value is read in, by its fields.
+def parse_entry(number: int, value: Any, beside: Beside = (), dialect: str | None = None) -> Entry:
+    """`from_json` as an entry of a set: a broken record is an entry with the reason."""
+    try:
+        return Entry(number, from_json(value, beside, dialect))
+    except RecursionError:
+        return Entry(number, None, "nested too deeply")
+    except ValueError as error:
+        return Entry(number, None, str(error))
+
+
+def from_json(value: Any, beside: Beside = (), dialect: str | None = None) -> Record:
+    """Read a record.
+
+    Args:
+        value: its JSON value.
+        beside: images that came with it: its images if it names none, else the files of those that it names.
+        dialect: read it as this one; unless given, it is recognised by its fields, other projects' formats included.
 
     Raises:
-        ValueError: it is no record in any.
+        ValueError: it is no record; says why.
     """
     if type(value) is not dict:
         raise ValueError(f"must be an object, got {type(value).__name__}")
-    return _recognised(in_dialect(value))
+    refuse_other_media(value)
+    if dialect is None:
+        value = in_dialect(value)
+        dialect = _recognise(value)
+    extra = {name: one for name, one in value.items() if name not in _IMAGES}
+    images = _listed_images(value, extra)
+    slots: list[Slot] = []
+    messages = (_read_pair if dialect == "pairs" else _read_conversation)(extra, dialect, slots)
+    extra = unescape_fields(assign_message_fields(messages, extra))
+    if slots or images or beside:
+        images = _in_order(images, slots, messages, [image for _, image in beside])
+    record = Record(tuple(images), tuple(messages), extra, dialect)
+    refuse_unread(record)
+    if beside:
+        _attach(images, beside)
+    return record
 
 
-def _recognised(value: dict[str, Any]) -> str:
+def to_json(record: Record, dialect: str, lossy: bool = False) -> dict[str, Any]:
+    """Write a record.
+
+    `messages` are written as parts with `image_url`: the form of chat APIs, in which each image stands at its own
+    position and no text has to be searched for a placeholder.
+
+    Args:
+        record: the record.
+        dialect: a name in `DIALECTS`.
+        lossy: write what cannot be expressed as near as possible.
+
+    Raises:
+        Inexpressible: the dialect cannot hold the record.
+    """
+    extra, taken = record.extra, _TAKEN[dialect]
+    written: dict[str, Any] = {"id": extra["id"]} if "id" in extra else {}
+    if record.images and dialect != "messages":
+        names = [image_reference(image) for image in record.images]
+        if dialect == "sharegpt":
+            written["images"] = names
+        else:
+            written["image"] = names[0] if len(names) == 1 else names
+    if dialect == "messages":
+        images = iter(record.images)
+        written["messages"] = [write_parts(message, images) for message in record.messages]
+    elif dialect == "pairs":
+        written |= _write_pair(record.messages, lossy)
+    else:
+        written["conversations"] = [write_turn(message, lossy) for message in record.messages]
+    return written | escape_record_fields(record, taken)
+
+
+def escape_record_fields(record: Record, taken: frozenset[str] = _TAKEN["messages"]) -> dict[str, Any]:
+    """The further fields of a record, those escaped that would be read as something else."""
+    if record.messages[0].role != "system" and prompt_field(record.extra):
+        taken = taken.union(PROMPTS)
+    return escape_fields(record.extra, taken)
+
+
+def _recognise(value: dict[str, Any]) -> str:
+    """The dialect, by the fields."""
     if isinstance(value.get("conversations"), list):
         return "sharegpt" if value.get("images") or ("images" in value and not value.get("image")) else "llava"
     if isinstance(value.get("messages"), list):
@@ -45,66 +144,111 @@ def _recognised(value: dict[str, Any]) -> str:
     )
 
 
-def from_json(value: Any, carried: Sequence[Picture] = (), keep_form: bool = True) -> Record:
-    """A record as it was read from a file.
+def _listed_images(value: dict[str, Any], extra: dict[str, Any]) -> list[ImageRef]:
+    """The images that a record lists beside its messages; further fields of those that are objects go to `extra`."""
+    lists = [
+        given if isinstance(given, list) else [] if given is None or given == "" else [given]
+        for given in (value.get("image"), value.get("images"))
+    ]
+    if all(lists) and lists[0] != lists[1]:
+        raise ValueError("'image' and 'images' name different images")
+    images = lists[0] or lists[1]
+    fields = [
+        {name: one for name, one in image.items() if name not in ("path", "bytes")} if isinstance(image, dict) else {}
+        for image in images
+    ]
+    if any(fields):
+        extra[IMAGE_FIELDS] = fields
+    return [to_image(image) for image in images]
+
+
+def _read_conversation(extra: dict[str, Any], dialect: str, slots: list[Slot]) -> list[Message]:
+    """The messages of LLaVA, ShareGPT or OpenAI, which are taken out of `extra`."""
+    field, names = ("messages", MESSAGES) if dialect == "messages" else ("conversations", CONVERSATIONS)
+    turns = extra.pop(field)
+    if not isinstance(turns, list) or not turns:
+        raise ValueError(f"'{field}' is missing, empty or no list")
+    prompt = prompt_field(extra)
+    messages = [read_turn(turn, number, names, slots) for number, turn in enumerate(turns, start=1)]
+    if prompt is not None and messages[0].role != "system":
+        own: list[Slot] = []
+        messages.insert(0, Message("system", *read_text(extra.pop(prompt), own, "system")))
+        slots[:0] = own
+    return messages
+
+
+def _read_pair(extra: dict[str, Any], dialect: str, slots: list[Slot]) -> list[Message]:
+    """The messages of a question and its answer, which are taken out of `extra`."""
+    messages = []
+    for role, field in (("system", prompt_field(extra)), ("user", "question"), ("assistant", "answer")):
+        if field is None:
+            continue
+        text = extra.pop(field)
+        if not isinstance(text, str):
+            raise ValueError(f"'{field}' must be a text, got {type(text).__name__}")
+        messages.append(Message(role, *read_text(text, slots, role)))
+    return messages
+
+
+def _write_pair(messages: Sequence[Message], lossy: bool) -> dict[str, Any]:
+    roles = [message.role for message in messages]
+    names = ("system", "question", "answer")[-len(roles) :]
+    if roles not in (["system", "user", "assistant"], ["user", "assistant"]) or (
+        # a system message that says nothing would not be read back
+        roles[0] == "system" and not (messages[0].text or messages[0].image_positions)
+    ):
+        raise Inexpressible(f"a pair is one question with its answer, not turns of {', '.join(roles)}")
+    texts = [write_text(message, lossy) for message in messages]
+    return dict(zip(names, texts, strict=True)) | message_fields(messages)
+
+
+def _in_order(
+    listed: Sequence[ImageRef], slots: Sequence[Slot], messages: list[Message], carried: Sequence[ImageRef]
+) -> list[ImageRef]:
+    """The record's images in the order of their positions.
+
+    Images for which no text has a placeholder are put before the first message of the user.
 
     Args:
-        value: the JSON value.
-        carried: images that came with it, used where it names none.
-        keep_form: keep how it differs from the way we write it.
+        listed: images that the record lists beside its messages.
+        slots: images and placeholders of its messages.
+        messages: they get the positions that they lack.
+        carried: its images if neither list nor messages name any.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: more or fewer placeholders than images.
     """
-    if type(value) is not dict:
-        raise ValueError(f"must be an object, got {type(value).__name__}")
-    refuse_other_media(value)
-    known = in_dialect(value)
-    dialect = _recognised(known)
-    forms: dict[str, Any] = {}
-    if is_forms(value.get(FORMS)) and dialect not in value[FORMS]:
-        forms = value[FORMS]
-        value, known = ({name: one for name, one in this.items() if name != FORMS} for this in (value, known))
-    names = listed_pictures(known)
-    read = read_pair if dialect == "pairs" else read_messages
-    record = read(known, dialect, names, carried)
-    refuse_unread(record)
-    form = form_of(WRITERS[dialect](record, False), value) if keep_form else None
-    if form is not None:
-        is_beside = any(one is record.pictures[0] for one in carried if record.pictures)
-        forms = {**forms, **dict.fromkeys(_keys(dialect, record, is_beside), form)}
-    record.forms = forms
-    return record
+    waiting = slots.count(None)
+    if carried and not listed and waiting == len(slots):
+        listed = carried
+    elif listed and [None if slot is None else slot.name for slot in slots] == [one.name for one in listed]:
+        return list(listed)  # the messages name them as well
+    if waiting == len(listed):
+        rest = iter(listed)
+        return [next(rest) if slot is None else slot for slot in slots]
+    if not listed:
+        raise ValueError(f"has {PLACEHOLDER} but no 'image'")
+    if waiting:
+        raise ValueError(f"has {PLACEHOLDER} {waiting} times, but {len(listed)} images")
+    first = next((index for index, message in enumerate(messages) if message.role == "user"), 0)
+    before = sum(len(message.image_positions) for message in messages[:first])
+    messages[first].image_positions = (0,) * len(listed) + messages[first].image_positions
+    inline = [slot for slot in slots if slot is not None]
+    return [*inline[:before], *listed, *inline[before:]]
 
 
-def to_json(record: Record, dialect: str, lossy: bool = False, shard: bool = False) -> dict[str, Any]:
-    """A record as it is written in a dialect; forms of other dialects travel in `c3l_forms`.
-
-    `messages` are written as parts with `image_url`: the form of chat APIs, in which each image stands at its own place
-    and no text has to be searched for a placeholder.
-
-    Args:
-        record: the record.
-        dialect: a name in `DIALECTS`.
-        lossy: write what cannot be said as near as possible.
-        shard: the images travel beside the JSON.
+def _attach(images: Sequence[ImageRef], beside: Beside) -> None:
+    """Give the record's images the files that came with it, by the numbers in their names or else in their order.
 
     Raises:
-        Inexpressible: the dialect cannot hold the record.
+        ValueError: it is not clear which file belongs to which image.
     """
-    written = WRITERS[dialect](record, lossy)
-    if not record.forms:
-        return written
-    key = dialect + SHARD if shard and dialect + SHARD in record.forms else dialect
-    form = record.forms.get(key)
-    if form is not None:
-        written = restored(written, form)
-    others = {name: one for name, one in record.forms.items() if name != key and not same(one, form)}
-    return written | {FORMS: others} if others else written
-
-
-def _keys(dialect: str, record: Record, beside: bool) -> Sequence[str]:
-    """Under which names a form is kept."""
-    if beside:
-        return (dialect + SHARD,)
-    return _ALIKE if dialect in _ALIKE and not record.pictures else (dialect,)
+    if all(image.data is not None for image in images):
+        return  # the record names none: they are its images
+    indices = [number for number, _ in beside]
+    if len(set(indices)) < len(indices) or max(indices) >= len(images):
+        if len(beside) != len(images):
+            raise ValueError(f"names {len(images)} images, and {len(beside)} files are beside it")
+        indices = list(range(len(beside)))
+    for index, (_, carried) in zip(indices, beside, strict=True):
+        images[index].data = carried.data

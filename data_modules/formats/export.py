@@ -14,7 +14,6 @@ from data_modules.formats.messages import PLACEHOLDER
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import VLITRecord
 from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
-from lightning_c3l.records import VLITRecord
 
 _READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
 _SCHEMA = pa.schema(

@@ -19,7 +19,7 @@ from typing import Any
 from data_modules.images.folders import EXTENSIONS
 
 # other names of `image`, in order of preference
-IMAGE_FIELDS = (
+OTHER_IMAGE_FIELDS = (
     *("img", "image_path", "image_paths", "img_path", "img_paths", "image_file", "image_files"),
     *("image_url", "image_urls", "file_name"),
 )
@@ -64,7 +64,7 @@ def in_dialect(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_image_field(value: dict[str, Any]) -> dict[str, Any]:
-    for name in IMAGE_FIELDS:
+    for name in OTHER_IMAGE_FIELDS:
         given = value.get(name)
         if not given or not isinstance(given, (str, bytes, list, dict)):
             continue

@@ -1,15 +1,14 @@
-"""The images of a record: their names, their bytes, and files for them."""
+"""The images of a record: where they are found, their bytes, and files for them."""
 
 import binascii
 import json
 import os
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_modules.formats.record import Inexpressible, Picture, Record
+from data_modules.formats.record import ImageRef, Inexpressible
 from data_modules.images.folders import EXTENSIONS
 from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.runs.digests import content_digest
@@ -28,49 +27,59 @@ _SIGNATURES = (
 )
 # how PNG, JPEG, GIF and WebP begin in base64
 _BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
-# of an image that nothing tells the kind of
-UNKNOWN_KIND = ".img"
+# extension of an image file of unknown format
+UNKNOWN_EXTENSION = ".img"
 
 
-def to_picture(value: Any) -> Picture:
+def to_image(value: Any) -> ImageRef:
     """An image as records have it: a path, a `file://` or `data:` URL, or Hugging Face's `{"bytes": .., "path": ..}`.
 
-    A `data:` URL becomes a picture whose name is the URL up to its comma and whose data is the file. What follows
-    `file://` is a path as it stands, relative or with spaces and per cent signs: so Qwen's own code takes it.
+    What follows `file://` is a path as it stands, relative or with spaces and per cent signs: so Qwen's own code takes
+    it.
 
     Raises:
         ValueError: it is none of these.
     """
     if isinstance(value, str):
-        if value.startswith("file://"):
-            return Picture(value.removeprefix("file://"))
-        return _from_url(value) if value.startswith("data:") else Picture(value)
+        if value.startswith("data:"):
+            return _from_data_url(value)
+        return ImageRef(value.removeprefix("file://"))
     if isinstance(value, bytes):
-        return Picture("", value)
+        return ImageRef("", value)
     if isinstance(value, dict):
         path, data = value.get("path"), value.get("bytes")
         if isinstance(data, bytes) or (path and isinstance(path, str)):
-            return Picture(path or "", data)
+            return ImageRef(path or "", data)
     raise ValueError(f"'image' must be a path, got {type(value).__name__}")
 
 
-def reference(picture: Picture) -> str:
-    """What stands for the image in JSON: its name, or the whole of a `data:` URL."""
-    if picture.data is not None and is_inline(picture):
-        return picture.name + b64encode(picture.data).decode()
-    return picture.name
+def _from_data_url(url: str) -> ImageRef:
+    head, comma, payload = url.partition(",")
+    if not head.endswith(";base64"):
+        return ImageRef(url)
+    try:
+        return ImageRef(head + comma, b64decode(payload, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"the image {head}, is no base64: {error}") from error
 
 
-def is_inline(picture: Picture) -> bool:
+def image_reference(image: ImageRef) -> str:
+    """The image in JSON: its name, or the whole of a `data:` URL."""
+    if image.data is not None and is_inline(image):
+        return image.name + b64encode(image.data).decode()
+    return image.name
+
+
+def is_inline(image: ImageRef) -> bool:
     """Whether the image is a `data:` URL, so that a JSON text carries its file."""
-    return picture.name.startswith("data:")
+    return image.name.startswith("data:")
 
 
 def image_root(source: str | Path, given: Path | None = None) -> Path:
     """Folder that a set's image paths are relative to.
 
     Returns:
-        The given one; else the one that `<stem>.meta.json` beside the set names, if it is there; else the set's own.
+        The given one; else the one that `<stem>.meta.json` beside the set names, if it exists; else the set's own.
     """
     if given is not None:
         return given
@@ -79,10 +88,10 @@ def image_root(source: str | Path, given: Path | None = None) -> Path:
 
 
 def named_root(source: str | Path) -> Path | None:
-    """Image folder that `<stem>.meta.json` beside a set names; None where it names none.
+    """Image folder that `<stem>.meta.json` beside a set names; None if it names none.
 
-    A relative one is relative to that file. Older versions wrote it relative to their working folder: that is looked
-    for where the first is not there.
+    A relative folder is relative to that file. Older versions wrote it relative to their working folder: it is looked
+    for there if it does not exist beside the file.
     """
     path = Path(source)
     try:
@@ -96,35 +105,35 @@ def named_root(source: str | Path) -> Path | None:
 
 
 def recorded_root(root: str | Path, out: str | Path) -> str:
-    """How `<stem>.meta.json` beside a set names its image folder, so that it is found from any working folder.
+    """The image folder as `<stem>.meta.json` beside a set names it, so that it is found from any working folder.
 
     Args:
         root: the folder.
         out: file of the set.
 
     Returns:
-        Relative to the set's own folder where it lies inside, so that both can be moved; else absolute.
+        Relative to the set's own folder if it lies inside, so that both can be moved; else absolute.
     """
     folder, root = Path(os.path.abspath(out)).parent, Path(os.path.abspath(root))
     return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
 
 
-def picture_file(picture: Picture, root: Path | None) -> bytes | Path:
-    """What to decode.
+def image_file(image: ImageRef, root: Path | None) -> bytes | Path:
+    """The encoded image: its bytes if the set carries it, else its file.
 
     Args:
-        picture: the image.
-        root: folder that its name is relative to, where the set does not carry the image.
+        image: the image.
+        root: folder that its name is relative to.
 
     Raises:
         ValueError: there is no such file.
     """
-    if picture.data is not None:
-        return picture.data
+    if image.data is not None:
+        return image.data
     if root is None:
-        raise ValueError(f"image {picture.name!r} is not carried by the set; say where the images are")
-    require_file(picture.name, root)
-    return root / picture.name
+        raise ValueError(f"image {image.name!r} is not carried by the set; say where the images are")
+    require_file(image.name, root)
+    return root / image.name
 
 
 def require_file(name: str, root: Path) -> None:
@@ -147,71 +156,75 @@ def require_file(name: str, root: Path) -> None:
         raise ValueError(f"image {name[:200]} is not below {root}")
 
 
-def picture_bytes(picture: Picture, root: Path | None) -> bytes:
-    """The image file.
+def image_bytes(image: ImageRef, root: Path | None) -> bytes:
+    """The content of the image file, to be packed into a set.
 
     Raises:
-        Inexpressible: there is none, or it is no image.
+        Inexpressible: there is none, it is no image, or it lies outside of `root`.
     """
     try:
-        found = picture_file(picture, root)
+        found = image_file(image, root)
     except ValueError as error:
         raise Inexpressible(str(error)) from error
     if isinstance(found, bytes):
         return found
     # a record may name any file of the machine, and what is packed is meant to be passed on
-    if os.path.commonpath([os.path.abspath(found), os.path.abspath(root or "/")]) != os.path.abspath(root or "/"):
-        raise Inexpressible(f"image {picture.name} lies outside of {root}; give the folder of all images")
+    folder = os.path.abspath(root or "/")
+    if os.path.commonpath([os.path.abspath(found), folder]) != folder:
+        raise Inexpressible(f"image {image.name} lies outside of {root}; give the folder of all images")
     try:
         data = found.read_bytes()
     except OSError as error:
-        raise Inexpressible(f"image {picture.name} cannot be read: {error.strerror}") from error
-    if found.suffix.lower() not in EXTENSIONS and kind_of(data) in (UNKNOWN_KIND, ".bmp"):
+        raise Inexpressible(f"image {image.name} cannot be read: {error.strerror}") from error
+    if found.suffix.lower() not in EXTENSIONS and image_extension(data) in (UNKNOWN_EXTENSION, ".bmp"):
         raise Inexpressible(f"{found} is no image, by its name and by its first bytes")
     return data
 
 
-def kind_of(data: bytes) -> str:
-    """The usual file extension by the first bytes."""
+def image_extension(data: bytes) -> str:
+    """The usual extension of an image file, by its first bytes."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         return ".avif"
-    return next((extension for start, extension in _SIGNATURES if data.startswith(start)), UNKNOWN_KIND)
+    return next((extension for start, extension in _SIGNATURES if data.startswith(start)), UNKNOWN_EXTENSION)
 
 
-def extracted(picture: Picture, folder: Path) -> Picture:
-    """Writes the image below `folder`, and gives the picture without its bytes.
+def extract_image(image: ImageRef, folder: Path) -> ImageRef:
+    """Write an image that the set carries below `folder`.
 
-    It keeps its name where that stays below the folder and no other image has it; otherwise, and where it has none (a
-    `data:` URL, or a table without paths), it is named by its content. Nothing is overwritten.
+    The file keeps the image's name if that stays below the folder and no other image has it; otherwise, and if it has
+    none (a `data:` URL, or a table without paths), it is named by its content. Nothing is overwritten.
+
+    Returns:
+        The image by its path below the folder, without its bytes.
 
     Raises:
         OSError: the file cannot be written.
     """
-    assert picture.data is not None  # the caller's business
-    by_content = content_digest(picture.data, size=10) + kind_of(picture.data)
-    has_name = picture.name and not is_inline(picture) and _is_free(picture.name, folder, picture.data)
-    name = picture.name if has_name else by_content
+    assert image.data is not None
+    name = image.name
+    if not name or is_inline(image) or not _is_free(name, folder, image.data):
+        name = content_digest(image.data, size=10) + image_extension(image.data)
     if not (folder / name).exists():
         with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(picture.data)
-    return Picture(name)
+            temporary.write_bytes(image.data)
+    return ImageRef(name)
 
 
-def as_file(picture: Picture, root: Path, carried: Path) -> Picture:
-    """The picture by its path below `root`; an image that the set carries is written to the folder `carried` first.
+def as_file(image: ImageRef, root: Path, carried: Path) -> ImageRef:
+    """The image by its path relative to `root`; one that the set carries is written to the folder `carried` first.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if picture.data is None:
-        return picture
-    return Picture(os.path.relpath(carried / extracted(picture, carried).name, root))
+    if image.data is None:
+        return image
+    return ImageRef(os.path.relpath(carried / extract_image(image, carried).name, root))
 
 
 def safe_name(name: str) -> str:
-    """A name as it is where it can be a path below any folder, else its last part."""
+    """The name itself if it is a path that stays below any folder, else its last part."""
     return name if _is_safe(name) else PurePosixPath(name).name
 
 
@@ -234,31 +247,3 @@ def _is_safe(name: str) -> bool:
         and parts[-1] not in ("", ".")
         and all(part in ("", ".") or (part.strip(". ") and len(part.encode()) <= 200) for part in parts)
     )
-
-
-def _from_url(url: str) -> Picture:
-    head, comma, payload = url.partition(",")
-    if not head.endswith(";base64"):
-        return Picture(url)
-    try:
-        return Picture(head + comma, b64decode(payload, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"the image {head}, is no base64: {error}") from error
-
-
-def attached(record: Record, beside: Sequence[tuple[int, Picture]]) -> Record:
-    """Gives the record's images the files that came with it.
-
-    Raises:
-        ValueError: it is not clear which file belongs to which image.
-    """
-    if all(picture.data is not None for picture in record.pictures):
-        return record  # it names none: they are its images
-    places = [place for place, _ in beside]
-    if len(set(places)) < len(places) or max(places) >= len(record.pictures):
-        if len(beside) != len(record.pictures):
-            raise ValueError(f"names {len(record.pictures)} images, and {len(beside)} files are beside it")
-        places = list(range(len(beside)))
-    for place, (_, carried) in zip(places, beside, strict=True):
-        record.pictures[place].data = carried.data
-    return record

@@ -1,79 +1,75 @@
-"""Records to our columns of Parquet (see `parquet.py`)."""
+"""Records to our columns of Parquet (see `parquet_reader.py`)."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_modules.formats.fields import ESCAPED, FORMS, MESSAGE_EXTRA, message_extras, unescaped
-from data_modules.formats.images import is_inline, picture_bytes, reference
-from data_modules.formats.messages import written_text
+from data_modules.formats.dialects import escape_record_fields
+from data_modules.formats.fields import message_fields
+from data_modules.formats.images import image_bytes, image_reference, is_inline
+from data_modules.formats.messages import write_text
 from data_modules.formats.parquet_reader import COLUMNS, DIALECT
-from data_modules.formats.record import Inexpressible, Picture, Record
+from data_modules.formats.record import ImageRef, Inexpressible, Record, WriteOptions
 
 _MESSAGES = pa.struct([("role", pa.string()), ("content", pa.string())])
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_TAKEN = frozenset((FORMS, MESSAGE_EXTRA))
-_ROWS = 8192
-# embedded images wait in memory until so many bytes are together
-_BYTES = 64 << 20
+# rows that wait in memory, at most so many and with so many bytes of images
+_MOST_ROWS = 8192
+_MOST_BYTES = 64 << 20
 
 
-class ParquetRows:
+class ParquetRecordWriter:
     """Writes our columns.
 
     Args:
         path: the file.
-        embed: carry the images' files.
-        lossy: write what cannot be said as near as possible.
-        image_root: folder that image paths are relative to, for `embed`.
-        dialect: to be noted in the file, as what its records are to be written in by default.
+        options: `embed` carries the images' files, from `image_root`; the dialect is noted in the file, as the one that
+            its records are written in by default.
     """
 
-    def __init__(
-        self, path: Path, embed: bool, lossy: bool, image_root: Path | None, dialect: str | None = None
-    ) -> None:
-        self._embed, self._lossy, self._root = embed, lossy, image_root
-        images = pa.list_(_EMBEDDED if embed else pa.string())
+    def __init__(self, path: Path, options: WriteOptions) -> None:
+        self._options, self.carries_images = options, options.embed
+        images = pa.list_(_EMBEDDED if options.embed else pa.string())
         types = (pa.string(), images, pa.list_(_MESSAGES), pa.string())
-        noted = {DIALECT: dialect} if dialect else None
-        self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata=noted)
+        self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata={DIALECT: options.dialect})
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._start()
 
     def write(self, record: Record, number: int) -> None:
-        """Adds a row.
+        """Add a row.
 
         Raises:
             Inexpressible: the record does not fit into one.
         """
-        texts = [written_text(message, self._lossy) for message in record.messages]
+        texts = [write_text(message, self._options.lossy) for message in record.messages]
         roles = [message.role for message in record.messages]
-        images: list[Any] = [self._image(picture) for picture in record.pictures]
-        name, more = _rest(record)
-        extra = json.dumps(more) if more else None  # before anything is kept: it may be nested too deeply
-        plain = [name or "", *texts, *roles, *(one["path"] if self._embed else one for one in images)]
-        if not _is_unicode(plain):
-            if not self._lossy:
-                raise Inexpressible("a text holds half a surrogate pair, which UTF-8 cannot say")
-            texts, roles = [_unicode(text) for text in texts], [_unicode(role) for role in roles]
+        names = [image.name if self._options.embed else image_reference(image) for image in record.images]
+        data = [self._data(image) for image in record.images] if self._options.embed else []
+        extra = escape_record_fields(record) | message_fields(record.messages)
+        name = extra.pop("id") if isinstance(extra.get("id"), str) else None
+        rest = json.dumps(extra) if extra else None  # before anything is kept: it may be nested too deeply
+        try:
+            "".join([name or "", *texts, *roles, *names]).encode()
+        except UnicodeEncodeError as error:
+            if not self._options.lossy:
+                raise Inexpressible("a text holds half a surrogate pair, which UTF-8 cannot say") from error
+            texts, roles, names = ([_unicode(one) for one in column] for column in (texts, roles, names))
             name = name and _unicode(name)
-            images = [one | {"path": _unicode(one["path"])} if self._embed else _unicode(one) for one in images]
         self._roles += roles
         self._texts += texts
         self._ends.append(len(self._texts))
         self._ids.append(name)
-        self._images.append(images)
-        self._extras.append(extra)
-        self._size += sum(len(one["bytes"] or b"") for one in images) if self._embed else 0
-        if len(self._ids) >= _ROWS or self._size > _BYTES:
+        self._images.append([{"bytes": b, "path": p} for b, p in zip(data, names, strict=True)] if data else names)
+        self._extras.append(rest)
+        self._size += sum(len(one or b"") for one in data)
+        if len(self._ids) >= _MOST_ROWS or self._size > _MOST_BYTES:
             self._flush()
 
     def close(self) -> None:
-        """Writes what is left, and the end of the file."""
+        """Write the rows that wait, and the end of the file."""
         self._flush()
         self._file.close()
 
@@ -94,39 +90,15 @@ class ParquetRows:
             self._file.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._start()
 
-    def _image(self, picture: Picture) -> Any:
-        if not self._embed:
-            return reference(picture)
-        if is_inline(picture) and picture.data is None:
-            return {"bytes": None, "path": picture.name}
+    def _data(self, image: ImageRef) -> bytes | None:
+        if is_inline(image) and image.data is None:
+            return None
         try:
-            return {"bytes": picture_bytes(picture, self._root), "path": picture.name}
+            return image_bytes(image, self._options.image_root)
         except Inexpressible:
-            if not self._lossy:
-                raise
-            return {"bytes": None, "path": picture.name}
-
-
-def _rest(record: Record) -> tuple[str | None, dict[str, Any]]:
-    """The record's name where it is a text, and all that has no column."""
-    extra = record.extra
-    name = extra.get("id")
-    if isinstance(name, str):
-        extra = {field: value for field, value in extra.items() if field != "id"}
-    if ESCAPED in extra or not _TAKEN.isdisjoint(extra):
-        extra = unescaped(extra, _TAKEN)
-    fields = message_extras(record.messages)
-    if fields or record.forms:
-        extra = extra | fields | ({FORMS: dict(record.forms)} if record.forms else {})
-    return (name if isinstance(name, str) else None), extra
-
-
-def _is_unicode(texts: Sequence[str]) -> bool:
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+            if self._options.lossy:
+                return None
+            raise
 
 
 def _unicode(text: str) -> str:

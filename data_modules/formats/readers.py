@@ -4,19 +4,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
-from data_modules.formats import json_reader as json_text
-from data_modules.formats import parquet_reader as parquet
-from data_modules.formats import shard_reader as shards
-from data_modules.formats.dialects import from_json, recognised
-from data_modules.formats.images import attached, is_inline
-from data_modules.formats.json_reader import Beside, Raw, Take
-from data_modules.formats.record import Entry, Record
-from data_modules.images.shard_files import expand, looks_like_shards
+from data_modules.formats.images import is_inline
+from data_modules.formats.json_reader import JsonReader
+from data_modules.formats.parquet_reader import ParquetReader
+from data_modules.formats.record import Entry, Take
+from data_modules.formats.shard_reader import ShardReader
+from data_modules.images.shard_files import looks_like_shards
 
-# records that are looked at for the layout of a set: its first ones may hold no image
-_LOOK = 1000
 READABLE = (".json", ".jsonl", ".parquet", ".tar", ".tar.gz", ".tgz")
+# records that are looked at for the layout of a set: its first ones may hold no image
+_FIRST = 1000
+
+
+class RecordReader(Protocol):
+    """Reads a set in constant memory."""
+
+    @property
+    def container(self) -> str:
+        """`json`, `jsonl`, `parquet` or `tar`."""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the set lies in; none for the output of a command."""
+
+    def entries(self, take: Take) -> Iterator[Entry]:
+        """The records whose numbers `take` accepts, or why they are broken; others are not parsed."""
+
+    def count(self) -> int:
+        """The number of entries that `entries` gives if it takes all."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,21 @@ class Layout:
     carries_images: bool
 
 
+def open_reader(source: str | Path) -> RecordReader:
+    """The reader for a file, by the end of its name.
+
+    Raises:
+        ValueError: no reader for such a name.
+    """
+    name = str(source)
+    suffix = Path(name).suffix.lower()
+    if suffix in (".json", ".jsonl", ".parquet") and not name.startswith("pipe:"):
+        return ParquetReader(Path(name)) if suffix == ".parquet" else JsonReader(Path(name))
+    if looks_like_shards(name):
+        return ShardReader(name)
+    raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}")
+
+
 def read_records(source: str | Path, take: Take = lambda number: True) -> Iterator[Entry]:
     """The records of a set, one after the other, in constant memory.
 
@@ -50,19 +82,7 @@ def read_records(source: str | Path, take: Take = lambda number: True) -> Iterat
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    container = container_of(source)
-    for item in _raw_records(source, container, take):
-        if isinstance(item, Entry):
-            yield item
-            continue
-        number, value, beside = item
-        try:
-            yield Entry(number, _record(container, value, beside))
-        except RecursionError:
-            yield Entry(number, None, "nested too deeply")
-        except ValueError as error:
-            reason = str(error)
-            yield Entry(number, None, shards.explained(value, beside, reason) if container == "tar" else reason)
+    yield from open_reader(source).entries(take)
 
 
 def count_records(source: str | Path) -> int:
@@ -72,71 +92,27 @@ def count_records(source: str | Path) -> int:
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    container = container_of(source)
-    if container == "tar":
-        return int(shards.count(str(source)))
-    return parquet.count(Path(source)) if container == "parquet" else json_text.count(Path(source))
+    return open_reader(source).count()
 
 
-def layout(source: str | Path) -> Layout:
+def files_of(source: str | Path) -> list[Path]:
+    """The files that a set lies in; none for the output of a command."""
+    return open_reader(source).files
+
+
+def read_layout(source: str | Path) -> Layout:
     """How a set lies in its file, by its first records.
 
     Raises:
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    container, first = container_of(source), ""
-    for item in islice(_raw_records(source, container, lambda number: True), _LOOK):
-        try:
-            dialect, record = _seen(source, container, item)
-        except (ValueError, RecursionError):
+    reader, dialect = open_reader(source), ""
+    for entry in islice(reader.entries(lambda number: True), _FIRST):
+        if (record := entry.record) is None:
             continue
-        if record.pictures:
-            carried = any(picture.data is not None and not is_inline(picture) for picture in record.pictures)
-            return Layout(container, dialect, carried)
-        first = first or dialect
-    return Layout(container, first or "llava", False)
-
-
-def files_of(source: str | Path) -> list[Path]:
-    """The files that a set lies in; none for a command's output."""
-    if container_of(source) != "tar":
-        return [Path(source)]
-    return [] if str(source).startswith("pipe:") else [Path(name) for name in expand(str(source))]
-
-
-def container_of(source: str | Path) -> str:
-    """The container by the name's end.
-
-    Raises:
-        ValueError: none that is read.
-    """
-    name = str(source)
-    kind = Path(name).suffix.lower()
-    if kind in (".json", ".jsonl", ".parquet") and not name.startswith("pipe:"):
-        return kind[1:]
-    if looks_like_shards(name):
-        return "tar"
-    raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}")
-
-
-def _raw_records(source: str | Path, container: str, take: Take) -> Iterator[Raw]:
-    if container == "tar":
-        return shards.raw_records(str(source), take)
-    read = parquet.raw_records if container == "parquet" else json_text.raw_records
-    return read(Path(source), take)
-
-
-def _record(container: str, value: object, beside: Beside) -> Record:
-    record = from_json(value, [picture for _, picture in beside], keep_form=container != "parquet")
-    if container == "parquet":
-        parquet.refuse_bytes(record)
-    return attached(record, beside) if beside else record
-
-
-def _seen(source: str | Path, container: str, item: Raw) -> tuple[str, Record]:
-    if not isinstance(item, Entry):
-        return recognised(item[1]), _record(container, *item[1:])
-    if item.record is None:
-        raise ValueError(item.reason)
-    return parquet.dialect(Path(source)), item.record
+        if record.images:
+            carried = any(image.data is not None and not is_inline(image) for image in record.images)
+            return Layout(reader.container, record.dialect, carried)
+        dialect = dialect or record.dialect
+    return Layout(reader.container, dialect or "llava", False)

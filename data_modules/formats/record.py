@@ -1,17 +1,20 @@
-"""One record of an instruction-tuning set, whatever format it came in: nothing that the source said is lost."""
+"""One record of an instruction-tuning set, independent of the format it came in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from lightning_c3l.selection.texts import question_kind
 
 
 @dataclass(slots=True)
-class Picture:
+class ImageRef:
     """An image of a record.
 
     Attributes:
-        name: its path or name as the record has it.
-        data: the image file itself where the set carries it (shards, Parquet with bytes), else None.
+        name: path or URL as the record has it; of a `data:` URL the part up to its comma.
+        data: bytes of the image file where the set carries it (shards, Parquet, `data:` URL), else None.
     """
 
     name: str
@@ -20,18 +23,18 @@ class Picture:
 
 @dataclass(slots=True)
 class Message:
-    """One message.
+    """One message of a record.
 
     Attributes:
-        role: `system`, `user`, `assistant`, or any other word that the source has.
-        text: what is said, without placeholders.
-        pictures: places in the text, counted in characters and ascending, at which an image stands.
+        role: `system`, `user`, `assistant`, or any other role of the source.
+        text: what is said, without image placeholders.
+        image_positions: character offsets in `text` at which an image stands, ascending.
         extra: further fields of the message.
     """
 
     role: str
     text: str
-    pictures: tuple[int, ...] = ()
+    image_positions: tuple[int, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,27 +43,26 @@ class Record:
     """A record.
 
     Attributes:
-        pictures: its images, in the order of their places in the messages.
-        messages: what is said.
+        images: in the order of their positions in the messages.
+        messages: the conversation.
         extra: all other fields, `id` among them where there is one.
-        forms: by dialect, how a record differed there from the way we write it (see `forms.py`), so that it can be
-            written back as it was.
+        dialect: the dialect it was read in, empty if it was not read.
     """
 
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageRef, ...]
     messages: tuple[Message, ...]
     extra: dict[str, Any] = field(default_factory=dict)
-    forms: Mapping[str, Any] = field(default_factory=dict)
+    dialect: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
 class Entry:
-    """A record as it was read, or why it could not be.
+    """A record as it was read, or the reason why it could not be.
 
     Attributes:
-        number: its place in the set, from 1.
-        record: None where it is broken.
-        reason: one line that says what is wrong with it.
+        number: its number in the set, from 1.
+        record: None if it is broken.
+        reason: one line that says what is wrong with it, empty if nothing is.
     """
 
     number: int
@@ -68,5 +70,36 @@ class Entry:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class WriteOptions:
+    """How records are written.
+
+    Attributes:
+        dialect: of a JSON record; Parquet and CSV have their own columns.
+        lossy: write what the format cannot hold as near as possible instead of refusing the record.
+        image_root: folder that image paths are relative to, for a format that carries the images.
+        extract_to: folder to write the images to that the records carry; the records then name the files.
+        embed: carry the images in Parquet.
+    """
+
+    dialect: str = "llava"
+    lossy: bool = False
+    image_root: Path | None = None
+    extract_to: Path | None = None
+    embed: bool = False
+
+
+# whether the record of a number (from 1) is wanted
+Take = Callable[[int], bool]
+
+
 class Inexpressible(ValueError):
-    """What a record holds and the format that it is to be written in cannot."""
+    """A record holds something that the target format cannot."""
+
+
+def record_kind(record: Record) -> str:
+    """The kind of question that a round noted under `c3l`; for other records the kind of the first question."""
+    noted = record.extra.get("c3l")
+    if isinstance(noted, Mapping) and isinstance(noted.get("kind"), str):
+        return str(noted["kind"])
+    return question_kind(next((message.text for message in record.messages if message.role == "user"), ""))

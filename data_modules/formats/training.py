@@ -1,6 +1,6 @@
 """Records as the conversations that an LVLM is trained on and scored with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -15,12 +15,12 @@ _ROLES = get_args(Role)
 
 @dataclass(frozen=True)
 class Trainable:
-    """A record of a set, and what is trained on.
+    """A record of a set, and the conversation that is trained on.
 
     Attributes:
-        number: its place in the set, from 1.
-        record: as it was read; None where it is broken.
-        conversation: None where it cannot be trained on.
+        number: its number in the set, from 1.
+        record: as it was read; None if it is broken.
+        conversation: None if it cannot be trained on.
         reason: why not.
     """
 
@@ -36,7 +36,7 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
     Args:
         source: whatever `read_records` reads.
         root: folder that image paths are relative to; every image must exist.
-        carried: folder that the images are written to which the set carries.
+        carried: folder that images are written to which the set carries.
 
     Yields:
         Each record, the paths of written images relative to the root too.
@@ -50,11 +50,12 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
         try:
             if record is None:
                 raise ValueError(entry.reason)
-            pictures = tuple(as_file(picture, root, carried) for picture in record.pictures)
-            conversation = to_conversation(replace(record, pictures=pictures), entry.number)
+            images = tuple(as_file(image, root, carried) for image in record.images)
+            conversation = to_conversation(replace(record, images=images), entry.number)
             if not any(turn.text.strip() for turn in conversation.turns if turn.role == "assistant"):
                 raise ValueError("the assistant says nothing")
-            _check_files(conversation, root)
+            for name in conversation.images:
+                require_file(name, root)
         except ValueError as error:
             yield Trainable(entry.number, record, None, str(error))
         else:
@@ -65,70 +66,51 @@ def to_conversation(record: Record, number: int) -> Conversation:
     """A record as a conversation.
 
     One image at the beginning of the first question is the conversation's; the line break after it goes. Other images
-    keep their places, without the spaces next to one at an end of its text.
+    keep their positions, without the spaces next to one at an end of its text.
 
     Args:
         record: the record.
-        number: its place in the set, its id where it has none.
+        number: its number in the set, which is its id if it has none.
 
     Raises:
         ValueError: it cannot be trained on: roles out of order, an image in what is not a question.
     """
-    messages = list(record.messages)
-    _check_turns(messages)
+    _check_turns(record.messages)
     name = record.extra.get("id")
-    first = 1 if messages[0].role == "system" else 0
-    images: str | tuple[str, ...] | None = tuple(picture.name for picture in record.pictures) or None
-    turns = [_turn(message) for message in messages]
-    if len(record.pictures) == 1 and _is_before(messages[first]):
-        images = record.pictures[0].name
-        turns[first] = Turn("user", _without_break(messages[first]))
+    images: str | tuple[str, ...] | None = tuple(image.name for image in record.images) or None
+    turns = [_turn(message) for message in record.messages]
+    index = 1 if turns[0].role == "system" else 0
+    first = record.messages[index]
+    if len(record.images) == 1 and first.image_positions and not first.text[: first.image_positions[0]].strip():
+        images = record.images[0].name
+        # a line break right after the image goes and nothing else; without one all leading spaces go
+        is_in_front = first.image_positions == (0,) and first.text.startswith("\n")
+        turns[index] = Turn("user", first.text[1:] if is_in_front else first.text.lstrip())
     return Conversation(str(number if name is None else name), images, tuple(turns))
 
 
-def _check_files(conversation: Conversation, image_root: Path) -> None:
-    for image in conversation.images:
-        require_file(image, image_root)
-
-
-def _check_turns(messages: list[Message]) -> None:
+def _check_turns(messages: Sequence[Message]) -> None:
     roles = [message.role for message in messages]
-    for place, role in enumerate(roles, start=1):
+    for number, role in enumerate(roles, start=1):
         if role not in _ROLES:
-            raise ValueError(f"turn {place} is from {role!r}; known are {', '.join(_ROLES)}")
+            raise ValueError(f"turn {number} is from {role!r}; known are {', '.join(_ROLES)}")
     spoken = roles[1:] if roles[:1] == ["system"] else roles
     if not spoken or spoken != ["user", "assistant"] * ((len(spoken) + 1) // 2):
         raise ValueError(
             f"turns must go user, assistant, ... and end with the assistant, got {', '.join(spoken) or 'none'}"
         )
-    for place, message in enumerate(messages, start=1):
-        if message.pictures and message.role != "user":
-            raise ValueError(f"turn {place} is from the {message.role} and holds an image; only questions may")
-
-
-def _is_before(message: Message) -> bool:
-    return bool(message.pictures) and not message.text[: message.pictures[0]].strip()
-
-
-def _without_break(message: Message) -> str:
-    """The question. A line break after the image goes with it and nothing else changes; without one, all spaces go."""
-    text = message.text
-    return text[1:] if message.pictures == (0,) and text.startswith("\n") else text.lstrip()
+    for number, message in enumerate(messages, start=1):
+        if message.image_positions and message.role != "user":
+            raise ValueError(f"turn {number} is from the {message.role} and holds an image; only questions may")
 
 
 def _turn(message: Message) -> Turn:
-    if message.pictures:
-        message = _trimmed(message)
-    return Turn(message.role, message.text, message.pictures)  # type: ignore[arg-type]  # checked before
-
-
-def _trimmed(message: Message) -> Message:
-    """Without the spaces beside an image at an end."""
-    text, places = message.text, message.pictures
-    if not text[: places[0]].strip():
+    """The message without the spaces next to an image at an end of its text."""
+    text, positions = message.text, message.image_positions
+    if positions and not text[: positions[0]].strip():
         gone = len(text) - len(text.lstrip())
-        text, places = text[gone:], tuple(max(0, place - gone) for place in places)
-    if not text[places[-1] :].strip():
+        text, positions = text[gone:], tuple(max(0, position - gone) for position in positions)
+    if positions and not text[positions[-1] :].strip():
         text = text.rstrip()
-        places = tuple(min(place, len(text)) for place in places)
-    return replace(message, text=text, pictures=places)
+        positions = tuple(min(position, len(text)) for position in positions)
+    return Turn(message.role, text, positions)  # type: ignore[arg-type]  # _check_turns has checked the role

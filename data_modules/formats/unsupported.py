@@ -86,11 +86,9 @@ def _refuse_unread_fields(record: Record) -> None:
         # JSON reads this field as the image, but Parquet that an older version wrote has it among the extra fields
         is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
         # in a record whose images were read, all but numbered fields are notes about them, such as ids and sources
-        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (
-            record.pictures and not _NUMBERED.fullmatch(name)
-        ):
+        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (record.images and not _NUMBERED.fullmatch(name)):
             continue
-        is_read = isinstance(value, str) and any(value == picture.name for picture in record.pictures)
+        is_read = isinstance(value, str) and any(value == image.name for image in record.images)
         if not is_read and _is_reference(value, _is_id(name)):
             raise ValueError(f"field {name!r} seems to name what is not read: name an image 'image', several 'images'")
 

@@ -1,34 +1,80 @@
 """Records to files, by the file's extension."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from data_modules.formats.dialects import DIALECTS
-from data_modules.formats.images import extracted, is_inline
-from data_modules.formats.parquet_writer import ParquetRows
-from data_modules.formats.record import Inexpressible, Picture, Record
+from data_modules.formats.images import extract_image, is_inline
+from data_modules.formats.parquet_writer import ParquetRecordWriter
+from data_modules.formats.record import ImageRef, Inexpressible, Record, WriteOptions
 from data_modules.formats.shard_writer import ShardWriter
-from data_modules.formats.text_writers import Cells, JsonText
+from data_modules.formats.text_writers import CsvWriter, JsonWriter
 from lightning_c3l.runs.atomic import atomic_path
 
-WRITABLE = (".json", ".jsonl", ".parquet", ".tar", ".csv")
-# formats that can carry the images' files
-_WITH_IMAGES = (".parquet", ".tar")
 
+class FormatWriter(Protocol):
+    """Writes records to one file, which has its end once it is closed."""
 
-class Writer(Protocol):
-    """What takes records."""
+    @property
+    def carries_images(self) -> bool:
+        """Whether the images' files go into it."""
 
     def write(self, record: Record, number: int) -> None:
-        """Adds a record; the number is its place in the set.
+        """Add a record; nothing of it is written if it raises Inexpressible."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+_FORMATS: dict[str, Callable[[Path, WriteOptions], FormatWriter]] = {
+    ".json": JsonWriter,
+    ".jsonl": JsonWriter,
+    ".parquet": ParquetRecordWriter,
+    ".tar": ShardWriter,
+    ".csv": CsvWriter,
+}
+WRITABLE = tuple(_FORMATS)
+
+
+class RecordWriter:
+    """Writes records, and their images where the format does not carry them."""
+
+    def __init__(self, inner: FormatWriter, options: WriteOptions) -> None:
+        self._inner, self._options = inner, options
+
+    def write(self, record: Record, number: int) -> None:
+        """Add a record.
+
+        Args:
+            record: the record.
+            number: its number in the set, from 1.
 
         Raises:
             Inexpressible: the format cannot hold it. Nothing of it is written, and others can be.
-            OSError: the file cannot be written.
+            OSError: a file cannot be written.
         """
+        is_moved = self._options.extract_to is not None or not self._inner.carries_images
+        try:
+            if is_moved and any(image.data is not None for image in record.images):
+                record = replace(record, images=tuple(map(self._moved, record.images)))
+            self._inner.write(record, number)
+        except RecursionError as error:
+            raise Inexpressible("nested too deeply") from error
+
+    def _moved(self, image: ImageRef) -> ImageRef:
+        """The image by the name of its file, if it is not inside the JSON."""
+        if image.data is None:
+            return image
+        if self._options.extract_to is not None:
+            return extract_image(image, self._options.extract_to)
+        if is_inline(image):
+            return image
+        if not self._options.lossy:
+            raise Inexpressible(f"it carries the image {image.name!r}, which must be extracted or embedded")
+        return ImageRef(image.name)
 
 
 def check_target(path: str | Path, lossy: bool = False) -> str:
@@ -37,115 +83,42 @@ def check_target(path: str | Path, lossy: bool = False) -> str:
     Raises:
         ValueError: nothing can be written under such a name.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in WRITABLE:
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITABLE:
         raise ValueError(f"{path}: cannot be written; known are {', '.join(WRITABLE)}")
-    if kind == ".csv" and not lossy:
+    if suffix == ".csv" and not lossy:
         raise ValueError(f"{path}: a CSV file cannot hold whole records; give --lossy")
-    return kind
+    return suffix
 
 
-def holds_images(path: str | Path) -> bool:
+def can_carry_images(path: str | Path) -> bool:
     """Whether a set of this name can carry the images' files."""
-    return Path(path).suffix.lower() in _WITH_IMAGES
+    return Path(path).suffix.lower() in (".parquet", ".tar")
 
 
 @contextmanager
-def open_writer(
-    path: str | Path,
-    dialect: str | None = None,
-    *,
-    lossy: bool = False,
-    image_root: Path | None = None,
-    extract_to: Path | None = None,
-    embed: bool = False,
-) -> Iterator[Writer]:
-    """Gives a writer; the file is there, whole, when the block ends well.
+def open_writer(path: str | Path, options: WriteOptions | None = None) -> Iterator[RecordWriter]:
+    """Open a writer; the file exists, whole, when the block ends well.
 
     Args:
-        path: the file: `.json` (a list), `.jsonl`, `.parquet`, `.tar` or `.csv`.
-        dialect: how a JSON record looks, `llava` unless given; Parquet and CSV have their own columns.
-        lossy: write what the format cannot hold as near as possible instead of failing. CSV is always lossy.
-        image_root: folder that image paths are relative to, for a format that carries the images.
-        extract_to: folder for the images that the records carry, which are named in the records then.
-        embed: carry the images in Parquet.
+        path: the file: `.json` (a list), `.jsonl`, `.parquet`, `.tar` or `.csv`, which is always lossy.
+        options: how records are written, `WriteOptions()` unless given.
 
     Raises:
         ValueError: no such format or dialect.
         OSError: the file cannot be written.
     """
-    target = _Target(dialect or "llava", lossy, image_root, extract_to, embed)
-    kind = check_target(path, lossy)
-    if target.dialect not in DIALECTS:
-        raise ValueError(f"{target.dialect}: no such dialect; known are {', '.join(DIALECTS)}")
-    with atomic_path(path) as temporary, _closing(_format(kind, temporary, target)) as made:
-        yield _WithImages(made, target)
-
-
-@dataclass(frozen=True)
-class _Target:
-    dialect: str
-    lossy: bool
-    image_root: Path | None
-    extract_to: Path | None
-    embed: bool
-
-
-class _Format(Protocol):
-    def write(self, record: Record, number: int) -> None:
-        """Adds a record."""
-
-    def close(self) -> None:
-        """Writes what is left."""
-
-
-def _format(kind: str, path: Path, target: _Target) -> _Format:
-    if kind == ".tar":
-        return ShardWriter(path, target.dialect, target.lossy, target.image_root)
-    if kind == ".parquet":
-        return ParquetRows(path, target.embed, target.lossy, target.image_root, target.dialect)
-    return Cells(path) if kind == ".csv" else JsonText(path, kind == ".json", target.dialect, target.lossy)
-
-
-@contextmanager
-def _closing(made: _Format) -> Iterator[_Format]:
-    """Closes what is written to; after an error only its file handle matters, the file itself goes away."""
-    try:
-        yield made
-    except BaseException:
-        with suppress(Exception):
-            made.close()
-        raise
-    made.close()
-
-
-class _WithImages:
-    """Settles where the images go that a record carries."""
-
-    def __init__(self, inner: _Format, target: _Target) -> None:
-        self._inner, self._target = inner, target
-        self._carries = isinstance(inner, ShardWriter) or (isinstance(inner, ParquetRows) and target.embed)
-
-    def write(self, record: Record, number: int) -> None:
+    options = options or WriteOptions()
+    suffix = check_target(path, options.lossy)
+    if options.dialect not in DIALECTS:
+        raise ValueError(f"{options.dialect}: no such dialect; known are {', '.join(DIALECTS)}")
+    with atomic_path(path) as temporary:
+        inner = _FORMATS[suffix](temporary, options)
         try:
-            if record.pictures and (self._target.extract_to is not None or not self._carries):
-                record = self._settled(record)
-            self._inner.write(record, number)
-        except RecursionError as error:
-            raise Inexpressible("nested too deeply") from error
-
-    def _settled(self, record: Record) -> Record:
-        if all(picture.data is None for picture in record.pictures):
-            return record
-        return replace(record, pictures=tuple(map(self._picture, record.pictures)))
-
-    def _picture(self, picture: Picture) -> Picture:
-        if picture.data is None:
-            return picture
-        if self._target.extract_to is not None:
-            return extracted(picture, self._target.extract_to)
-        if is_inline(picture):
-            return picture
-        if not self._target.lossy:
-            raise Inexpressible(f"it carries the image {picture.name!r}, which must be extracted or embedded")
-        return Picture(picture.name)
+            yield RecordWriter(inner, options)
+        except BaseException:
+            # only its file handle matters: the file itself goes away
+            with suppress(Exception):
+                inner.close()
+            raise
+        inner.close()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from data_modules.formats import Record, kind_of, read_records
+from data_modules.formats import Record, read_records, record_kind
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.functional.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
@@ -89,7 +89,7 @@ def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]
         label = str(entry.record.extra.get(options.label))
         if label in (options.right, options.wrong):
             ranks.add(_scores(entry.record))
-            for kind in (ALL, kind_of(entry.record)):
+            for kind in (ALL, record_kind(entry.record)):
                 _add(kinds[kind].right if label == options.right else kinds[kind].wrong, entry.record)
     return kinds
 

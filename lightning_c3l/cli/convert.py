@@ -10,17 +10,18 @@ from data_modules.formats import (
     DIALECTS,
     Entry,
     Inexpressible,
-    Writer,
+    RecordWriter,
+    WriteOptions,
     count_records,
     image_root,
-    layout,
     open_writer,
+    read_layout,
     read_records,
 )
-from data_modules.formats.fields import left_out_members, members_line
+from data_modules.formats.fields import left_out_line, left_out_members
 from data_modules.formats.readers import files_of
 from data_modules.formats.rejected import rejected_list
-from data_modules.formats.writers import holds_images
+from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.options import one_of, parse_options
 
 
@@ -56,60 +57,57 @@ def main(arguments: list[str]) -> int:
     written, rejected = convert(job, left_out)
     print(f"{written} records in {job.out}" + (f", {rejected} rejected in {_rejected(job)}" if rejected else ""))
     if left_out:
-        print(f"members left out, binary or large: {members_line(left_out)}")
+        print(f"members left out, binary or large: {left_out_line(left_out)}")
     return 0
 
 
 def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
-    """Converts a set; records that are broken, or that the format cannot hold, are listed and passed over.
+    """Convert a set; records that are broken, or that the format cannot hold, are listed and passed over.
 
     Args:
         job: what is converted, and how.
-        left_out: counts the records with members of shards' samples that are in no field, by extension.
+        left_out: by extension, counts the records with a member of a shard's sample that is in no field.
 
     Returns:
-        The number of records written, and of rejected ones.
+        The number of records written, and the number of rejected ones.
 
     Raises:
         ValueError: no record can be converted, or the format cannot be written or hold the images of `source`.
         OSError: a file cannot be read or written; an older OUT is still there then.
     """
     _check_files(job)
-    how = layout(job.source)
-    if how.carries_images and job.extract is None and not job.lossy and not holds_images(job.out):
+    how = read_layout(job.source)
+    if how.carries_images and job.extract is None and not job.lossy and not can_carry_images(job.out):
         raise ValueError(
             f"{job.out}: {job.source} carries its images; give --extract FOLDER, or a .parquet or .tar file"
         )
-    embed = job.embed or (how.carries_images and job.extract is None)
+    options = WriteOptions(
+        dialect=job.dialect or how.dialect,
+        lossy=job.lossy,
+        image_root=image_root(job.source, job.images),
+        extract_to=job.extract,
+        embed=job.embed or (how.carries_images and job.extract is None),
+    )
     total = count_records(job.source) if how.container in ("jsonl", "parquet") else None  # cheap in these alone
-    written, first = 0, ""
+    written = 0
     with (
-        open_writer(
-            job.out,
-            job.dialect or how.dialect,
-            lossy=job.lossy,
-            image_root=image_root(job.source, job.images),
-            extract_to=job.extract,
-            embed=embed,
-        ) as writer,
+        open_writer(job.out, options) as writer,
         rejected_list(_rejected(job)) as rejected,
         tqdm(read_records(job.source), desc="convert", unit="record", total=total, delay=1) as entries,
     ):
         for entry in entries:
-            reason = _convert(writer, entry, job)
-            if reason:
+            if reason := _convert(writer, entry, job):
                 rejected.add(entry.number, reason)
-                first = first or reason
             else:
                 written += 1
                 if left_out is not None and entry.record is not None:
                     left_out.update(left_out_members(entry.record.extra))
-        if first and not written:
-            raise ValueError(f"{job.source}: no record can be converted; the first: {first}")
+        if rejected.count and not written:
+            raise ValueError(f"{job.source}: no record can be converted; the first: {rejected.first}")
     return written, rejected.count
 
 
-def _convert(writer: Writer, entry: Entry, job: Job) -> str:
+def _convert(writer: RecordWriter, entry: Entry, job: Job) -> str:
     """Write a record, or say why not."""
     if entry.record is None:
         return entry.reason

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from data_modules.formats import image_root, layout
+from data_modules.formats import image_root, read_layout
 from data_modules.formats.readers import files_of
 from data_modules.formats.writers import check_target
 from lightning_c3l.cli.options import parse_options
@@ -82,6 +82,6 @@ def _check(options: ScoreOptions) -> None:
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
     check_target(options.out, options.lossy)
     require_writable(options.out)
-    folder = images_folder(options.out, layout(options.source))
+    folder = images_folder(options.out, read_layout(options.source))
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; images that {options.source} carries go to a folder of this name")

@@ -11,8 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from data_modules.dataset_scoring import CHUNK, ScoringDataModule
-from data_modules.formats import count_records, layout
-from data_modules.formats.fields import members_line
+from data_modules.formats import count_records, read_layout
+from data_modules.formats.fields import left_out_line
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.score import ScoreOptions
 from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
@@ -66,7 +66,7 @@ def _finish(scored: Scored) -> int:
     where = f", its images in {figures['folder']}" if figures["folder"] else ""
     print(f"scored set in {scored.out}{where}{listed}")
     if figures["left_out"]:
-        print(f"members left out, binary or large: {members_line(figures['left_out'])}")
+        print(f"members left out, binary or large: {left_out_line(figures['left_out'])}")
     if not figures["scored"]:
         reason = f"; the first reason: {figures['first']}" if figures["first"] else ": no record has an image"
         print(f"no answer was scored{reason}", file=sys.stderr)
@@ -95,7 +95,7 @@ def _made_with(options: ScoreOptions, lvlm: AnswerScorer, count: int) -> dict[st
         "set": options.source,
         "bytes": file.stat().st_size if file.is_file() else None,
         "records": count,
-        "format": layout(options.source).dialect,
+        "format": read_layout(options.source).dialect,
         "images": str(options.images),
         "model": options.model,
         "fingerprint": lvlm.fingerprint,

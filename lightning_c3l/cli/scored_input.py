@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Record, kind_of, read_records
+from data_modules.formats import Entry, Record, read_records, record_kind
 from lightning_c3l.selection.columns import Columns, ColumnsBuilder, ScoredRecord, Shingles, hash_of
 from lightning_c3l.selection.plan import SelectionPlan
 from lightning_c3l.selection.scores import RecordScore, Turns, record_score
@@ -70,8 +70,8 @@ def _scored_record(entry: Entry, by: str, turns: Turns) -> ScoredRecord:
     return ScoredRecord(
         number=entry.number,
         score=record_score(record.extra, by, turns),
-        kind=kind_of(record),
-        images=hash_of(picture.name if picture.data is None else picture.data for picture in record.pictures),
+        kind=record_kind(record),
+        images=hash_of(image.name if image.data is None else image.data for image in record.images),
         messages=[(one.role, one.text) for one in record.messages if one.role in ("user", "assistant")],
     )
 

@@ -11,19 +11,20 @@ from rich.table import Table
 from tqdm import tqdm
 
 from data_modules.formats import (
+    ImageRef,
     Inexpressible,
     Layout,
-    Picture,
     Record,
-    layout,
+    WriteOptions,
     open_writer,
+    read_layout,
     read_records,
     recorded_root,
 )
 from data_modules.formats.fields import left_out_members
 from data_modules.formats.images import as_file, is_inline
-from data_modules.formats.rejected import Rejected, rejected_list
-from data_modules.formats.writers import holds_images
+from data_modules.formats.rejected import RejectedList, rejected_list
+from data_modules.formats.writers import can_carry_images
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.row_files import PartFiles, Row
@@ -97,7 +98,7 @@ class Tally:
 
 def images_folder(out: Path, how: Layout) -> Path | None:
     """Folder beside the output for the images that the set carries and the output cannot; None where none is needed."""
-    needs = how.carries_images and not holds_images(out) and out.suffix.lower() != ".csv"
+    needs = how.carries_images and not can_carry_images(out) and out.suffix.lower() != ".csv"
     return out.with_suffix(".images") if needs else None
 
 
@@ -115,12 +116,12 @@ def write_scored(what: Scored) -> dict[str, Any]:
         ValueError: rows are missing, or the format can hold no record at all.
         OSError: a file cannot be written.
     """
-    how, tally, rows, first = layout(what.source), Tally(), what.parts.rows(), ""
-    carries, folder = how.carries_images and holds_images(what.out), images_folder(what.out, how)
-    options: dict[str, Any] = {"image_root": what.images, "embed": carries, "lossy": what.lossy}
+    how, tally, rows, first = read_layout(what.source), Tally(), what.parts.rows(), ""
+    carries, folder = how.carries_images and can_carry_images(what.out), images_folder(what.out, how)
+    options = WriteOptions(how.dialect, what.lossy, image_root=what.images, embed=carries)
     with (
         rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
-        open_writer(what.out, how.dialect, **options) as writer,
+        open_writer(what.out, options) as writer,
     ):
         for entry in tqdm(read_records(what.source), desc="write", unit="record", delay=1):
             row = next(rows, None)
@@ -153,7 +154,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
     return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
 
 
-def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
+def _reject(rejected: RejectedList, number: int, turns: list[Row]) -> None:
     for turn in turns:
         if turn["status"] == "rejected":
             rejected.add(number, turn["reason"], turn=turn["turn"])
@@ -161,13 +162,13 @@ def _reject(rejected: Rejected, number: int, turns: list[Row]) -> None:
 
 def _extracted(record: Record, what: Scored, folder: Path) -> Record:
     """The record with its images in files of their own, all named from the output's folder."""
-    pictures = list[Picture]()
-    for picture in record.pictures:
-        if picture.data is None and what.images is not None and os.path.isfile(what.images / picture.name):
-            picture = Picture(os.path.relpath(what.images / picture.name, what.out.parent))
+    images = list[ImageRef]()
+    for image in record.images:
+        if image.data is None and what.images is not None and os.path.isfile(what.images / image.name):
+            image = ImageRef(os.path.relpath(what.images / image.name, what.out.parent))
         # a `data:` URL is part of the text
-        pictures.append(picture if is_inline(picture) else as_file(picture, what.out.parent, folder))
-    return replace(record, pictures=tuple(pictures))
+        images.append(image if is_inline(image) else as_file(image, what.out.parent, folder))
+    return replace(record, images=tuple(images))
 
 
 def figures_table(figures: dict[str, Any]) -> RenderableType:

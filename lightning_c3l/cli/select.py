@@ -19,10 +19,11 @@ from data_modules.formats import (
     Entry,
     Inexpressible,
     Layout,
+    WriteOptions,
     image_root,
-    layout,
     named_root,
     open_writer,
+    read_layout,
     read_records,
     recorded_root,
 )
@@ -71,7 +72,7 @@ class SelectOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `select`; returns its exit status."""
     options = parse_options("select", SelectOptions, arguments)
-    form = layout(options.source)
+    form = read_layout(options.source)
     _check_paths(options, form)
     meta = read_meta(options.source)
     columns, model = read_columns(options.source, options.by, options.turns, options.plan)
@@ -128,15 +129,12 @@ def _write_records(
     options: SelectOptions, form: Layout, meta: Mapping[str, Any], selection: Selection, control: Mask | None
 ) -> None:
     """The second pass: the selection, its control, and why the others were left out."""
-    root = image_root(options.source)
+    how = WriteOptions(form.dialect, image_root=image_root(options.source), embed=form.carries_images)
     masks = [selection.chosen] if control is None else [selection.chosen, control]
     outs = [options.out] if options.random_control is None else [options.out, options.random_control]
     wanted = np.ones_like(selection.chosen) if options.left_out else np.logical_or.reduce(masks)
     with ExitStack() as files:
-        writers = [
-            files.enter_context(open_writer(path, form.dialect, image_root=root, embed=form.carries_images))
-            for path in outs
-        ]
+        writers = [files.enter_context(open_writer(path, how)) for path in outs]
         left_out = None
         if options.left_out:
             path = files.enter_context(atomic_path(beside(options.out, ".left_out.jsonl")))

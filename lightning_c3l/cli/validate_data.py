@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_modules.formats import Entry, Picture, Record, image_root, picture_file, read_records, to_conversation
+from data_modules.formats import Entry, ImageRef, Record, image_file, image_root, read_records, to_conversation
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.cli.options import parse_options
@@ -33,11 +33,11 @@ class Summary:
 
 @dataclass
 class Checks:
-    """What is looked for in a set.
+    """Finds the problems of a set's records.
 
     Attributes:
         images: folder that image paths are relative to.
-        pool: decodes every image, in a process of its own; None leaves that out.
+        pool: decodes every image, in a process of its own; None skips that.
         summary: counts so far.
     """
 
@@ -48,7 +48,7 @@ class Checks:
     _ids: set[int] = field(default_factory=set)
 
     def problems(self, entry: Entry) -> list[str]:
-        """What is wrong with a record; it is counted."""
+        """The problems of a record, which is counted."""
         self.summary.records += 1
         found = [entry.reason] if entry.record is None else list(self._of_record(entry.record, entry.number))
         self.summary.problems += len(found)
@@ -56,9 +56,9 @@ class Checks:
 
     def _of_record(self, record: Record, number: int) -> Iterator[str]:
         summary = self.summary
-        summary.images += len(record.pictures)
+        summary.images += len(record.images)
         summary.turns += len(record.messages)
-        summary.text_only += not record.pictures
+        summary.text_only += not record.images
         try:
             to_conversation(record, number)
             summary.conversations += 1
@@ -66,8 +66,8 @@ class Checks:
             yield str(error)
         yield from self._of_id(record)
         yield from _of_texts(record)
-        for picture in record.pictures:
-            yield from self._of_picture(picture)
+        for image in record.images:
+            yield from self._of_image(image)
 
     def _of_id(self, record: Record) -> Iterator[str]:
         name = record.extra.get("id")
@@ -78,13 +78,13 @@ class Checks:
             yield f"id {str(name)[:80]!r} is another record's already"
         self._ids.add(hashed)
 
-    def _of_picture(self, picture: Picture) -> Iterator[str]:
+    def _of_image(self, image: ImageRef) -> Iterator[str]:
         try:
-            file = picture_file(picture, self.images)
+            file = image_file(image, self.images)
             if self.pool is not None:
-                for _, found in self.pool.map([(picture.name, file)]):
+                for _, found in self.pool.map([(image.name, file)]):
                     if isinstance(found, UnreadableImage):
-                        yield f"image {picture.name[:200]!r} cannot be read: {found.reason}"
+                        yield f"image {image.name[:200]!r} cannot be read: {found.reason}"
         except ValueError as error:
             yield str(error)
 
@@ -120,13 +120,13 @@ def main(arguments: list[str]) -> int:
 
 def _of_texts(record: Record) -> Iterator[str]:
     seen, repeats = set[tuple[str, str, tuple[int, ...]]](), list[int]()
-    for place, message in enumerate(record.messages, start=1):
+    for turn, message in enumerate(record.messages, start=1):
         if message.role == "assistant" and not message.text.strip():
-            yield f"turn {place}: the answer is empty"
-        turn = (message.role, message.text, message.pictures)
-        if message.role == "user" and turn in seen:
-            repeats.append(place)
-        seen.add(turn)
+            yield f"turn {turn}: the answer is empty"
+        said = (message.role, message.text, message.image_positions)
+        if message.role == "user" and said in seen:
+            repeats.append(turn)
+        seen.add(said)
     if repeats:
         more = f" (and {len(repeats) - 1} more)" if len(repeats) > 1 else ""
         yield f"turn {repeats[0]}{more}: repeats an earlier question exactly"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_modules.formats import count_records, image_root, layout, read_records
+from data_modules.formats import count_records, image_root, read_layout, read_records
 from data_modules.tuning_sets import FileRecords
 from lightning_c3l.cli import convert, score, select, validate_data
 from lightning_c3l.cli.scored_output import Scored, images_folder, write_scored
@@ -64,7 +64,7 @@ def lines(path: Path) -> list[Any]:
 def test_images_of_a_set_that_carries_them(tmp_path: Path, made: Any) -> None:
     source, out = made(tmp_path, 8), tmp_path / "out" / "s.jsonl"
     figures = written(source, out)
-    assert figures["folder"] == images_folder(out, layout(source)) == tmp_path / "out" / "s.images"
+    assert figures["folder"] == images_folder(out, read_layout(source)) == tmp_path / "out" / "s.images"
     names = [one["image"] for one in lines(out)]
     assert len(set(names)) == 8
     assert all(name.startswith("s.images/") for name in names)

@@ -159,12 +159,12 @@ def test_images_in_the_set_go_with_it(tmp_path: Path) -> None:
     with open_writer(tmp_path / "in.tar") as writer:
         for number, record in enumerate(first, start=1):
             assert record is not None
-            record.pictures[0].data = b"\x89PNG" + bytes([number])
+            record.images[0].data = b"\x89PNG" + bytes([number])
             writer.write(record, number)
     for end in (".tar", ".parquet"):
         main([str(tmp_path / "in.tar"), str(tmp_path / f"out{end}"), "--top-k", "2"])
         found = [entry.record for entry in read_records(tmp_path / f"out{end}")]
-        assert [record and record.pictures[0].data for record in found] == [b"\x89PNG\x01", b"\x89PNG\x02"]
+        assert [record and record.images[0].data for record in found] == [b"\x89PNG\x01", b"\x89PNG\x02"]
     with pytest.raises(ValueError, match=r"carries its images; give a \.parquet or \.tar"):
         main([str(tmp_path / "in.tar"), str(tmp_path / "out.json")])
 

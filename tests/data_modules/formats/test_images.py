@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.formats import Inexpressible, Picture, image_root, picture_file, recorded_root
-from data_modules.formats.images import extracted, kind_of, picture_bytes
+from data_modules.formats import ImageRef, Inexpressible, image_file, image_root, recorded_root
+from data_modules.formats.images import extract_image, image_bytes, image_extension
 
 UNSAFE = [
     "../x.png",
@@ -29,7 +29,7 @@ UNSAFE = [
 
 @pytest.mark.parametrize("name", UNSAFE)
 def test_unsafe_names(tmp_path: Path, name: str) -> None:
-    named = extracted(Picture(name, b"\x89PNG"), tmp_path / "out")
+    named = extract_image(ImageRef(name, b"\x89PNG"), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [named.name]
     assert named.name.endswith(".png")
@@ -39,7 +39,7 @@ def test_unsafe_names(tmp_path: Path, name: str) -> None:
 def test_no_name_leads_out(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     root = tmp_path_factory.mktemp("root")
     folder = root / "a" / "b"
-    found = extracted(Picture(name, b"x"), folder)
+    found = extract_image(ImageRef(name, b"x"), folder)
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) == 1
     assert folder in files[0].resolve().parents
@@ -47,30 +47,32 @@ def test_no_name_leads_out(tmp_path_factory: pytest.TempPathFactory, name: str) 
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    assert extracted(Picture("./a/b.jpg", b"1"), tmp_path) == Picture("./a/b.jpg")
-    assert extracted(Picture("a/b.jpg", b"1"), tmp_path) == Picture("a/b.jpg")
-    others = [extracted(Picture(name, data), tmp_path).name for name, data in (("a/b.jpg", b"2"), ("a/b.jpg/c", b"3"))]
+    assert extract_image(ImageRef("./a/b.jpg", b"1"), tmp_path) == ImageRef("./a/b.jpg")
+    assert extract_image(ImageRef("a/b.jpg", b"1"), tmp_path) == ImageRef("a/b.jpg")
+    others = [
+        extract_image(ImageRef(name, data), tmp_path).name for name, data in (("a/b.jpg", b"2"), ("a/b.jpg/c", b"3"))
+    ]
     assert (tmp_path / "a" / "b.jpg").read_bytes() == b"1"
     assert [(tmp_path / name).read_bytes() for name in others] == [b"2", b"3"]
-    assert extracted(Picture("a/b.jpg", b"2"), tmp_path).name == others[0]
-    assert extracted(Picture("a", b"4"), tmp_path).name != "a"  # a folder by now
+    assert extract_image(ImageRef("a/b.jpg", b"2"), tmp_path).name == others[0]
+    assert extract_image(ImageRef("a", b"4"), tmp_path).name != "a"  # a folder by now
 
 
 def test_nameless_images_are_named_by_content(tmp_path: Path) -> None:
-    names = {extracted(Picture(name, b"GIF89a"), tmp_path).name for name in ("", "data:image/gif;base64,")}
+    names = {extract_image(ImageRef(name, b"GIF89a"), tmp_path).name for name in ("", "data:image/gif;base64,")}
     assert len(names) == 1
     assert names.pop().endswith(".gif")
 
 
 def test_what_to_decode(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
-    assert picture_file(Picture("a.jpg"), tmp_path) == tmp_path / "a.jpg"
-    assert picture_file(Picture("a.jpg", b"y"), None) == b"y"
+    assert image_file(ImageRef("a.jpg"), tmp_path) == tmp_path / "a.jpg"
+    assert image_file(ImageRef("a.jpg", b"y"), None) == b"y"
     for name in ("b.jpg", "", "a\0b", "x" * 5000):
         with pytest.raises(ValueError, match="is not below"):
-            picture_file(Picture(name), tmp_path)
+            image_file(ImageRef(name), tmp_path)
     with pytest.raises(ValueError, match="not carried"):
-        picture_file(Picture("a.jpg"), None)
+        image_file(ImageRef("a.jpg"), None)
 
 
 def test_only_images_are_packed(tmp_path: Path) -> None:
@@ -79,11 +81,11 @@ def test_only_images_are_packed(tmp_path: Path) -> None:
     (tmp_path / "nameless").write_bytes(b"\x89PNG")
     (tmp_path / "folder.jpg").mkdir()
     with pytest.raises(Inexpressible, match="is not below"):
-        picture_bytes(Picture("folder.jpg"), tmp_path)
+        image_bytes(ImageRef("folder.jpg"), tmp_path)
     with pytest.raises(Inexpressible, match="no image"):
-        picture_bytes(Picture("secret"), tmp_path)
-    assert picture_bytes(Picture("damaged.jpg"), tmp_path) == b"?"
-    assert picture_bytes(Picture("nameless"), tmp_path) == b"\x89PNG"
+        image_bytes(ImageRef("secret"), tmp_path)
+    assert image_bytes(ImageRef("damaged.jpg"), tmp_path) == b"?"
+    assert image_bytes(ImageRef("nameless"), tmp_path) == b"\x89PNG"
 
 
 def test_where_images_are(tmp_path: Path) -> None:
@@ -142,4 +144,4 @@ def test_kinds() -> None:
         b"\0\0\0\x0cjP  \r\n": ".jp2",
         b"": ".img",
     }
-    assert {start: kind_of(start) for start in starts} == starts
+    assert {start: image_extension(start) for start in starts} == starts

@@ -3,8 +3,8 @@
 import json
 import re
 import tracemalloc
-from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.formats import count_records, json_window, open_writer, read_records
-from data_modules.formats import json_reader as json_text
-from data_modules.formats.record import Entry
+from data_modules.formats import count_records, json_reader, open_writer, read_records
 from tests.data_modules.formats.made_records import JSON, strict
 
 RECORD = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}
@@ -107,7 +105,7 @@ def test_numbers_that_are_none_are_null(tmp_path: Path, name: str, number: str) 
     assert reasons(tmp_path / name) == ["", ""]
     first = next(iter(read_records(tmp_path / name))).record
     assert first is not None
-    assert (first.pictures, first.extra) == ((), {"loss": [1.5, None]})
+    assert (first.images, first.extra) == ((), {"loss": [1.5, None]})
     with open_writer(tmp_path / f"out-{name}") as writer:
         writer.write(first, 1)
     assert next(iter(read_records(tmp_path / f"out-{name}"))).record == first
@@ -120,11 +118,11 @@ def test_one_object_over_many_lines_is_one_problem(tmp_path: Path) -> None:
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), JSON), max_size=5), st.sampled_from([1, 2, 7, 64]), st.booleans())
 def test_any_list_read_in_small_pieces(values: list[Any], chunk: int, ascii_only: bool) -> None:
-    stream = BytesIO(json.dumps(values, ensure_ascii=ascii_only, indent=1).encode())
-    with patch.object(json_window, "CHUNK", chunk):
-        found = list(json_text._listed(stream, lambda number: True))
-    assert not any(isinstance(item, Entry) for item in found)
-    assert [strict(item[1]) for item in found if not isinstance(item, Entry)] == [strict(value) for value in values]
+    text = json.dumps([RECORD | {"x": value} for value in values], ensure_ascii=ascii_only, indent=1)
+    with TemporaryDirectory() as folder, patch.object(json_reader, "CHUNK", chunk):
+        (Path(folder) / "x.json").write_text(text, encoding="utf-8")
+        records = [entry.record for entry in read_records(Path(folder) / "x.json")]
+    assert [record and strict(record.extra["x"]) for record in records] == [strict(value) for value in values]
 
 
 def test_records_that_are_not_wanted_are_not_parsed(tmp_path: Path) -> None:
@@ -135,9 +133,8 @@ def test_records_that_are_not_wanted_are_not_parsed(tmp_path: Path) -> None:
 
 
 def test_too_long_is_broken_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (json_text, json_window):
-        monkeypatch.setattr(module, "LIMIT", 1000)
-        monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(json_reader, "LIMIT", 1000)
+    monkeypatch.setattr(json_reader, "CHUNK", 100)
     long = json.dumps({"x": "y" * 5000})
     (tmp_path / "x.jsonl").write_text(f"{GOOD}\n{long}\n{GOOD}\n")
     assert [bool(reason) for reason in reasons(tmp_path / "x.jsonl")] == [False, True, False]

@@ -13,13 +13,14 @@ import pytest
 
 from data_modules.formats import (
     DIALECTS,
+    ImageRef,
     Inexpressible,
     Message,
-    Picture,
     Record,
+    WriteOptions,
     count_records,
-    layout,
     open_writer,
+    read_layout,
     read_records,
     write_parquet,
 )
@@ -37,7 +38,7 @@ def read(path: Path) -> list[Record]:
 
 
 def write(path: Path, *records: Record, **options: Any) -> None:
-    with open_writer(path, **options) as writer:
+    with open_writer(path, WriteOptions(**options)) as writer:
         for number, record in enumerate(records, start=1):
             writer.write(record, number)
 
@@ -58,23 +59,22 @@ def test_our_columns(tmp_path: Path) -> None:
     assert (second["id"], second["images"], second["messages"]) == (None, ["a.jpg"], messages)
     extra = json.loads(second["extra"])
     assert (extra["id"], extra["k"], extra["c3l_messages"]) == (7, {"m": None}, [{"weight": 1}, {}])
-    assert set(extra["c3l_forms"]) == {"llava"}
-    assert layout(tmp_path / "x.parquet").dialect == "llava"
-    assert not layout(tmp_path / "x.parquet").carries_images
+    assert read_layout(tmp_path / "x.parquet").dialect == "llava"
+    assert not read_layout(tmp_path / "x.parquet").carries_images
 
 
 def test_the_dialect_is_noted(tmp_path: Path) -> None:
     record = from_json({"conversations": TURNS, "image": "a.jpg"})
     for dialect in DIALECTS:
         write(tmp_path / "x.parquet", record, dialect=dialect)
-        assert layout(tmp_path / "x.parquet").dialect == dialect
+        assert read_layout(tmp_path / "x.parquet").dialect == dialect
     pq.write_table(pq.read_table(tmp_path / "x.parquet").replace_schema_metadata({}), tmp_path / "x.parquet")
-    assert layout(tmp_path / "x.parquet").dialect == "messages"
+    assert read_layout(tmp_path / "x.parquet").dialect == "messages"
 
 
 def test_embedded_images(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"from a file")
-    pictures = (Picture("a.jpg"), Picture("data:image/png;base64,", b"inline"), Picture("b.png", b"carried"))
+    pictures = (ImageRef("a.jpg"), ImageRef("data:image/png;base64,", b"inline"), ImageRef("b.png", b"carried"))
     record = Record(pictures, (Message("user", "a", (0, 0, 1)), Message("assistant", "b")))
     write(tmp_path / "x.parquet", record, embed=True, image_root=tmp_path)
     images = pq.read_table(tmp_path / "x.parquet")["images"].to_pylist()[0]
@@ -83,26 +83,26 @@ def test_embedded_images(tmp_path: Path) -> None:
         {"bytes": b"inline", "path": "data:image/png;base64,"},
         {"bytes": b"carried", "path": "b.png"},
     ]
-    assert [picture.data for picture in read(tmp_path / "x.parquet")[0].pictures] == [
+    assert [picture.data for picture in read(tmp_path / "x.parquet")[0].images] == [
         b"from a file",
         b"inline",
         b"carried",
     ]
-    assert layout(tmp_path / "x.parquet").carries_images
+    assert read_layout(tmp_path / "x.parquet").carries_images
     with pytest.raises(Inexpressible, match=r"image a\.jpg is not below"):
         write(tmp_path / "y.parquet", record, embed=True, image_root=tmp_path / "other")
     assert not (tmp_path / "y.parquet").exists()
     write(tmp_path / "y.parquet", record, embed=True, image_root=tmp_path / "other", lossy=True)
-    assert read(tmp_path / "y.parquet")[0].pictures[0] == Picture("a.jpg")
+    assert read(tmp_path / "y.parquet")[0].images[0] == ImageRef("a.jpg")
 
 
 def test_carried_images_are_not_dropped_silently(tmp_path: Path) -> None:
-    record = Record((Picture("b.png", b"x"),), (Message("user", "a", (0,)), Message("assistant", "b")))
+    record = Record((ImageRef("b.png", b"x"),), (Message("user", "a", (0,)), Message("assistant", "b")))
     for name in ("x.parquet", "x.json", "x.jsonl"):
         with pytest.raises(Inexpressible, match=r"it carries the image 'b\.png'"):
             write(tmp_path / name, record)
         write(tmp_path / name, record, lossy=True)
-        assert read(tmp_path / name)[0].pictures == (Picture("b.png"),)
+        assert read(tmp_path / name)[0].images == (ImageRef("b.png"),)
 
 
 def test_half_a_surrogate_pair(tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ def test_the_flat_table_of_our_own_runs(tmp_path: Path) -> None:
     scores = Scores(0.5, math.nan, 1.5, -0.5, -1.0, -0.5, 3)
     write_parquet(tmp_path / "x.parquet", [VLITRecord("7", "a.jpg", "Why?", "So.", "short", scores, {"round": 2})])
     record = read(tmp_path / "x.parquet")[0]
-    assert record.pictures == (Picture("a.jpg"),)
+    assert record.images == (ImageRef("a.jpg"),)
     assert record.messages == (Message("user", "Why?", (0,)), Message("assistant", "So."))
     assert (record.extra["score_answer"], record.extra["score_positions"], record.extra["tokens"]) == (0.5, None, 3)
-    assert layout(tmp_path / "x.parquet").dialect == "pairs"
+    assert read_layout(tmp_path / "x.parquet").dialect == "pairs"
 
 
 FOREIGN: list[dict[str, Any]] = [
@@ -158,8 +158,8 @@ def test_other_peoples_columns(tmp_path: Path, row: dict[str, Any]) -> None:
     pq.write_table(pa.Table.from_pylist([row | more]), tmp_path / "x.parquet")
     record = read(tmp_path / "x.parquet")[0]
     assert record.messages == (Message("user", "a", (0,)), Message("assistant", "b"))
-    picture = record.pictures[0]
-    assert picture in (Picture("i.jpg"), Picture("i.jpg", b"raw"), Picture("", b"raw"))
+    picture = record.images[0]
+    assert picture in (ImageRef("i.jpg"), ImageRef("i.jpg", b"raw"), ImageRef("", b"raw"))
     assert (picture.data == b"raw") == (b"raw" in str(row).encode())
     assert record.extra == {"day": "2024-05-01", "score": None, "nested": {"n": [1, None]}}
 
@@ -188,7 +188,7 @@ def test_a_second_column_of_bytes_is_refused_at_once(tmp_path: Path, name: str) 
     row = {"image": IMAGE, "question": "a", "answer": "b"}
     for value in (IMAGE, [IMAGE], b"raw", {"left": IMAGE}):
         pq.write_table(pa.Table.from_pylist([row | {name: value}, row]), tmp_path / "x.parquet")
-        for use in (count_records, layout, lambda path: next(read_records(path))):
+        for use in (count_records, read_layout, lambda path: next(read_records(path))):
             with pytest.raises(ValueError, match=rf"x\.parquet: column '{name}' holds binary data, which is not read"):
                 use(tmp_path / "x.parquet")
 
@@ -197,7 +197,7 @@ def test_a_second_column_of_bytes_is_refused_at_once(tmp_path: Path, name: str) 
 def test_other_names_of_the_column_of_images(tmp_path: Path, value: Any) -> None:
     row = {"img": value, "question": "a", "answer": "b"}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
-    assert read(tmp_path / "x.parquet")[0].pictures == (Picture("", b"raw"),)
+    assert read(tmp_path / "x.parquet")[0].images == (ImageRef("", b"raw"),)
     pq.write_table(pa.Table.from_pylist([row | {"image_file": value}]), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match=r"column 'image_file' holds binary data, .* which are read from 'img'"):
         count_records(tmp_path / "x.parquet")
@@ -208,7 +208,7 @@ def test_bytes_inside_of_messages(tmp_path: Path) -> None:
     text = {"type": "text", "text": "b", "image": None}
     turns = [{"role": "user", "content": [image, text]}, {"role": "assistant", "content": [text]}]
     pq.write_table(pa.Table.from_pylist([{"messages": turns}]), tmp_path / "x.parquet")
-    assert read(tmp_path / "x.parquet")[0].pictures == (Picture("", b"raw"),)
+    assert read(tmp_path / "x.parquet")[0].images == (ImageRef("", b"raw"),)
     turns = [{"role": "user", "content": "a", "wave": IMAGE}, {"role": "assistant", "content": "b", "wave": None}]
     pq.write_table(pa.Table.from_pylist([{"messages": turns}]), tmp_path / "x.parquet")
     (entry,) = read_records(tmp_path / "x.parquet")
@@ -229,7 +229,7 @@ def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> Non
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing")
-    for use in (count_records, layout, lambda path: list(read_records(path))):
+    for use in (count_records, read_layout, lambda path: list(read_records(path))):
         with pytest.raises(ValueError, match=r"x\.parquet: no Parquet file"):
             use(tmp_path / "x.parquet")
     with pytest.raises(FileNotFoundError):

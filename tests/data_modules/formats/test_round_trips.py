@@ -1,7 +1,11 @@
-"""There and back: each pair of container and dialect, over made records and over real files."""
+"""There and back: each pair of container and dialect, over made records and over real files.
+
+What is read keeps its values and not its spelling; what was written here comes back as it was.
+"""
 
 import json
 import tarfile
+from collections.abc import Iterator
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -18,11 +22,11 @@ from lightning_c3l.cli.convert import Job, convert
 from tests.data_modules.formats.made_records import NAMES, records, strict
 
 KINDS = [*product(("json", "jsonl", "tar"), DIALECTS), ("parquet", "messages")]
-PICTURES = {name: b"\x89PNG" + name.encode() for name in NAMES}
+IMAGES = {name: b"\x89PNG" + name.encode() for name in NAMES}
 
 
-def write_pictures(root: Path) -> None:
-    for name, data in PICTURES.items():
+def write_images(root: Path) -> None:
+    for name, data in IMAGES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
 
@@ -48,9 +52,34 @@ def contents(path: Path) -> Any:
     return [strict(json.loads(data)) if name.endswith(".json") else data for name, data in members]
 
 
+def leaves(value: Any) -> Iterator[Any]:
+    """All values inside, but for the words that a dialect has for roles and kinds of parts."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if name not in ("from", "role", "type") or not isinstance(one, str):
+                yield from leaves(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from leaves(one)
+    elif value is not None:
+        yield value
+
+
+def check_values(given: dict[str, Any], written: dict[str, Any]) -> None:
+    """Every text, number and unknown field of a record is in what was written of it."""
+    found = list(leaves(written))
+    texts = "\0".join(one for one in found if isinstance(one, str))
+    for one in leaves(given):
+        if isinstance(one, str):
+            assert all(piece in texts for piece in one.split("<image>")), one
+        else:
+            assert any(type(one) is type(other) and one == other for other in found), one
+    assert {name for name in given if name.startswith("x")} <= set(written)
+
+
 def there_and_back(folder: Path, source: Path, via: tuple[str, str], home: str) -> Path:
     """The file that comes back; images that a shard carries are extracted where the way goes through JSON."""
-    there, back, root = folder / f"there.{via[0]}", folder / f"back{source.suffix}", folder / "pictures"
+    there, back, root = folder / f"there.{via[0]}", folder / f"back{source.suffix}", folder / "images"
     out = folder / "extracted"
     to_text, from_text = via[0] in ("json", "jsonl"), source.suffix in (".json", ".jsonl")
     carried = source.suffix in (".tar", ".parquet")
@@ -79,14 +108,16 @@ def test_a_set_comes_back_from_every_format(home: tuple[str, str], data: st.Data
         sources = {}
         for kind, values in made.items():
             folder = Path(name) / kind
-            write_pictures(folder / "pictures")
+            write_images(folder / "images")
             source = sources[kind] = folder / f"home.{home[0]}"
             write_text(folder / "made.json", values)
-            if home[0] in ("json", "jsonl"):
-                write_text(source, values)
-            else:
-                job = Job(str(folder / "made.json"), source, home[1], images=folder / "pictures", embed=True)
-                assert convert(job) == (len(values), 0)
+            embed = not home[0].startswith("json")
+            job = Job(str(folder / "made.json"), source, home[1], images=folder / "images", embed=embed)
+            assert convert(job) == (len(values), 0)
+            if home[0] == "jsonl":
+                written = [json.loads(line) for line in source.read_bytes().splitlines()]
+                for value, one in zip(values, written, strict=True):
+                    check_values(value, one)
         for via in KINDS:
             inline = home[0].startswith("json") and via[0].startswith("json")
             source = sources["single" if via[1] == "pairs" else "urls" if inline else "any"]
@@ -102,11 +133,14 @@ def test_real_files_come_back(shared_data: Path, tmp_path: Path, via: tuple[str,
         if via[1] == "pairs":
             values = [value for value in values if len(value["conversations"]) == 2]
         source = tmp_path / f"{file.stem}.json"
-        write_text(source, values)
+        write_text(tmp_path / "given.json", values)
+        assert convert(Job(str(tmp_path / "given.json"), source)) == (len(values), 0)
+        for value, one in zip(values, json.loads(source.read_text()), strict=True):
+            check_values(value, one)
         names = [value.get("image") or [] for value in values]
         for name in [one for names_ in names for one in ([names_] if isinstance(names_, str) else names_)]:
-            (tmp_path / "pictures").mkdir(exist_ok=True)
-            (tmp_path / "pictures" / name).write_bytes(b"\x89PNG" + name.encode())
+            (tmp_path / "images").mkdir(exist_ok=True)
+            (tmp_path / "images" / name).write_bytes(b"\x89PNG" + name.encode())
         assert contents(there_and_back(tmp_path, source, via, "llava")) == contents(source)
 
 
@@ -123,7 +157,7 @@ def foreign_shard(path: Path, samples: list[tuple[Any, list[bytes]]]) -> None:
 
 
 @pytest.mark.parametrize("via", KINDS, ids="-".join)
-def test_shards_whose_records_name_no_image_come_back(tmp_path: Path, via: tuple[str, str]) -> None:
+def test_images_that_records_do_not_name_are_named(tmp_path: Path, via: tuple[str, str]) -> None:
     turns = [{"from": "human", "value": "a <image> b <image>"}, {"from": "gpt", "value": "c"}]
     plain = [{"from": "human", "value": "d"}, {"from": "gpt", "value": "e"}]
     samples: list[tuple[Any, list[bytes]]] = [
@@ -133,5 +167,13 @@ def test_shards_whose_records_name_no_image_come_back(tmp_path: Path, via: tuple
     ]
     foreign_shard(tmp_path / "home.tar", samples)
     back = contents(there_and_back(tmp_path, tmp_path / "home.tar", via, "llava"))
-    foreign_shard(tmp_path / "keyed.tar", [({**s, "__key__": f"part/{n:04d}"}, i) for n, (s, i) in enumerate(samples)])
-    assert back == contents(tmp_path / "keyed.tar")
+    shown = [{"from": "human", "value": "<image>d"}, plain[1]]
+    assert sorted(back, key=str) == sorted(
+        [
+            *(b"\xff\xd8one", b"\xff\xd8two", b"\xff\xd8three"),
+            strict({"__key__": "part/0000", "image": ["part/0000.jpg", "part/0000.1.jpg"], "conversations": turns}),
+            strict({"__key__": "part/0001", "image": "part/0001.jpg", "conversations": shown, "id": 3}),
+            strict({"__key__": "part/0002", "conversations": plain}),
+        ],
+        key=str,
+    )

@@ -12,13 +12,14 @@ import pytest
 
 from data_modules.formats import (
     Entry,
+    ImageRef,
     Inexpressible,
     Message,
-    Picture,
     Record,
+    WriteOptions,
     count_records,
-    layout,
     open_writer,
+    read_layout,
     read_records,
 )
 
@@ -42,19 +43,19 @@ def entries(source: Path | str) -> list[Entry]:
     return found
 
 
-def pictures(entry: Entry) -> list[tuple[str, bytes | None]]:
+def images(entry: Entry) -> list[tuple[str, bytes | None]]:
     assert entry.record is not None, entry.reason
-    return [(picture.name, picture.data) for picture in entry.record.pictures]
+    return [(picture.name, picture.data) for picture in entry.record.images]
 
 
 def write(path: Path, *records: Record, **options: Any) -> Path:
-    with open_writer(path, **options) as writer:
+    with open_writer(path, WriteOptions(**options)) as writer:
         for number, record in enumerate(records, start=1):
             writer.write(record, number)
     return path
 
 
-def asked(*images: Picture) -> Record:
+def asked(*images: ImageRef) -> Record:
     return Record(images, (Message("user", "a", (0,) * len(images)), Message("assistant", "b")))
 
 
@@ -62,17 +63,17 @@ def test_members_bytes_and_names(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.JPG").write_bytes(JPEG)
     record = asked(
-        Picture("in/a.JPG"), Picture("noext", PNG), Picture("http://x/y?z=1", b"RIFF1234WEBP"), Picture("odd", b"?")
+        ImageRef("in/a.JPG"), ImageRef("noext", PNG), ImageRef("http://x/y?z=1", b"RIFF1234WEBP"), ImageRef("odd", b"?")
     )
     write(tmp_path / "x.tar", record, asked(), image_root=tmp_path)
     with tarfile.open(tmp_path / "x.tar") as archive:
         members = archive.getmembers()
     names = [
-        "000000001.json",
-        "000000001.jpg",
         "000000001.1.png",
         "000000001.2.webp",
         "000000001.3.img",
+        "000000001.jpg",
+        "000000001.json",
         "000000002.json",
     ]
     assert [member.name for member in members] == names
@@ -80,25 +81,25 @@ def test_members_bytes_and_names(tmp_path: Path) -> None:
         (0, 0, 0, "lightning_c3l", "")
     }
     first, second = entries(tmp_path / "x.tar")
-    assert pictures(first) == [
+    assert images(first) == [
         ("in/a.JPG", JPEG),
         ("noext", PNG),
         ("http://x/y?z=1", b"RIFF1234WEBP"),
         ("odd", b"?"),
     ]
-    assert pictures(second) == []
-    assert layout(tmp_path / "x.tar").carries_images
+    assert images(second) == []
+    assert read_layout(tmp_path / "x.tar").carries_images
     again = write(tmp_path / "y.tar", record, asked(), image_root=tmp_path)
     assert again.read_bytes() == (tmp_path / "x.tar").read_bytes()
 
 
 @pytest.mark.parametrize("dialect", ["llava", "messages"])
 def test_an_image_that_is_not_there(tmp_path: Path, dialect: str) -> None:
-    record = asked(Picture("gone.jpg"), Picture("here.png", PNG))
+    record = asked(ImageRef("gone.jpg"), ImageRef("here.png", PNG))
     with pytest.raises(Inexpressible, match=r"image gone\.jpg is not below"):
         write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path)
     write(tmp_path / "x.tar", record, dialect=dialect, image_root=tmp_path, lossy=True)
-    assert pictures(entries(tmp_path / "x.tar")[0]) == [("gone.jpg", None), ("here.png", PNG)]
+    assert images(entries(tmp_path / "x.tar")[0]) == [("gone.jpg", None), ("here.png", PNG)]
 
 
 def test_other_peoples_samples(tmp_path: Path) -> None:
@@ -126,15 +127,15 @@ def test_other_peoples_samples(tmp_path: Path) -> None:
         ("9.json", named),
     ]
     found = entries(tar(tmp_path / "x.tar", members))
-    assert pictures(found[0]) == [("coco/1.jpg", JPEG)]
-    assert pictures(found[1]) == [("p", PNG), ("q", JPEG)]
-    assert pictures(found[2]) == [("3.0.jpg", JPEG), ("3.1.png", PNG)]
-    assert pictures(found[3]) == []
+    assert images(found[0]) == [("coco/1.jpg", JPEG)]
+    assert images(found[1]) == [("p", PNG), ("q", JPEG)]
+    assert images(found[2]) == [("3.0.jpg", JPEG), ("3.1.png", PNG)]
+    assert images(found[3]) == []
     assert "no .json" in found[4].reason
     assert "no valid JSON" in found[5].reason
-    assert pictures(found[6]) == [("p", JPEG), ("q", None)]
-    assert pictures(found[7]) == [("coco/1.jpg", JPEG)]
-    assert [pictures(one) for one in found[8:]] == [[], [("coco/1.jpg", None)]]
+    assert images(found[6]) == [("p", JPEG), ("q", None)]
+    assert images(found[7]) == [("coco/1.jpg", JPEG)]
+    assert [images(one) for one in found[8:]] == [[], [("coco/1.jpg", None)]]
 
 
 def test_more_files_than_images_is_broken(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_key_and_small_members_are_fields(tmp_path: Path) -> None:
         ("site-A/cam3/000417.log", large),
     ]
     (entry,) = entries(tar(tmp_path / "x.tar", members))
-    assert pictures(entry) == [("site-A/cam3/000417.jpg", JPEG)]
+    assert images(entry) == [("site-A/cam3/000417.jpg", JPEG)]
     assert entry.record is not None
     fields = {"txt": "a caption\n\u00fc", "cls": "7", "pose.npy": None, "log": None}
     assert entry.record.extra == {"__key__": "site-A/cam3/000417", "__members__": fields}
@@ -217,7 +218,7 @@ def test_key_and_small_members_are_fields(tmp_path: Path) -> None:
     write(tmp_path / "y.tar", entry.record, asked())
     first, second = entries(tmp_path / "y.tar")
     assert first.record is not None
-    assert (first.record.extra, pictures(first)[0][1]) == (entry.record.extra, JPEG)
+    assert (first.record.extra, images(first)[0][1]) == (entry.record.extra, JPEG)
     assert second.record == asked()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_modules.formats import Message, Picture, Record, read_records, to_conversation
+from data_modules.formats import ImageRef, Message, Record, read_records, to_conversation
 from data_modules.formats.dialects import from_json
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.conversations import read_conversations
@@ -79,7 +79,7 @@ def made(*roles: str) -> Record:
         (made("user", "robot"), "turn 2 is from 'robot'"),
         (made("user", "assistant", "system"), "turns must go"),
         (
-            Record((Picture("a"),), (Message("user", "a"), Message("assistant", "b", (0,)))),
+            Record((ImageRef("a"),), (Message("user", "a"), Message("assistant", "b", (0,)))),
             "from the assistant and holds",
         ),
     ],

@@ -93,7 +93,7 @@ TEXTS = [
 def test_what_only_talks_about_media_is_read(value: dict[str, Any]) -> None:
     record = from_json(value)
     assert [message.role for message in record.messages] == ["user", "assistant"]
-    assert len(record.pictures) == bool(value.get("image"))
+    assert len(record.images) == bool(value.get("image"))
 
 
 def test_all_who_read_a_set_refuse_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

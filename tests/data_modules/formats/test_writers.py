@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.formats import Inexpressible, Message, Picture, Record, open_writer, read_records
+from data_modules.formats import ImageRef, Inexpressible, Message, Record, WriteOptions, open_writer, read_records
 from data_modules.formats.writers import WRITABLE
 
 RECORD = Record((), (Message("user", "a"), Message("assistant", "b")))
 
 
 def write_and_fail(path: Path) -> None:
-    with open_writer(path, lossy=True) as writer:
+    with open_writer(path, WriteOptions(lossy=True)) as writer:
         writer.write(RECORD, 1)
         raise RuntimeError
 
@@ -39,7 +39,7 @@ def test_what_is_written_is_read(tmp_path: Path, kind: str, count: int) -> None:
 
 def test_json_is_a_list_with_a_record_a_line(tmp_path: Path) -> None:
     record = Record((), (Message("user", "ü\u2028"), Message("assistant", "\ud800")))
-    with open_writer(tmp_path / "x.json", "messages") as writer:
+    with open_writer(tmp_path / "x.json", WriteOptions("messages")) as writer:
         writer.write(RECORD, 1)
         writer.write(record, 2)
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
         ("x.txt", None, r"x\.txt: cannot be written; known are \.json"),
         ("x.json", "y", "y: no such"),
     ):
-        with pytest.raises(ValueError, match=says), open_writer(tmp_path / name, dialect):
+        with pytest.raises(ValueError, match=says), open_writer(tmp_path / name, WriteOptions(dialect)):
             pass
     with pytest.raises(ValueError, match="--lossy"), open_writer(tmp_path / "x.csv"):
         pass
@@ -67,8 +67,8 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
 def test_spreadsheets_run_nothing(tmp_path: Path) -> None:
     answers = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a "b", \nc', "'=1", "plain = 1", "\ud800"]
     turns = [turn for one in answers for turn in (Message("user", "=cmd", (0,)), Message("assistant", one))]
-    pictures = (Picture("=a.jpg"), *(Picture(str(number)) for number in range(len(answers) - 1)))
-    with open_writer(tmp_path / "x.csv", lossy=True) as writer:
+    pictures = (ImageRef("=a.jpg"), *(ImageRef(str(number)) for number in range(len(answers) - 1)))
+    with open_writer(tmp_path / "x.csv", WriteOptions(lossy=True)) as writer:
         writer.write(Record(pictures, (Message("system", "s"), *turns), {"id": "@id"}), 1)
         writer.write(RECORD, 2)
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
@@ -86,8 +86,8 @@ def test_spreadsheets_run_nothing(tmp_path: Path) -> None:
 )
 def test_formulas_behind_what_shows_nothing(tmp_path: Path, sign: str, before: str) -> None:
     cell = f"{before}{sign}cmd|' /C calc'!A0"
-    record = Record((Picture(cell),), (Message("user", cell, (0,)), Message("assistant", cell)), {"id": cell})
-    with open_writer(tmp_path / "x.csv", lossy=True) as writer:
+    record = Record((ImageRef(cell),), (Message("user", cell, (0,)), Message("assistant", cell)), {"id": cell})
+    with open_writer(tmp_path / "x.csv", WriteOptions(lossy=True)) as writer:
         writer.write(record, 1)
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file))[1:] == [[f"'{cell}"] * 4]
@@ -95,7 +95,7 @@ def test_formulas_behind_what_shows_nothing(tmp_path: Path, sign: str, before: s
 
 def test_text_that_is_no_formula_stays(tmp_path: Path) -> None:
     cells = ["\nplain", " a = b", "1-2", "\u200bword", "\u2013 a dash"]
-    with open_writer(tmp_path / "x.csv", lossy=True) as writer:
+    with open_writer(tmp_path / "x.csv", WriteOptions(lossy=True)) as writer:
         for cell in cells:
             writer.write(Record((), (Message("user", "q"), Message("assistant", cell)), {"id": "i"}), 1)
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:

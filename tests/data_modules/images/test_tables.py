@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_modules.formats import Message, Picture, Record, open_writer
+from data_modules.formats import ImageRef, Message, Record, WriteOptions, open_writer
 from data_modules.images import tables
 from data_modules.images.scanning import scan
 from data_modules.images.sources import EncodedImages, open_images
@@ -149,9 +149,9 @@ def test_lists_as_an_embedded_set_has_them(tmp_path: Path, rows_a_group: int) ->
 def test_a_set_that_convert_embedded(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png(ord(name[0])))
-    pictures = (Picture("a.png"), Picture("b.png"))
+    pictures = (ImageRef("a.png"), ImageRef("b.png"))
     record = Record(pictures, (Message("user", "Which?", (0, 0)), Message("assistant", "b")))
-    with open_writer(tmp_path / "x.parquet", embed=True, image_root=tmp_path) as writer:
+    with open_writer(tmp_path / "x.parquet", WriteOptions(embed=True, image_root=tmp_path)) as writer:
         writer.write(record, 1)
     source = opened(str(tmp_path / "x.parquet"))
     assert {key: source.raw(key) for key in list(source.keys())} == {"a.png": png(97), "b.png": png(98)}

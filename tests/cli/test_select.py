@@ -228,7 +228,7 @@ def test_a_failed_write_leaves_the_old_files(source: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "disk")
 
-    monkeypatch.setattr("data_modules.formats.text_writers.JsonText.write", full)
+    monkeypatch.setattr("data_modules.formats.text_writers.JsonWriter.write", full)
     with pytest.raises(OSError, match="No space left"):
         main([str(source), str(out), "--top-k", "1", "--left-out"])
     assert {path: path.read_bytes() for path in source.parent.iterdir()} == before

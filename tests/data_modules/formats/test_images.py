@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.formats import ImageRef, Inexpressible, image_file, image_root, recorded_root
@@ -35,6 +35,7 @@ def test_unsafe_names(tmp_path: Path, name: str) -> None:
     assert named.name.endswith(".png")
 
 
+@settings(deadline=None)  # every file is synced to the disk
 @given(st.text(max_size=30) | st.text(st.sampled_from("./\\a:~"), max_size=9))
 def test_no_name_leads_out(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     root = tmp_path_factory.mktemp("root")

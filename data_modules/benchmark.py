@@ -1,4 +1,4 @@
-"""A benchmark's questions as chunks to ask: those about one picture together, pictures decoded ahead."""
+"""A benchmark's questions in chunks: those about one image together, images decoded ahead."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,29 +12,29 @@ from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, 
 from data_modules.loading.decode_pool import DecodePool
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
-from lightning_c3l.evaluation.prompt_template import bare, check_template, filled_in
+from lightning_c3l.evaluation.prompt_template import check_template, fill_template, question_with_hint
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
 from lightning_c3l.runs.row_files import Done
 from lightning_c3l.runs.row_jobs import RowJob
 
-# questions that are asked together and kept together; a process takes every n-th chunk
+# questions that are answered and stored together; each rank takes every n-th chunk
 CHUNK = 32
 
 
 class BenchmarkDataModule(LightningDataModule):
-    """The questions of a benchmark's own files; the module answers them.
+    """The questions in a benchmark's own files, for `EvaluationModule`.
 
     Args:
         benchmark: pope, seed, mmbench or llava_w.
-        questions: its file, several of them, or the folder that holds them.
-        images: folder of its pictures; not needed where the question file carries them, or with `blind`.
-        blind: ask without pictures, as a baseline.
-        limit: only the first so many questions.
-        prompt: what to ask instead of the benchmark's usual words, with {question} and maybe {hint} and {options}.
-        num_workers: processes that decode pictures.
+        questions: its file, several of them, or the folder that contains them.
+        images: folder of its images; not needed if the question file contains them, or with `blind`.
+        blind: ask without images, as a baseline.
+        limit: number of questions, from the first; default all.
+        prompt: template instead of the benchmark's usual prompt, with {question} and optionally {hint} and {options}.
+        num_workers: processes that decode images.
 
     Raises:
-        ValueError: the questions cannot be read, or their pictures are not there.
+        ValueError: the questions cannot be read, or images are missing.
     """
 
     def __init__(
@@ -57,95 +57,111 @@ class BenchmarkDataModule(LightningDataModule):
         self.template, self.workers = prompt, num_workers
         paths = [questions] if isinstance(questions, str) else questions
         self.questions = self.benchmark.read_questions([Path(path) for path in paths])
-        # a question of SEED-Bench about a video has no picture, and can only be asked blindly
-        seen = [one for one in self.questions.questions if blind or one.image is not None]
-        self.passed_over = len(self.questions.questions) - len(seen)
-        self.asked = tuple(seen[:limit])
-        if not self.asked:
-            raise ValueError(f"{self.questions.source}: no question is about a picture; set blind: true to ask all")
+        # a question of SEED-Bench about a video has no image and can only be asked blind
+        usable = [question for question in self.questions.questions if blind or question.image is not None]
+        self.skipped = len(self.questions.questions) - len(usable)
+        self.selected = tuple(usable[:limit])
+        if not self.selected:
+            raise ValueError(f"{self.questions.source}: no question is about an image; set blind: true to ask all")
         self._files: dict[str, bytes | Path] = {}
-        keys: list[str | None] = [None] * len(self.asked)
+        keys: list[str | None] = [None] * len(self.selected)
         if not blind:
-            pictures = find_pictures(self.asked, self.questions, images)
-            named = {name: picture_key(file) for name, file in pictures.items()}
-            self._files = {key: pictures[name] for name, key in named.items()}
-            keys = [named[str(one.image)] for one in self.asked]
-        self._keys, self._layout = keys, laid_out(keys, CHUNK)
-        self.done = Done(len(self.asked))
-        # takes the answers; the module sets it, since it knows what they depend on
+            files = find_image_files(self.selected, self.questions, images)
+            key_of = {name: picture_key(file) for name, file in files.items()}
+            self._files = {key: files[name] for name, key in key_of.items()}
+            keys = [key_of[str(question.image)] for question in self.selected]
+        self._keys, self._chunks = keys, chunk_indices(keys, CHUNK)
+        self.done = Done(len(self.selected))
+        # stores the answers; set by the module, which knows what they depend on
         self.job: RowJob | None = None
 
     def prompt(self, question: Question) -> str:
-        """What is asked."""
-        return self.benchmark.prompt(question) if self.template is None else filled_in(self.template, question)
+        """Return the prompt for a question."""
+        return self.benchmark.prompt(question) if self.template is None else fill_template(self.template, question)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """This process's chunks, the next one read while the last one is answered."""
+        """This rank's chunks; the next one is read while the last one is answered."""
         assert self.trainer is not None  # Lightning sets it
         if self.job is None:
             raise RuntimeError("BenchmarkDataModule has no row job: test it with EvaluationModule")
-        if self.passed_over and self.trainer.is_global_zero:
-            print(f"{self.passed_over} questions about videos are left out: they have no picture", flush=True)
-        self.done = self.job.begin_numbered(len(self.asked), "questions")
+        if self.skipped and self.trainer.is_global_zero:
+            print(f"{self.skipped} questions about videos are left out: they have no image", flush=True)
+        self.done = self.job.begin_numbered(len(self.selected), "questions")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(ChunkStream(lambda: self.chunks(rank, world)), batch_size=None)
 
     def questions_left(self, rank: int, world: int) -> int:
-        """Number of questions that this process will ask."""
-        return sum(len(self._layout[number]) for number in self._open(rank, world))
+        """Number of questions that this rank still has to answer."""
+        return sum(len(self._chunks[number]) for number in self._unfinished(rank, world))
 
     def chunks(self, rank: int, world: int) -> Iterator[QuestionChunk]:
-        """Every `world`-th chunk that is not done, from number `rank` on."""
+        """Yield this rank's chunks that have a question without an answer."""
         with DecodePool(self.workers) as pool:
-            yield from with_pictures(map(self._chunk, self._open(rank, world)), pool)
+            yield from with_pictures(map(self._load, self._unfinished(rank, world)), pool)
 
-    def _open(self, rank: int, world: int) -> Iterator[int]:
-        for number in range(rank, len(self._layout), world):
-            if any(place + 1 not in self.done for place in self._layout[number]):
+    def _unfinished(self, rank: int, world: int) -> Iterator[int]:
+        for number in range(rank, len(self._chunks), world):
+            if any(index + 1 not in self.done for index in self._chunks[number]):
                 yield number
 
-    def _chunk(self, number: int) -> WaitingChunk[QuestionItem]:
-        places = self._layout[number]
-        files = {key: self._files[key] for place in places if (key := self._keys[place]) is not None}
-        return WaitingChunk(number, [self._item(place) for place in places], files)
+    def _load(self, number: int) -> WaitingChunk[QuestionItem]:
+        indices = self._chunks[number]
+        files = {key: self._files[key] for index in indices if (key := self._keys[index]) is not None}
+        return WaitingChunk(number, [self._item(index) for index in indices], files)
 
-    def _item(self, place: int) -> QuestionItem:
-        question = self.asked[place]
+    def _item(self, index: int) -> QuestionItem:
+        question, key = self.selected[index], self._keys[index]
         options = tuple(question.options.values())
-        return QuestionItem(place + 1, self.prompt(question), bare(question), options, self._keys[place])
+        return QuestionItem(index + 1, self.prompt(question), question_with_hint(question), options, key)
 
 
-def find_pictures(questions: Sequence[Question], carried: QuestionSet, images: str | None) -> dict[str, bytes | Path]:
-    """The files of the questions' pictures, by the names that the questions give, all of which are there.
+def find_image_files(
+    selected: Sequence[Question], questions: QuestionSet, images: str | None
+) -> dict[str, bytes | Path]:
+    """Find the image files of the selected questions.
+
+    Args:
+        selected: the questions, each with an image.
+        questions: the question set, which may contain images.
+        images: folder of the images; None if the question set contains them all.
+
+    Returns:
+        File or bytes of each image, by the name in the questions.
 
     Raises:
-        ValueError: says how many are not there, and the first of them.
+        ValueError: the number of missing images, and the first of them.
     """
     root = None if images is None else Path(images).expanduser()
     if root is not None and not root.is_dir():
         raise ValueError(f"data: images: {images}: no such folder")
-    names = {str(one.image): one.id for one in reversed(questions)}
-    left = {name: asked for name, asked in reversed(names.items()) if name not in carried.images}
-    if left and root is None:
-        name, asked = next(iter(left.items()))
-        raise ValueError(f"data: images is not set, and question {asked} of {carried.source} is about {name}")
-    found: dict[str, bytes | Path] = {name: carried.images[name] for name in names if name in carried.images}
-    found |= {name: Path(str(root)) / name for name in left}
-    # unlike Path.is_file, never raises, whatever the name
-    missing = [name for name in left if not os.path.isfile(found[name])]
-    if missing:
+    names = dict.fromkeys(str(question.image) for question in selected)
+    outside = [name for name in names if name not in questions.images]
+    if outside and root is None:
+        first = next(question.id for question in selected if str(question.image) == outside[0])
+        raise ValueError(f"data: images is not set, but question {first} of {questions.source} needs {outside[0]}")
+    found = {name: questions.images[name] if name in questions.images else Path(str(root)) / name for name in names}
+    # unlike Path.is_file, isfile never raises, whatever the name
+    if missing := [name for name in outside if not os.path.isfile(found[name])]:
         raise ValueError(
-            f"{root}: {len(missing)} of the {len(names)} pictures that {carried.source} asks about are not there, "
+            f"{root}: {len(missing)} of the {len(names)} images of {questions.source} are missing, "
             f"the first is {missing[0]}"
         )
     return found
 
 
-def laid_out(keys: Sequence[str | None], size: int) -> list[list[int]]:
-    """Places 0 .. len(keys) - 1 as chunks of at most `size`, those of one key together where they fit into one."""
+def chunk_indices(keys: Sequence[str | None], size: int) -> list[list[int]]:
+    """Split indices of questions into chunks, those of one image together if they fit.
+
+    Args:
+        keys: image key of each question, `[N]`.
+        size: most questions in a chunk.
+
+    Returns:
+        Chunks of the indices 0 .. N - 1.
+    """
     by_key = dict[str | None, list[int]]()
-    for place, key in enumerate(keys):
-        by_key.setdefault(key, []).append(place)
+    for index, key in enumerate(keys):
+        by_key.setdefault(key, []).append(index)
     chunks = list[list[int]]()
     for own in by_key.values():
         for part in (own[start : start + size] for start in range(0, len(own), size)):

@@ -13,8 +13,8 @@ from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.evaluation.judging.base import AnswerPair
 from lightning_c3l.evaluation.metrics.functional import mean_f1, relative_score_of_sums
-from lightning_c3l.evaluation.predict import Asking, ask_chunk
-from lightning_c3l.evaluation.prompt_template import bare, filled_in
+from lightning_c3l.evaluation.predict import PredictionConfig, answer_from_row, predict_chunk
+from lightning_c3l.evaluation.prompt_template import fill_template, question_with_hint
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
@@ -33,21 +33,21 @@ class Exam:
     """How a benchmark is put to the models.
 
     Attributes:
-        prompt: see `wording.filled_in`.
-        asking: what is asked for.
+        prompt: template, see `fill_template`.
+        config: what to make for each question.
         protocols: by which the answers are judged, by the name of the figure.
     """
 
     prompt: str
-    asking: Asking
+    config: PredictionConfig
     protocols: Mapping[str, str]
 
 
 EXAMS: Mapping[str, Exam] = {
-    "pope": Exam(PLAIN, Asking(8), {"pope_f1": "reference"}),
-    "seed": Exam(PLAIN, Asking(8, losses=True), {"seed_rank": "rank", "seed_text": "strict"}),
-    "mmbench": Exam(OPTIONS_FIRST, Asking(8), {"mmbench_circular": "circular"}),
-    "llava_w": Exam(PLAIN, Asking(64), {"llava_w_score": "judge"}),
+    "pope": Exam(PLAIN, PredictionConfig(8), {"pope_f1": "reference"}),
+    "seed": Exam(PLAIN, PredictionConfig(8, losses=True), {"seed_rank": "rank", "seed_text": "strict"}),
+    "mmbench": Exam(OPTIONS_FIRST, PredictionConfig(8), {"mmbench_circular": "circular"}),
+    "llava_w": Exam(PLAIN, PredictionConfig(64), {"llava_w_score": "judge"}),
 }
 FIGURES = tuple(figure for exam in EXAMS.values() for figure in exam.protocols)
 
@@ -77,23 +77,23 @@ class Paper:
 
     def prompt(self, question: Question) -> str:
         """What is asked."""
-        return filled_in(self.exam.prompt, question)
+        return fill_template(self.exam.prompt, question)
 
     def answers(self, lvlm: InferenceLVLM) -> list[Answer]:
         """A model's likeliest answer to each question; what is the same is asked once."""
         items = dict[Any, QuestionItem]()
         asked = list[QuestionItem]()
         for question in self.questions.questions:
-            options = tuple(question.options.values()) if self.exam.asking.losses else ()
+            options = tuple(question.options.values()) if self.exam.config.losses else ()
             same = self.key(question), self.prompt(question), options
-            item = QuestionItem(len(items) + 1, same[1], bare(question), options, same[0])
+            item = QuestionItem(len(items) + 1, same[1], question_with_hint(question), options, same[0])
             asked.append(items.setdefault(same, item))
         chunk = QuestionChunk(0, list(items.values()), self.pictures)
         rows = {
-            row["record"]: row for row in ask_chunk(lvlm, chunk, self.exam.asking, BatchSize(_AT_ONCE, "answering"))
+            row["record"]: row for row in predict_chunk(lvlm, chunk, self.exam.config, BatchSize(_AT_ONCE, "answering"))
         }
         return [
-            _answer(question.id, rows[item.number])
+            answer_from_row(question.id, rows[item.number])
             for question, item in zip(self.questions.questions, asked, strict=True)
         ]
 
@@ -137,8 +137,3 @@ def figure_of(name: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]
 def _file(questions: QuestionSet, question: Question, folder: Path) -> bytes:
     carried = questions.images.get(str(question.image))
     return (folder / IMAGES / str(question.image)).read_bytes() if carried is None else carried
-
-
-def _answer(name: str, row: Mapping[str, Any]) -> Answer:
-    losses = row.get("losses")
-    return Answer(name, row.get("text"), None if losses is None else tuple(losses), row.get("problem", ""))

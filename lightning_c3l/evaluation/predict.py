@@ -1,23 +1,20 @@
-"""An LVLM is asked a benchmark's questions: its texts, and how likely it finds each option."""
+"""Answers of an LVLM to a benchmark's questions: generated texts, and losses of the options."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from PIL.Image import Image
-
+from lightning_c3l.evaluation.benchmarks.base import Answer
 from lightning_c3l.lvlm.base import (
     LVLM,
-    AnswerScorer,
     ConversationError,
     GenerationRequest,
     ImageError,
     InferenceLVLM,
     LVLMError,
     Sampling,
-    TextGenerator,
 )
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
@@ -25,22 +22,20 @@ from lightning_c3l.records import exchange
 from lightning_c3l.runs.row_files import Row
 
 _T = TypeVar("_T")
-# makes something of questions, so many at once, and puts it in by their numbers
+# makes results for questions in batches of a size, and stores them by the questions' numbers
 _Work = Callable[[Sequence[QuestionItem], int, dict[int, _T | LVLMError]], None]
-# the picture of a key; a question without one has none
-_Look = Callable[[str], Image | None]
-# a float32 is known to so many places; more would only make files of the same run differ
-_PLACES = 6
+# digits that a float32 holds; with more, files of the same run would differ
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What is asked for.
+class PredictionConfig:
+    """What to make for each question.
 
     Attributes:
         max_new_tokens: longest text, in tokens.
-        text: let it write an answer, its likeliest.
-        losses: measure how likely it finds each option.
+        text: generate an answer, greedily.
+        losses: compute the mean negative log-likelihood per token of each option.
     """
 
     max_new_tokens: int = 64
@@ -48,30 +43,58 @@ class Asking:
     losses: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse to ask for nothing."""
+        """Refuse a configuration without output."""
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
         if not self.text and not self.losses:
-            raise ValueError("text and losses are both false: nothing would be asked")
+            raise ValueError("text and losses are both false: set at least one of them")
 
 
-def ask_chunk(lvlm: InferenceLVLM, chunk: QuestionChunk, asking: Asking, size: BatchSize) -> list[Row]:
-    """A row for each question: its number, `text` and `losses` as asked for, or the `problem` that prevents them.
+def predict_chunk(
+    lvlm: InferenceLVLM, chunk: QuestionChunk, config: PredictionConfig, batch_size: BatchSize
+) -> list[Row]:
+    """Answer a chunk of questions.
 
-    In float32 the rows do not depend on the neighbours or on the batch size (losses to 1e-5).
+    In float32 the rows do not depend on the other questions or on the batch size (losses to 1e-5).
 
     Args:
-        lvlm: who is asked.
-        chunk: questions with their pictures.
-        asking: what is asked for.
-        size: questions at once.
+        lvlm: the LVLM.
+        chunk: questions with their images.
+        config: what to make for each question.
+        batch_size: questions at the same time.
+
+    Returns:
+        A row per question: its number as `record`, `text` and `losses` as configured, or the `problem` that prevents
+        them.
     """
+
+    def generate(items: Sequence[QuestionItem], size: int, results: dict[int, Any]) -> None:
+        def finished(index: int, texts: list[str]) -> None:
+            results[items[index].number] = texts[0]
+
+        requests = [GenerationRequest(item.prompt, chunk.pictures.get(str(item.image))) for item in items]
+        lvlm.generate(requests, Sampling(1, config.max_new_tokens, 0.0), size, finished=finished)
+
+    def compute_losses(items: Sequence[QuestionItem], size: int, results: dict[int, Any]) -> None:
+        for start in range(0, len(items), size):
+            batch = items[start : start + size]
+            found = [chunk.pictures.get(str(item.image)) for item in batch]
+            images = [() if image is None else (image,) for image in found]
+            chats = [[exchange(item.question, option) for option in item.options] for item in batch]
+            losses = lvlm.mean_nll(images, chats)
+            results |= {item.number: own for item, own in zip(batch, losses, strict=True)}
+
     with lvlm.cache_image_features():
-        items = _without_refused(lvlm, chunk, size)
-        look = chunk.pictures.get
-        texts = _each(items, size, partial(_write, lvlm, look, asking.max_new_tokens)) if asking.text else {}
-        losses = _each(items, size, partial(_measure, lvlm, look)) if asking.losses else {}
+        items = _mark_unsupported(lvlm, chunk, batch_size)
+        texts = _for_each(items, batch_size, generate) if config.text else {}
+        losses = _for_each(items, batch_size, compute_losses) if config.losses else {}
     return [_row(item, texts.get(item.number), losses.get(item.number)) for item in items]
+
+
+def answer_from_row(question_id: str, row: Mapping[str, Any]) -> Answer:
+    """Return the answer in a row of `predict_chunk`."""
+    losses = row.get("losses")
+    return Answer(question_id, row.get("text"), None if losses is None else tuple(losses), row.get("problem", ""))
 
 
 def _row(item: QuestionItem, text: str | LVLMError | None, losses: list[float] | LVLMError | None) -> Row:
@@ -81,70 +104,41 @@ def _row(item: QuestionItem, text: str | LVLMError | None, losses: list[float] |
             return {**row, "problem": item.reason or " ".join(str(failed).split())}
     if isinstance(losses, list):
         if not all(map(math.isfinite, losses)):
-            return {**row, "problem": "the likelihood of an option is no finite number (an option without a token?)"}
-        row["losses"] = [round(one, _PLACES) for one in losses]
+            return {**row, "problem": "the loss of an option is not finite (an option without tokens?)"}
+        row["losses"] = [round(loss, _DECIMALS) for loss in losses]
     return row if text is None else {**row, "text": text}
 
 
-def _without_refused(lvlm: LVLM, chunk: QuestionChunk, size: BatchSize) -> list[QuestionItem]:
-    """The questions, those about a picture that the LVLM cannot take marked so."""
-    keys = list(dict.fromkeys(item.image for item in chunk.items if item.image in chunk.pictures))
+def _mark_unsupported(lvlm: LVLM, chunk: QuestionChunk, batch_size: BatchSize) -> list[QuestionItem]:
+    """The questions; those about an image that the LVLM does not accept have a `reason`."""
+    keys = list(dict.fromkeys(str(item.image) for item in chunk.items if item.image in chunk.pictures))
 
-    def ask(batch_size: int) -> list[str]:
-        batches = (keys[start : start + batch_size] for start in range(0, len(keys), batch_size))
-        return [
-            reason
-            for batch in batches
-            for reason in lvlm.unsupported_images([chunk.pictures[str(key)] for key in batch])
-        ]
+    def check(size: int) -> list[str]:
+        batches = [[chunk.pictures[key] for key in keys[start : start + size]] for start in range(0, len(keys), size)]
+        return [reason for batch in batches for reason in lvlm.unsupported_images(batch)]
 
-    reasons = size.run(ask)
-    refused = {str(key): reason for key, reason in zip(keys, reasons, strict=True) if reason}
-    return [item.without(refused) for item in chunk.items]
+    reasons = dict(zip(keys, batch_size.run(check), strict=True))
+    unsupported = {key: reason for key, reason in reasons.items() if reason}
+    return [item.without(unsupported) for item in chunk.items]
 
 
-def _each(items: Sequence[QuestionItem], size: BatchSize, work: _Work[_T]) -> dict[int, _T | LVLMError]:
-    """What `work` makes of each question that can be asked; where one cannot be read, the others do not go with it."""
-    made = dict[int, _T | LVLMError]()
+def _for_each(items: Sequence[QuestionItem], batch_size: BatchSize, work: _Work[_T]) -> dict[int, _T | LVLMError]:
+    """Results of `work` by the questions' numbers; a question that fails does not take its batch along."""
+    results = dict[int, _T | LVLMError]()
 
-    def todo() -> list[QuestionItem]:
-        # what was made before memory ran out stays
-        return [item for item in items if not item.reason and item.number not in made]
+    def left() -> list[QuestionItem]:
+        # results from before memory ran out are kept
+        return [item for item in items if not item.reason and item.number not in results]
+
+    def work_alone(item: QuestionItem, size: int) -> None:
+        work([item], size, results)
 
     try:
-        size.run(lambda batch_size: work(todo(), batch_size, made))
+        batch_size.run(lambda size: work(left(), size, results))
     except (ConversationError, ImageError):
-        for item in todo():
+        for item in left():
             try:
-                size.run(partial(_alone, work, item, made))
+                batch_size.run(partial(work_alone, item))
             except (ConversationError, ImageError) as error:
-                made[item.number] = error
-    return made
-
-
-def _alone(work: _Work[_T], item: QuestionItem, made: dict[int, _T | LVLMError], batch_size: int) -> None:
-    work([item], batch_size, made)
-
-
-def _write(
-    lvlm: TextGenerator, look: _Look, longest: int, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]
-) -> None:
-    """The likeliest text to each question."""
-
-    def keep(place: int, texts: list[str]) -> None:
-        made[items[place].number] = texts[0]
-
-    requests = [GenerationRequest(item.prompt, look(str(item.image))) for item in items]
-    lvlm.generate(requests, Sampling(1, longest, 0.0), batch_size, finished=keep)
-
-
-def _measure(
-    lvlm: AnswerScorer, look: _Look, items: Sequence[QuestionItem], batch_size: int, made: dict[int, Any]
-) -> None:
-    """How unlikely each option is as an answer to each question."""
-    for start in range(0, len(items), batch_size):
-        batch = items[start : start + batch_size]
-        pictures = [look(str(item.image)) for item in batch]
-        chats = [[exchange(item.question, option) for option in item.options] for item in batch]
-        found = lvlm.mean_nll([() if one is None else (one,) for one in pictures], chats)
-        made |= {item.number: losses for item, losses in zip(batch, found, strict=True)}
+                results[item.number] = error
+    return results

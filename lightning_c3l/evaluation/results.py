@@ -1,8 +1,8 @@
-"""All answers to a benchmark as one file, the judge's reviews of them, and their score."""
+"""Results of a `test` run: the answer file, the judge's reviews, and the scores."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -26,45 +26,53 @@ from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.runs.row_jobs import RowJob
 
-# whose answers are worth what a judge says
+# the benchmark whose answers a judge scores
 JUDGED = "llava_w"
-# the headline by benchmark; it takes what `ScoredBenchmark.metric_inputs` gives, or the judge's marks
+# the headline by benchmark; it takes `ScoredBenchmark.metric_inputs`, or the judge's ratings
 METRICS: Mapping[str, Callable[[], Metric]] = {
     "pope": partial(YesNoF1, len(SPLITS)),
     "seed": ChoiceAccuracy,
     "mmbench": CircularAccuracy,
     JUDGED: RelativeScore,
 }
-# of the run folder
+# files in the run folder
 ANSWERS, BLIND_ANSWERS = "answers.jsonl", "answers-blind.jsonl"
 REVIEWS, EVALUATION = "reviews.jsonl", "evaluation.json"
 
 
-class Questions(Protocol):
-    """The datamodule, as far as it is asked."""
+class BenchmarkData(Protocol):
+    """What is needed of the datamodule.
+
+    Attributes:
+        benchmark: the benchmark.
+        questions: all of its questions.
+        selected: the questions that are asked.
+        blind: whether they are asked without images.
+        job: stores the rows; set by the module.
+    """
 
     benchmark: Benchmark
     questions: QuestionSet
-    asked: Sequence[Question]
+    selected: Sequence[Question]
     blind: bool
     job: RowJob | None
 
     def prompt(self, question: Question) -> str:
-        """What is asked."""
+        """Return the prompt for a question."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A benchmark's answers, one to each question that was asked.
+class BenchmarkResults:
+    """Answers to all selected questions, and what follows from them.
 
     Attributes:
         data: the questions.
         answers: in their order.
-        model_id: who answered.
-        folder: of the run.
+        model_id: name of the LVLM.
+        folder: the run folder.
     """
 
-    data: Questions
+    data: BenchmarkData
     answers: Sequence[Answer]
     model_id: str
     folder: Path
@@ -74,73 +82,89 @@ class Answered:
         """The answer file."""
         return self.folder / (BLIND_ANSWERS if self.data.blind else ANSWERS)
 
+    @property
+    def pairs(self) -> list[tuple[Question, Answer]]:
+        """Questions with their answers."""
+        return list(zip(self.data.selected, self.answers, strict=True))
+
     def write(self) -> None:
-        """Write the answer file, a row for each question, all or none."""
+        """Write the answer file, one row per question, all or none.
+
+        Raises:
+            ValueError: no question could be answered.
+        """
+        if all(answer.problem for answer in self.answers):
+            first = self.answers[0]
+            raise ValueError(f"no question could be answered; the first, {first.id}: {first.problem}")
+        data = self.data
         rows = (
-            answer_row(one, answer, self.data.prompt(one), self.model_id, self.data.blind, self.data.questions.digest)
-            for one, answer in zip(self.data.asked, self.answers, strict=True)
+            answer_row(question, answer, data.prompt(question), self.model_id, data.blind, data.questions.digest)
+            for question, answer in self.pairs
         )
         write_text_atomic(self.file, "".join(json.dumps(row) + "\n" for row in rows))
 
-    def judged(self, judge: Judge) -> list[Review]:
-        """A judge's reviews of the answers, which are written too."""
-        pairs = zip(self.data.asked, self.answers, strict=True)
-        reviews = judge.review([pair_answer(question, answer) for question, answer in pairs])
+    def review(self, judge: Judge | None) -> list[Review]:
+        """Let a judge compare the answers with the references, and write its reviews; none if the benchmark has none.
+
+        Raises:
+            JudgeError: some reviews could not be obtained.
+        """
+        if judge is None or self.data.benchmark.name != JUDGED:
+            return []
+        reviews = judge.review([pair_answer(question, answer) for question, answer in self.pairs])
         write_reviews(self.folder / REVIEWS, reviews)
         return reviews
 
     def headlines(self, reviews: Sequence[Review]) -> Iterator[tuple[str, Metric]]:
-        """The headline figure by each protocol that the answers can serve, of this process's share of them."""
+        """Yield the headline by each protocol that the answers can serve, updated with this rank's share of them."""
         name = self.data.benchmark.name
-        pairs = list(zip(self.data.asked, self.answers, strict=True))
+        share = slice(collectives.rank(), None, collectives.world())
         for protocol in self.data.benchmark.protocols:
             metric = METRICS[name]()
             if name == JUDGED:
                 if not reviews:
                     continue
-                given = [one for one in reviews if protocol == "reference" or one.parsed][_share()]
-                marks = np.array([(one.candidate, one.reference) for one in given]).reshape(-1, 2)
-                metric.update(marks[:, 0], marks[:, 1])
+                counted = [one for one in reviews if protocol == "reference" or one.parsed][share]
+                ratings = np.array([(one.candidate, one.reference) for one in counted]).reshape(-1, 2)
+                metric.update(ratings[:, 0], ratings[:, 1])
             else:
                 scoring = benchmarks.load_scored(name)
-                if all(getattr(one, scoring.required_field(protocol)) is None for one in self.answers):
+                if all(getattr(answer, scoring.required_field(protocol)) is None for answer in self.answers):
                     continue
-                metric.update(*scoring.metric_inputs(pairs[_share()], protocol))
+                metric.update(*scoring.metric_inputs(self.pairs[share], protocol))
             yield headline_name(name, protocol), metric
 
-    def score(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:
-        """Write all figures, and show them."""
-        self._say_what_failed()
-        print(f"answers in {self.file}", flush=True)
-        if (found := self._evaluated(reviews)) is None:
-            return
-        write_json_atomic(self.folder / EVALUATION, found.as_json())
-        about = {"benchmark": found.benchmark, "blind": self.data.blind, "model": self.model_id, "n": len(self.answers)}
-        RunStore(self.folder).update_summary(evaluation={**about, **headlines})
-        console().print(evaluation_tables(found))
+    def report(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:
+        """Compute all figures, write and print them.
 
-    def _evaluated(self, reviews: Sequence[Review]) -> Evaluation | None:
-        """None where somebody else has to say what the answers are worth."""
-        benchmark, asked = self.data.benchmark, self.data.questions
-        partial = len(self.data.asked) < len(asked.questions)
-        if benchmark.name == JUDGED:
-            if reviews:
-                return evaluate_reviews(asked, [self.folder / REVIEWS], partial=partial)
-            words = f"--questions {asked.source} --answers {self.file} --out {self.folder / REVIEWS} --judge-model NAME"
-            print(f"a judge says what they are worth:\n  python -m lightning_c3l judge {words}", flush=True)
-            return None
-        if not all(question.truth for question in asked.questions):
-            print("the question file has no right answers, so nothing is scored", flush=True)
-            return None
-        return evaluate(benchmark, asked, read_answers([self.file], benchmark.name), partial=partial)
-
-    def _say_what_failed(self) -> None:
-        failed = [answer for answer in self.answers if answer.problem]
-        if failed:
+        Args:
+            reviews: of the answers, if a judge compared them.
+            headlines: the logged figures, for the run's summary.
+        """
+        if failed := [answer for answer in self.answers if answer.problem]:
             first = f"the first is {failed[0].id}: {failed[0].problem}"
             print(f"{len(failed)} questions have no answer and count as wrong, {first}", flush=True)
+        print(f"answers in {self.file}", flush=True)
+        evaluation = self._evaluate(reviews)
+        if evaluation is None:
+            return
+        write_json_atomic(self.folder / EVALUATION, evaluation.as_json())
+        run = {"benchmark": evaluation.benchmark, "blind": self.data.blind, "model": self.model_id}
+        RunStore(self.folder).update_summary(evaluation={**run, "n": len(self.answers), **headlines})
+        console().print(evaluation_tables(evaluation))
 
-
-def _share() -> slice:
-    """Every n-th of something is this process's."""
-    return slice(collectives.rank(), None, collectives.world())
+    def _evaluate(self, reviews: Sequence[Review]) -> Evaluation | None:
+        """None if the answers cannot be scored here; prints why."""
+        benchmark, questions = self.data.benchmark, self.data.questions
+        partial = len(self.data.selected) < len(questions.questions)
+        if benchmark.name == JUDGED and reviews:
+            return replace(evaluate_reviews(questions, [self.folder / REVIEWS], partial=partial), model=self.model_id)
+        if benchmark.name == JUDGED:
+            options = f"--questions {questions.source} --answers {self.file} --out {self.folder / REVIEWS}"
+            command = f"python -m lightning_c3l judge {options} --judge-model NAME"
+            print(f"the answers need a judge's reviews:\n  {command}", flush=True)
+            return None
+        if not all(question.truth for question in questions.questions):
+            print("the question file has no right answers, so nothing is scored", flush=True)
+            return None
+        return evaluate(benchmark, questions, read_answers([self.file], benchmark.name), partial=partial)

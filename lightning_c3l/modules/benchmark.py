@@ -7,8 +7,8 @@ from typing import Any
 from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question
 from lightning_c3l.evaluation.judging.base import Judge, Review
-from lightning_c3l.evaluation.predict import Asking, ask_chunk
-from lightning_c3l.evaluation.results import JUDGED, Answered, Questions
+from lightning_c3l.evaluation.predict import PredictionConfig, answer_from_row, predict_chunk
+from lightning_c3l.evaluation.results import BenchmarkData, BenchmarkResults
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk
@@ -59,8 +59,8 @@ class EvaluationModule(TrainedWeightsModule):
         self.lvlm, self.judge = lvlm, judge
         # as the modules that train call it, so that their checkpoints fit
         self.network = lvlm.network
-        self.asking = Asking(max_new_tokens, text, losses)
-        self.size = BatchSize(batch_size, "batch_size")
+        self.config = PredictionConfig(max_new_tokens, text, losses)
+        self.batch_size = BatchSize(batch_size, "batch_size")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that all weights that were trained come back; what only training needs is left out.
@@ -82,7 +82,7 @@ class EvaluationModule(TrainedWeightsModule):
 
     def setup(self, stage: str) -> None:
         """Hand the datamodule the row job: it begins where its loader is built, after the weights have been loaded."""
-        data: Questions = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir) / PARTS
         self.job = data.job = RowJob(folder, lambda: self._made_with(data), restart="another --run.version")
 
@@ -90,22 +90,22 @@ class EvaluationModule(TrainedWeightsModule):
         """Train nothing, so that image features can be cached."""
         self.network.requires_grad_(False)
 
-    def _made_with(self, data: Questions) -> dict[str, Any]:
+    def _made_with(self, data: BenchmarkData) -> dict[str, Any]:
         return {
             "benchmark": data.benchmark.name,
             "questions": data.questions.digest,
-            "count": len(data.asked),
+            "count": len(data.selected),
             "blind": data.blind,
-            "prompts": digest([data.prompt(question) for question in data.asked]),
+            "prompts": digest([data.prompt(question) for question in data.selected]),
             "model": self.lvlm.fingerprint,
             "dtype": str(self.lvlm.dtype),
             "precision": str(self.trainer.precision),
             # without a checkpoint they are those of the model
             "weights": trained_digest(self) if self.trainer.ckpt_path else None,
             "chat_template": digest([self.lvlm.chat_template]),
-            "max_new_tokens": self.asking.max_new_tokens,
-            "text": self.asking.text,
-            "losses": self.asking.losses,
+            "max_new_tokens": self.config.max_new_tokens,
+            "text": self.config.text,
+            "losses": self.config.losses,
         }
 
     def _model_id(self) -> str:
@@ -114,20 +114,20 @@ class EvaluationModule(TrainedWeightsModule):
 
     def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
         """Answer a chunk and keep its rows at once."""
-        self.job.append(ask_chunk(self.lvlm, chunk, self.asking, self.size))
+        self.job.append(predict_chunk(self.lvlm, chunk, self.config, self.batch_size))
         self.job.sync()
 
     def on_test_epoch_end(self) -> None:
         """Put all answers together, and score them."""
         self.job.finish()
-        data: Questions = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)
-        answered = Answered(data, self._answers(data.asked), self._model_id(), folder)
-        reviews = collectives.by_first(lambda: self._keep(answered))
-        figures = {name: metric.to(self.device).compute() for name, metric in answered.headlines(reviews)}
-        # the same in all processes
+        results = BenchmarkResults(data, self._answers(data.selected), self._model_id(), folder)
+        reviews = collectives.by_first(lambda: self._write(results))
+        figures = {name: metric.to(self.device).compute() for name, metric in results.headlines(reviews)}
+        # equal on all ranks
         self.log_dict(figures, sync_dist=True)
-        collectives.by_first(lambda: answered.score(reviews, {name: float(value) for name, value in figures.items()}))
+        collectives.by_first(lambda: results.report(reviews, {name: float(value) for name, value in figures.items()}))
 
     def _answers(self, questions: Sequence[Question]) -> list[Answer]:
         """The answer to each question, from the rows of all ranks.
@@ -148,23 +148,9 @@ class EvaluationModule(TrainedWeightsModule):
                 f"{len(questions) - len(rows)} of {len(questions)} questions were not asked: leave "
                 "trainer.limit_test_batches and fast_dev_run out, and set data.init_args.limit"
             )
-        return [_answer(one, rows[number]) for number, one in enumerate(questions, start=1)]
+        return [answer_from_row(question.id, rows[number]) for number, question in enumerate(questions, start=1)]
 
-    def _keep(self, answered: Answered) -> list[Review]:
-        """In the first process: write the answers, and have them judged.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if all(answer.problem for answer in answered.answers):
-            first = answered.answers[0]
-            raise ValueError(f"no question could be answered; the first, {first.id}: {first.problem}")
-        answered.write()
-        if self.judge is None or answered.data.benchmark.name != JUDGED:
-            return []
-        return answered.judged(self.judge)
-
-
-def _answer(question: Question, row: Row) -> Answer:
-    losses = row.get("losses")
-    return Answer(question.id, row.get("text"), None if losses is None else tuple(losses), row.get("problem", ""))
+    def _write(self, results: BenchmarkResults) -> list[Review]:
+        """On rank zero: write the answers, and have them judged."""
+        results.write()
+        return results.review(self.judge)

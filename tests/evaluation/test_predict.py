@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_c3l.evaluation.predict import Asking, ask_chunk
+from lightning_c3l.evaluation.predict import PredictionConfig, predict_chunk
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
@@ -66,7 +66,7 @@ def items(*about: str | None) -> list[QuestionItem]:
 def ask(lvlm: Any, own: list[QuestionItem], size: int = 2, **asking: Any) -> list[dict[str, Any]]:
     pictures = {one.image: one.image for one in own if one.image}
     chunk = QuestionChunk(0, own, pictures)  # type: ignore[arg-type]
-    return ask_chunk(lvlm, chunk, Asking(**asking), BatchSize(size, "size"))
+    return predict_chunk(lvlm, chunk, PredictionConfig(**asking), BatchSize(size, "size"))
 
 
 def test_texts_and_losses_of_each_question() -> None:
@@ -105,7 +105,7 @@ def test_a_question_that_has_no_losses_has_no_answer() -> None:
     found = ask(Answering(too_long=["q7"]), [*own, empty], losses=True)
     assert found[0] == {"record": 7, "problem": "no room"}
     assert found[1] == {"record": 8, "losses": [1.0, 3.0], "text": "p8 of x"}
-    assert found[2]["problem"].startswith("the likelihood of an option is no finite number")
+    assert found[2]["problem"].startswith("the loss of an option is not finite")
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")
@@ -126,4 +126,4 @@ def test_losses_have_six_places() -> None:
 @pytest.mark.parametrize("asking", [{"max_new_tokens": 0}, {"text": False}])
 def test_nothing_to_ask_for_is_refused(asking: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        Asking(**asking)
+        PredictionConfig(**asking)

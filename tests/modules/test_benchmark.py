@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from lightning import Trainer
 
 import data_modules.benchmark as asked_data
-from callbacks.question_progress import QuestionProgress
 from data_modules.benchmark import BenchmarkDataModule
 from data_modules.loading.decoding import decode_rgb
 from lightning_c3l.cli.trainer import run_trainer
@@ -19,14 +16,11 @@ from lightning_c3l.evaluation.benchmarks.answers import read_answers
 from lightning_c3l.evaluation.judging.base import AnswerPair, Review
 from lightning_c3l.evaluation.judging.reviews import read_reviews
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.modules.benchmark import EvaluationModule
-from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
 from lightning_c3l.records import exchange
-from tests.helpers.asking import asking_config
-from tests.helpers.benchmark_files import write_benchmark
-from tests.helpers.tiny import SMALL_LORA, awaken_adapter, generate_texts, load_tiny
+from tests.helpers.benchmark_runs import answer_rows, benchmark_config, headline, run_benchmark
+from tests.helpers.tiny import generate_texts, load_tiny
 
 GREEDY = Sampling(1, 6, 0.0)
 
@@ -36,71 +30,31 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked_data, "CHUNK", 4)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """What `questions` and `images` say, by benchmark; one picture of POPE's is broken."""
-    return {
-        name: write_benchmark(tmp_path_factory.mktemp(name), name, broken=[2] if name == "pope" else [])
-        for name in ("pope", "seed", "mmbench", "llava_w")
-    }
-
-
 @pytest.fixture
 def lvlm(tiny_checkpoint: Path) -> HuggingFaceLVLM:
     return load_tiny(tiny_checkpoint, None, keep_reference=False)
 
 
-def run(
-    folder: Path,
-    lvlm: HuggingFaceLVLM,
-    files: tuple[str, str],
-    name: str,
-    data: dict[str, Any] | None = None,
-    checkpoint: Path | None = None,
-    trainer: dict[str, Any] | None = None,
-    **module: Any,
-) -> dict[str, float]:
-    """Answer a benchmark in a run folder; what was logged."""
-    options: dict[str, Any] = {"num_workers": 1, **(data or {})}
-    engine = Trainer(
-        accelerator="cpu",
-        default_root_dir=folder,
-        logger=False,
-        enable_checkpointing=False,
-        callbacks=[QuestionProgress()],
-        **(trainer or {}),
-    )
-    asked = EvaluationModule(lvlm, **{"batch_size": 3, "max_new_tokens": 6, **module})
-    questions = BenchmarkDataModule(name, *files, **options)
-    (logged,) = engine.test(asked, datamodule=questions, ckpt_path=checkpoint, verbose=False)
-    return dict(logged)
-
-
-def rows(folder: Path, name: str = "answers.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
-def headline(folder: Path, protocol: str) -> Any:
-    return json.loads((folder / "evaluation.json").read_text())["protocols"][protocol]["headline"]
-
-
 def test_answers_are_those_of_each_question_alone(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    lvlm: HuggingFaceLVLM,
+    benchmark_files: dict[str, tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logged = run(tmp_path, lvlm, files["pope"], "pope")
-    data = BenchmarkDataModule("pope", *files["pope"])
-    found = rows(tmp_path)
-    assert [row["question_id"] for row in found] == [question.id for question in data.asked]
+    logged = run_benchmark(tmp_path, lvlm, benchmark_files["pope"], "pope")
+    data = BenchmarkDataModule("pope", *benchmark_files["pope"])
+    found = answer_rows(tmp_path)
+    assert [row["question_id"] for row in found] == [question.id for question in data.selected]
     pictures = {item.image: picture for chunk in data.chunks(0, 1) for item in chunk.items
                 if (picture := chunk.pictures.get(str(item.image)))}  # fmt: skip
     broken = [row for row in found if row["image"] == "2.png"]
     assert 0 < len(broken) < len(found)
-    for row, question in zip(found, data.asked, strict=True):
+    for row, question in zip(found, data.selected, strict=True):
         if row in broken:
             assert row["text"] is None
             assert row["problem"].startswith("image: ")
             continue
-        picture = pictures[str(Path(files["pope"][1]) / str(question.image))]
+        picture = pictures[str(Path(benchmark_files["pope"][1]) / str(question.image))]
         assert [[row["text"]]] == generate_texts(lvlm, [picture], [data.benchmark.prompt(question)], GREEDY, 0)
         assert row["prompt"] == data.benchmark.prompt(question)
         assert (row["truth"], row["blind"], row["questions"]) == (question.truth, False, data.questions.digest)
@@ -118,14 +72,17 @@ def test_answers_are_those_of_each_question_alone(
 
 
 def test_losses_of_the_options_serve_rank(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    lvlm: HuggingFaceLVLM,
+    benchmark_files: dict[str, tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logged = run(tmp_path, lvlm, files["seed"], "seed", losses=True)
-    data, found = BenchmarkDataModule("seed", *files["seed"]), rows(tmp_path)
+    logged = run_benchmark(tmp_path, lvlm, benchmark_files["seed"], "seed", losses=True)
+    data, found = BenchmarkDataModule("seed", *benchmark_files["seed"]), answer_rows(tmp_path)
     assert "2 questions about videos are left out" in capsys.readouterr().out
     chosen = list[bool]()
-    images = Path(files["seed"][1])
-    for row, question in zip(found, data.asked, strict=True):
+    images = Path(benchmark_files["seed"][1])
+    for row, question in zip(found, data.selected, strict=True):
         chats = [[exchange(question.text, option) for option in question.options.values()]]
         (expected,) = lvlm.mean_nll([(decode_rgb(images / str(question.image)),)], chats)
         assert row["losses"] == pytest.approx(expected, abs=1e-4)
@@ -133,26 +90,26 @@ def test_losses_of_the_options_serve_rank(
     assert logged["test/seed_accuracy"] == pytest.approx(sum(chosen) / len(chosen))
     assert set(logged) == {"test/seed_accuracy", "test/seed_accuracy_letter", "test/seed_accuracy_strict"}
     # likelihoods alone serve no other protocol, and need no text
-    logged = run(tmp_path / "alone", lvlm, files["seed"], "seed", losses=True, text=False)
+    logged = run_benchmark(tmp_path / "alone", lvlm, benchmark_files["seed"], "seed", losses=True, text=False)
     assert set(logged) == {"test/seed_accuracy"}
-    assert [(row["losses"], row["text"]) for row in rows(tmp_path / "alone")] == [
+    assert [(row["losses"], row["text"]) for row in answer_rows(tmp_path / "alone")] == [
         (row["losses"], None) for row in found
     ]
 
 
 def test_a_blind_run_has_a_file_and_a_folder_of_its_own(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]]
+    tmp_path: Path, lvlm: HuggingFaceLVLM, benchmark_files: dict[str, tuple[str, str]]
 ) -> None:
     blind = {"blind": True, "prompt": "{question} Say yes or no."}
-    run(tmp_path, lvlm, (files["pope"][0], "no/such/folder"), "pope", blind)
-    found = rows(tmp_path, "answers-blind.jsonl")
+    run_benchmark(tmp_path, lvlm, (benchmark_files["pope"][0], "no/such/folder"), "pope", blind)
+    found = answer_rows(tmp_path, "answers-blind.jsonl")
     assert not (tmp_path / "answers.jsonl").exists()
     for row in found:
         assert row["blind"] is True
         assert row["prompt"] == f"{row['question']} Say yes or no."
         assert [[row["text"]]] == generate_texts(lvlm, [None], [row["prompt"]], GREEDY, 0)
     with pytest.raises(ValueError, match=r"begun with blind True, now it is False; .* another --run.version"):
-        run(tmp_path, lvlm, files["pope"], "pope")
+        run_benchmark(tmp_path, lvlm, benchmark_files["pope"], "pope")
 
 
 class Stop(Exception):
@@ -178,15 +135,15 @@ def stopping(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, calls: int)
 def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
     tmp_path: Path,
     lvlm: HuggingFaceLVLM,
-    files: dict[str, tuple[str, str]],
+    benchmark_files: dict[str, tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logged = run(tmp_path / "whole", lvlm, files["mmbench"], "mmbench")
+    logged = run_benchmark(tmp_path / "whole", lvlm, benchmark_files["mmbench"], "mmbench")
     with monkeypatch.context() as patch:
         first = stopping(lvlm, patch, calls=1)
         with pytest.raises(Stop):
-            run(tmp_path / "cut", lvlm, files["mmbench"], "mmbench")
+            run_benchmark(tmp_path / "cut", lvlm, benchmark_files["mmbench"], "mmbench")
     assert not (tmp_path / "cut" / "answers.jsonl").exists()
     # what the killed process was writing does not count
     (part,) = (tmp_path / "cut" / "answers.parts").glob("*.jsonl")
@@ -195,14 +152,14 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
     capsys.readouterr()
     with monkeypatch.context() as patch:
         second = stopping(lvlm, patch, calls=99)
-        assert run(tmp_path / "cut", lvlm, files["mmbench"], "mmbench") == logged
+        assert run_benchmark(tmp_path / "cut", lvlm, benchmark_files["mmbench"], "mmbench") == logged
     assert f"resuming: {len(first)} of 10 questions are done already" in capsys.readouterr().out
     assert len(first) + len(second) == 10
     assert (tmp_path / "cut" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
     # a finished run has nothing left to ask, and says the same
     with monkeypatch.context() as patch:
         third = stopping(lvlm, patch, calls=0)
-        assert run(tmp_path / "cut", lvlm, files["mmbench"], "mmbench", batch_size=1) == logged
+        assert run_benchmark(tmp_path / "cut", lvlm, benchmark_files["mmbench"], "mmbench", batch_size=1) == logged
     assert third == []
 
 
@@ -218,14 +175,14 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
 def test_other_settings_are_refused_by_name(
     tmp_path: Path,
     lvlm: HuggingFaceLVLM,
-    files: dict[str, tuple[str, str]],
+    benchmark_files: dict[str, tuple[str, str]],
     data: dict[str, Any],
     module: dict[str, Any],
     said: str,
 ) -> None:
-    run(tmp_path, lvlm, files["llava_w"], "llava_w")
+    run_benchmark(tmp_path, lvlm, benchmark_files["llava_w"], "llava_w")
     with pytest.raises(ValueError, match=said):
-        run(tmp_path, lvlm, files["llava_w"], "llava_w", data, **module)
+        run_benchmark(tmp_path, lvlm, benchmark_files["llava_w"], "llava_w", data, **module)
 
 
 class Ruler:
@@ -238,15 +195,18 @@ class Ruler:
 
 
 def test_open_answers_are_worth_what_a_judge_says(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    lvlm: HuggingFaceLVLM,
+    benchmark_files: dict[str, tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(tmp_path, lvlm, files["llava_w"], "llava_w") == {}
+    assert run_benchmark(tmp_path, lvlm, benchmark_files["llava_w"], "llava_w") == {}
     printed = capsys.readouterr().out
     assert "python -m lightning_c3l judge" in printed
     assert str(tmp_path / "answers.jsonl") in printed
     # the answers that are there are judged afterwards
-    logged = run(tmp_path, lvlm, files["llava_w"], "llava_w", judge=Ruler())
-    marks = [1.0 + len(row["text"]) / 100 for row in rows(tmp_path)]
+    logged = run_benchmark(tmp_path, lvlm, benchmark_files["llava_w"], "llava_w", judge=Ruler())
+    marks = [1.0 + len(row["text"]) / 100 for row in answer_rows(tmp_path)]
     assert logged["test/llava_w_score"] == pytest.approx(100 * sum(marks) / (5 * len(marks)))
     reviews = read_reviews(tmp_path / "reviews.jsonl")
     assert [(one.id, one.kind, one.candidate) for one in reviews[:2]] == [
@@ -257,108 +217,16 @@ def test_open_answers_are_worth_what_a_judge_says(
 
 
 def test_questions_that_nobody_asked_are_said(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]]
+    tmp_path: Path, lvlm: HuggingFaceLVLM, benchmark_files: dict[str, tuple[str, str]]
 ) -> None:
     with pytest.raises(ValueError, match=r"11 of 15 questions were not asked: leave trainer.limit_test_batches"):
-        run(tmp_path, lvlm, files["pope"], "pope", trainer={"limit_test_batches": 1})
-
-
-def checkpoint_of(module: Any, folder: Path) -> Path:
-    """What a run of this module would leave."""
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=0, default_root_dir=folder
-    )
-    trainer.strategy.connect(module)
-    trainer.save_checkpoint(folder / "last.ckpt")
-    return folder / "last.ckpt"
-
-
-@pytest.mark.parametrize("kind", [InstructionTuningModule, C3LModule])
-def test_a_trained_checkpoint_answers_as_its_adapter_does(
-    tmp_path: Path, tiny_checkpoint: Path, files: dict[str, tuple[str, str]], kind: type
-) -> None:
-    trained = load_tiny(tiny_checkpoint)
-    checkpoint = checkpoint_of(kind(trained), tmp_path)
-    if kind is C3LModule:
-        assert any("contrastive" in name for name in torch.load(checkpoint, weights_only=True)["state_dict"])
-    trained.save(tmp_path / "adapter")
-    run(tmp_path / "file", load_tiny(tiny_checkpoint, awake=False), files["llava_w"], "llava_w", checkpoint=checkpoint)
-    run(tmp_path / "folder", HuggingFaceLVLM(str(tmp_path / "adapter"), lora=None), files["llava_w"], "llava_w")
-    run(tmp_path / "base", load_tiny(tiny_checkpoint, None, keep_reference=False), files["llava_w"], "llava_w")
-    by_file, by_folder, base = ([row["text"] for row in rows(tmp_path / name)] for name in ("file", "folder", "base"))
-    assert by_file == by_folder
-    assert by_file != base
-    assert rows(tmp_path / "file")[0]["model_id"] == f"{tiny_checkpoint} + {checkpoint}"
-    # the weights that were trained belong to what the answers were made with
-    awaken_adapter(other := load_tiny(tiny_checkpoint, awake=False))
-    with torch.no_grad():
-        next(p for p in other.network.parameters() if p.requires_grad).add_(1.0)
-    second = checkpoint_of(InstructionTuningModule(other), tmp_path / "other")
-    with pytest.raises(ValueError, match="begun with weights"):
-        run(tmp_path / "file", load_tiny(tiny_checkpoint), files["llava_w"], "llava_w", checkpoint=second)
-
-
-def test_a_fully_tuned_model_keeps_its_frozen_weights(
-    tmp_path: Path, tiny_checkpoint: Path, files: dict[str, tuple[str, str]]
-) -> None:
-    module = InstructionTuningModule(load_tiny(tiny_checkpoint, None, keep_reference=False), frozen=["vision_tower"])
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                parameter.mul_(1.2)
-    checkpoint = checkpoint_of(module, tmp_path)
-    module.lvlm.save(tmp_path / "model")
-    plain = load_tiny(tiny_checkpoint, None, keep_reference=False)
-    run(tmp_path / "file", plain, files["llava_w"], "llava_w", checkpoint=checkpoint)
-    run(tmp_path / "folder", load_tiny(tmp_path / "model", None, keep_reference=False), files["llava_w"], "llava_w")
-    assert [row["text"] for row in rows(tmp_path / "file")] == [row["text"] for row in rows(tmp_path / "folder")]
-
-
-@pytest.mark.parametrize(
-    ("lora", "said"),
-    [
-        (LoRA(rank=4), "has another shape of weight network"),
-        (LoRA(rank=2, vision=True), "lacks weight network"),
-        (None, "holds the unknown weight network"),
-    ],
-)
-def test_weights_that_do_not_all_come_back_are_refused(
-    tmp_path: Path, tiny_checkpoint: Path, files: dict[str, tuple[str, str]], lora: LoRA | None, said: str
-) -> None:
-    checkpoint = checkpoint_of(C3LModule(load_tiny(tiny_checkpoint, SMALL_LORA)), tmp_path)
-    with pytest.raises(ValueError, match=said):
-        run(
-            tmp_path / "run",
-            load_tiny(tiny_checkpoint, lora, keep_reference=False),
-            files["llava_w"],
-            "llava_w",
-            checkpoint=checkpoint,
-        )
-    assert not list(tmp_path.glob("run/answers*"))
-
-
-def test_a_file_without_any_of_its_weights_is_refused(
-    tmp_path: Path, tiny_checkpoint: Path, files: dict[str, tuple[str, str]]
-) -> None:
-    """A fully tuned model keeps what its file lacks: it would answer as its base does."""
-    lvlm = load_tiny(tiny_checkpoint, None, keep_reference=False)
-    checkpoint = checkpoint_of(C3LModule(lvlm), tmp_path)
-    content = torch.load(checkpoint, weights_only=True)
-    weights = content["state_dict"]
-    for change, said in (
-        (lambda name: f"other.{name}", r"holds the unknown weight other\."),
-        (lambda name: name if name.startswith("contrastive") else None, "holds no weight of an LVLM"),
-    ):
-        content["state_dict"] = {change(n): value for n, value in weights.items() if change(n) is not None}
-        torch.save(content, checkpoint)
-        with pytest.raises(ValueError, match=said):
-            run(tmp_path / "run", lvlm, files["llava_w"], "llava_w", checkpoint=checkpoint)
+        run_benchmark(tmp_path, lvlm, benchmark_files["pope"], "pope", trainer={"limit_test_batches": 1})
 
 
 def test_the_answer_file_is_scored_alone_as_well(
-    tmp_path: Path, lvlm: HuggingFaceLVLM, files: dict[str, tuple[str, str]]
+    tmp_path: Path, lvlm: HuggingFaceLVLM, benchmark_files: dict[str, tuple[str, str]]
 ) -> None:
-    run(tmp_path, lvlm, files["mmbench"], "mmbench", {"limit": 7})
+    run_benchmark(tmp_path, lvlm, benchmark_files["mmbench"], "mmbench", {"limit": 7})
     file = read_answers([tmp_path / "answers.jsonl"], "mmbench")
     assert len(file.answers) == 7
     assert file.carried is not None
@@ -376,18 +244,18 @@ def test_options_that_nothing_can_be_asked_with(lvlm: HuggingFaceLVLM, wrong: di
 def test_through_the_command_line(
     tmp_path: Path,
     tiny_checkpoint: Path,
-    files: dict[str, tuple[str, str]],
+    benchmark_files: dict[str, tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A run folder like any other, with a judge of the experiment file; the callbacks of rounds keep quiet."""
     monkeypatch.setattr("sys.argv", ["lightning_c3l"])
-    config = asking_config(tmp_path, tiny_checkpoint, "llava_w", files["llava_w"])
+    config = benchmark_config(tmp_path, tiny_checkpoint, "llava_w", benchmark_files["llava_w"])
     judge = ["--model.init_args.judge", "tests.modules.test_benchmark.Ruler"]
     cli = run_trainer(["test", "--config", str(config), *judge])
     folder = tmp_path / "runs" / "llava_w" / "version_0"
     assert isinstance(cli.model, EvaluationModule)
-    assert len(rows(folder)) == 5
+    assert len(answer_rows(folder)) == 5
     assert len(read_reviews(folder / "reviews.jsonl")) == 5
     assert {path.name for path in folder.iterdir()} == {
         *("answers.jsonl", "answers.parts", "config.yaml", "evaluation.json", "metrics.csv", "reviews.jsonl"),
@@ -403,13 +271,13 @@ def test_through_the_command_line(
 
 
 def test_what_is_wrong_with_the_questions_is_said_before_a_model_is_loaded(
-    tmp_path: Path, files: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, benchmark_files: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["lightning_c3l"])
-    questions, _ = files["pope"]
+    questions, _ = benchmark_files["pope"]
     (tmp_path / "empty").mkdir()
-    config = asking_config(tmp_path, tmp_path / "no model", "pope", (questions, str(tmp_path / "empty")))
-    with pytest.raises(ValueError, match="4 of the 4 pictures"):
+    config = benchmark_config(tmp_path, tmp_path / "no model", "pope", (questions, str(tmp_path / "empty")))
+    with pytest.raises(ValueError, match="4 of the 4 images"):
         run_trainer(["test", "--config", str(config)])
     # nor is a folder made for a run that cannot be
     assert not (tmp_path / "runs").exists()

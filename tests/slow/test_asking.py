@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.asking import asking_config
 from tests.helpers.benchmark_files import write_benchmark
+from tests.helpers.benchmark_runs import benchmark_config
 from tests.helpers.killing import Running
 
 # of each of POPE's splits; three chunks and more for each of two processes
@@ -45,7 +45,7 @@ def finish(folder: Path, config: Path, processes: int, *more: str) -> Running:
 def alone(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, questions: tuple[str, str]) -> Path:
     """The run folder of one process."""
     folder = tmp_path_factory.mktemp("alone")
-    finish(folder, asking_config(folder, tiny_checkpoint, "pope", questions), 1)
+    finish(folder, benchmark_config(folder, tiny_checkpoint, "pope", questions), 1)
     return folder / "runs" / "pope" / "version_0"
 
 
@@ -64,7 +64,7 @@ def same(found: Path, whole: Path) -> None:
 def test_two_processes_write_the_same_file(
     tmp_path: Path, tiny_checkpoint: Path, questions: tuple[str, str], alone: Path
 ) -> None:
-    finish(tmp_path, asking_config(tmp_path, tiny_checkpoint, "pope", questions), 2)
+    finish(tmp_path, benchmark_config(tmp_path, tiny_checkpoint, "pope", questions), 2)
     folder = tmp_path / "runs" / "pope" / "version_0"
     same(folder, alone)
     # both had their part of it
@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on(
     then: int,
 ) -> None:
     config, folder = (
-        asking_config(tmp_path, tiny_checkpoint, "pope", questions),
+        benchmark_config(tmp_path, tiny_checkpoint, "pope", questions),
         tmp_path / "runs" / "pope" / "version_0",
     )
     running = start(tmp_path, config, processes)

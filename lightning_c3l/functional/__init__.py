@@ -1,1 +1,1 @@
-"""Pure functions on tensors: S(I2C), the losses, ranking and significance."""
+"""Pure functions on numbers: S(I2C), the losses, ranking, significance, streams of randomness."""

@@ -1,18 +1,18 @@
-"""S(I2C): how much a written answer owes to the image, in four readings.
+"""S(I2C): how much a generated answer depends on the image, in four readings.
 
 Our reading of C3L (arXiv 2405.12752). With p_t the probability of the answer's token t given the image, the
 question and the tokens before it, q_t the same without the image, and t = 1..T over the answer's tokens:
 
-* answer: (1/T) sum p_t (log p_t - log q_t). The vocabulary divergence's term for the token that was written:
-  signed, specific to the answer, meaningful for one-token answers.
+* answer: (1/T) sum p_t (log p_t - log q_t). The term of the vocabulary divergence that belongs to the generated
+  token: signed, specific to the answer, meaningful for one-token answers.
 * positions: sum P_t (log P_t - log Q_t), where P and Q are p and q divided by their sums over t. The literal
   divergence between two distributions over the answer's tokens; always 0 at T = 1.
-* vocabulary: (1/T) sum KL(P(. | a_<t, image) || P(. | a_<t)). How far the image moves the prediction,
-  whatever the answer says.
+* vocabulary: (1/T) sum KL(P(. | a_<t, image) || P(. | a_<t)). How far the image moves the prediction, whichever
+  tokens the answer has.
 * gap: (1/T) sum (log p_t - log q_t). Pointwise mutual information.
 
-All in nats. Pure tensor functions; reductions run in float32 (float64 stays float64), whatever the input's
-dtype.
+All in nats, log is the natural logarithm. Letters of the shapes: B answers, T answer tokens, V vocabulary size.
+Reductions run in float32 (float64 stays float64), whatever the input's dtype.
 """
 
 from typing import NamedTuple
@@ -22,12 +22,12 @@ from torch import Tensor
 
 
 class Readings(NamedTuple):
-    """All readings of a batch of answers, each `[B]`; see the module's text for the formulas.
+    """All readings of a batch of answers, each `[B]`; the module docstring has the formulas.
 
     Attributes:
         answer: nats a token, signed.
-        positions: nats, not below 0 but for rounding.
-        vocabulary: nats a token, not below 0.
+        positions: nats, at least 0 up to rounding.
+        vocabulary: nats a token, at least 0.
         gap: nats a token, signed.
         mean_logp: mean log-probability of an answer token with the image.
         mean_logq: the same without the image.
@@ -56,6 +56,13 @@ def answer_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ, or a row has no answer token.
+
+    Examples:
+        Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (1/2 log 2 + 0) / 2.
+
+        >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
+        >>> answer_reading(p.log(), q.log(), torch.ones(1, 2))
+        tensor([0.1733])
     """
     logp, logq, mask = _checked(logp, logq, mask)
     return _masked_mean(_weighted_log_ratio(logp, logq), mask)
@@ -74,6 +81,14 @@ def positions_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ, or a row has no answer token.
+
+    Examples:
+        Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without. P = (2/3, 1/3) and
+        Q = (1/2, 1/2): 2/3 log 4/3 + 1/3 log 2/3.
+
+        >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
+        >>> positions_reading(p.log(), q.log(), torch.ones(1, 2))
+        tensor([0.0566])
     """
     logp, logq, mask = _checked(logp, logq, mask)
     # p_t / sum_t p_t is the softmax of log p_t over the positions.
@@ -97,6 +112,13 @@ def gap_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ, or a row has no answer token.
+
+    Examples:
+        Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (log 2 + 0) / 2.
+
+        >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
+        >>> gap_reading(p.log(), q.log(), torch.ones(1, 2))
+        tensor([0.3466])
     """
     logp, logq, mask = _checked(logp, logq, mask)
     return _masked_mean(logp - logq, mask)
@@ -114,18 +136,24 @@ def token_kl(logits_image: Tensor, logits_blind: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ.
+
+    Examples:
+        (1/2, 1/2) against (1/4, 3/4): 1/2 log 2 + 1/2 log 2/3.
+
+        >>> token_kl(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log())
+        tensor(0.1438)
     """
     _same_shape("logits_image", logits_image, "logits_blind", logits_blind)
     return log_kl(_wide(logits_image).log_softmax(dim=-1), _wide(logits_blind).log_softmax(dim=-1))
 
 
 def log_kl(logp: Tensor, logq: Tensor) -> Tensor:
-    """KL(P || Q) of log-probabilities `[..., V]`, for callers that have them already; see `token_kl`."""
+    """`token_kl` of log-probabilities `[..., V]` that the caller has normalised already."""
     total: Tensor = torch.linalg.vecdot(logp.exp(), logp - logq)
-    # 0 log 0 counts as 0: done with care only where a token is impossible, since it costs four times as much
+    # 0 log 0 counts as 0; the careful form costs four times as much, so it runs only where a token is impossible
     if bool(total.isnan().any()):
         total = _weighted_log_ratio(logp, logq).sum(dim=-1)
-    # A divergence is never negative; the float sum of near-equal distributions may be, by a rounding error.
+    # The float sum of near-equal distributions may be negative by a rounding error.
     return total.clamp_min(0.0)
 
 
@@ -141,13 +169,19 @@ def vocabulary_reading(kl: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ, or a row has no answer token.
+
+    Examples:
+        The mean of 0.1 and 0.3; the third position is padding.
+
+        >>> vocabulary_reading(torch.tensor([[0.1, 0.3, torch.nan]]), torch.tensor([[True, True, False]]))
+        tensor([0.2000])
     """
     kl, _, mask = _checked(kl, kl, mask, "kl", "kl")
     return _masked_mean(kl, mask)
 
 
 def all_readings(logp: Tensor, logq: Tensor, kl: Tensor, mask: Tensor) -> Readings:
-    """All four readings of a batch, with the means and the length they are compared with.
+    """Compute all four readings of a batch, with the mean log-probabilities and the length.
 
     Args:
         logp: log-probability of each answer token with the image, `[B, T]`.
@@ -156,10 +190,19 @@ def all_readings(logp: Tensor, logq: Tensor, kl: Tensor, mask: Tensor) -> Readin
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
 
     Returns:
-        One tensor `[B]` a reading.
+        One tensor `[B]` for each reading.
 
     Raises:
         ValueError: shapes differ, or a row has no answer token.
+
+    Examples:
+        One token: its answer reading is p (log p - log q) = 1/2 log 2, and positions are 0.
+
+        >>> found = all_readings(
+        ...     torch.tensor([[0.5]]).log(), torch.tensor([[0.25]]).log(), torch.tensor([[0.7]]), torch.ones(1, 1)
+        ... )
+        >>> [round(value.item(), 4) for value in found]
+        [0.3466, 0.0, 0.7, 0.6931, -0.6931, -1.3863, 1]
     """
     logp, logq, mask = _checked(logp, logq, mask)
     return Readings(

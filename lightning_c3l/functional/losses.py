@@ -33,6 +33,12 @@ def sequence_nll(logp: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes differ, or a row has no supervised token.
+
+    Examples:
+        Tokens of probability 1/2 and 1/4: (log 2 + log 4) / 2.
+
+        >>> sequence_nll(torch.tensor([[0.5, 0.25]]).log(), torch.ones(1, 2))
+        tensor([1.0397])
     """
     _require_shape("mask", mask, tuple(logp.shape))
     mask = mask.bool()
@@ -43,7 +49,7 @@ def sequence_nll(logp: Tensor, mask: Tensor) -> Tensor:
 def contrastive_pseudo_label_loss(
     anchor: Tensor, candidates: Tensor, mask: Tensor, temperature: float, cross_group: bool = False
 ) -> Tensor:
-    """The contrastive loss of each group; candidate 0 is the positive.
+    """Contrast the anchor of each group with its candidates, of which candidate 0 is the positive.
 
     Args:
         anchor: representation of each group's anchor, `[G, D]`.
@@ -58,6 +64,13 @@ def contrastive_pseudo_label_loss(
 
     Raises:
         ValueError: shapes do not fit, a group's positive is masked, or the temperature is not above 0.
+
+    Examples:
+        Cosines 1 to the positive and 0 to the negative at tau = 1: -log(e / (e + 1)).
+
+        >>> candidates = torch.tensor([[[2.0, 0.0], [0.0, 3.0]]])
+        >>> contrastive_pseudo_label_loss(torch.tensor([[1.0, 0.0]]), candidates, torch.ones(1, 2), temperature=1.0)
+        tensor([0.3133])
     """
     mask = mask.bool()
     _check_groups(anchor, candidates, mask, temperature)
@@ -110,6 +123,14 @@ class ContrastivePseudoLabelLoss(nn.Module):
 
         Raises:
             ValueError: shapes do not fit, or a row has no token.
+
+        Examples:
+            With W = 1 and b = 0, the mean of ReLU(1, -1) and ReLU(3, 1).
+
+            >>> loss = ContrastivePseudoLabelLoss(hidden_size=2, projection_size=2)
+            >>> _ = loss.projection.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+            >>> loss.project(torch.tensor([[[1.0, -1.0], [3.0, 1.0]]]), torch.ones(1, 2)).tolist()
+            [[2.0, 0.5]]
         """
         if hidden.dim() != 3 or hidden.shape[2] != self.projection.in_features:
             raise ValueError(f"hidden must be [B, L, {self.projection.in_features}], not {tuple(hidden.shape)}")
@@ -122,7 +143,7 @@ class ContrastivePseudoLabelLoss(nn.Module):
         return active.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     def forward(self, anchor: Tensor, candidates: Tensor, mask: Tensor) -> Tensor:
-        """Loss of each of this rank's groups.
+        """Contrast the groups of this rank, with those of all ranks if `cross_group`.
 
         Args:
             anchor: projected anchors, `[G, D]`.
@@ -151,21 +172,29 @@ def c3l_loss(
     nll_weight: float,
     contrastive_weight: float,
 ) -> Tensor:
-    """Mean over groups of w_i * nll_weight * (write / 2 + answer / 2) + contrastive_weight * contrastive.
+    """Average w_i * nll_weight * (write + answer) / 2 + contrastive_weight * contrastive over groups.
 
     Args:
-        write_nll: loss of writing the positive pair given image and instruction, `[G]`.
+        write_nll: loss of the positive pair given image and instruction, `[G]`.
         answer_nll: loss of its answer given image and its question, `[G]`.
         contrastive: contrastive loss of each group, `[G]`.
         weights: w_i, `[G]`.
-        nll_weight: factor of the likelihood part, not below 0.
-        contrastive_weight: lambda, factor of the contrastive part, not below 0.
+        nll_weight: factor of the likelihood part, at least 0.
+        contrastive_weight: lambda, factor of the contrastive part, at least 0.
 
     Returns:
         The loss, a scalar.
 
     Raises:
         ValueError: shapes differ, there is no group, or a factor is below 0.
+
+    Examples:
+        Two groups: 1 * (1 + 2) / 2 + 0.1 * 0.5 = 1.55 and 2 * (3 + 1) / 2 + 0.1 * 1.5 = 4.15.
+
+        >>> write_nll, answer_nll = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 1.0])
+        >>> contrastive, weights = torch.tensor([0.5, 1.5]), torch.tensor([1.0, 2.0])
+        >>> c3l_loss(write_nll, answer_nll, contrastive, weights, nll_weight=1.0, contrastive_weight=0.1)
+        tensor(2.8500)
     """
     if nll_weight < 0 or contrastive_weight < 0:
         raise ValueError(f"loss factors must not be below 0, got {nll_weight} and {contrastive_weight}")
@@ -202,7 +231,7 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class _AllGather(torch.autograd.Function):
-    """Stack equal-shaped tensors of all ranks; backward sums what every rank's loss owes to this rank's part.
+    """Stack equal-shaped tensors of all ranks; backward sums the gradients of all ranks for this rank's part.
 
     Written out since `torch.distributed.nn.functional.all_gather` is deprecated in torch 2.13 and its
     replacement has no stable public name.

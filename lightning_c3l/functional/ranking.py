@@ -1,4 +1,4 @@
-"""How well a score ranks, and how two columns go together."""
+"""AUROC and rank correlations of scores."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from lightning_c3l.functional.significance import percentile_interval
 
 
 def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
-    """Chance that a right item scores above a wrong one, ties counted half.
+    """Area under the ROC curve: the probability that a right item scores above a wrong one, ties counted half.
 
     Args:
         scores: one score an item, any scale.
@@ -20,6 +20,12 @@ def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
 
     Raises:
         ValueError: lengths differ, a score is nan, or a label is neither 0 nor 1.
+
+    Examples:
+        Of the four pairs of a right and a wrong item, two are in order and one is tied.
+
+        >>> auroc([1, 2, 3, 3], [0, 1, 0, 1])
+        0.625
     """
     values, target = _columns(scores, labels)
     if not ((target == 0) | (target == 1)).all():
@@ -35,11 +41,11 @@ def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
 def auroc_interval(
     scores: Sequence[float], labels: Sequence[bool | int], samples: int = 200, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of `auroc`; right and wrong items are drawn apart, as many as there are.
+    """95 % percentile bootstrap interval of `auroc`; right and wrong items are resampled separately.
 
     Args:
         scores: one score an item, any scale.
-        labels: 1 or True for right items; both sorts must be there.
+        labels: 1 or True for right items, 0 or False for wrong ones; both must occur.
         samples: number of resamples.
         seed: of the resampling.
 

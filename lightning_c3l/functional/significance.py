@@ -1,6 +1,6 @@
-"""How sure a figure of a benchmark is, and whether two answer files differ.
+"""Bootstrap intervals of benchmark figures, and McNemar's test of two answer files.
 
-Benchmarks report F1s and ratios besides means, so sums are resampled and the figure is made from them.
+Benchmarks report F1s and ratios besides means, so sums are resampled and the figure is computed from them.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,13 +35,13 @@ def percentile_interval(
 def bootstrap_interval(
     parts: Sequence[NDArray[Any]], figure: Figure, samples: int = SAMPLES, seed: int = SEED
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a figure that is made from sums over questions.
+    """95 % percentile bootstrap interval of a figure computed from sums over questions.
 
-    Questions are drawn with replacement, as many as there are, in each part apart. Equal questions are drawn together:
-    how often each sort comes is multinomial, which gives the same distribution and takes no time on a large benchmark.
+    Questions are drawn with replacement, N_p from the N_p of each part. Equal questions are drawn together by a
+    multinomial, which gives the same distribution and takes no time on a large benchmark.
 
     Args:
-        parts: what each question adds to the sums, `[N_p, K]` for each of P parts.
+        parts: the summands of each question, `[N_p, K]` for each of P parts.
         figure: from the totals of all parts, `[..., P, K]`, to `[...]`.
         samples: number of resamples.
         seed: of the resampling.
@@ -70,7 +70,7 @@ def paired_interval(
     samples: int = SAMPLES,
     seed: int = SEED,
 ) -> tuple[float, float]:
-    """`bootstrap_interval` of the difference of a figure between two sides, which are drawn together.
+    """`bootstrap_interval` of the difference of a figure between two sides, drawn question by question together.
 
     Args:
         ours: as `parts` of `bootstrap_interval`.
@@ -94,17 +94,23 @@ def paired_interval(
 
 
 def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar test: could which side is right where the two differ be a fair coin's work?
+    """Exact two-sided McNemar test on the discordant pairs (binomial, p = 0.5).
 
     Args:
         ours: whether each question is right, `[N]`.
         theirs: the same of the other side, `[N]`.
 
     Returns:
-        The p value: twice the chance of so few heads or fewer, 1 at most; 1 where the sides never differ.
+        The p value: twice the lower tail, at most 1; 1 where the sides never differ.
 
     Raises:
         ValueError: lengths differ.
+
+    Examples:
+        Ours alone is right on 3 questions, theirs on none: 2 * (1/2)^3.
+
+        >>> mcnemar(np.array([True, True, True, False]), np.array([False, False, False, False]))
+        0.25
     """
     if ours.shape != theirs.shape:
         raise ValueError(f"both sides must have the same questions, not {len(ours)} and {len(theirs)} of them")

@@ -14,11 +14,16 @@ from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images.sources import EncodedImages
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
+from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import judged, truth_rate
-from lightning_c3l.rounds.protocols import ImageSource, is_round_run
-from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.generation import ImageChunk
+from lightning_c3l.rounds.protocols import ImageSource
+from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.selection.candidates import CandidateSelection, random_candidates, select_candidates
+
+# tell the draws after training, and those of `predict`, from those of the rounds
+_FIT_STREAM, _PREDICT_STREAM = 1_299_709, 15_485_863
 
 
 class DatasetExport(Callback):
@@ -39,45 +44,44 @@ class DatasetExport(Callback):
         if not 0 < near_duplicate <= 1:
             raise ValueError(f"export.near_duplicate must be above 0 and at most 1, not {near_duplicate}")
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
-        self._written: list[ScoredCandidate] = []
+        self._predicted: list[ScoredCandidate] = []
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write on fresh images with the tuned model; the starting model scores."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not is_round_run(pl_module, data):
-            return
-        module: Any = pl_module
-        source, keys = data.source("fresh")
-        folder = trainer.default_root_dir
-        more = {"digests": data.digests("fresh"), "longest_side": data.longest_side}
-        written = module.final_records(folder, keys, source.read, 1_299_709, **more)
-        collectives.by_first(lambda: self._export(trainer, module, source, written))
+        """Generate about fresh images with the tuned model, which the starting model scores, and write the set."""
+        if (run := RoundRun.of(trainer, pl_module)) is not None:
+            candidates = self._candidates(run, "fresh", _FIT_STREAM)
+            collectives.by_first(lambda: self._export(run, "fresh", candidates))
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
     ) -> None:
-        """Collect what `predict` wrote."""
-        self._written.extend(outputs.candidates)
+        """Generate about the images of `predict`, which are one batch."""
+        if (run := RoundRun.of(trainer, pl_module)) is not None:
+            self._predicted = self._candidates(run, "images", _PREDICT_STREAM)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same data set from the images of `predict`."""
-        source, _ = trainer.datamodule.source("images")  # type: ignore[attr-defined]
-        collectives.by_first(lambda: self._export(trainer, pl_module, source, self._written))
-        self._written = []
+        """Write the set."""
+        if (run := RoundRun.of(trainer, pl_module)) is not None:
+            collectives.by_first(lambda: self._export(run, "images", self._predicted))
 
-    def _export(self, trainer: Trainer, module: Any, source: ImageSource, scored: Sequence[ScoredCandidate]) -> None:
-        truth = trainer.datamodule.truth  # type: ignore[attr-defined]
+    def _candidates(self, run: RoundRun, name: str, stream: int) -> list[ScoredCandidate]:
+        """Scored candidates about a source of images, on rank zero; every rank must call it."""
+        source, keys = run.source(name)
+        images, digests = ImageChunk(keys, source.read), run.data.digests(name)
+        return run.engine.final_records(run.store.folder, images, stream, digests, longest_side=run.data.longest_side)
+
+    def _export(self, run: RoundRun, name: str, scored: Sequence[ScoredCandidate]) -> None:
+        """Select and write the set, on rank zero."""
+        truth, folder = run.data.truth, run.store.folder
         scored = judged(scored, truth.judge if truth else None)
         usable = [one for one in scored if one.scores]
         selection = select_candidates(usable, self.target_size, self.reading, self.near_duplicate)
         chosen = selection.chosen
-        folder = Path(trainer.default_root_dir)
-        root = self._images(folder, source, chosen)
-        records = [self._record(number, one, module) for number, one in enumerate(chosen)]
+        root = self._images(folder, run.source(name)[0], chosen)
+        records = [self._record(index, one, run.engine) for index, one in enumerate(chosen)]
         write_llava_json(folder / "vlit.json", records, root)
         write_parquet(folder / "vlit.parquet", records)
-        store = RunStore(folder)
-        store.write_candidates("vlit-candidates", self._with_status(scored, selection))
+        run.store.write_candidates("vlit-candidates", self._with_status(scored, selection))
         figures: dict[str, Any] = {
             "pairs": len(records),
             "candidates": len(scored),
@@ -87,18 +91,18 @@ class DatasetExport(Callback):
         }
         if truth:
             # like against like: random pairs of the same kinds and answer lengths
-            random = random_candidates(selection.distinct, chosen, module.seed)
+            random = random_candidates(selection.distinct, chosen, run.engine.seed)
             figures |= {
                 "truth_rate": truth_rate(chosen),
                 "random_truth_rate": truth_rate(random),
                 "written_truth_rate": truth_rate(scored),
             }
-        store.update_summary(dataset=figures)
+        run.store.update_summary(dataset=figures)
         shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
         rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
 
     def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
-        """Root of the image paths; pictures that are no files of their own are written below the run folder."""
+        """Root of the image paths; images that are not files of their own are written below the run folder."""
         if source.root is not None:
             # the working folder may be another one when the data set is read
             return os.path.abspath(source.root)
@@ -110,16 +114,16 @@ class DatasetExport(Callback):
                     source.read(key).save(path)
         return os.path.abspath(folder / "images")
 
-    def _record(self, number: int, one: ScoredCandidate, module: Any) -> VLITRecord:
+    def _record(self, index: int, one: ScoredCandidate, engine: RoundEngine) -> VLITRecord:
         candidate = one.candidate
         provenance = {
             "round": "final",
             "prompt": candidate.instruction.text,
             "sample": candidate.sample,
-            "seed": module.seed,
-            "model": module.lvlm.fingerprint,
+            "seed": engine.seed,
+            "model": engine.lvlm.fingerprint,
         }
-        return VLITRecord.of(number, one, provenance)
+        return VLITRecord.of(index, one, provenance)
 
     def _with_status(self, scored: Sequence[ScoredCandidate], selection: CandidateSelection) -> list[ScoredCandidate]:
         status = {id(one): "duplicate" for one in selection.duplicates} | {id(one): "kept" for one in selection.chosen}
@@ -129,7 +133,7 @@ class DatasetExport(Callback):
 
 
 def _copy(file: bytes | Path, path: Path) -> None:
-    """The very file, not a picture that was decoded, maybe shrunk, and encoded again."""
+    """Copy the file itself, not an image that was decoded, perhaps shrunk, and encoded again."""
     if isinstance(file, Path):
         shutil.copyfile(file, path)
     else:

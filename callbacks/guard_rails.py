@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from lightning import Callback, LightningModule, Trainer
@@ -18,8 +17,8 @@ from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
 from lightning_c3l.rounds.figures import round_figures
 from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
-from lightning_c3l.rounds.protocols import ImageSource, is_round_run
-from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.protocols import ImageSource
+from lightning_c3l.rounds.run import RoundRun
 
 # images that one process writes about at once; the control's partners lie among them, so it must not depend on how
 # many processes there are
@@ -58,6 +57,7 @@ class GuardRails(Callback):
         # source and digests of the images that the first state was judged by
         self._measured: dict[str, Any] = {}
         self._moved = False
+        self._run: RoundRun | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """What has been judged, and whether training has gone on since."""
@@ -69,149 +69,146 @@ class GuardRails(Callback):
         self._measured = state_dict.get("measured", {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The state that wrote the first round; on resume, of a round that was made but not judged.
+        """Judge the state that generated the first round; on resume, that of a round that was made but not judged.
 
         Raises:
-            ValueError: if the best state could not be put back in the end, or states cannot be held against the first.
+            ValueError: if the best state could not be restored in the end, or there is no first state to compare with.
         """
         if self.action == "stop" and any(hasattr(parameter, "ds_id") for parameter in pl_module.parameters()):
             raise ValueError("guard.action: stop cannot put weights back under ZeRO stage 3: set warn, and take best/")
-        if self._is_on(trainer, pl_module):
-            if self._measured:
-                require_measured(self._measured, trainer.datamodule, "--guard.action off")  # type: ignore[attr-defined]
-            # a damaged one is told now, and not after the next round
-            collectives.by_first(self._best(trainer).known)
-            if not self._states and (number := _rounds(trainer).state_dict()["round"]) > 0:
-                raise ValueError(
-                    "guard.action: the guard was off when round 0 was made, so nothing is known to hold round "
-                    f"{number} against; set --guard.action off"
-                )
-        self._look(trainer, pl_module)
+        self._run = run = None if self.action == "off" else RoundRun.of(trainer, pl_module)
+        if run is None:
+            return
+        if self._measured:
+            require_measured(self._measured, run.data, "--guard.action off")
+        # a damaged one is reported now, and not after the next round
+        collectives.by_first(_best(run).known)
+        if not self._states and run.data.round > 0:
+            raise ValueError(
+                "guard.action: the guard was off when round 0 was made, so nothing is known to hold round "
+                f"{run.data.round} against; set --guard.action off"
+            )
+        self._look(trainer, pl_module, run)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on the model is no longer the state that was judged last."""
         self._moved = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The state that wrote the round that was just made."""
-        self._look(trainer, pl_module)
+        """Judge the state that generated the round that was just made."""
+        if self._run is not None:
+            self._look(trainer, pl_module, self._run)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The last state; where a limit stopped the run, the best one takes its place for all exports."""
-        if not self._states or not self._is_on(trainer, pl_module):
+        """Judge the last state; if a limit stopped the run, the best one takes its place for all exports."""
+        run = self._run
+        if not self._states or run is None:
             return
         if self._moved:
-            self._judge(trainer, pl_module, self._states[-1]["round"] + 1, made=False)
+            self._judge(trainer, pl_module, run, self._states[-1]["round"] + 1, made=False)
         exported = last = self._states[-1]
         if self.action == "stop" and last["tripped"]:
-            exported = self._best(trainer).put_back(pl_module)
+            exported = _best(run).put_back(pl_module)
             rank_zero_info(f"guard: adapter and data set are those of state {exported['round']}, the best one")
-        self._tell(trainer, exported["round"])
+        self._tell(run, exported["round"])
 
-    def _is_on(self, trainer: Trainer, module: LightningModule) -> bool:
-        return self.action != "off" and is_round_run(module, getattr(trainer, "datamodule", None))
-
-    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the round that training needs next, unless that has been done."""
-        if not self._is_on(trainer, pl_module):
-            return
-        number = _rounds(trainer).state_dict()["round"]
+    def _look(self, trainer: Trainer, module: LightningModule, run: RoundRun) -> None:
+        """Judge the round that is trained on next, unless that has been done."""
+        number = run.data.round
         if number > max((state["round"] for state in self._states), default=-1):
-            self._judge(trainer, pl_module, number, made=True)
+            self._judge(trainer, module, run, number, made=True)
         if self.action == "stop" and self._states[-1]["tripped"]:
             trainer.should_stop = True
 
-    def _judge(self, trainer: Trainer, module: Any, number: int, made: bool) -> None:
-        """Hold the model as it is now against the first state.
+    def _judge(self, trainer: Trainer, module: LightningModule, run: RoundRun, number: int, made: bool) -> None:
+        """Compare the model as it is now with the first state.
 
         Args:
             trainer: of the run.
             module: the model.
+            run: its parts.
             number: of the state.
-            made: whether it has written a round.
+            made: whether it has generated a round.
         """
-        scored, store = self._write(trainer, module), RunStore(trainer.default_root_dir)
+        scored = self._generate(run)
 
         def judgement() -> dict[str, Any]:
             # by the reading of the round's own figures, with which it is compared
-            written = round_figures(scored, [], _rounds(trainer).reading, module.seed)
-            own = store.read_figures(number) if made else written
+            generated = round_figures(scored, [], _reading(trainer), run.engine.seed)
+            own = run.store.read_figures(number) if made else generated
             state: dict[str, Any] = {
                 "round": number,
                 "held_out": held_out_criterion(scored),
-                "inflation": inflation(own.get("i2c_mean"), written["i2c_mean"]) if made else None,
-                "figures": written,
+                "inflation": inflation(own.get("i2c_mean"), generated["i2c_mean"]) if made else None,
+                "figures": generated,
                 # so that later states do not need the round's folder
                 "own": own,
             }
             first = self._states[0] if self._states else state
-            began = first["figures"] if not made else first.get("own") or store.read_figures(first["round"])
+            began = first["figures"] if not made else first.get("own") or run.store.read_figures(first["round"])
             # a state without a round has nothing by the run's own scorer
             before, now = _with_state(began, first if made else {**first, "inflation": None}), _with_state(own, state)
             return {**state, "tripped": tripped(before, now, self.limits)}
 
-        # all processes must go on alike
+        # all ranks must go on alike
         state = collectives.by_first(judgement)
         self._states.append(state)
         self._moved = False
         for sentence in state["tripped"]:
             rank_zero_warn(f"guard: state {number}: {sentence}")
-        self._keep(trainer, module, state)
-        self._tell(trainer)
-
-    def _keep(self, trainer: Trainer, module: Any, state: dict[str, Any]) -> None:
-        """Keep the state where it is the best so far."""
-        best = self._best(trainer)
+        best = _best(run)
         known = collectives.by_first(best.known)
         # what a run left that was begun again from an earlier checkpoint does not count
         better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
         if better and not any(one["tripped"] for one in self._states):
             best.keep(module, {name: state[name] for name in ("round", "held_out")})
+        self._tell(run)
 
-    def _write(self, trainer: Trainer, module: Any) -> list[ScoredCandidate]:
-        """What the model writes about the guard's images, scored by the starting model; each process makes a share."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        source, keys = self._images(module, data)
-        seed = module.seed * 1009 + 611_953
+    def _generate(self, run: RoundRun) -> list[ScoredCandidate]:
+        """Candidates about the guard's images, scored by the starting model; each rank makes a share."""
+        source, keys = self._images(run)
+        seed = run.engine.seed * 1009 + 611_953
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
             out = list[list[ScoredCandidate]]()
-            for chunk in iter_image_chunks(module.lvlm, ImageChunk(keys, source.read), share):
-                written = module.write(chunk.keys, chunk.read, seed, "guard: write", chunk.start)
-                out.append(module.score(written, chunk.read, "reference", seed + chunk.start, "guard: score"))
+            for chunk in iter_image_chunks(run.engine.lvlm, ImageChunk(keys, source.read), share):
+                candidates = run.engine.generate(chunk, seed, "guard: write")
+                out.append(run.engine.score(candidates, chunk.read, seed + chunk.start, progress="guard: score"))
             return out
 
-        with module.outside_steps():
+        with run.module.inference_context():
             parts = share_out(spans(len(keys), math.ceil(len(keys) / _PART)), make)
         return [one for part in parts for one in part]
 
-    def _images(self, module: Any, data: Any) -> tuple[ImageSource, list[str]]:
-        """The images that all states write about: those of the first one."""
-        name = "images" if data.source("held_out") is None else "held_out"
-        source, keys = data.source(self._measured.get("source", name))
+    def _images(self, run: RoundRun) -> tuple[ImageSource, list[str]]:
+        """The images that all states are judged by: those of the first one."""
+        name = "images" if run.data.source("held_out") is None else "held_out"
+        source, keys = run.source(self._measured.get("source", name))
         if not self._measured:
-            keys = sorted(stream("guard", module.seed).sample(list(keys), min(self.images, len(keys))))
-            digests = data.digests(name)
+            keys = sorted(stream("guard", run.engine.seed).sample(list(keys), min(self.images, len(keys))))
+            digests = run.data.digests(name)
             self._measured = {"source": name, "digests": {key: digests[key] for key in keys}}
         return source, list(self._measured["digests"])
 
-    def _best(self, trainer: Trainer) -> BestState:
-        return BestState(Path(trainer.default_root_dir) / "best")
-
-    def _tell(self, trainer: Trainer, exported: int | None = None) -> None:
-        """What is known so far into summary.json."""
+    def _tell(self, run: RoundRun, exported: int | None = None) -> None:
+        """Write what is known so far into summary.json."""
         if collectives.is_first():
             guard = {
                 "action": self.action,
                 "states": self._states,
-                "best": self._best(trainer).known(),
+                "best": _best(run).known(),
                 "exported": exported,
             }
-            RunStore(trainer.default_root_dir).update_summary(guard=guard)
+            run.store.update_summary(guard=guard)
 
 
-def _rounds(trainer: Trainer) -> I2CReweighting:
-    return next(c for c in trainer.callbacks if isinstance(c, I2CReweighting))  # type: ignore[attr-defined]
+def _best(run: RoundRun) -> BestState:
+    return BestState(run.store.folder / "best")
+
+
+def _reading(trainer: Trainer) -> str:
+    """The reading of S(I2C) that the rounds of this run go by."""
+    return next(one.reading for one in trainer.callbacks if isinstance(one, I2CReweighting))  # type: ignore[attr-defined]
 
 
 def _with_state(figures: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

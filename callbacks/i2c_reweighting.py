@@ -15,12 +15,12 @@ from callbacks.checkpointing import is_stopping, save_last
 from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
-from lightning_c3l.modules.c3l import Scorer
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
-from lightning_c3l.rounds.engine import Records, Task, begin, begun_with, kept_keys, made_with, make_records
+from lightning_c3l.rounds.engine import Records, Scorer
 from lightning_c3l.rounds.figures import judged, round_figures
-from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
+from lightning_c3l.rounds.tasks import Task, begin, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
 from lightning_c3l.selection.pseudo_labels import GroupBy, grouped, select_group, weigh_groups
 
@@ -67,6 +67,7 @@ class I2CReweighting(Callback):
         self.images_per_round, self.epochs_per_round = images_per_round, epochs_per_round
         self.group_by: GroupBy = group_by
         self._restart = restart_round
+        self._run: RoundRun | None = None
         self._round = -1
         self._wanted = 0
         self._ended = 0
@@ -83,16 +84,17 @@ class I2CReweighting(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The first round, before the first loader is built; on resume, the stored one."""
-        if not is_round_run(pl_module, _data(trainer)):
+        self._run = run = RoundRun.of(trainer, pl_module)
+        if run is None:
             return
         goes_on = not (_has_epochs(trainer, self._ended) or is_stopping(trainer))
         if self._ended and goes_on and self._ended % self.epochs_per_round == 0:
             # more epochs or steps than before: the round that the next of them begins with was not made
             self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
-            self._make_round(trainer, pl_module, SimpleProfiler())
+            self._make_round(run, SimpleProfiler())
         else:
-            self._read_round(trainer, pl_module)
+            self._read_round(run)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: a run resumed in the middle of an epoch gets no call at the start of that epoch."""
@@ -104,11 +106,11 @@ class I2CReweighting(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The next round, before the next loader is built."""
-        if not is_round_run(pl_module, _data(trainer)):
+        if self._run is None:
             return
         if collectives.is_first():
             seconds = time.perf_counter() - self._epoch_began
-            RunStore(trainer.default_root_dir).add_seconds(self._round, "train", seconds)
+            self._run.store.add_seconds(self._round, "train", seconds)
         if not trainer.is_last_batch:
             # training stopped in the middle of the epoch; a run that goes on trains on the rest of it first
             return
@@ -121,93 +123,102 @@ class I2CReweighting(Callback):
         with profiler.profile("engine"):
             # who is interrupted while the round is made goes on with the very weights that write it
             save_last(trainer)
-        self._make_round(trainer, pl_module, profiler)
+        self._make_round(self._run, profiler)
 
-    def _make_round(self, trainer: Trainer, module: Any, profiler: SimpleProfiler) -> None:
-        """Generate, score, select, keep, hand over."""
-        data, number, store = _data(trainer), self._wanted, RunStore(trainer.default_root_dir)
-        with module.outside_steps():
+    def _make_round(self, run: RoundRun, profiler: SimpleProfiler) -> None:
+        """Generate, score, select, store, and hand the groups to the datamodule."""
+        number = self._wanted
+        with run.module.inference_context():
             with profiler.profile("engine"):
-                task = self._task(store, module, data)
+                task = self._task(run)
                 if self._restart:
-                    collectives.by_first(lambda: self._forget_unless_same(store, module, data, task))
-                    task, self._restart = self._task(store, module, data), False
-                is_whole = collectives.by_first(lambda: _is_whole(store, number, module, task))
+                    collectives.by_first(lambda: self._forget_unless_same(run, task))
+                    task, self._restart = self._task(run), False
+                is_whole = collectives.by_first(lambda: _is_whole(run, number, task))
                 if not is_whole:
-                    collectives.by_first(lambda: tell_of_changes(store, task.digests))
+                    collectives.by_first(lambda: tell_of_changes(run.store, task.digests))
             if not is_whole:
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
-                records = make_records(module, task, profiler)
-                collectives.by_first(lambda: self._finish(store, records, data, task.seed, profiler))
+                records = run.engine.make_records(task, profiler)
+                collectives.by_first(lambda: self._finish(run, records, task.seed, profiler))
         with profiler.profile("engine"):
-            self._hand_over(store, module, data)
+            self._hand_over(run)
         if collectives.is_first():
-            store.add_seconds(number, "engine", sum(profiler.recorded_durations["engine"]))
+            run.store.add_seconds(number, "engine", sum(profiler.recorded_durations["engine"]))
 
-    def _read_round(self, trainer: Trainer, module: Any) -> None:
-        """The round that is trained on, as it was made."""
-        store, data = RunStore(trainer.default_root_dir), _data(trainer)
+    def _read_round(self, run: RoundRun) -> None:
+        """Resume on the stored round that is being trained on."""
         if self._restart:
             # other options than the round was made with are refused below
             rank_zero_info(f"i2c.restart_round: round {self._round} has been trained on and is not made again")
-        collectives.by_first(lambda: _require_whole(store, self._round))
-        task = self._task(store, module, data)
-        collectives.by_first(lambda: begin(module.writing, replace(task, again="a new run"), trained=True))
-        self._hand_over(store, module, data)
-        collectives.by_first(lambda: tell_of_changes(store, task.digests))
+        collectives.by_first(lambda: _require_whole(run.store, self._round))
+        task = replace(self._task(run), again="a new run")
+        collectives.by_first(lambda: begin(run.engine.config, task, trained=True))
+        self._hand_over(run)
+        collectives.by_first(lambda: tell_of_changes(run.store, task.digests))
 
-    def _task(self, store: RunStore, module: Any, data: Any) -> Task:
-        source, keys = data.source("images")
-        folder = store.round_folder(self._wanted)
-        keys = kept_keys(folder, self._choose(keys, module.seed, self._wanted))
-        seed = module.seed * 1009 + self._wanted
-        describes = module.loss.anchor == "description"
-        depends = made_with(
-            module,
+    def _task(self, run: RoundRun) -> Task:
+        """What the wanted round consists of; every rank must call it."""
+        source, keys = run.source("images")
+        folder, seed = run.store.round_folder(self._wanted), run.engine.seed
+        keys = resumed_keys(folder, self._choose(keys, seed, self._wanted))
+        describes = run.module.loss.anchor == "description"
+        made_with = run.engine.made_with(
             keys,
-            longest_side=data.longest_side,
+            longest_side=run.data.longest_side,
             scorer=self.scorer,
             descriptions=describes,
             group_by=self.group_by,
             thresholds={"reading": self.reading, "margin": self.margin, "cap": self.cap},
         )
-        name, digests = f"round {self._wanted}", data.digests("images")
-        return Task(name, folder, keys, source.read, seed, self.scorer, describes, depends, digests=digests)
+        return Task(
+            name=f"round {self._wanted}",
+            folder=folder,
+            keys=keys,
+            read=source.read,
+            seed=seed * 1009 + self._wanted,
+            made_with=made_with,
+            scorer=self.scorer,
+            describes=describes,
+            digests=run.data.digests("images"),
+        )
 
-    def _forget_unless_same(self, store: RunStore, module: Any, data: Any, task: Task) -> None:
-        keys = self._choose(data.source("images")[1], module.seed, self._wanted)
-        if begun_with(task.folder) == {key: task.digests.get(key, "") for key in keys}:
+    def _forget_unless_same(self, run: RoundRun, task: Task) -> None:
+        """Remove the rows of the wanted round if it was started with other images or options; rank zero only."""
+        keys = self._choose(run.source("images")[1], run.engine.seed, self._wanted)
+        if known_images(task.folder) == {key: task.digests.get(key, "") for key in keys}:
             try:
-                begin(module.writing, task)
+                begin(run.engine.config, task)
                 return
             except ValueError as error:
                 rank_zero_info(f"round {self._wanted} is made again: {error}")
-        store.forget(self._wanted)
+        run.store.forget(self._wanted)
 
-    def _finish(self, store: RunStore, records: Records, data: Any, seed: int, profiler: SimpleProfiler) -> None:
-        """Select, and keep the round."""
+    def _finish(self, run: RoundRun, records: Records, seed: int, profiler: SimpleProfiler) -> None:
+        """Select, and store the round."""
         with profiler.profile("select"):
-            groups, candidates = self._select(judged(records.candidates, data.truth.judge if data.truth else None))
+            truth = run.data.truth
+            groups, candidates = self._select(judged(records.candidates, truth.judge if truth else None))
             figures = {
                 "round": self._wanted,
                 **round_figures(candidates, groups, self.reading, seed),
                 "refused_images": len(records.refused),
             }
         spent = {stage: round(sum(times), 3) for stage, times in profiler.recorded_durations.items()}
-        # the engine's own is not over yet
+        # `engine` is added when the round has been handed over
         figures["seconds"] = {stage: seconds for stage, seconds in spent.items() if stage != "engine"}
         with profiler.profile("engine"):
-            store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
+            run.store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
 
-    def _hand_over(self, store: RunStore, module: Any, data: Any) -> None:
-        """Every process reads what the first has written: so all of them train on the same."""
-        number = self._wanted
-        collectives.require_visible(store.round_folder(number) / "round.json")
-        stored, images = store.read_round(number), collectives.by_first(lambda: begun_with(store.round_folder(number)))
+    def _hand_over(self, run: RoundRun) -> None:
+        """Give the datamodule the stored round, which every rank reads, so that all of them train on the same."""
+        number, folder = self._wanted, run.store.round_folder(self._wanted)
+        collectives.require_visible(folder / "round.json")
+        stored, images = run.store.read_round(number), collectives.by_first(lambda: known_images(folder))
         if not stored.groups:
-            why = nothing_parsed(module.writing.templates, [one.candidate.text for one in stored.candidates])
+            why = nothing_parsed(run.engine.config.templates, [one.candidate.text for one in stored.candidates])
             raise ValueError(f"round {number} has no group to train on: {why}")
-        data.set_round(number, usable_groups(stored.groups, images, data, number), stored.descriptions)
+        run.data.set_round(number, usable_groups(stored.groups, images, run.data, number), stored.descriptions)
         self._round = number
 
     def _choose(self, keys: Sequence[str], seed: int, number: int) -> list[str]:
@@ -222,9 +233,10 @@ class I2CReweighting(Callback):
         return groups, [one for _, own in chosen for one in own]
 
 
-def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:
-    """Whether the round has been made already, and by the same means."""
-    begin(module.writing, task)
+def _is_whole(run: RoundRun, number: int, task: Task) -> bool:
+    """Whether the round has been made already, with the same settings; rank zero only."""
+    begin(run.engine.config, task)
+    store = run.store
     if number not in store.rounds():
         return False
     try:
@@ -233,7 +245,7 @@ def _is_whole(store: RunStore, number: int, module: Any, task: Task) -> bool:
         warnings.warn(f"{error}; the round is made again", stacklevel=2)
         store.forget(number)
         return False
-    # a run may have been killed before it could take them away
+    # a run may have been killed before it could remove them
     shutil.rmtree(store.round_folder(number) / "parts", ignore_errors=True)
     return True
 
@@ -251,7 +263,3 @@ def _require_whole(store: RunStore, number: int) -> None:
 def _has_epochs(trainer: Trainer, done: int) -> bool:
     """Whether the run has all of its epochs with so many."""
     return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done
-
-
-def _data(trainer: Trainer) -> Any:
-    return getattr(trainer, "datamodule", None)

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from data_modules.loading.samplers import share
 from lightning_c3l.distributed import collectives
+from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
-from lightning_c3l.runs.digests import content_digest, trained_digest
+from lightning_c3l.runs.digests import content_digest
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -29,19 +30,19 @@ def share_out(items: Sequence[_Item], work: Callable[[Sequence[_Item], int], Seq
     return [one for part in collectives.gather(list(made)) for one in part]
 
 
-def origin(module: Any, *what: Any) -> str:
+def origin(engine: RoundEngine, *what: Any) -> str:
     """Digest of a writer and of what it is measured on: figures of equal digests are equal.
 
     Every process must ask for it.
 
     Args:
-        module: the writer.
+        engine: with the model that is measured.
         what: all else that the figures depend on, as values of JSON.
     """
-    templates = [[one.kind, one.text] for one in load_templates(module.writing.templates)]
+    templates = [[one.kind, one.text] for one in load_templates(engine.config.templates)]
     # the name that this class had when the first digests were made
-    options = repr(module.writing).replace("GenerationConfig", "Writing", 1)
-    writer = [trained_digest(module), module.lvlm.fingerprint, module.seed, options, templates]
+    options = repr(engine.config).replace("GenerationConfig", "Writing", 1)
+    writer = [engine.weights_digest(), engine.lvlm.fingerprint, engine.seed, options, templates]
     return content_digest(json.dumps([writer, *what]))
 
 

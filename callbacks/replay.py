@@ -6,8 +6,8 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from callbacks.round_images import usable_groups
-from lightning_c3l.rounds.engine import begun_with
 from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.tasks import known_images
 
 
 class ReplayRounds(Callback):
@@ -43,6 +43,6 @@ class ReplayRounds(Callback):
     def _hand_over(self, trainer: Trainer, number: int) -> None:
         stored = self.store.read_round(number)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        groups = usable_groups(stored.groups, begun_with(self.store.round_folder(number)), data, number)
+        groups = usable_groups(stored.groups, known_images(self.store.round_folder(number)), data, number)
         data.set_round(number, groups, stored.descriptions)
         self._number = number

@@ -15,7 +15,7 @@ from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.page import render_report
 from lightning_c3l.report.terminal import rounds_table
 from lightning_c3l.rounds.figures import reading_auroc
-from lightning_c3l.rounds.protocols import is_round_run
+from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 from lightning_c3l.runs.atomic import write_text_atomic
 
@@ -27,28 +27,27 @@ class RunReport(Callback):
         self._began = time.perf_counter()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All rounds, however many there are; the first process writes, and the others wait for it."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not is_round_run(pl_module, data):
-            return
-        collectives.by_first(lambda: self._report(RunStore(trainer.default_root_dir), pl_module, data))
+        """Report all rounds; rank zero writes, the others wait for it."""
+        if (run := RoundRun.of(trainer, pl_module)) is not None:
+            collectives.by_first(lambda: self._report(run))
 
-    def _report(self, store: RunStore, module: Any, data: Any) -> None:
+    def _report(self, run: RoundRun) -> None:
+        store, lvlm = run.store, run.engine.lvlm
         written, figures = _read_rounds(store)
-        known = data.truth is not None and 0 in written
+        known = run.data.truth is not None and 0 in written
         share = engine_share(figures)
         store.update_summary(
             name=str(store.folder.parent.name),
-            model=f"{module.lvlm.name} ({module.lvlm.fingerprint})",
-            seed=module.seed,
+            model=f"{lvlm.name} ({lvlm.fingerprint})",
+            seed=run.engine.seed,
             rounds=figures,
             i2c_auroc=reading_auroc(written[0]) if known else {},
-            rejected_images=len(data.rejected),
+            rejected_images=len(run.data.rejected),
             seconds_total=round(time.perf_counter() - self._began, 1),
             engine_share=share,
         )
         summary = store.summary()
-        page = render_report(summary, written, lambda key: _picture(data, key))
+        page = render_report(summary, written, lambda key: _image(run, key))
         write_text_atomic(store.folder / "report.html", page)
         console = Console()
         console.print(rounds_table(summary))
@@ -85,10 +84,9 @@ def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:
     return round(engine / whole, 5)
 
 
-def _picture(data: Any, key: str) -> Image | None:
-    """The picture of a key, None where it has gone since."""
-    source, _ = data.source("images")
+def _image(run: RoundRun, key: str) -> Image | None:
+    """The image of a key; None if it has gone since."""
     try:
-        return source.read(key)  # type: ignore[no-any-return]
+        return run.source("images")[0].read(key)
     except (UnreadableImage, ValueError):
         return None

@@ -6,12 +6,13 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_c3l.records import Group
+from lightning_c3l.rounds.protocols import RoundData
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 
 
-def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: Any, number: int) -> list[Group]:
+def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: RoundData, number: int) -> list[Group]:
     """The groups of a finished round whose images are what their texts were written about.
 
     Args:
@@ -41,7 +42,7 @@ def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: A
     return kept
 
 
-def require_measured(measured: Mapping[str, Any], data: Any, option: str) -> None:
+def require_measured(measured: Mapping[str, Any], data: RoundData, option: str) -> None:
     """Refuse to measure a writer on other images than the first one.
 
     Args:

@@ -10,11 +10,11 @@ from callbacks.round_images import require_measured
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import judged, truth_rate, writer_figures
-from lightning_c3l.rounds.generation import Read
-from lightning_c3l.rounds.protocols import is_round_run
-from lightning_c3l.rounds.store import RunStore
-from lightning_c3l.rounds.truth import Asked
+from lightning_c3l.rounds.generation import ImageChunk, Read
+from lightning_c3l.rounds.run import RoundRun
+from lightning_c3l.rounds.truth import Asked, Truth
 
 
 class WriterComparison(Callback):
@@ -28,6 +28,7 @@ class WriterComparison(Callback):
 
     def __init__(self, answer_tokens: int = 16) -> None:
         self.answer_tokens = answer_tokens
+        self._run: RoundRun | None = None
         self._base: dict[str, Any] | None = None
         # source and digests of the images that the starting writer was measured on
         self._images: dict[str, Any] = {}
@@ -46,68 +47,73 @@ class WriterComparison(Callback):
         Raises:
             ValueError: they are not, or it was not measured.
         """
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not is_round_run(pl_module, data):
+        self._run = run = RoundRun.of(trainer, pl_module)
+        if run is None:
             return
         if self._base is None:
-            self._base = self._measured(trainer, pl_module, "base")
-        elif data.source("held_out") is not None:
+            self._base = self._measured(run, "base")
+        elif run.data.source("held_out") is not None:
             if not self._base:
                 raise ValueError(
                     "data.held_out: the starting writer was not measured when the run began; leave it out with "
                     "--data.held_out null"
                 )
             if self._images:
-                require_measured(self._images, data, "--data.held_out null")
+                require_measured(self._images, run.data, "--data.held_out null")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The tuned model."""
-        if is_round_run(pl_module, trainer.datamodule):  # type: ignore[attr-defined]
-            tuned = self._measured(trainer, pl_module, "tuned")
-            store, both = RunStore(trainer.default_root_dir), {"base": self._base, "tuned": tuned}
-            # the first one once more, for a run that goes on in another folder
-            collectives.by_first(lambda: store.update_summary(writers=both))
+        """Measure the tuned model."""
+        if (run := self._run) is not None:
+            # the starting model once more, for a run that is resumed in another folder
+            both = {"base": self._base, "tuned": self._measured(run, "tuned")}
+            collectives.by_first(lambda: run.store.update_summary(writers=both))
 
-    def _measured(self, trainer: Trainer, module: Any, name: str) -> dict[str, Any]:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if data.source("held_out") is None:
+    def _measured(self, run: RoundRun, name: str) -> dict[str, Any]:
+        """Figures of the model as it is now; those in summary.json if it was measured before."""
+        if run.data.source("held_out") is None:
             return {}
         if not self._images:
-            self._images = {"source": "held_out", "digests": data.digests("held_out")}
+            self._images = {"source": "held_out", "digests": run.data.digests("held_out")}
         keys = list(self._images["digests"])
-        asked = data.truth.questions(keys) if data.truth is not None else []
-        made_with = origin(module, keys, [[one.image, one.question] for one in asked], self.answer_tokens)
+        asked = run.data.truth.questions(keys) if run.data.truth is not None else []
+        questions = [[one.image, one.question] for one in asked]
+        made_with = origin(run.engine, keys, questions, self.answer_tokens)
+        progress = "starting writer" if name == "base" else "tuned writer"
+        return measured_once(run.store, "writers", name, made_with, lambda: self._measure(run, keys, asked, progress))
 
-        def measure() -> dict[str, Any]:
-            return self._measure(module, data, asked, {"base": "starting writer"}.get(name, "tuned writer"))
-
-        return measured_once(RunStore(trainer.default_root_dir), "writers", name, made_with, measure)
-
-    def _measure(self, module: Any, data: Any, asked: Sequence[Asked], progress: str) -> dict[str, Any]:
-        source, keys = data.source("held_out")[0], list(self._images["digests"])
-        seed = module.seed * 1009 + 7919
-        # around all of it, so that a process without images comes here too
-        with module.outside_steps():
-            candidates = share_out(keys, lambda own, first: module.write(own, source.read, seed, progress, first))
+    def _measure(self, run: RoundRun, keys: Sequence[str], asked: Sequence[Asked], progress: str) -> dict[str, Any]:
+        read, seed = run.source("held_out")[0].read, run.engine.seed * 1009 + 7919
+        # around all of it, so that a rank without images enters it too
+        with run.module.inference_context():
+            candidates = share_out(
+                keys, lambda own, start: run.engine.generate(ImageChunk(own, read, start), seed, progress)
+            )
             figures = writer_figures(candidates)
-            if data.truth is None:
+            if run.data.truth is None:
                 return figures
-            accuracy = self.accuracy(module, asked, source.read, data.truth)
-        scored = judged([ScoredCandidate(one) for one in candidates], data.truth.judge)
+            accuracy = self.accuracy(run.engine, asked, read, run.data.truth)
+        scored = judged([ScoredCandidate(one) for one in candidates], run.data.truth.judge)
         return {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, **figures, "questions": len(asked)}
 
-    def accuracy(self, module: Any, asked: Sequence[Asked], read: Read, truth: Any) -> float:
-        """Share of questions whose likeliest answer is judged right."""
-        size, greedy = module.writing.batch_size, Sampling(1, self.answer_tokens, 0.0)
+    def accuracy(self, engine: RoundEngine, asked: Sequence[Asked], read: Read, truth: Truth) -> float:
+        """Share of the questions whose greedy answer is judged right; every rank must call it.
+
+        Args:
+            engine: answers them.
+            asked: questions with their true answers.
+            read: returns the image of a key.
+            truth: judges the answers.
+        """
+        size, greedy = engine.config.batch_size, Sampling(1, self.answer_tokens, 0.0)
 
         def answer(own: Sequence[Asked], first: int) -> list[bool]:
             right = list[bool]()
             for start in range(0, len(own), size):
                 batch = own[start : start + size]
-                written = module.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
+                texts = engine.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
                 right += [
-                    truth.judge(one.image, one.question, answer) == "right"
-                    for one, answer in zip(batch, written, strict=True)
+                    truth.judge(one.image, one.question, text) == "right"
+                    for one, text in zip(batch, texts, strict=True)
                 ]
             return right
 

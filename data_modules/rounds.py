@@ -80,6 +80,11 @@ class RoundDataModule(ResumableDataModule):
         self._descriptions: dict[str, str] = {}
         self._round = -1
 
+    @property
+    def round(self) -> int:
+        """Number of the round that is trained on; -1 before the first."""
+        return self._round
+
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
         """A source (`images`, `fresh`, `held_out`) and its readable keys; None if it was not given.
 

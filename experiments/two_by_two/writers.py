@@ -19,7 +19,8 @@ from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.figures import judged
-from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
+from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import Round, RunStore
 from lightning_c3l.scenes.language import KINDS, ask, queries, true_answer
 
@@ -60,7 +61,9 @@ def write(plan: Plan, seed: int, folder: Path) -> None:
     if not starting:
         _keep(store, WRITERS[0], judged(_written(module, images, folder / "starting"), truth.judge))
     if not true:
-        scored = module.score(_true_pairs(images.keys(), seed), images.read, "reference", seed, "score true pairs")
+        scored = engine_of(module).score(
+            _true_pairs(images.keys(), seed), images.read, seed, progress="score true pairs"
+        )
         _keep(store, TRUE, judged(scored, truth.judge))
     if not tuned:
         # a training that was killed begins again, and so does what its writer wrote
@@ -95,7 +98,7 @@ def _module(seed: int) -> C3LModule:
 
 
 def _written(module: C3LModule, images: SceneImages, folder: Path) -> list[ScoredCandidate]:
-    return module.final_records(str(folder), images.keys(), images.read, _WRITE)
+    return engine_of(module).final_records(folder, ImageChunk(images.keys(), images.read), _WRITE)
 
 
 def _train(module: C3LModule, plan: Plan, seed: int, folder: Path) -> None:

@@ -65,6 +65,23 @@ class TrainedWeightsModule(LightningModule):
         finally:
             self._is_whole = False
 
+    @contextmanager
+    def inference_context(self) -> Iterator[None]:
+        """Use the LVLM outside of training steps: whole weights, eval mode and the trainer's precision.
+
+        All ranks must enter it together, or inside `whole_weights`, which has to be entered so.
+        """
+        trainer = self._trainer
+        precision = nullcontext() if trainer is None else trainer.precision_plugin.forward_context()
+        training = {part: part.training for part in self.modules()}
+        with self.whole_weights(), precision:
+            self.eval()
+            try:
+                yield
+            finally:
+                for part, was_training in training.items():
+                    part.training = was_training
+
     def _gathered(self, strategy: Any) -> AbstractContextManager[None]:
         if isinstance(self, FSDPModule):
             return fsdp.gathered(self)

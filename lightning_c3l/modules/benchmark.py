@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk
 from lightning_c3l.modules.base import TrainedWeightsModule
-from lightning_c3l.rounds.engine import digest
+from lightning_c3l.rounds.tasks import digest
 from lightning_c3l.runs.digests import trained_digest
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob

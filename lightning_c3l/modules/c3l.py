@@ -1,30 +1,20 @@
 """`C3LModule`: contrastive pseudo-label training of an LVLM on groups of its own candidates."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
-from lightning_c3l.lvlm.base import Anchor, Context, GenerationRequest, RoundLVLM, Sampling
-from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.lvlm.base import Anchor, Context, RoundLVLM
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.modules.whole_batch import WholeBatchModule
-from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.rounds.engine import Task, kept_keys, made_with, make_records
-from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, Read, Written, generate_candidates
-from lightning_c3l.rounds.scoring import Known, score_candidates
-
-Scorer = Literal["reference", "current"]
+from lightning_c3l.rounds.generation import GenerationConfig
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,6 @@ class C3LModule(WholeBatchModule):
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
         self.network = lvlm.network.train()
         self.writing = writing
-        self._sizes = dict[tuple[str, int], BatchSize]()
         self.loss = loss
         self.optimization = optimization
         self.contrastive = ContrastivePseudoLabelLoss(
@@ -101,107 +90,8 @@ class C3LModule(WholeBatchModule):
         # a head that no loss reaches would stop DDP, which waits for every gradient
         self.contrastive.requires_grad_(loss.contrastive_weight > 0)
 
-    def write(
-        self,
-        keys: Sequence[str],
-        read: Read,
-        seed: int,
-        progress: str = "write",
-        first: int = 0,
-        written: Written | None = None,
-    ) -> list[Candidate]:
-        """Candidates of the model as it is now, in eval mode; see `generation.generate_candidates`."""
-        size = self._fitting("batch_size")
-        with self.outside_steps():
-            images = ImageChunk(keys, read, first)
-            return generate_candidates(self.lvlm, images, self.writing, seed, progress, size, written)
-
-    def score(
-        self,
-        candidates: Sequence[Candidate],
-        read: Read,
-        scorer: Scorer,
-        seed: int,
-        progress: str = "score",
-        known: Known | None = None,
-    ) -> list[ScoredCandidate]:
-        """Scores by the starting model or by the model as it is now, in eval mode; see `scoring.score_candidates`."""
-        size = self._fitting("score_batch_size")
-        with self.outside_steps(), nullcontext() if scorer == "current" else self.lvlm.reference():
-            return score_candidates(self.lvlm, candidates, read, size, seed, progress, known)
-
-    def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
-        """One answer to each question about the image of its key, in eval mode."""
-        with self.outside_steps():
-            requests = [
-                GenerationRequest(question, read(key), self.seed + index)
-                for index, (key, question) in enumerate(zip(keys, questions, strict=True))
-            ]
-            texts = self.lvlm.generate(requests, sampling, self.writing.batch_size)
-        return [completions[0] for completions in texts]
-
-    def _fitting(self, option: str) -> BatchSize:
-        """A batch size of `writing`, halved once for the whole run where memory has run out."""
-        value = getattr(self.writing, option)
-        return self._sizes.setdefault((option, value), BatchSize(value, f"writing.{option}"))
-
-    @contextmanager
-    def outside_steps(self) -> Iterator[None]:
-        """What steps have and rounds need too, the trainer's device and precision; and eval mode and whole weights.
-
-        Enter it on all processes together, or inside `whole_weights`, which has to be entered so.
-        """
-        trainer = self._trainer
-        precision = nullcontext() if trainer is None else trainer.precision_plugin.forward_context()
-        with self.whole_weights(), evaluating(self), precision:
-            yield
-
-    def predict_step(self, keys: Sequence[str], batch_idx: int) -> "Predicted":
-        """Candidates for all images, made by all processes and scored by the starting model; for the first process."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        source, _ = data.source("images")
-        folder = self.trainer.default_root_dir
-        more = {"digests": data.digests("images"), "longest_side": data.longest_side}
-        return Predicted(self.final_records(folder, keys, source.read, 15_485_863, **more))
-
-    def final_records(
-        self,
-        folder: str,
-        keys: Sequence[str],
-        read: Read,
-        stream: int,
-        digests: Mapping[str, str] | None = None,
-        **more: Any,
-    ) -> list[ScoredCandidate]:
-        """What the model writes now about the images of a data set; every process must call it.
-
-        Args:
-            folder: run folder.
-            keys: the images.
-            read: gives the picture of a key.
-            stream: tells the draws from those of other stages.
-            digests: of all images that can be read, so that a set that goes on is about the images it was begun with.
-            more: whatever else the records depend on, by name.
-
-        Returns:
-            All of it in the first process, nothing in the others.
-        """
-        with self.outside_steps():
-            place = Path(folder) / "rounds" / "final"
-            keys = kept_keys(place, keys)
-            task = Task(
-                name="data set",
-                folder=place,
-                keys=keys,
-                read=read,
-                seed=self.seed * 1009 + stream,
-                scorer="reference",
-                describes=False,
-                made_with=made_with(self, keys, stream=stream, **more),
-                again="remove that folder",
-                digests=digests or {},
-            )
-            return make_records(self, task, PassThroughProfiler()).candidates
+    def predict_step(self, keys: Sequence[str], batch_idx: int) -> None:
+        """No-op: the callback `DatasetExport` makes the records."""
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule is handed."""
@@ -239,25 +129,3 @@ class C3LModule(WholeBatchModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
         return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
-
-
-class Predicted:
-    """What `predict_step` gives: a plain object, since Lightning walks into lists and refuses frozen dataclasses."""
-
-    def __init__(self, candidates: Sequence[ScoredCandidate]) -> None:
-        self.candidates = list(candidates)
-
-
-class evaluating:  # reads as a statement
-    """Context in which a module is in eval mode; its mode comes back afterwards."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.modules = {part: part.training for part in module.modules()}
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *exception: object) -> None:
-        for part, training in self.modules.items():
-            part.training = training

@@ -1,4 +1,4 @@
-"""What has been written and scored of a set of candidates: noted at once, and read back where a run goes on."""
+"""What is finished about a set of images: rows go to the row file at once, and are read back on resuming."""
 
 from collections import UserDict
 from collections.abc import Callable, Iterable, Mapping
@@ -15,16 +15,16 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-class Noted(UserDict[_K, _V]):
-    """A mapping that tells of all that is put into it and was not there."""
+class WriteThroughDict(UserDict[_K, _V]):
+    """Dict that passes each new or changed entry on, to be kept."""
 
-    def __init__(self, note: Callable[[_K, _V], object]) -> None:
+    def __init__(self, keep: Callable[[_K, _V], object]) -> None:
         super().__init__()
-        self._note = note
+        self._keep = keep
 
     def __setitem__(self, key: _K, item: _V) -> None:
         if key not in self.data or self.data[key] != item:
-            self._note(key, item)
+            self._keep(key, item)
             self.data[key] = item
 
 
@@ -41,13 +41,13 @@ class Journal:
     """
 
     def __init__(self, append: Callable[[Row], object] = lambda _: None) -> None:
-        self._texts = Noted[tuple[str, int], list[str]](
+        self._texts = WriteThroughDict[tuple[str, int], list[str]](
             lambda key, texts: append({"image": key[0], "prompt": key[1], "texts": texts})
         )
-        self._refused = Noted[str, str](lambda key, reason: append({"image": key, "refused": reason}))
+        self._refused = WriteThroughDict[str, str](lambda key, reason: append({"image": key, "refused": reason}))
         self.written = Written(self._texts, self._refused)
-        self.descriptions = Noted[str, str](lambda key, text: append({"image": key, "description": text}))
-        self._scores = Noted[tuple[str, ...], list[TurnScore]](
+        self.descriptions = WriteThroughDict[str, str](lambda key, text: append({"image": key, "description": text}))
+        self._scores = WriteThroughDict[tuple[str, ...], list[TurnScore]](
             lambda images, scores: append({"image": images[0], "scores": [_row(one) for one in scores]})
         )
         self.scores: Known = self._scores

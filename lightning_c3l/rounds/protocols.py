@@ -1,15 +1,15 @@
-"""What the callbacks ask of the datamodule and of the module, so that they need neither class."""
+"""What rounds need of the datamodule and of the module, so that neither class has to be imported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from lightning_c3l.records import Group, RejectedImage, ScoredCandidate
-from lightning_c3l.rounds.engine import RecordMaker
-from lightning_c3l.rounds.generation import Read
+from lightning_c3l.lvlm.base import Anchor, RoundLVLM
+from lightning_c3l.records import Group, RejectedImage
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.truth import Truth
 
 
@@ -33,44 +33,57 @@ class ImageSource(Protocol):
 
 @runtime_checkable
 class RoundData(Protocol):
-    """A datamodule that holds images and takes over a round's pseudo-labels."""
+    """A datamodule with images for the rounds, which trains on the pseudo-labels of the current round.
+
+    Attributes:
+        truth: judge of the candidates, if the world is known.
+        rejected: images that could not be read.
+        longest_side: larger images are shrunk to it, in pixels; None keeps their size.
+    """
 
     truth: Truth | None
     rejected: list[RejectedImage]
     longest_side: int | None
 
+    @property
+    def round(self) -> int:
+        """Number of the round that is trained on; -1 before the first."""
+
     def source(self, name: str) -> tuple[ImageSource, list[str]] | None:
-        """A source of images and its readable keys."""
+        """A source of images (`images`, `fresh`, `held_out`) and its readable keys; None if it was not given."""
 
     def digests(self, name: str) -> dict[str, str]:
-        """Digest of each readable image of a source."""
+        """Digest by key of each readable image of a source; empty if it was not given."""
 
     def set_round(self, number: int, groups: Sequence[Group], descriptions: dict[str, str]) -> None:
         """Train on these groups from the next epoch on."""
 
 
+class RoundLoss(Protocol):
+    """What a round needs to know of the loss."""
+
+    @property
+    def anchor(self) -> Anchor:
+        """What the anchor is pooled from; "description" needs a description of each image."""
+
+
 @runtime_checkable
-class Writer(RecordMaker, Protocol):
-    """A module that makes the records of rounds and of the final data set."""
+class RoundModule(Protocol):
+    """A LightningModule whose LVLM makes the records of rounds and is trained on them."""
 
     seed: int
-    loss: Any
 
-    def outside_steps(self) -> AbstractContextManager[None]:
-        """What writing and scoring need that Lightning's steps have."""
+    @property
+    def lvlm(self) -> RoundLVLM:
+        """Generates, scores and is trained."""
 
-    def final_records(
-        self,
-        folder: str,
-        keys: Sequence[str],
-        read: Read,
-        stream: int,
-        digests: Mapping[str, str] | None = None,
-        **more: Any,
-    ) -> list[ScoredCandidate]:
-        """What the model writes now about the images of a data set."""
+    @property
+    def writing(self) -> GenerationConfig:
+        """Options of generation."""
 
+    @property
+    def loss(self) -> RoundLoss:
+        """The objective."""
 
-def is_round_run(module: Any, data: Any) -> bool:
-    """Whether a run goes through rounds; the callbacks leave plain instruction tuning alone."""
-    return isinstance(module, Writer) and isinstance(data, RoundData)
+    def inference_context(self) -> AbstractContextManager[None]:
+        """What using the LVLM outside of training steps needs; all ranks enter it together."""

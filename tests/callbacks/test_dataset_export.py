@@ -19,7 +19,7 @@ from tests.helpers.tiny import load_tiny
 class Data:
     """A datamodule's side of the protocol, without truth."""
 
-    truth, rejected, longest_side = None, (), None
+    truth, rejected, longest_side, round = None, (), None, -1
 
     def __init__(self, count: int) -> None:
         self._source = SceneImages(count, seed=3)

@@ -9,7 +9,8 @@ from callbacks.exposure_bias import BEGINNING, ExposureBias, continue_all, measu
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
+from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
 from tests.helpers.ranks import run_ranks
@@ -43,7 +44,7 @@ def plain_answer_nll(module: C3LModule, image, prompt: str, beginning: str, answ
 def test_nll_is_that_of_the_answer_given_the_beginning(module):
     source, truth = SceneImages(3, seed=9), SceneTruth()
     asked = truth.questions(list(source.keys()))
-    found = continue_all(module, asked, KINDS, source.read, truth)
+    found = continue_all(engine_of(module), asked, KINDS, source.read, truth)
     assert [one.asked for one in found] == asked
     for one in found:
         beginning = BEGINNING.format(question=one.asked.question)
@@ -59,7 +60,7 @@ def test_own_beginnings_without_an_answer_are_not_right(module):
     keys = list(source.keys())
     without = [key for key in keys if truth.resolve(key, "Where are the circles?") is None]
     assert without
-    figures = measure(module, without, source.read, truth)
+    figures = measure(engine_of(module), ImageChunk(without, source.read), truth)
     assert figures["truth, own"] == 0.0
     assert figures["nll, own"] is None
     assert figures["nll, reference"] is not None
@@ -77,7 +78,7 @@ def test_hidden_attributes_count_as_unseen():
 def measure_scenes(checkpoint: str, count: int) -> dict[str, float | None]:
     source = SceneImages(count, follow=0.0, seed=9)
     module = tiny_module(checkpoint, "Question: Are there circles?\nAnswer:")
-    return measure(module, list(source.keys()), source.read, SceneTruth())
+    return measure(engine_of(module), ImageChunk(list(source.keys()), source.read), SceneTruth())
 
 
 def measure_on_ranks(rank: int, argument: str) -> None:
@@ -100,7 +101,7 @@ def test_two_processes_find_what_one_finds(tiny_checkpoint, tmp_path):
 
 
 class Run:
-    global_step, rejected, longest_side = 3, (), None
+    global_step, rejected, longest_side, round = 3, (), None, 1
 
     def __init__(self, folder, source) -> None:
         self.default_root_dir, self.datamodule, self.source_, self.truth = str(folder), self, source, SceneTruth()
@@ -118,7 +119,7 @@ class Run:
 def test_a_resumed_run_measures_only_what_is_not_there(module, tmp_path, monkeypatch):
     asked, run, store = [], Run(tmp_path, SceneImages(2, seed=9)), RunStore(tmp_path)
     monkeypatch.setattr(
-        callbacks.exposure_bias, "measure", lambda module, *_: asked.append(1) or {"nll, own": float(len(asked))}
+        callbacks.exposure_bias, "measure", lambda *_: asked.append(1) or {"nll, own": float(len(asked))}
     )
     ExposureBias().on_fit_end(run, module)
     whole = store.summary()["exposure_bias"]

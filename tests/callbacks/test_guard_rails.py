@@ -24,8 +24,10 @@ from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
+from lightning_c3l.rounds import run as round_run
 from lightning_c3l.rounds.collapse import Limits
-from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
+from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny
@@ -34,9 +36,9 @@ KINDS = ("What is it?", "How many are there?", "Where is it?", "Is it red?")
 
 
 class Writer(nn.Module):
-    """Writes four pairs an image, whose S(I2C) by the starting model is its one weight."""
+    """Module and engine in one: four pairs an image, whose S(I2C) by the starting model is its one weight."""
 
-    seed, writing, loss = 3, None, None
+    seed, writing, loss, config = 3, None, None, None
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,26 +50,22 @@ class Writer(nn.Module):
     def _save(self, folder: Path) -> None:
         (folder / "adapter").write_text(str(self.worth.item()))
 
-    def outside_steps(self) -> Any:
+    def inference_context(self) -> Any:
         return nullcontext()
 
-    whole_weights = outside_steps
+    whole_weights = inference_context
 
-    def answers(self, *_: object) -> list[str]:
-        return []
-
-    def final_records(self, *_: object, **more: object) -> list[ScoredCandidate]:
-        return []
-
-    def write(self, keys: Any, read: Any, seed: int, progress: str = "write", first: int = 0) -> list[Candidate]:
-        self.asked.append((list(keys), seed, first))
+    def generate(self, images: ImageChunk, seed: int, progress: str = "write") -> list[Candidate]:
+        self.asked.append((list(images.keys), seed, images.start))
         return [
-            Candidate(read(key), Instruction("k", "t"), place, "raw", question, f"{self.worth.item():g}")
-            for key in keys
-            for place, question in enumerate(KINDS)
+            Candidate(images.read(key), Instruction("k", "t"), index, "raw", question, f"{self.worth.item():g}")  # type: ignore[arg-type]
+            for key in images.keys
+            for index, question in enumerate(KINDS)
         ]
 
-    def score(self, candidates: Any, read: Any, scorer: str, seed: int, progress: str = "") -> list[ScoredCandidate]:
+    def score(
+        self, candidates: Any, read: Any, seed: int, scorer: str = "reference", progress: str = ""
+    ) -> list[ScoredCandidate]:
         self.scorers.add(scorer)
         partner = len({one.image for one in candidates}) > 1
         return [
@@ -84,8 +82,17 @@ class Partitioned(Writer):
         self.worth.ds_id = 0  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def _own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_own_engine(monkeypatch)
+
+
+def be_own_engine(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(round_run, "engine_of", lambda module: module if isinstance(module, Writer) else engine_of(module))
+
+
 class Data:
-    truth, rejected, longest_side = None, (), None
+    truth, rejected, longest_side, round = None, (), None, -1
 
     def __init__(self, images: int, held_out: int | None = None) -> None:
         self.sources = {"images": self._keys("i", images), "held_out": held_out and self._keys("h", held_out)}
@@ -139,7 +146,7 @@ class Run:
         folder = Path(self.default_root_dir) / "rounds" / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "round.json").write_text(json.dumps({"round": number, **figures(**changed)}))
-        self.rounds.load_state_dict({**self.rounds.state_dict(), "round": number, "wanted": number})
+        self.datamodule.round = number
 
     def go(self, module: Writer, *states: tuple[float, dict[str, float]]) -> dict[str, Any]:
         """Through all states as a trainer would: each but the last one writes a round. The summary's `guard`."""
@@ -406,12 +413,22 @@ def _on_rank(rank: int, folder: str) -> None:
     module, run = Writer(), Run(Path(folder), GuardRails("stop", Limits(), 20), Data(40, 30))
     # only the first process sees the fall: the others must go with it
     fall = {"parsed_rate": 0.25} if rank == 0 else {}
-    (run.made if rank == 0 else run.rounds.load_state_dict)(0 if rank == 0 else {"round": 0, "wanted": 0})
+    with pytest.MonkeyPatch.context() as patch:
+        be_own_engine(patch)
+        _judge_on_rank(rank, folder, module, run, fall)
+
+
+def _judge_on_rank(rank: int, folder: str, module: Writer, run: Run, fall: dict[str, float]) -> None:
+    run.datamodule.round = 0
+    if rank == 0:
+        run.made(0)
     run.guard.on_fit_start(run, module)
     with torch.no_grad():
         module.worth.fill_(0.75)
     run.guard.on_train_epoch_start(run, module)
-    (run.made if rank == 0 else run.rounds.load_state_dict)(1 if rank == 0 else {"round": 1, "wanted": 1}, **fall)
+    run.datamodule.round = 1
+    if rank == 0:
+        run.made(1, **fall)
     run.guard.on_train_epoch_end(run, module)
     run.guard.on_fit_end(run, module)
     left = {

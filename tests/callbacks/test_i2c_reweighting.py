@@ -12,6 +12,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.tiny import load_tiny
@@ -20,7 +21,7 @@ from tests.helpers.tiny import load_tiny
 class Data:
     """A datamodule's side of the protocol."""
 
-    longest_side = None
+    longest_side, round = None, -1
 
     def __init__(self, count: int) -> None:
         self.truth, self.rejected, self.handed = SceneTruth(), [], []
@@ -220,12 +221,12 @@ def bare(module, monkeypatch):
 
 def test_an_unfinished_round_goes_on_where_it_was(bare, tmp_path, monkeypatch):
     whole = made(bare, tmp_path / "whole", 4)
-    score = type(bare).score
-    monkeypatch.setattr(type(bare), "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    score = RoundEngine.score
+    monkeypatch.setattr(RoundEngine, "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         made(bare, tmp_path / "cut", 4)
     assert RunStore(tmp_path / "cut").rounds() == []
-    monkeypatch.setattr(type(bare), "score", score)
+    monkeypatch.setattr(RoundEngine, "score", score)
     asked = remembered(bare, monkeypatch)
     again = made(bare, tmp_path / "cut", 4)
     assert asked == []
@@ -377,7 +378,7 @@ def test_no_round_follows_an_epoch_that_is_cut_short(bare, tmp_path):
 def stopped(module, folder, count: int, monkeypatch) -> list[str]:
     """A round of which all texts and no scores have been made; its images."""
     with monkeypatch.context() as patch:
-        patch.setattr(type(module), "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(RoundEngine, "score", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             made(module, folder, count)
     return Data(count).source("images")[1]

@@ -8,6 +8,7 @@ from callbacks.measuring import measured_once, origin, share_out
 from lightning_c3l.distributed import collectives
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny
@@ -68,16 +69,20 @@ def test_two_processes_share_and_the_first_keeps_and_decides(tmp_path):
 
 def test_an_origin_knows_weights_settings_and_data(tiny_checkpoint):
     module = C3LModule(load_tiny(tiny_checkpoint), GenerationConfig("scenes"))
-    found = [origin(module, ["a", "b"], 3), origin(module, ["a"], 3), origin(module, ["a", "b"], 4)]
-    assert origin(module, ["a", "b"], 3) == found[0]
+    found = [
+        origin(engine_of(module), ["a", "b"], 3),
+        origin(engine_of(module), ["a"], 3),
+        origin(engine_of(module), ["a", "b"], 4),
+    ]
+    assert origin(engine_of(module), ["a", "b"], 3) == found[0]
     weight = next(one for name, one in module.named_parameters() if "lora_A" in name and one.requires_grad)
     with torch.no_grad():
         weight[0, 0] += 1e-6
-    found.append(origin(module, ["a", "b"], 3))
+    found.append(origin(engine_of(module), ["a", "b"], 3))
     module.seed = 1
-    found.append(origin(module, ["a", "b"], 3))
+    found.append(origin(engine_of(module), ["a", "b"], 3))
     module.writing = GenerationConfig("general")
-    found.append(origin(module, ["a", "b"], 3))
+    found.append(origin(engine_of(module), ["a", "b"], 3))
     assert len(set(found)) == 6
 
 

@@ -1,25 +1,29 @@
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-import callbacks.report
 from callbacks.report import RunReport, engine_share
 from lightning_c3l.distributed import collectives
+from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import Round, RunStore
 
 SECONDS = {"generate": 6.0, "score": 2.0, "select": 0.5, "engine": 0.5, "wait": 100.0, "train": 1.0}
 
 
 class Data:
-    truth, rejected = None, ()
+    truth, rejected, longest_side, round = None, (), None, 1
 
     def source(self, name: str):
         raise AssertionError("there is no picture to show")
 
+    digests = set_round = source
+
 
 class Module:
-    lvlm, seed = SimpleNamespace(name="shipped:scenes", fingerprint="print"), 3
+    lvlm, seed = SimpleNamespace(name="shipped:scenes", fingerprint="print", network=None), 3
+    writing, loss, inference_context = GenerationConfig(), None, nullcontext
 
 
 def test_the_engines_share_leaves_out_what_a_process_waited():
@@ -39,7 +43,6 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
         figures = {"round": number, "parsed_rate": 1.0, "seconds": SECONDS}
         RunStore(tmp_path).write_round(number, Round([], [], {}, figures))
     run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
-    monkeypatch.setattr(callbacks.report, "is_round_run", lambda *_: True)
     with monkeypatch.context() as other:
         other.setattr(collectives, "is_first", lambda: False)
         RunReport().on_fit_end(run, Module())
@@ -53,14 +56,13 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     assert "storing and gathering took 5.0% of the rounds' time" in capsys.readouterr().out
 
 
-def test_damaged_rounds_are_named_and_left_out(tmp_path, monkeypatch):
+def test_damaged_rounds_are_named_and_left_out(tmp_path):
     for number in range(3):
         RunStore(tmp_path).write_round(number, Round([], [], {}, {"round": number}))
     text = (tmp_path / "rounds/0/descriptions.json").read_bytes()
     (tmp_path / "rounds/0/descriptions.json").write_bytes(bytes([text[0] ^ 1]) + text[1:])
     (tmp_path / "rounds/1/round.json").write_text('{"round": 1')
     run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
-    monkeypatch.setattr(callbacks.report, "is_round_run", lambda *_: True)
     with pytest.warns(UserWarning, match="the report leaves it out") as told:
         RunReport().on_fit_end(run, Module())
     said = " ".join(str(one.message) for one in told)

@@ -1,5 +1,4 @@
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ class Data:
     """A datamodule's side of the protocol."""
 
     def __init__(self, count: int) -> None:
-        self.truth, self.rejected, self.longest_side = SceneTruth(), [], None
+        self.truth, self.rejected, self.longest_side, self.round = SceneTruth(), [], None, -1
         self._source = SceneImages(count, follow=0.0, seed=2)
 
     def source(self, name: str):
@@ -46,13 +45,13 @@ def tiny_module(checkpoint) -> C3LModule:
         "scenes", per_image=2, sampling=drawing, begin="Question: Where is it?\nAnswer:", batch_size=3
     )
     module = C3LModule(load_tiny(checkpoint), writing)
-    written = module.write
+    generate = module.lvlm.generate
 
-    def write(keys, *rest, **named):
-        assert keys, "a process without images must not ask the model"
-        return written(keys, *rest, **named)
+    def watched(requests, *rest, **named):
+        assert requests, "a process without images must not ask the model"
+        return generate(requests, *rest, **named)
 
-    module.write = write
+    module.lvlm.generate = watched
     return module
 
 
@@ -110,10 +109,10 @@ def test_a_resumed_run_takes_what_it_measured_before(tiny_checkpoint, tmp_path):
     WriterComparison(answer_tokens=4).on_fit_start(run, module)
     before = json.loads((tmp_path / "summary.json").read_text())
 
-    def write(*_, **__):
+    def generate(*_, **__):
         raise AssertionError("it was measured with these very weights")
 
-    module.write, again = write, WriterComparison(answer_tokens=4)
+    module.lvlm.generate, again = generate, WriterComparison(answer_tokens=4)
     again.on_fit_start(run, module)
     assert again.state_dict()["base"] == before["writers"]["base"]
     with pytest.raises(AssertionError, match="these very weights"):
@@ -123,7 +122,7 @@ def test_a_resumed_run_takes_what_it_measured_before(tiny_checkpoint, tmp_path):
 class Answering:
     """Answers a question with the number that ends it."""
 
-    writing = SimpleNamespace(batch_size=2)
+    config = SimpleNamespace(batch_size=2)
 
     def __init__(self) -> None:
         self.sizes = []
@@ -131,9 +130,6 @@ class Answering:
     def answers(self, keys, questions, read, sampling):
         self.sizes.append(len(questions))
         return [question.split()[-1] for question in questions]
-
-    def outside_steps(self):
-        return nullcontext()
 
 
 class OddIsRight:

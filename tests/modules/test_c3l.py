@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
 
 from lightning_c3l.lvlm.base import GroupSample, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.modules.c3l import C3LModule, Loss, evaluating
+from lightning_c3l.modules.c3l import C3LModule, Loss
 from lightning_c3l.modules.optimization import Optimization
 from lightning_c3l.records import Candidate, Instruction
-from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
+from lightning_c3l.rounds.run import engine_of
 from tests.helpers.tiny import load_tiny, pictures, plain
 
 # a module that no Trainer holds warns when it logs
@@ -146,22 +146,21 @@ def test_other_anchors_train(tiny_checkpoint: Path, anchor: Any, context: Any) -
     assert float(loss) != pytest.approx(float(standard.training_step(standard.encode(samples()), 0)), rel=1e-5)
 
 
-def test_evaluating_gives_every_mode_back() -> None:
-    part, frozen = nn.Dropout(), nn.Dropout()
-    module = nn.Sequential(part, frozen)
-    frozen.eval()
+def test_using_the_model_outside_of_steps_gives_every_mode_back(tiny_checkpoint: Path) -> None:
+    module = module_of(tiny_checkpoint)
+    module.contrastive.eval()
 
     def interrupted() -> None:
-        with evaluating(module):
+        with module.inference_context():
             assert not module.training
-            assert not part.training
+            assert not module.network.training
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         interrupted()
     assert module.training
-    assert part.training
-    assert not frozen.training
+    assert module.network.training
+    assert not module.contrastive.training
 
 
 def test_it_writes_scores_and_answers_in_eval_mode(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,10 +176,11 @@ def test_it_writes_scores_and_answers_in_eval_mode(tiny_checkpoint: Path, monkey
 
         monkeypatch.setattr(HuggingFaceLVLM, name, watched)
     read = dict(zip("ab", pictures(2), strict=True)).__getitem__
-    written = module.write("ab", read, seed=0)
+    engine = engine_of(module)
+    written = engine.generate(ImageChunk("ab", read), seed=0)
     assert [(one.image, one.sample) for one in written] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    module.score([_pair("a", "red"), _pair("b", "blue")], read, "reference", 0)
-    assert len(module.answers("ab", ["Where?", "Where?"], read, Sampling(1, 4, 0.0))) == 2
+    engine.score([_pair("a", "red"), _pair("b", "blue")], read, 0)
+    assert len(engine.answers("ab", ["Where?", "Where?"], read, Sampling(1, 4, 0.0))) == 2
     assert seen == [False] * 4  # one batch written, two images scored, one batch answered
     assert module.network.training
 
@@ -194,7 +194,7 @@ def test_the_reference_scores_with_the_starting_model(tiny_checkpoint: Path) -> 
     read = dict(zip("ab", pictures(2), strict=True)).__getitem__
     pairs = [_pair("a", "red"), _pair("b", "blue")]
     reference, current, start = (
-        [one.scores.mean_logp for one in m.score(pairs, read, scorer, 0) if one.scores]  # type: ignore[arg-type]
+        [one.scores.mean_logp for one in engine_of(m).score(pairs, read, 0, scorer) if one.scores]  # type: ignore[arg-type]
         for m, scorer in ((module, "reference"), (module, "current"), (base, "current"))
     )
     assert reference == pytest.approx(start, abs=1e-5)
@@ -249,8 +249,8 @@ def test_mixed_precision_holds_for_rounds_too(tiny_checkpoint: Path, monkeypatch
     linear.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
     read = dict(zip("ab", pictures(2), strict=True)).__getitem__
     module.trainer = Trainer(accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False)
-    module.write("ab", read, seed=0)
-    module.score([_pair("a", "red"), _pair("b", "blue")], read, "reference", 0)
+    engine_of(module).generate(ImageChunk("ab", read), seed=0)
+    engine_of(module).score([_pair("a", "red"), _pair("b", "blue")], read, 0)
     assert set(seen) == {torch.bfloat16}
 
 
@@ -268,24 +268,17 @@ def test_quantised_weights_need_cuda_and_adapters(tiny_checkpoint: Path, monkeyp
         load_tiny(tiny_checkpoint, quantize="nf4")
 
 
-def test_predicting_writes_what_writing_alone_does(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_data_set_has_what_generating_at_once_gives(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """In parts, kinds are balanced over all images, and each prompt has its own draws."""
     module = module_of(tiny_checkpoint)
     module.writing = GenerationConfig("scenes", 1, Sampling(2, 6, 1.0), batch_size=1, score_batch_size=1)
     keys, seed = [str(number) for number in range(7)], 15_485_863
-    read = dict(zip(keys, pictures(7), strict=True)).__getitem__
-    source = SimpleNamespace(read=read)
-    data = SimpleNamespace(source=lambda name: (source, keys), digests=lambda name: {}, longest_side=None)
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    trainer = SimpleNamespace(
-        datamodule=data, precision_plugin=Precision(), strategy=strategy, default_root_dir=str(tmp_path)
-    )
-    whole = module.write(keys, read, seed)
+    images = ImageChunk(keys, dict(zip(keys, pictures(7), strict=True)).__getitem__)
+    whole = engine_of(module).generate(images, seed)
     assert len({one.instruction for one in whole}) == 4
-    module.trainer = trainer  # type: ignore[assignment]
-    predicted = module.predict_step(keys, 0).candidates
-    assert [one.candidate for one in predicted] == whole
-    assert any(one.scores is not None for one in predicted) == any(not one.rejected for one in whole)
+    final = engine_of(module).final_records(tmp_path, images, seed)
+    assert [one.candidate for one in final] == whole
+    assert any(one.scores is not None for one in final) == any(not one.rejected for one in whole)
 
 
 def test_rounds_run_on_the_trainers_device(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +287,7 @@ def test_rounds_run_on_the_trainers_device(tiny_checkpoint: Path, monkeypatch: p
     monkeypatch.setattr(module, "to", moved.append)
     precision = SimpleNamespace(forward_context=lambda: torch.inference_mode())
     module._trainer = SimpleNamespace(strategy=SimpleNamespace(root_device="there"), precision_plugin=precision)  # type: ignore[assignment]
-    with module.outside_steps():
+    with module.inference_context():
         assert moved == ["there"]
         assert torch.is_inference_mode_enabled()
         assert not module.network.training
@@ -320,14 +313,15 @@ def test_memory_that_ran_out_once_is_remembered_for_the_run(
     module.writing = GenerationConfig("scenes", 1, Sampling(1, 2), batch_size=8)
     read = dict(zip("abcd", pictures(4), strict=True)).__getitem__
 
-    def narrow(images: Any, prompts: Any, *options: Any) -> list[list[str]]:
-        sizes.append(options[3])
-        if options[3] > 2:
+    def narrow(requests: Any, sampling: Sampling, size: int, *_: Any) -> list[list[str]]:
+        sizes.append(size)
+        if size > 2:
             raise torch.OutOfMemoryError("full")
-        return [["no label"]] * len(prompts)
+        return [["no label"]] * len(requests)
 
     monkeypatch.setattr(module.lvlm, "generate", narrow)
+    engine = engine_of(module)
     with pytest.warns(UserWarning, match=r"writing\.batch_size: 2"):
-        module.write("ab", read, 0)
-    module.write("cd", read, 0)
+        engine.generate(ImageChunk("ab", read), 0)
+    engine.generate(ImageChunk("cd", read), 0)
     assert sizes == [8, 4, 2, 2]

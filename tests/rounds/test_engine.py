@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch.profilers import SimpleProfiler
+from torch import nn
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.lvlm.base import AnswerTokens, Sampling
-from lightning_c3l.records import Candidate, ScoredCandidate
-from lightning_c3l.rounds.engine import Records, Task, images_a_part, layout, make_records
-from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
-from lightning_c3l.rounds.scoring import score_candidates
+from lightning_c3l.lvlm.base import AnswerTokens, InferenceLVLM, Sampling
+from lightning_c3l.rounds.engine import Records, RoundEngine
+from lightning_c3l.rounds.generation import GenerationConfig
+from lightning_c3l.rounds.tasks import Task, images_per_part, layout
 from lightning_c3l.runs.row_files import PartWriter
 from tests.helpers.doubles import TableLVLM
 from tests.helpers.ranks import run_ranks
@@ -42,37 +42,28 @@ class Matching(Chance):
         return [Random(f"{key} {n}").uniform(0.05, 0.95) for n, _ in enumerate(Chance()[key[1]])]
 
 
-class Module:
-    """Writes and scores with tables."""
+class Engine(RoundEngine):
+    """Generates and scores with tables."""
+
+    lvlm: Any
 
     def __init__(self, templates: str, **options: Any) -> None:
-        self.lvlm: Any = TableLVLM(Matching(), Chance(), refused={REFUSED})
-        self.writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=2, score_batch_size=2, **options)
-        self.described: list[str] = []
-
-    def write(self, keys: Sequence[str], read: Any, seed: int, progress: str, first: int, written: Any) -> Any:
-        return generate_candidates(
-            self.lvlm, ImageChunk(keys, read, first), self.writing, seed, progress, None, written
-        )
-
-    def score(
-        self, candidates: Sequence[Candidate], read: Any, scorer: Any, seed: int, progress: str, known: Any
-    ) -> list[ScoredCandidate]:
-        return score_candidates(self.lvlm, candidates, read, 2, seed, progress, known)
+        lvlm: Any = TableLVLM(Matching(), Chance(), refused={REFUSED})
+        super().__init__(lvlm, GenerationConfig(templates, sampling=Sampling(2), batch_size=2, score_batch_size=2))
+        self.config = replace(self.config, **options)
 
     def answers(self, keys: Sequence[str], questions: Any, read: Any, sampling: Any) -> list[str]:
-        self.described += keys
         return [f"{key}, described" for key in keys]
 
 
 def task(folder: Path, **changes: Any) -> Task:
-    whole: Any = Task("test", folder, KEYS, lambda key: key, 3, "reference", True, {"model": "a", "seed": 3})  # type: ignore[arg-type,return-value]
+    whole: Any = Task("test", folder, KEYS, lambda key: key, 3, {"model": "a", "seed": 3}, describes=True)  # type: ignore[arg-type,return-value]
     return replace(whole, **changes)
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> Module:
-    return Module(templates(tmp_path))
+def engine(tmp_path: Path) -> Engine:
+    return Engine(templates(tmp_path))
 
 
 def templates(folder: Path) -> str:
@@ -93,17 +84,38 @@ def whole(records: Records) -> None:
     assert records.refused == {REFUSED: "too narrow"}
 
 
-def test_all_of_it_is_made_in_order(module: Module, tmp_path: Path) -> None:
+def test_all_of_it_is_made_in_order(engine: Engine, tmp_path: Path) -> None:
     profiler = SimpleProfiler()
-    whole(make_records(module, task(tmp_path / "round"), profiler))
+    whole(engine.make_records(task(tmp_path / "round"), profiler))
     assert set(profiler.recorded_durations) == {"generate", "score", "engine", "wait"}
+
+
+class Server:
+    """The tables behind the protocols of inference alone, as a client of an inference server has them."""
+
+    name, fingerprint, dtype, chat_template, network = "server", "table", None, "", nn.Module()
+
+    def __init__(self, lvlm: TableLVLM) -> None:
+        self.generate, self.score = lvlm.generate, lvlm.score
+        self.unsupported_images, self.cache_image_features = lvlm.unsupported_images, lvlm.cache_image_features
+
+    def mean_nll(self, images: Any, chats: Any) -> list[list[float]]:
+        raise AssertionError("a round measures no options")
+
+
+def test_an_lvlm_that_cannot_be_trained_makes_a_rounds_records(engine: Engine, tmp_path: Path) -> None:
+    lvlm: InferenceLVLM = Server(engine.lvlm)
+    server, plain = RoundEngine(lvlm, engine.config), task(tmp_path / "server", describes=False)
+    assert server.make_records(replace(plain, made_with=server.made_with(KEYS))) == engine.make_records(
+        replace(plain, folder=tmp_path / "table")
+    )
 
 
 class Killed(BaseException):
     """The process is gone."""
 
 
-def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, module: Module, what: Task) -> None:
+def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, engine: Engine, what: Task) -> None:
     """Make records until so many rows have been appended."""
     left, append = [rows], PartWriter.append
 
@@ -116,24 +128,24 @@ def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, module: Module, what:
     with monkeypatch.context() as patch:
         patch.setattr(PartWriter, "append", counted)
         with pytest.raises(Killed):
-            make_records(module, what, SimpleProfiler())
+            engine.make_records(what)
 
 
 def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
-    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = make_records(module, task(tmp_path / "whole"), SimpleProfiler())
+    expected = engine.make_records(task(tmp_path / "whole"))
     rows = sum(file.read_bytes().count(b"\n") for file in (tmp_path / "whole" / "parts").iterdir())
     # a prompt, a description and scores of each image that can be looked at, and the one that cannot
     assert rows == 10 * (2 + 1 + 1) + 1
     for kill in range(rows):
-        folder, first, second = tmp_path / str(kill), Module(module.writing.templates), Module(module.writing.templates)
+        folder, first, second = tmp_path / str(kill), Engine(engine.config.templates), Engine(engine.config.templates)
         make_until(monkeypatch, kill, first, task(folder))
         noted = b"".join(file.read_bytes() for file in folder.glob("parts/*")).count(b'"texts"')
-        assert make_records(second, task(folder), SimpleProfiler()) == expected
+        assert second.make_records(task(folder)) == expected
         # only what had not been noted is written again
         assert len(second.lvlm.seeds) == 10 * 2 - noted
-    assert make_records(second, task(folder), SimpleProfiler()) == expected
+    assert second.make_records(task(folder)) == expected
     assert len(second.lvlm.seeds) == 10 * 2 - noted
 
 
@@ -148,26 +160,26 @@ def pretend(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
 
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_the_number_of_processes_does_not_show(
-    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int
 ) -> None:
-    expected = make_records(module, task(tmp_path / "alone"), SimpleProfiler())
+    expected = engine.make_records(task(tmp_path / "alone"))
     written = list[str]()
     for rank in reversed(range(world)):
         pretend(monkeypatch, rank, world)
-        own = Module(module.writing.templates)
-        records = make_records(own, task(tmp_path / "shared"), SimpleProfiler())
+        own = Engine(engine.config.templates)
+        records = own.make_records(task(tmp_path / "shared"))
         written += [image for batch in own.lvlm.batches[: len(own.lvlm.sizes)] for image in batch]
         assert records == (expected if rank == 0 else Records())
     assert set(written) == set(KEYS) - {REFUSED}
 
 
-def test_what_one_process_began_others_finish(module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = make_records(module, task(tmp_path / "alone"), SimpleProfiler())
-    make_until(monkeypatch, 7, module, task(tmp_path / "shared"))
+def test_what_one_process_began_others_finish(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = engine.make_records(task(tmp_path / "alone"))
+    make_until(monkeypatch, 7, engine, task(tmp_path / "shared"))
     for rank in (1, 0):
         with monkeypatch.context() as patch:
             pretend(patch, rank, 2)
-            records = make_records(Module(module.writing.templates), task(tmp_path / "shared"), SimpleProfiler())
+            records = Engine(engine.config.templates).make_records(task(tmp_path / "shared"))
     assert records == expected
 
 
@@ -178,32 +190,32 @@ def test_spoilt_rows_are_made_again(
 ) -> None:
     folder = tmp_path_factory.mktemp("spoilt")
     names = templates(folder)
-    expected = make_records(Module(names), task(folder / "round"), SimpleProfiler())
+    expected = Engine(names).make_records(task(folder / "round"))
     (file,) = (folder / "round" / "parts").iterdir()
     data = bytearray(file.read_bytes())
     spot = int(place * len(data))
     data[spot] ^= 1 << bit
     file.write_bytes(data[:spot] if cut else data)
-    assert make_records(Module(names), task(folder / "round"), SimpleProfiler()) == expected
+    assert Engine(names).make_records(task(folder / "round")) == expected
 
 
-def test_other_settings_are_refused_by_name_and_another_version_is_not(module: Module, tmp_path: Path) -> None:
-    make_records(module, task(tmp_path / "round"), SimpleProfiler())
+def test_other_settings_are_refused_by_name_and_another_version_is_not(engine: Engine, tmp_path: Path) -> None:
+    engine.make_records(task(tmp_path / "round"))
     with pytest.raises(ValueError, match=r"begun with model 'a', now it is 'b'; .*--i2c\.restart_round"):
-        make_records(module, task(tmp_path / "round", made_with={"model": "b", "seed": 3}), SimpleProfiler())
+        engine.make_records(task(tmp_path / "round", made_with={"model": "b", "seed": 3}))
     path = tmp_path / "round" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0.0.1"}))
     with pytest.warns(UserWarning, match=r"begun with version 0\.0\.1"):
-        make_records(module, task(tmp_path / "round"), SimpleProfiler())
+        engine.make_records(task(tmp_path / "round"))
 
 
-def test_parts_stay_when_batches_become_smaller(module: Module, tmp_path: Path) -> None:
+def test_parts_stay_when_batches_become_smaller(engine: Engine, tmp_path: Path) -> None:
     """Who runs out of memory and goes on with less must not lose what is there."""
-    expected = make_records(module, task(tmp_path / "round"), SimpleProfiler())
-    module.writing = replace(module.writing, batch_size=1, score_batch_size=1)
-    asked = len(module.lvlm.seeds)
-    assert make_records(module, task(tmp_path / "round"), SimpleProfiler()) == expected
-    assert len(module.lvlm.seeds) == asked
+    expected = engine.make_records(task(tmp_path / "round"))
+    engine.config = replace(engine.config, batch_size=1, score_batch_size=1)
+    asked = len(engine.lvlm.seeds)
+    assert engine.make_records(task(tmp_path / "round")) == expected
+    assert len(engine.lvlm.seeds) == asked
 
 
 @settings(max_examples=300, deadline=None)
@@ -221,15 +233,15 @@ def test_parts_hold_each_image_once_and_are_even(count: int, size: int) -> None:
         assert len(found) % 8 == 0 or min(sizes) <= 4
 
 
-def test_a_part_fills_two_batches_of_writing_and_one_of_scoring(module: Module) -> None:
-    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=8)) == 64
-    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=100)) == 100
-    assert images_a_part(replace(module.writing, batch_size=64, score_batch_size=8, per_image=1)) == 128
+def test_a_part_fills_two_batches_of_writing_and_one_of_scoring(engine: Engine) -> None:
+    assert images_per_part(replace(engine.config, batch_size=64, score_batch_size=8)) == 64
+    assert images_per_part(replace(engine.config, batch_size=64, score_batch_size=100)) == 100
+    assert images_per_part(replace(engine.config, batch_size=64, score_batch_size=8, per_image=1)) == 128
 
 
 def _on_rank(rank: int, folder: str) -> None:
-    module = Module(f"{folder}/own.yaml")
-    records = make_records(module, task(Path(folder) / "ranks"), SimpleProfiler())
+    engine = Engine(f"{folder}/own.yaml")
+    records = engine.make_records(task(Path(folder) / "ranks"))
     if rank == 0:
         whole(records)
         assert records == make_records_alone(folder)
@@ -241,7 +253,7 @@ def make_records_alone(folder: str) -> Records:
     """What one process makes, without a word to the others."""
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch, 0, 1)
-        return make_records(Module(f"{folder}/own.yaml"), task(Path(folder) / "alone"), SimpleProfiler())
+        return Engine(f"{folder}/own.yaml").make_records(task(Path(folder) / "alone"))
 
 
 def test_two_real_processes(tmp_path: Path) -> None:
@@ -249,21 +261,21 @@ def test_two_real_processes(tmp_path: Path) -> None:
     run_ranks(_on_rank, str(tmp_path))
 
 
-def test_scores_without_a_number_come_back_as_none(module: Module, tmp_path: Path) -> None:
-    score = module.lvlm.score
+def test_scores_without_a_number_come_back_as_none(engine: Engine, tmp_path: Path) -> None:
+    score = engine.lvlm.score
 
     def spoilt(images: Any, chats: Any, shuffled: Any = None) -> AnswerTokens:
         tokens: AnswerTokens = score(images, chats, shuffled)
         assert tokens.logp_shuffled is not None
         return replace(tokens, logp_shuffled=tokens.logp_shuffled * float("nan"))
 
-    module.lvlm.score = spoilt
-    records = make_records(module, task(tmp_path / "round"), SimpleProfiler())
+    engine.lvlm.score = spoilt
+    records = engine.make_records(task(tmp_path / "round"))
     assert {one.shuffled for one in records.candidates} == {None}
 
 
-def test_a_manifest_of_nothing_does_not_hold(module: Module, tmp_path: Path) -> None:
+def test_a_manifest_of_nothing_does_not_hold(engine: Engine, tmp_path: Path) -> None:
     """What was put together elsewhere, or never begun, may be made anew with other weights."""
-    make_records(module, task(tmp_path / "final"), SimpleProfiler())
+    engine.make_records(task(tmp_path / "final"))
     shutil.rmtree(tmp_path / "final" / "parts")
-    whole(make_records(module, task(tmp_path / "final", made_with={"model": "b"}), SimpleProfiler()))
+    whole(engine.make_records(task(tmp_path / "final", made_with={"model": "b"})))

@@ -9,9 +9,8 @@ is missing without a word, reads every member whole, whatever size it announces,
 
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Self, cast
@@ -78,18 +77,24 @@ class ShardReader:
         for shard in expand(self._source):
             # hashes of the keys of samples without a .json
             without_json = set[int]()
+            sample: _Sample | None = None
             with open_shard(shard, self._is_pipe) as stream, _archive(shard, stream) as archive:
-                for damage, members in groupby(_members(archive, stream), _SampleNumber()):
-                    number += 1
-                    if isinstance(damage, str):
-                        yield Entry(number, None, f"{shard}: damaged, the rest of it cannot be read: {damage}")
-                    elif take(number):
-                        yield _entry(number, _Sample(archive, members), decoder, without_json)
-                    else:  # whether others are read must not depend on which are wanted
-                        names = [split_member(member.name) or ("", "") for member in members]
-                        if all(extension.lower() != "json" for _, extension in names):
-                            _remember(names[0][0], without_json)
-                        yield None
+                for member in _members(archive, stream):
+                    is_damage = isinstance(member, str)
+                    key, extension = ("", "") if is_damage else split_member(member.name) or ("", "")
+                    if sample is not None and (is_damage or key != sample.key or extension in sample.extensions):
+                        yield sample.entry(decoder, without_json)
+                        sample = None
+                    if is_damage:
+                        number += 1
+                        yield Entry(number, None, f"{shard}: damaged, the rest of it cannot be read: {member}")
+                        continue
+                    if sample is None:
+                        number += 1
+                        sample = _Sample(number, key, take(number))
+                    sample.add(archive, member, extension)
+                if sample is not None:
+                    yield sample.entry(decoder, without_json)
 
 
 class _Header(BoundedHeader):
@@ -122,106 +127,94 @@ def _members(archive: Any, stream: Any) -> Iterator[Any]:
         yield one_line(error)
 
 
-class _SampleNumber:
-    """Tells samples apart: neighbours with one key, of which no two members have one extension."""
-
-    def __init__(self) -> None:
-        self._key: str | None = None
-        self._extensions: set[str] = set()
-        self._number = 0
-
-    def __call__(self, member: tarfile.TarInfo | str) -> int | str:
-        if isinstance(member, str):
-            return member
-        key, extension = split_member(member.name) or ("", "")
-        if key != self._key or extension in self._extensions:
-            self._key, self._extensions, self._number = key, set(), self._number + 1
-        self._extensions.add(extension)
-        return self._number
-
-
 class _Sample:
-    """The members of one key, read.
+    """Neighbours with one key, of which no two have one extension.
+
+    Args:
+        number: of the entry.
+        key: of the members.
+        is_wanted: whether the members are read.
 
     Attributes:
-        key: empty if the sample was written here.
-        json: None if there is none.
-        images: with the number in the member's name.
-        members: the others, by extension.
-        wrong: what is wrong with the sample, naming the member.
+        extensions: of all members.
     """
 
-    def __init__(self, archive: tarfile.TarFile, members: Iterable[Any]) -> None:
-        self.key, self.wrong = "", ""
-        self.json: bytes | None = None
-        self.images, self.members = list[tuple[int, ImageRef]](), dict[str, str | None]()
-        for member in members:
-            key, extension = split_member(member.name) or ("", "")
-            self.key = "" if member.uname == OWN else key
-            try:
-                self._add(archive, member, extension)
-            except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
-                self.wrong = f"{member.name!r}: {one_line(error)}"
+    def __init__(self, number: int, key: str, is_wanted: bool) -> None:
+        self.number, self.key, self.extensions = number, key, set[str]()
+        self._is_wanted, self._is_own, self._wrong = is_wanted, False, ""
+        self._json: bytes | None = None
+        # with the number in the member's name
+        self._images = list[tuple[int, ImageRef]]()
+        self._others: dict[str, str | None] = {}
 
-    def _add(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
-        """Read a member.
+    def add(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
+        """Read a member; what is wrong with it is what is wrong with the sample."""
+        self.extensions.add(name)
+        self._is_own = member.uname == OWN
+        if not self._is_wanted:
+            return
+        try:
+            self._read(archive, member, name)
+        except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
+            self._wrong = f"{member.name!r}: {one_line(error)}"
 
-        Raises:
-            ValueError: it is too large, or of a kind that is not supported.
-        """
+    def _read(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
         extension = "." + name.lower()
         ending = extension.rpartition(".")[2]
         if extension == ".json":
-            self.json = _content(archive, member, LIMIT)
+            self._json = _content(archive, member, LIMIT)
         elif extension.endswith(_IMAGES):
             numbered = _NUMBERED.fullmatch(extension[1:])
             image = ImageRef(safe_name(member.name), _content(archive, member, _MOST_IMAGE_BYTES))
-            self.images.append((int(numbered[1] or 0) if numbered else LIMIT, image))
+            self._images.append((int(numbered[1] or 0) if numbered else LIMIT, image))
         elif ending in _UNREAD_IMAGES or ending in KIND_BY_ENDING:
             raise ValueError(f"{KIND_BY_ENDING.get(ending, 'images of this kind')} not supported, only text and images")
         else:
-            self.members[name] = None
+            self._others[name] = None
             if member.size <= _MOST_FIELD_BYTES and not member.issparse():
-                content = _content(archive, member, _MOST_FIELD_BYTES)
                 with suppress(UnicodeDecodeError):  # binary
-                    self.members[name] = content.decode()
+                    self._others[name] = _content(archive, member, _MOST_FIELD_BYTES).decode()
+
+    def entry(self, decoder: StrictDecoder, without_json: set[int]) -> Entry | None:
+        """The record; None if it is not wanted.
+
+        Args:
+            decoder: of its JSON.
+            without_json: hashes of the keys of samples without JSON, to which this one's may be added. Whether others
+                are read must not depend on which are wanted.
+        """
+        value: Any = None
+        key = "" if self._is_own else self.key
+        if "json" not in map(str.lower, self.extensions) and len(without_json) < _MOST_KEYS:
+            without_json.add(hash(key))
+        if not self._is_wanted:
+            return None
+        try:
+            if self._wrong:
+                raise ValueError(self._wrong)
+            if self._json is None:
+                raise ValueError(f"has no .json ({_ORDER})")
+            if key and hash(key) in without_json:
+                raise ValueError(f"its .json stands apart from its other members: {_ORDER}")
+            value = decoder.decode(self._json.decode("utf-8-sig"))
+        except ValueError as error:
+            entry = Entry(self.number, None, str(error))
+        else:
+            if isinstance(value, dict) and key:
+                value.setdefault(KEY, key)
+                if self._others:
+                    value.setdefault(MEMBERS, self._others)
+            entry = parse_entry(self.number, value, sorted(self._images, key=itemgetter(0)))
+        if PLACEHOLDER in entry.reason and not self._images:
+            entry.reason += f" ({_ORDER})"
+        # a shard that was written here may hold the key that the record came with
+        named = value.get(KEY) if isinstance(value, dict) else key
+        if entry.reason and named:
+            entry.reason = f"sample {named!r}: {entry.reason}"
+        return entry
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
     if member.size > limit or member.issparse():
         raise ValueError(f"larger than {limit >> 20} MB, or sparse")
     return cast(IO[bytes], archive.extractfile(member)).read()
-
-
-def _remember(key: str, without_json: set[int]) -> None:
-    if len(without_json) < _MOST_KEYS:
-        without_json.add(hash(key))
-
-
-def _entry(number: int, sample: _Sample, decoder: StrictDecoder, without_json: set[int]) -> Entry:
-    """The record of a sample; the key of one without JSON is added to `without_json`."""
-    value: Any = None
-    try:
-        if sample.wrong:
-            raise ValueError(sample.wrong)
-        if sample.json is None:
-            _remember(sample.key, without_json)
-            raise ValueError(f"has no .json ({_ORDER})")
-        if sample.key and hash(sample.key) in without_json:
-            raise ValueError(f"its .json stands apart from its other members: {_ORDER}")
-        value = decoder.decode(sample.json.decode("utf-8-sig"))
-    except ValueError as error:
-        entry = Entry(number, None, str(error))
-    else:
-        if isinstance(value, dict) and sample.key:
-            value.setdefault(KEY, sample.key)
-            if sample.members:
-                value.setdefault(MEMBERS, sample.members)
-        entry = parse_entry(number, value, sorted(sample.images, key=itemgetter(0)))
-    if entry.reason and PLACEHOLDER in entry.reason and not sample.images:
-        entry.reason += f" ({_ORDER})"
-    # a shard that was written here may hold the key that the record came with
-    key = value.get(KEY) if isinstance(value, dict) else sample.key
-    if entry.reason and key:
-        entry.reason = f"sample {key!r}: {entry.reason}"
-    return entry

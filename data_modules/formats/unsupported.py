@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from data_modules.formats.record import Message, Record
+from data_modules.formats.record import Record
 from data_modules.images.folders import EXTENSIONS
 
 _SUFFIX = r"(?:_?(?:path|file|filename|name|url|uri|link|id|base64|b64|bytes|data|list|str|\d+)s?)*"
@@ -72,16 +72,24 @@ def refuse_unread(record: Record) -> None:
     Raises:
         ValueError: names the field, or the turn and what it says.
     """
-    if record.extra:
-        _refuse_unread_fields(record)
-    for place, message in enumerate(record.messages, start=1):
+    _refuse_fields(record)
+    for turn, message in enumerate(record.messages, start=1):
         if message.extra:
-            _refuse_in_message(message, place)
+            try:
+                refuse_other_media(message.extra)
+            except ValueError as error:
+                raise ValueError(f"turn {turn}: {error}") from error
+            for name, value in message.extra.items():
+                if _kind_of_field(name) == "image" and _is_reference(value):
+                    raise ValueError(
+                        f"turn {turn} names an image in its field {name!r}, which is not read: use <image>"
+                    )
         if message.role == "user" and "<" in message.text:
-            _refuse_in_text(message.text, place)
+            _refuse_text(message.text, turn)
 
 
-def _refuse_unread_fields(record: Record) -> None:
+def _refuse_fields(record: Record) -> None:
+    """Refuse a record with a field that names an image that was not read."""
     for name, value in record.extra.items():
         # JSON reads this field as the image, but Parquet that an older version wrote has it among the extra fields
         is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
@@ -93,26 +101,17 @@ def _refuse_unread_fields(record: Record) -> None:
             raise ValueError(f"field {name!r} seems to name what is not read: name an image 'image', several 'images'")
 
 
-def _refuse_in_message(message: Message, place: int) -> None:
-    try:
-        refuse_other_media(message.extra)
-    except ValueError as error:
-        raise ValueError(f"turn {place}: {error}") from error
-    for name, value in message.extra.items():
-        if _kind_of_field(name) == "image" and _is_reference(value):
-            raise ValueError(f"turn {place} names an image in its field {name!r}, which is not read: use <image>")
-
-
-def _refuse_in_text(text: str, place: int) -> None:
+def _refuse_text(text: str, turn: int) -> None:
+    """Refuse a text with a placeholder of media that are not read, outside of code."""
     if not (_TOKEN.search(text) or _TAG.search(text)):
         return
     text = _CODE.sub("``", text)
     if found := _TOKEN.search(text):
-        raise ValueError(f"turn {place} says {found[0]}, which is not read as an image: write <image> in its place")
+        raise ValueError(f"turn {turn} says {found[0]}, which is not read as an image: write <image> in its place")
     for found in _TAG.finditer(text):
         kind = next(filter(None, found.groups()))
         if f"</{kind}>" not in text:
-            raise ValueError(f"{kind} is not supported yet, only text and images: turn {place} says <{kind}>")
+            raise ValueError(f"{kind} is not supported yet, only text and images: turn {turn} says <{kind}>")
 
 
 @lru_cache(maxsize=4096)
@@ -121,10 +120,8 @@ def _kind_of_field(name: str) -> str:
     name = name.lower()
     if name in _MAYBE:
         return "maybe"
-    found = _FIELD.fullmatch(name)
-    if found is None:
-        return ""
-    return "image" if found[1] in ("image", "img", "picture", "photo", "screenshot") else found[1]
+    kind = found[1] if (found := _FIELD.fullmatch(name)) else ""
+    return "image" if kind in ("img", "picture", "photo", "screenshot") else kind
 
 
 def _kind_of_file(value: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_modules.formats import Entry, ImageRef, Record, image_file, image_root, read_records, to_conversation
+from data_modules.formats import Entry, Record, image_file, image_root, read_records, to_conversation
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.cli.options import parse_options
@@ -64,29 +64,21 @@ class Checks:
             summary.conversations += 1
         except ValueError as error:
             yield str(error)
-        yield from self._of_id(record)
+        if (name := record.extra.get("id")) is not None:
+            hashed = content_number(str(name))
+            if hashed in self._ids:
+                yield f"id {str(name)[:80]!r} is another record's already"
+            self._ids.add(hashed)
         yield from _of_texts(record)
         for image in record.images:
-            yield from self._of_image(image)
-
-    def _of_id(self, record: Record) -> Iterator[str]:
-        name = record.extra.get("id")
-        if name is None:
-            return
-        hashed = content_number(str(name))
-        if hashed in self._ids:
-            yield f"id {str(name)[:80]!r} is another record's already"
-        self._ids.add(hashed)
-
-    def _of_image(self, image: ImageRef) -> Iterator[str]:
-        try:
-            file = image_file(image, self.images)
-            if self.pool is not None:
-                for _, found in self.pool.map([(image.name, file)]):
-                    if isinstance(found, UnreadableImage):
-                        yield f"image {image.name[:200]!r} cannot be read: {found.reason}"
-        except ValueError as error:
-            yield str(error)
+            try:
+                file = image_file(image, self.images)
+            except ValueError as error:
+                yield str(error)
+                continue
+            for _, found in self.pool.map([(image.name, file)]) if self.pool is not None else ():
+                if isinstance(found, UnreadableImage):
+                    yield f"image {image.name[:200]!r} cannot be read: {found.reason}"
 
 
 @dataclass(frozen=True)

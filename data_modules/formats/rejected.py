@@ -9,7 +9,7 @@ from typing import IO, Any
 from lightning_c3l.runs.atomic import atomic_path, followed
 
 
-class RejectedList:
+class RejectedRecords:
     """Writes one line of JSON a record.
 
     Attributes:
@@ -34,14 +34,14 @@ class RejectedList:
 
 
 @contextmanager
-def rejected_list(path: Path) -> Iterator[RejectedList]:
+def rejected_list(path: Path) -> Iterator[RejectedRecords]:
     """Open a list; if it stays empty, there is no file in the end, not even that of an earlier run.
 
     Raises:
         OSError: it cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        rejected = RejectedList(file)
+        rejected = RejectedRecords(file)
         yield rejected
     if not rejected.count:
         followed(path).unlink()

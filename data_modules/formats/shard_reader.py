@@ -3,8 +3,8 @@
 Names of members are read as names and never as paths. The key and the sample's other members become fields of the
 record (`KEY` and `MEMBERS` in `fields.py`), unless a record that was converted to a shard here has its own.
 
-webdataset's own reader is not used: it takes a broken header for the end of the archive, so that the rest of the shard
-is missing without a word, reads every member whole, whatever size it announces, and its decoders unpickle members.
+webdataset's own reader is not used: it silently drops the rest of a shard behind a broken header, reads every member
+into memory, whatever its size, and refuses a sample in which two members share an extension.
 """
 
 import re

@@ -107,7 +107,7 @@ def _refuse_text(text: str, turn: int) -> None:
         return
     text = _CODE.sub("``", text)
     if found := _TOKEN.search(text):
-        raise ValueError(f"turn {turn} says {found[0]}, which is not read as an image: write <image> in its place")
+        raise ValueError(f"turn {turn} says {found[0]}, which is not read as an image: write <image> instead")
     for found in _TAG.finditer(text):
         kind = next(filter(None, found.groups()))
         if f"</{kind}>" not in text:

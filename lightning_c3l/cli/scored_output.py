@@ -23,7 +23,7 @@ from data_modules.formats import (
 )
 from data_modules.formats.fields import left_out_members
 from data_modules.formats.images import as_file, is_inline
-from data_modules.formats.rejected import RejectedList, rejected_list
+from data_modules.formats.rejected import RejectedRecords, rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -154,7 +154,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
     return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
 
 
-def _reject(rejected: RejectedList, number: int, turns: list[Row]) -> None:
+def _reject(rejected: RejectedRecords, number: int, turns: list[Row]) -> None:
     for turn in turns:
         if turn["status"] == "rejected":
             rejected.add(number, turn["reason"], turn=turn["turn"])

@@ -164,7 +164,7 @@ for name in sys.argv[1:]:
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     names = ["out.json", "out.jsonl", "out.parquet", "out.tar"]
     # hex digits do not compress to nothing
-    answers = [" ".join(f"{hash((number, place)):x}" for place in range(10)) for number in range(2000)]
+    answers = [" ".join(f"{hash((number, index)):x}" for index in range(10)) for number in range(2000)]
     records = ({"conversations": [TURNS[1] | {"from": "human"}, {"from": "gpt", "value": one}]} for one in answers)
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     for name in names:

@@ -81,7 +81,7 @@ def test_default_forms() -> None:
 def test_images_of_several_messages_keep_their_order() -> None:
     parts = ([url("1"), text("a"), url("2")], "b", [text("c"), url("3")], "d")
     record = from_json({"messages": chat(*parts)})
-    assert [picture.name for picture in record.images] == ["1", "2", "3"]
+    assert [image.name for image in record.images] == ["1", "2", "3"]
     assert [message.image_positions for message in record.messages] == [(0, 1), (), (1,), ()]
     assert to_json(record, "llava")["conversations"] == said("<image>a<image>", "b", "c<image>", "d")
     assert to_json(record, "messages") == {"messages": chat(*parts)}

@@ -74,8 +74,8 @@ def test_the_dialect_is_noted(tmp_path: Path) -> None:
 
 def test_embedded_images(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"from a file")
-    pictures = (ImageRef("a.jpg"), ImageRef("data:image/png;base64,", b"inline"), ImageRef("b.png", b"carried"))
-    record = Record(pictures, (Message("user", "a", (0, 0, 1)), Message("assistant", "b")))
+    images = (ImageRef("a.jpg"), ImageRef("data:image/png;base64,", b"inline"), ImageRef("b.png", b"carried"))
+    record = Record(images, (Message("user", "a", (0, 0, 1)), Message("assistant", "b")))
     write(tmp_path / "x.parquet", record, embed=True, image_root=tmp_path)
     images = pq.read_table(tmp_path / "x.parquet")["images"].to_pylist()[0]
     assert images == [
@@ -83,7 +83,7 @@ def test_embedded_images(tmp_path: Path) -> None:
         {"bytes": b"inline", "path": "data:image/png;base64,"},
         {"bytes": b"carried", "path": "b.png"},
     ]
-    assert [picture.data for picture in read(tmp_path / "x.parquet")[0].images] == [
+    assert [image.data for image in read(tmp_path / "x.parquet")[0].images] == [
         b"from a file",
         b"inline",
         b"carried",
@@ -158,9 +158,9 @@ def test_other_peoples_columns(tmp_path: Path, row: dict[str, Any]) -> None:
     pq.write_table(pa.Table.from_pylist([row | more]), tmp_path / "x.parquet")
     record = read(tmp_path / "x.parquet")[0]
     assert record.messages == (Message("user", "a", (0,)), Message("assistant", "b"))
-    picture = record.images[0]
-    assert picture in (ImageRef("i.jpg"), ImageRef("i.jpg", b"raw"), ImageRef("", b"raw"))
-    assert (picture.data == b"raw") == (b"raw" in str(row).encode())
+    image = record.images[0]
+    assert image in (ImageRef("i.jpg"), ImageRef("i.jpg", b"raw"), ImageRef("", b"raw"))
+    assert (image.data == b"raw") == (b"raw" in str(row).encode())
     assert record.extra == {"day": "2024-05-01", "score": None, "nested": {"n": [1, None]}}
 
 

@@ -149,7 +149,7 @@ def foreign_shard(path: Path, samples: list[tuple[Any, list[bytes]]]) -> None:
     with tarfile.open(path, "w") as archive:
         for number, (value, images) in enumerate(samples):
             files = [(f"part/{number:04d}.json", json.dumps(value).encode())]
-            files += [(f"part/{number:04d}.{place or ''}.jpg".replace("..", "."), d) for place, d in enumerate(images)]
+            files += [(f"part/{number:04d}.{index or ''}.jpg".replace("..", "."), d) for index, d in enumerate(images)]
             for name, data in files:
                 member = tarfile.TarInfo(name)
                 member.size = len(data)

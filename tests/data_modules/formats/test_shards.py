@@ -45,7 +45,7 @@ def entries(source: Path | str) -> list[Entry]:
 
 def images(entry: Entry) -> list[tuple[str, bytes | None]]:
     assert entry.record is not None, entry.reason
-    return [(picture.name, picture.data) for picture in entry.record.images]
+    return [(image.name, image.data) for image in entry.record.images]
 
 
 def write(path: Path, *records: Record, **options: Any) -> Path:

@@ -31,7 +31,7 @@ def test_only_the_line_break_after_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text", "places"),
+    ("value", "text", "positions"),
     [
         ("Why?\n<image>", "Why?", (4,)),
         ("Why? <image> ", "Why?", (4,)),
@@ -39,8 +39,8 @@ def test_only_the_line_break_after_it_goes() -> None:
         (" a <image> b ", " a  b ", (3,)),
     ],
 )
-def test_another_place_is_kept(value: str, text: str, places: tuple[int, ...]) -> None:
-    expected = Conversation("1", ("x",), (Turn("user", text, places), Turn("assistant", "c")))
+def test_another_position_is_kept(value: str, text: str, positions: tuple[int, ...]) -> None:
+    expected = Conversation("1", ("x",), (Turn("user", text, positions), Turn("assistant", "c")))
     assert conversation("x", value, "c") == expected
 
 

@@ -67,9 +67,9 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
 def test_spreadsheets_run_nothing(tmp_path: Path) -> None:
     answers = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a "b", \nc', "'=1", "plain = 1", "\ud800"]
     turns = [turn for one in answers for turn in (Message("user", "=cmd", (0,)), Message("assistant", one))]
-    pictures = (ImageRef("=a.jpg"), *(ImageRef(str(number)) for number in range(len(answers) - 1)))
+    images = (ImageRef("=a.jpg"), *(ImageRef(str(number)) for number in range(len(answers) - 1)))
     with open_writer(tmp_path / "x.csv", WriteOptions(lossy=True)) as writer:
-        writer.write(Record(pictures, (Message("system", "s"), *turns), {"id": "@id"}), 1)
+        writer.write(Record(images, (Message("system", "s"), *turns), {"id": "@id"}), 1)
         writer.write(RECORD, 2)
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)

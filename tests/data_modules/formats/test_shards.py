@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 import shlex
 import tarfile
 from io import BytesIO
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from webdataset.tariterators import tarfile_samples
 
 from data_modules.formats import (
     Entry,
@@ -26,6 +28,16 @@ from data_modules.formats import (
 TURNS = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
 RECORD = {"conversations": TURNS}
 JPEG, PNG = b"\xff\xd8jpeg", b"\x89PNGpng"
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
 
 
 def tar(path: Path, members: list[tuple[str, bytes]], **options: Any) -> Path:
@@ -243,3 +255,23 @@ def test_members_that_are_not_adjacent(tmp_path: Path) -> None:
     found = entries(tar(tmp_path / "y.tar", [*jsons, *images]))
     assert "sample 'a': has <image> but no 'image' (members of one sample must stand" in found[0].reason
     assert "sample 'a': has no .json (members of one sample must stand" in found[2].reason
+
+
+def test_a_shard_holds_what_webdatasets_own_reader_sees(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tar", asked(ImageRef("a.jpg", JPEG), ImageRef("b.png", PNG)), asked())
+    first, second = tarfile_samples([{"url": str(path)}])
+    assert (first["__key__"], first["jpg"], first["1.png"]) == ("000000001", JPEG, PNG)
+    assert json.loads(first["json"])["image"] == ["a.jpg", "b.png"]
+    assert sorted(name for name in second if not name.startswith("__")) == ["json"]
+
+
+def test_what_webdataset_would_unpickle_is_a_field(tmp_path: Path) -> None:
+    """Members that webdataset's default decoders load as pickles, NumPy arrays or tensors are never decoded."""
+    marker = tmp_path / "ran"
+    payload = pickle.dumps(Payload(str(marker)))
+    names = ("pyd", "pickle", "pkl", "pth", "npy", "npz", "pt")
+    members = [("1.json", json.dumps(RECORD).encode()), *((f"1.{name}", payload) for name in names)]
+    (entry,) = entries(tar(tmp_path / "x.tar", members))
+    assert entry.record is not None
+    assert set(entry.record.extra["__members__"]) == set(names)
+    assert not marker.exists()

@@ -1,4 +1,4 @@
-"""`evaluate`: what somebody's answers to a benchmark are worth, by every protocol that they can serve."""
+"""`evaluate`: scores of an answer file of a benchmark, by every protocol that it can serve."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -70,8 +70,8 @@ def _check_out(options: EvaluateOptions) -> None:
     if not options.out:
         return
     require_writable(options.out)
-    asked = load(options.benchmark).files(options.questions) if options.questions else []
-    given = (options.answers, options.reviews, options.blind, options.against, asked)
+    questions = load(options.benchmark).files(options.questions) if options.questions else []
+    given = (options.answers, options.reviews, options.blind, options.against, questions)
     if options.out.resolve() in {path.resolve() for paths in given for path in paths}:
         raise ValueError(f"--out {options.out} is one of the files that are read; name another")
 
@@ -97,7 +97,7 @@ def _answers(paths: list[Path], name: str) -> AnswerFile | None:
 
 def _of_reviews(options: EvaluateOptions) -> Evaluation:
     if not options.reviews:
-        raise ValueError("llava_w needs what a judge said of the answers: --reviews, a file a round")
+        raise ValueError("llava_w is scored from a judge's reviews: --reviews, one file per round")
     found = evaluate_reviews(
         load("llava_w").read_questions(options.questions) if options.questions else None,
         options.reviews,

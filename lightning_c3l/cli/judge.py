@@ -1,4 +1,4 @@
-"""`judge`: a judge's reviews of answers to open questions, and what they are worth by them."""
+"""`judge`: a judge's reviews of answers to open questions, and the scores that follow from them."""
 
 import sys
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -51,20 +51,21 @@ def main(arguments: list[str]) -> int:
     try:
         reviews = judge.review(pairs, options.both_orders)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        print("interrupted; the same command resumes", file=sys.stderr)
         return 130
     write_reviews(options.out, reviews)
     found = replace(evaluate_reviews(questions, [options.out]), model=answers.model)
     console().print(evaluation_tables(found))
-    unread = sum(not review.parsed for review in reviews)
+    unparsed = sum(not review.parsed for review in reviews)
     for note in reasoning_notes(reasoning_counts(answers.answers)):
         print(f"note: {note}")
-    print(f"{len(reviews)} reviews by {judge.name} in {options.out}" + (f", {unread} without marks" if unread else ""))
+    without = f", {unparsed} without ratings" if unparsed else ""
+    print(f"{len(reviews)} reviews by {judge.name} in {options.out}{without}")
     return 0
 
 
 def _check_paths(options: JudgeOptions, cache: Path) -> None:
-    """Refuse before anything is asked what could not be kept in the end."""
+    """Refuse paths that could not be written, before the judge is asked."""
     if options.out.is_dir():
         raise ValueError(f"--out {options.out}: is a folder; give a file")
     require_writable(options.out)
@@ -72,4 +73,4 @@ def _check_paths(options: JudgeOptions, cache: Path) -> None:
     if options.out.resolve() in [path.resolve() for path in read]:
         raise ValueError(f"--out {options.out}: would replace a file that is read; give another name")
     if cache.exists() and not cache.is_dir():
-        raise ValueError(f"--cache {cache}: is no folder")
+        raise ValueError(f"--cache {cache}: is not a folder")

@@ -8,7 +8,7 @@ from lightning_c3l.cli.options import parse_options
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
 from lightning_c3l.scenes.shown import benchmark_scenes
 
-# the rule that knows the truth
+# rates answers by the known truth
 JUDGE = "lightning_c3l.scenes.judge.SceneJudge"
 
 
@@ -17,7 +17,7 @@ class ScenesBenchmarksOptions:
     """Write yes/no, four-choice and open questions about scenes that no training shows, with their images.
 
     Attributes:
-        out: folder that they are written to.
+        out: folder of the files.
         scenes: number of images.
         seed: other seeds have other images.
         follow: how usual the scenes are, 0 to 0.9.
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     shown = benchmark_scenes(options.scenes, options.follow, options.seed)
     write_benchmarks(options.out, shown)
     print(
-        f"{options.out}: {len(shown)} pictures in {IMAGES}/; about each of them 4 questions in each split of pope/, "
+        f"{options.out}: {len(shown)} images in {IMAGES}/; for each of them 4 questions in each split of pope/, "
         "3 in seed/, 3 in 4 rotations in mmbench/ and 3 in llava_w/. To ask the shipped LVLM:"
     )
     for line in commands(options.out):
@@ -44,9 +44,9 @@ def main(arguments: list[str]) -> int:
 
 
 def commands(out: Path) -> list[str]:
-    """What a shell must be told to ask the shipped LVLM each of them; it takes options in front of questions."""
+    """Return a shell command per benchmark that tests the shipped LVLM, which needs options before the question."""
     folder = quote(str(out))
-    asked = {
+    options = {
         "pope": "pope --data.prompt '{question}'",
         "seed": "seed/scenes_seed.json --data.prompt '{question}'",
         "mmbench": "mmbench/scenes_mmbench.tsv --data.prompt $'{options}\\n{question}'",
@@ -55,5 +55,5 @@ def commands(out: Path) -> list[str]:
     return [
         f"python -m lightning_c3l test --config experiments/eval/{name}.yaml --config experiments/hardware/cpu.yaml "
         f"--model.lvlm.path shipped:scenes --data.images {folder}/{IMAGES} --data.questions {folder}/{rest}"
-        for name, rest in asked.items()
+        for name, rest in options.items()
     ]

@@ -96,7 +96,7 @@ def test_to_files_and_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert [one.candidate for one in reviews] == [4, 6, 6, 4, 6, -1]
     printed = capsys.readouterr().out
     assert f"6 reviews by big ({app.url.removeprefix('http://')})" in printed
-    assert "1 without marks" in printed
+    assert "1 without ratings" in printed
     # reference: 100 * (26 - 1) / (40 - 1); strict: 100 * 26 / 40
     assert "64.1" in printed
     assert "65.0" in printed
@@ -112,7 +112,7 @@ def test_bad_input_asks_nothing(folder: Path) -> None:
             judge(folder, *words, "--out", str(folder / "answers.jsonl"))
         with pytest.raises(ValueError, match="is a folder"):
             judge(folder, *words, "--out", str(folder))
-        with pytest.raises(ValueError, match=r"--cache .* is no folder"):
+        with pytest.raises(ValueError, match=r"--cache .* is not a folder"):
             judge(folder, *words, "--cache", str(folder / "answers.jsonl"))
     assert app.requests == []
     assert not (folder / "out").exists()
@@ -129,4 +129,4 @@ def test_a_judge_of_a_class_path_that_gives_no_marks(folder: Path, capsys: pytes
     assert [one.parsed for one in read_reviews(folder / "out" / "reviews.jsonl")] == [False] * 6
     printed = capsys.readouterr().out
     assert "[bold]mute" in printed
-    assert "6 without marks" in printed
+    assert "6 without ratings" in printed

@@ -214,6 +214,7 @@ def test_open_answers_are_worth_what_a_judge_says(
         ("1", "detail", marks[1]),
     ]
     assert headline(tmp_path, "reference") == pytest.approx(logged["test/llava_w_score"])
+    assert json.loads((tmp_path / "evaluation.json").read_text())["model"] == lvlm.name
 
 
 def test_questions_that_nobody_asked_are_said(

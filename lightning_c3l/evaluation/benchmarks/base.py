@@ -34,7 +34,7 @@ class Question:
     Attributes:
         id: unique in the benchmark: `adversarial/17` of POPE, else the id in the file.
         text: the question itself.
-        truth: `yes` or `no`, or the letter of the right option; empty where a judge decides.
+        truth: `yes` or `no`, or the letter of the right option; empty if a judge decides.
         image: path below the benchmark's image folder, or key among the images in its file; None without an image.
         options: text of each option by its letter.
         hint: shown before the question.
@@ -79,7 +79,7 @@ class Answer:
 
     Attributes:
         id: the question's id.
-        text: the generated text, reasoning included; None where only losses are known.
+        text: the generated text, reasoning included; None if only losses are known.
         losses: mean negative log-likelihood per token of each option, in nats, in the order of the letters.
         problem: why there is no answer, such as an unreadable image.
         hit: another tool's verdict on the whole base question, in MMBench files that keep nothing else.
@@ -93,7 +93,7 @@ class Answer:
 
     @property
     def final(self) -> str | None:
-        """`text` without the model's reasoning; None where there is no answer."""
+        """`text` without the model's reasoning; None if there is no answer."""
         return None if self.text is None else final_answer(self.text)
 
     @property
@@ -126,8 +126,8 @@ class ProtocolScore:
         parts: what each unit (question, or base question) adds to the sums behind the headline, `[N_p, K]` for each
             part that is resampled on its own.
         figure: from totals `[..., P, K]` to the headline `[...]`.
-        right: whether each unit is right, `[U]` bool; None where nothing is right or wrong.
-        meaning: what the headline is, where its name does not say it.
+        right: whether each unit is right, `[U]` bool; None if nothing is right or wrong.
+        meaning: what the headline is, if its name does not say it.
     """
 
     headline: float

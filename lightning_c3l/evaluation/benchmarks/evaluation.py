@@ -171,7 +171,7 @@ def evaluate(
         results[protocol] = _result(scoring, protocol, matched, compared, left_out)
     headline, notes = (protocols[0], list[str]()) if protocols else _choose_headline(scoring, results)
     if answers.blind:
-        notes.append("the answers were given without pictures")
+        notes.append("the answers were given without images")
     if blind is not None and blind.blind is False:
         notes.append(f"{blind.source} is given as the blind run, but its rows say that images were shown")
     files = {role: file.hashes for role, file in {"answers": answers, **others}.items()}

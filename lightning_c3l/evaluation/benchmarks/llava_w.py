@@ -51,7 +51,7 @@ class LlavaW:
                 raise ValueError(f"{where}: {CONTEXT} describes no image {quoted(image)}")
             if not references.get(name):
                 raise ValueError(f"{where}: {REFERENCES} has no answer to question {quoted(name)}")
-            kind = question_kind(cell_text(row.get("category")))
+            kind = llava_w_kind(cell_text(row.get("category")))
             return Question(
                 name, text, "", image, categories={KIND: kind}, context=contexts[image], reference=references[name]
             )
@@ -63,6 +63,6 @@ class LlavaW:
         return question.text
 
 
-def question_kind(category: str) -> str:
+def llava_w_kind(category: str) -> str:
     """Kind of a question, without the prefix in the published reviews."""
     return category.strip().removeprefix(_PREFIX)

@@ -10,7 +10,7 @@ from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
 from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, read_rows
 from lightning_c3l.runs.digests import sha256_of_files
 
-# a shorter cell is no image: it holds the index of the row whose image this row shares
+# a shorter cell is not an image but the index of the row whose image this row shares
 _LONGEST_REFERENCE = 64
 _DIGEST_LENGTH = 16
 
@@ -20,7 +20,7 @@ def read_question_files(files: Sequence[Path], parse: Callable[[Row, str, Path],
 
     Args:
         files: in the order of their questions.
-        parse: makes a question of a row, its place for messages, and its file.
+        parse: makes a question from a row, its file and record for messages, and its file.
 
     Returns:
         The questions, each once: a repeated one is left out.

@@ -13,7 +13,7 @@ from typing import Any
 
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
-from lightning_c3l.evaluation.benchmarks.llava_w import KIND, question_kind
+from lightning_c3l.evaluation.benchmarks.llava_w import KIND, llava_w_kind
 from lightning_c3l.evaluation.benchmarks.rows import cell_id, read_rows
 from lightning_c3l.evaluation.judging.base import ORDERS, REFERENCE_FIRST, UNPARSED, AnswerPair, Review
 from lightning_c3l.runs.atomic import write_text_atomic
@@ -105,7 +105,7 @@ def _parse_review(row: dict[str, Any]) -> Review:
     # LLaVA's first reviews have `text` and `score`
     old = "score" in row and "tuple" not in row
     kind, text, judge = (_text(row, field) for field in ("category", "text" if old else "content", "judge"))
-    return Review(name, question_kind(kind), *_ratings("score" if old else "tuple", row), text, judge, order)
+    return Review(name, llava_w_kind(kind), *_ratings("score" if old else "tuple", row), text, judge, order)
 
 
 def _text(row: dict[str, Any], field: str) -> str:

@@ -250,7 +250,7 @@ def test_a_blind_run_with_pictures_is_told(seed: QuestionSet, tmp_path: Path) ->
     ours = _file(tmp_path / "a", "seed", dict.fromkeys(LOSSES, "A"), blind=True)
     sighted = _file(tmp_path / "b", "seed", dict.fromkeys(LOSSES, "A"), blind=False)
     notes = evaluate(load("seed"), seed, ours, blind=sighted).notes
-    assert notes[0] == "the answers were given without pictures"
+    assert notes[0] == "the answers were given without images"
     assert "b is given as the blind run" in notes[1]
 
 

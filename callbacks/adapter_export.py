@@ -22,7 +22,7 @@ class AdapterExport(Callback):
             rank_zero_warn(f"no step was trained: no {pl_module.lvlm.saved_as} is written")
             return
         with pl_module.whole_weights():
-            collectives.by_first(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
+            collectives.on_rank_zero(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
 
 
 def _save(run: Path, lvlm: TrainableLVLM) -> None:

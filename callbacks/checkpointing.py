@@ -31,7 +31,7 @@ def save_last(trainer: Trainer) -> None:
         return
     folder = Path(trainer.default_root_dir)
     trainer.save_checkpoint(folder / _FRESH, weights_only=False)
-    if collectives.is_first():
+    if collectives.is_rank_zero():
         fresh, last, old = folder / _FRESH, folder / LAST, folder / OLD
         if fresh.is_dir() or last.is_dir():
             # the strategy wrote it without waiting for the disk
@@ -42,7 +42,7 @@ def save_last(trainer: Trainer) -> None:
         os.replace(fresh, last)
         sync_folder(last.parent)
         _remove(old)
-    collectives.wait()
+    collectives.barrier()
 
 
 def is_stopping(trainer: Trainer) -> bool:

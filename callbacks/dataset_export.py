@@ -50,7 +50,7 @@ class DatasetExport(Callback):
         """Generate about fresh images with the tuned model, which the starting model scores, and write the set."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
             candidates = self._candidates(run, "fresh", _FIT_STREAM)
-            collectives.by_first(lambda: self._export(run, "fresh", candidates))
+            collectives.on_rank_zero(lambda: self._export(run, "fresh", candidates))
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
@@ -62,7 +62,7 @@ class DatasetExport(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the set."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
-            collectives.by_first(lambda: self._export(run, "images", self._predicted))
+            collectives.on_rank_zero(lambda: self._export(run, "images", self._predicted))
 
     def _candidates(self, run: RoundRun, name: str, stream: int) -> list[ScoredCandidate]:
         """Scored candidates about a source of images, on rank zero; every rank must call it."""

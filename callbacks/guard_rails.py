@@ -14,7 +14,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
+from lightning_c3l.rounds.collapse import CollapseLimits, held_out_criterion, inflation, tripped
 from lightning_c3l.rounds.figures import round_figures
 from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
 from lightning_c3l.rounds.protocols import ImageSource
@@ -45,7 +45,7 @@ class GuardRails(Callback):
     def __init__(
         self,
         action: Literal["off", "warn", "stop"] = "warn",
-        limits: Limits = Limits(),  # noqa: B008  # frozen
+        limits: CollapseLimits = CollapseLimits(),  # noqa: B008  # frozen
         images: int = 32,
     ) -> None:
         if action not in ("off", "warn", "stop"):
@@ -82,7 +82,7 @@ class GuardRails(Callback):
         if self._measured:
             require_measured(self._measured, run.data, "--guard.action off")
         # a damaged one is reported now, and not after the next round
-        collectives.by_first(_best(run).known)
+        collectives.on_rank_zero(_best(run).known)
         if not self._states and run.data.round > 0:
             raise ValueError(
                 "guard.action: the guard was off when round 0 was made, so nothing is known to hold round "
@@ -151,13 +151,13 @@ class GuardRails(Callback):
             return {**state, "tripped": tripped(before, now, self.limits)}
 
         # all ranks must go on alike
-        state = collectives.by_first(judgement)
+        state = collectives.on_rank_zero(judgement)
         self._states.append(state)
         self._moved = False
         for sentence in state["tripped"]:
             rank_zero_warn(f"guard: state {number}: {sentence}")
         best = _best(run)
-        known = collectives.by_first(best.known)
+        known = collectives.on_rank_zero(best.known)
         # what a run left that was begun again from an earlier checkpoint does not count
         better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
         if better and not any(one["tripped"] for one in self._states):
@@ -192,7 +192,7 @@ class GuardRails(Callback):
 
     def _tell(self, run: RoundRun, exported: int | None = None) -> None:
         """Write what is known so far into summary.json."""
-        if collectives.is_first():
+        if collectives.is_rank_zero():
             guard = {
                 "action": self.action,
                 "states": self._states,

@@ -108,7 +108,7 @@ class I2CReweighting(Callback):
         """The next round, before the next loader is built."""
         if self._run is None:
             return
-        if collectives.is_first():
+        if collectives.is_rank_zero():
             seconds = time.perf_counter() - self._epoch_began
             self._run.store.add_seconds(self._round, "train", seconds)
         if not trainer.is_last_batch:
@@ -132,18 +132,18 @@ class I2CReweighting(Callback):
             with profiler.profile("engine"):
                 task = self._task(run)
                 if self._restart:
-                    collectives.by_first(lambda: self._forget_unless_same(run, task))
+                    collectives.on_rank_zero(lambda: self._forget_unless_same(run, task))
                     task, self._restart = self._task(run), False
-                is_whole = collectives.by_first(lambda: _is_whole(run, number, task))
+                is_whole = collectives.on_rank_zero(lambda: _is_whole(run, number, task))
                 if not is_whole:
-                    collectives.by_first(lambda: tell_of_changes(run.store, task.digests))
+                    collectives.on_rank_zero(lambda: tell_of_changes(run.store, task.digests))
             if not is_whole:
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
                 records = run.engine.make_records(task, profiler)
-                collectives.by_first(lambda: self._finish(run, records, task.seed, profiler))
+                collectives.on_rank_zero(lambda: self._finish(run, records, task.seed, profiler))
         with profiler.profile("engine"):
             self._hand_over(run)
-        if collectives.is_first():
+        if collectives.is_rank_zero():
             run.store.add_seconds(number, "engine", sum(profiler.recorded_durations["engine"]))
 
     def _read_round(self, run: RoundRun) -> None:
@@ -151,11 +151,11 @@ class I2CReweighting(Callback):
         if self._restart:
             # other options than the round was made with are refused below
             rank_zero_info(f"i2c.restart_round: round {self._round} has been trained on and is not made again")
-        collectives.by_first(lambda: _require_whole(run.store, self._round))
+        collectives.on_rank_zero(lambda: _require_whole(run.store, self._round))
         task = replace(self._task(run), again="a new run")
-        collectives.by_first(lambda: begin(run.engine.config, task, trained=True))
+        collectives.on_rank_zero(lambda: begin(run.engine.config, task, trained=True))
         self._hand_over(run)
-        collectives.by_first(lambda: tell_of_changes(run.store, task.digests))
+        collectives.on_rank_zero(lambda: tell_of_changes(run.store, task.digests))
 
     def _task(self, run: RoundRun) -> Task:
         """What the wanted round consists of; every rank must call it."""
@@ -214,7 +214,7 @@ class I2CReweighting(Callback):
         """Give the datamodule the stored round, which every rank reads, so that all of them train on the same."""
         number, folder = self._wanted, run.store.round_folder(self._wanted)
         collectives.require_visible(folder / "round.json")
-        stored, images = run.store.read_round(number), collectives.by_first(lambda: known_images(folder))
+        stored, images = run.store.read_round(number), collectives.on_rank_zero(lambda: known_images(folder))
         if not stored.groups:
             why = nothing_parsed(run.engine.config.templates, [one.candidate.text for one in stored.candidates])
             raise ValueError(f"round {number} has no group to train on: {why}")

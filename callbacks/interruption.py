@@ -138,7 +138,7 @@ class Interruption(Callback):
         self._asked = number
         if not self._stepping:
             self.leave(number)
-        if collectives.is_first():
+        if collectives.is_rank_zero():
             _say("stopping at the end of this step; once more to stop at once")
 
     def _listen(self) -> None:
@@ -183,7 +183,7 @@ class Interruption(Callback):
         return children
 
     def _say_farewell(self, number: int) -> None:
-        if not collectives.is_first():
+        if not collectives.is_rank_zero():
             return
         if number == self._requeue:
             _say("stopped; SLURM starts this job again, and it goes on")

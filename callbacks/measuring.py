@@ -59,7 +59,7 @@ def measured_once(store: RunStore, part: str, name: str, made_with: str, measure
         measure: gives the figures, the same in all processes.
     """
     # all must decide alike
-    summary, made_with = collectives.by_first(lambda: (store.summary(), made_with))
+    summary, made_with = collectives.on_rank_zero(lambda: (store.summary(), made_with))
     known: Figures | None = summary.get(part, {}).get(name)
     origins: dict[str, dict[str, str]] = summary.get(_MADE_WITH, {})
     if known is not None and origins.get(part, {}).get(name) == made_with:
@@ -67,5 +67,5 @@ def measured_once(store: RunStore, part: str, name: str, made_with: str, measure
     figures = measure()
     parts = {part: {**summary.get(part, {}), name: figures}}
     parts[_MADE_WITH] = {**origins, part: {**origins.get(part, {}), name: made_with}}
-    collectives.by_first(lambda: store.update_summary(**parts))
+    collectives.on_rank_zero(lambda: store.update_summary(**parts))
     return figures

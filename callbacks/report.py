@@ -29,7 +29,7 @@ class RunReport(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report all rounds; rank zero writes, the others wait for it."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
-            collectives.by_first(lambda: self._report(run))
+            collectives.on_rank_zero(lambda: self._report(run))
 
     def _report(self, run: RoundRun) -> None:
         store, lvlm = run.store, run.engine.lvlm

@@ -20,7 +20,7 @@ _KEY = "c3l_run"
 _AFTER_TRAINING = ("run", "exposure", "export", "report")
 
 
-class RunConfig(SaveConfigCallback):
+class SaveRunConfig(SaveConfigCallback):
     """Writes config.yaml, and keeps in each checkpoint the configuration and the data it belongs to.
 
     A run folder that has a config.yaml keeps it until this start has been accepted: a start that is refused leaves the

@@ -66,7 +66,7 @@ class WriterComparison(Callback):
         if (run := self._run) is not None:
             # the starting model once more, for a run that is resumed in another folder
             both = {"base": self._base, "tuned": self._measured(run, "tuned")}
-            collectives.by_first(lambda: run.store.update_summary(writers=both))
+            collectives.on_rank_zero(lambda: run.store.update_summary(writers=both))
 
     def _measured(self, run: RoundRun, name: str) -> dict[str, Any]:
         """Figures of the model as it is now; those in summary.json if it was measured before."""

@@ -16,7 +16,7 @@ from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.figures import judged
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
@@ -31,7 +31,7 @@ _ROUND_STREAM, _FRESH_STREAM = 100_000, 200_000
 _WRITE = 15_485_863
 # of the demonstration
 _WRITING = GenerationConfig("scenes", sampling=Sampling(4, 24, 0.7), batch_size=64, score_batch_size=32)
-_OPTIMIZATION = Optimization(learning_rate=1e-3, warmup_steps=10)
+_OPTIMIZATION = OptimizerConfig(learning_rate=1e-3, warmup_steps=10)
 _BATCH = 16
 # twice the pictures of a round are there to draw from
 _SPARE = 2

@@ -27,7 +27,7 @@ from data_modules.formats.rejected import RejectedRecords, rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import write_json_atomic
-from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.selection.reading_ranks import RankSample, ranks_table
 from lightning_c3l.selection.scores import SCORES
 
@@ -50,7 +50,7 @@ class Scored:
     source: str
     out: Path
     images: Path | None
-    parts: PartFiles
+    parts: RowFiles
     made_with: dict[str, Any]
     lossy: bool = False
 

@@ -21,12 +21,12 @@ from callbacks.metrics_file import MetricsFile
 from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
-from callbacks.run_config import RunConfig
+from callbacks.run_config import SaveRunConfig
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
-from lightning_c3l.runs.folder import Run, abandon, folder_of, leave, settle
+from lightning_c3l.runs.folder import RunConfig, abandon, folder_of, leave, settle
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 
 ROUND_CALLBACKS = {
@@ -59,7 +59,7 @@ class C3LCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flat flags for what a sweep sets: `--run.name`, `--i2c.margin`, `--export.target_size`."""
-        parser.add_argument("--run", type=Run, default=Run())
+        parser.add_argument("--run", type=RunConfig, default=RunConfig())
         for name, callback in ROUND_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
 
@@ -89,7 +89,7 @@ class C3LCLI(LightningCLI):
         if self.subcommand == "test":
             # the figures come in a table of their own
             config.verbose = False
-        run = Run(**config.run.as_dict())
+        run = RunConfig(**config.run.as_dict())
         place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
         if self.subcommand == "fit" and place.checkpoint is not None:
@@ -182,7 +182,7 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             subclass_mode_data=True,
             parser_class=TrainerParser,
             parser_kwargs={"parser_mode": "omegaconf+"},
-            save_config_callback=RunConfig,
+            save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             args=arguments,
         )

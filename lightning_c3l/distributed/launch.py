@@ -37,7 +37,7 @@ def environment() -> ClusterEnvironment:
     return LightningEnvironment()
 
 
-def from_first(choose: Callable[[], str], nodes: int) -> str:
+def from_rank_zero(choose: Callable[[], str], nodes: int) -> str:
     """What the first process of a run chooses, in all that were not started by Lightning itself.
 
     Args:

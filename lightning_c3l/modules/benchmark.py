@@ -123,11 +123,13 @@ class EvaluationModule(TrainedWeightsModule):
         data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)
         results = BenchmarkResults(data, self._answers(data.selected), self._model_id(), folder)
-        reviews = collectives.by_first(lambda: self._write(results))
+        reviews = collectives.on_rank_zero(lambda: self._write(results))
         figures = {name: metric.to(self.device).compute() for name, metric in results.headlines(reviews)}
         # equal on all ranks
         self.log_dict(figures, sync_dist=True)
-        collectives.by_first(lambda: results.report(reviews, {name: float(value) for name, value in figures.items()}))
+        collectives.on_rank_zero(
+            lambda: results.report(reviews, {name: float(value) for name, value in figures.items()})
+        )
 
     def _answers(self, questions: Sequence[Question]) -> list[Answer]:
         """The answer to each question, from the rows of all ranks.

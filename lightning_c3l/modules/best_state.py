@@ -64,7 +64,7 @@ class BestState:
                 write_json_atomic(folder / _STATE, {**noted, _DIGEST: file_digest(folder / _WEIGHTS)})
 
         with module.whole_weights():
-            collectives.by_first(write)
+            collectives.on_rank_zero(write)
 
     def put_back(self, module: nn.Module) -> dict[str, Any]:
         """Give a module the kept weights; every process must call it.
@@ -76,7 +76,7 @@ class BestState:
             ValueError: if there is no state, its file is damaged, or the module does not train exactly these weights.
             OSError: if a process cannot see the folder.
         """
-        noted = collectives.from_first(self._note())
+        noted = collectives.broadcast(self._note())
         if noted is None:
             raise ValueError(f"{self.folder}: the state to go back to is gone; go on with guard.action: warn")
         file, digest = self.folder / _WEIGHTS, noted.pop(_DIGEST, None)

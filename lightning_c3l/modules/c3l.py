@@ -12,13 +12,13 @@ from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss
 from lightning_c3l.lvlm.base import Anchor, Context, RoundLVLM
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.samples import GroupSample
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.rounds.generation import GenerationConfig
 
 
 @dataclass(frozen=True)
-class Loss:
+class LossConfig:
     """L = w (1/2 NLL(write the pair) + 1/2 NLL(answer its question)) * nll_weight + contrastive_weight * L_con.
 
     Attributes:
@@ -74,8 +74,8 @@ class C3LModule(WholeBatchModule):
         self,
         lvlm: RoundLVLM,
         writing: GenerationConfig = GenerationConfig(),  # noqa: B008  # frozen
-        loss: Loss = Loss(),
-        optimization: Optimization = Optimization(),  # noqa: B008
+        loss: LossConfig = LossConfig(),
+        optimization: OptimizerConfig = OptimizerConfig(),  # noqa: B008
     ) -> None:
         super().__init__()
         self.lvlm = lvlm

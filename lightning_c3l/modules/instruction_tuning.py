@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.lvlm.batches import ConversationBatch
 from lightning_c3l.lvlm.samples import TuningSample
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 
 
@@ -32,7 +32,7 @@ class InstructionTuningModule(WholeBatchModule):
     def __init__(
         self,
         lvlm: TrainableLVLM,
-        optimization: Optimization = Optimization(),  # noqa: B008  # frozen
+        optimization: OptimizerConfig = OptimizerConfig(),  # noqa: B008  # frozen
         frozen: Sequence[str] = (),
     ) -> None:
         super().__init__()

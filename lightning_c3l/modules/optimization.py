@@ -38,7 +38,7 @@ class Schedule(LambdaLR):
 
 
 @dataclass(frozen=True)
-class Optimization:
+class OptimizerConfig:
     """AdamW and its learning rate.
 
     Attributes:

@@ -27,7 +27,7 @@ _FACTORS = ("answer_tokens", "inflation")
 
 
 @dataclass(frozen=True)
-class Limits:
+class CollapseLimits:
     """How far a round may fall behind the first one; null leaves a figure out.
 
     All but the last two are shares of the first round's figure, whose rise never counts against a state: better writers
@@ -66,14 +66,14 @@ class Limits:
                 )
 
 
-def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: Limits = Limits()) -> list[str]:
+def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLimits = CollapseLimits()) -> list[str]:
     """Which limits a state breaks.
 
     A figure that the first state lacks, or that is not above 0 there, has nothing to be compared with and is passed
     over. One that was there and is gone breaks its limit: nothing is left to measure.
 
     Args:
-        first: figures of the first state, by the names of `Limits`.
+        first: figures of the first state, by the names of `CollapseLimits`.
         now: the same of the state that is judged.
         limits: how far it may fall.
 

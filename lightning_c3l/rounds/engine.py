@@ -210,7 +210,7 @@ class RoundEngine:
         """
         profiler = profiler or PassThroughProfiler()
         with profiler.profile("engine"):
-            images_per_part = collectives.by_first(lambda: begin(self.config, task))["images_a_part"]
+            images_per_part = collectives.on_rank_zero(lambda: begin(self.config, task))["images_a_part"]
             job = row_job(self.config, task)
             job.open()
 
@@ -236,7 +236,7 @@ class RoundEngine:
             return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
 
         total = sum(map(len, todo))
-        with tqdm(total=total, desc=task.name, unit="image", disable=not collectives.is_first()) as bar:
+        with tqdm(total=total, desc=task.name, unit="image", disable=not collectives.is_rank_zero()) as bar:
             for chunk in _timed(iter_image_chunks(self.lvlm, ImageChunk(task.keys, read), todo), profiler):
                 self._make_part(task, chunk, journal, profiler)
                 with profiler.profile("engine"):
@@ -245,9 +245,9 @@ class RoundEngine:
         with profiler.profile("engine"):
             job.close()
         with profiler.profile("wait"):
-            collectives.wait()
+            collectives.barrier()
         with profiler.profile("engine"):
-            return self._merged(task, assigned, job) if collectives.is_first() else Records()
+            return self._merged(task, assigned, job) if collectives.is_rank_zero() else Records()
 
     def _make_part(self, task: Task, chunk: ImageChunk, journal: Journal, profiler: Profiler) -> None:
         """Generate and score what is missing of a part; the journal keeps each piece as soon as it is finished."""

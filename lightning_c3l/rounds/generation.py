@@ -155,7 +155,7 @@ def generate_candidates(
     # a few batches each, so that finished rows can be refilled
     parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size)))
     total = sum(len(assigned[key]) for key in missing) * config.sampling.samples
-    with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not collectives.is_first()) as bar:
+    with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not collectives.is_rank_zero()) as bar:
         for chunk in iter_image_chunks(lvlm, replace(images, keys=missing), spans(len(missing), parts)):
             _find_unsupported(lvlm, chunk, written, size)
             prompts = {

@@ -130,7 +130,7 @@ def score_candidates(
     contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
     size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     total = sum(map(len, by_image.values()))
-    with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_first()) as bar:
+    with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_rank_zero()) as bar:
         found = score_contexts(lvlm, contexts, read, size, shuffle_seed, bar, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
     _warn_of_dropped(out)

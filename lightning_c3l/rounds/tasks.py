@@ -15,7 +15,7 @@ from lightning_c3l.rounds.templates import assign, load_templates
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import content_digest
-from lightning_c3l.runs.row_files import PartFiles, Row
+from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.runs.row_jobs import RowJob
 
 # GPUs come in eights: a multiple of eight parts leaves no process waiting; a part has at least so many images
@@ -98,12 +98,12 @@ def begin(config: GenerationConfig, task: Task, trained: bool = False) -> Row:
 
 def resumed_keys(folder: Path, keys: Sequence[str]) -> list[str]:
     """Images of a task: those of its last start, or these if there was none; every rank must call it."""
-    return collectives.by_first(lambda: list(known_images(folder) or keys))
+    return collectives.on_rank_zero(lambda: list(known_images(folder) or keys))
 
 
 def known_images(folder: Path) -> dict[str, str]:
     """Digest by key of each image of a task that was started; empty if it was not, or by an early version."""
-    is_begun = PartFiles(folder / "parts").has_rows() or (folder / "round.json").exists()
+    is_begun = RowFiles(folder / "parts").has_rows() or (folder / "round.json").exists()
     if not is_begun or not (folder / _IMAGES).is_file():
         return {}
     try:

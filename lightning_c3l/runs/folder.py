@@ -30,7 +30,7 @@ _claimed: list[Path] = []
 
 
 @dataclass(frozen=True)
-class Run:
+class RunConfig:
     """Where a run leaves what it made: `<root>/<name>/version_<n>`.
 
     Attributes:
@@ -70,7 +70,7 @@ class Place:
     checkpoint: str | None
 
 
-def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
+def settle(run: RunConfig, verb: str, checkpoint: str | None, nodes: int) -> Place:
     """Choose, lock, and tell the other processes.
 
     Args:
@@ -88,7 +88,7 @@ def settle(run: Run, verb: str, checkpoint: str | None, nodes: int) -> Place:
         return Place(os.environ[_FOLDER], os.environ.get(_CHECKPOINT) or None)
     if (agent := launch.agent()) is not None:
         launch.end_with(agent)
-    place = Place(**json.loads(launch.from_first(lambda: json.dumps(asdict(_claim(run, verb, checkpoint))), nodes)))
+    place = Place(**json.loads(launch.from_rank_zero(lambda: json.dumps(asdict(_claim(run, verb, checkpoint))), nodes)))
     if not lock.holds():
         # what the first process has made may take a moment to be seen on another node; if it is never seen, the
         # folder is not shared, which is said where it is first read
@@ -130,7 +130,7 @@ def folder_of(checkpoint: str | Path) -> Path | None:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _claim(run: Run, verb: str, checkpoint: str | None) -> Place:
+def _claim(run: RunConfig, verb: str, checkpoint: str | None) -> Place:
     """Choose in the first process, and lock."""
     place = _choose(run, verb, checkpoint)
     folder = Path(place.folder)
@@ -176,7 +176,7 @@ def _whole(checkpoint: str | None) -> str | None:
     return checkpoint
 
 
-def _choose(run: Run, verb: str, checkpoint: str | None) -> Place:
+def _choose(run: RunConfig, verb: str, checkpoint: str | None) -> Place:
     if (chosen := os.environ.get(_FOLDER)) is not None:
         return Place(chosen, checkpoint)
     if verb == "fit":
@@ -207,7 +207,7 @@ def _go_on(folder: Path, otherwise: str | None) -> Place:
     return Place(str(folder), otherwise)
 
 
-def _new(run: Run) -> Path:
+def _new(run: RunConfig) -> Path:
     """The given version, or the first free one: making its folder claims it."""
     if run.version is not None:
         return run.home / f"version_{run.version}"
@@ -221,12 +221,12 @@ def _new(run: Run) -> Path:
             number += 1
 
 
-def _versions(run: Run) -> list[int]:
+def _versions(run: RunConfig) -> list[int]:
     found = (re.fullmatch(r"version_(\d+)", path.name) for path in run.home.glob("version_*"))
     return sorted(int(match[1]) for match in found if match)
 
 
-def _newest(run: Run) -> Path | None:
+def _newest(run: RunConfig) -> Path | None:
     """The newest folder of a fit with something to go on from, or the newest at all.
 
     Those of `predict` and `test` lie beside them. A run that has just begun is not passed over: it is in use.
@@ -247,7 +247,7 @@ def job() -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
-def _requeued(run: Run) -> Path | None:
+def _requeued(run: RunConfig) -> Path | None:
     """The folder in which this job was before SLURM started it again."""
     if job() is None or int(os.environ.get("SLURM_RESTART_COUNT") or 0) < 1:
         return None

@@ -24,7 +24,7 @@ _TAIL_LENGTH = len(_TAIL % 0)
 _OPEN = 200
 
 
-class PartFiles:
+class RowFiles:
     """The rows of one set, in a folder.
 
     Args:
@@ -35,9 +35,9 @@ class PartFiles:
     def __init__(self, folder: Path, key: str = "record") -> None:
         self.folder, self.key = folder, key
 
-    def writer(self, name: str) -> "PartWriter":
+    def writer(self, name: str) -> "RowWriter":
         """A new file of this process."""
-        return PartWriter(self.folder / f"{name}-{uuid4().hex[:12]}.jsonl")
+        return RowWriter(self.folder / f"{name}-{uuid4().hex[:12]}.jsonl")
 
     def done(self, count: int) -> "Done":
         """Which of the numbers 1 to `count` have a row."""
@@ -88,7 +88,7 @@ class PartFiles:
         return sorted(self.folder.glob("*.jsonl"))
 
 
-class PartWriter:
+class RowWriter:
     """Appends rows to one file, which appears with the first."""
 
     def __init__(self, path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.runs import manifest
-from lightning_c3l.runs.row_files import Done, PartFiles, Row
+from lightning_c3l.runs.row_files import Done, Row, RowFiles
 
 
 class RowJob:
@@ -36,7 +36,7 @@ class RowJob:
         result: Path | None = None,
         ignored: Collection[str] = (),
     ) -> None:
-        self.files = PartFiles(folder)
+        self.files = RowFiles(folder)
         self.made_with, self.restart, self.ignored = made_with, restart, ignored
         self.manifest, self.result = manifest or folder / "manifest.json", result
 
@@ -48,7 +48,7 @@ class RowJob:
         """
         if callable(self.made_with):
             self.made_with = self.made_with()  # on every rank: a digest of split weights is collective
-        collectives.by_first(self.check)
+        collectives.on_rank_zero(self.check)
         self.open()
 
     def check(self) -> None:
@@ -81,7 +81,7 @@ class RowJob:
         """
         self.begin()
         done = self.files.done(count)
-        if len(done) and collectives.is_first():
+        if len(done) and collectives.is_rank_zero():
             print(f"resuming: {len(done)} of {count} {unit} are done already", flush=True)
         return done
 
@@ -104,7 +104,7 @@ class RowJob:
     def finish(self) -> None:
         """Close, and wait until all ranks have; every rank must call it."""
         self.close()
-        collectives.wait()
+        collectives.barrier()
 
     def wait_until(self, is_complete: Callable[[], bool]) -> None:
         """After `finish`, wait until this rank sees the rows of all ranks: a network file system may lag behind.

@@ -13,8 +13,8 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.modules.c3l import C3LModule, Loss
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import SMALL_LORA, load_tiny
@@ -36,9 +36,9 @@ def make_run(checkpoint, folder, rank: int = 0, ranks: int = 1, stop: int | None
     writing = GenerationConfig(
         "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
     )
-    optimization = Optimization(learning_rate=0.01, warmup_steps=2)
+    optimization = OptimizerConfig(learning_rate=0.01, warmup_steps=2)
     lvlm = load_tiny(checkpoint, SMALL_LORA, awake=False)
-    module = C3LModule(lvlm, writing, Loss(contrastive_weight=0.0), optimization)
+    module = C3LModule(lvlm, writing, LossConfig(contrastive_weight=0.0), optimization)
     module.seed = 3
     trainer = Trainer(
         accelerator="cpu",

@@ -21,11 +21,11 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.modules.c3l import C3LModule, Loss
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
 from lightning_c3l.rounds import run as round_run
-from lightning_c3l.rounds.collapse import Limits
+from lightning_c3l.rounds.collapse import CollapseLimits
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
 from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import RunStore
@@ -357,10 +357,10 @@ def test_a_real_run_stops_and_exports_the_state_that_was_best(tiny_checkpoint, t
     writing = GenerationConfig(
         "scenes", sampling=Sampling(2, 6, 1.0), begin="Question: Where are the circles?\nAnswer:"
     )
-    module = C3LModule(load_tiny(tiny_checkpoint), writing, Loss(), Optimization(0.1))
+    module = C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(), OptimizerConfig(0.1))
     began = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
     # any change of the answers' length is too much
-    limits = Limits(None, None, None, None, None, 1 + 1e-9)
+    limits = CollapseLimits(None, None, None, None, None, 1 + 1e-9)
     guard, steps = GuardRails("stop", limits, 4), list[int]()
 
     class Steps(Callback):
@@ -410,7 +410,7 @@ def test_the_guard_draws_nothing_that_training_would(tiny_checkpoint, tmp_path):
 
 
 def _on_rank(rank: int, folder: str) -> None:
-    module, run = Writer(), Run(Path(folder), GuardRails("stop", Limits(), 20), Data(40, 30))
+    module, run = Writer(), Run(Path(folder), GuardRails("stop", CollapseLimits(), 20), Data(40, 30))
     # only the first process sees the fall: the others must go with it
     fall = {"parsed_rate": 0.25} if rank == 0 else {}
     with pytest.MonkeyPatch.context() as patch:
@@ -443,7 +443,7 @@ def _judge_on_rank(rank: int, folder: str, module: Writer, run: Run, fall: dict[
 def test_two_processes_share_the_images_and_decide_as_one(tmp_path):
     run_ranks(_on_rank, str(tmp_path))
     one, two = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
-    alone, run = Writer(), Run(tmp_path / "alone", GuardRails("stop", Limits(), 20), Data(40, 30))
+    alone, run = Writer(), Run(tmp_path / "alone", GuardRails("stop", CollapseLimits(), 20), Data(40, 30))
     with pytest.warns(UserWarning, match="state 1: parsed rate"):
         run.go(alone, (0.5, {}), (0.75, {"parsed_rate": 0.25}), (0.75, {}))
     assert one["stop"]

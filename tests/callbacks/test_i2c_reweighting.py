@@ -11,7 +11,7 @@ from callbacks.checkpointing import Checkpointing
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
@@ -51,7 +51,7 @@ def module(tiny_checkpoint) -> C3LModule:
     writing = GenerationConfig(
         "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
     )
-    return C3LModule(load_tiny(tiny_checkpoint), writing, Loss(anchor="description"))
+    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(anchor="description"))
 
 
 def test_a_round_is_kept_and_handed_over(module, tmp_path):
@@ -215,7 +215,7 @@ def remembered(module, monkeypatch) -> list[str]:
 @pytest.fixture
 def bare(module, monkeypatch):
     """Without descriptions, so that only texts are written."""
-    monkeypatch.setattr(module, "loss", Loss())
+    monkeypatch.setattr(module, "loss", LossConfig())
     return module
 
 
@@ -257,7 +257,7 @@ def test_another_option_is_refused_until_the_round_is_restarted(bare, tmp_path, 
         made(bare, tmp_path, 3)
     data = Data(3)
     monkeypatch.undo()
-    monkeypatch.setattr(bare, "loss", Loss())
+    monkeypatch.setattr(bare, "loss", LossConfig())
     with pytest.raises(ValueError, match=r"begun with thresholds .*'margin': 0\.0.*'margin': 0\.5"):
         I2CReweighting(margin=0.5).on_fit_start(Run(tmp_path, data), bare)
     callback = I2CReweighting(margin=0.5, restart_round=True)

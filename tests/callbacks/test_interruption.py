@@ -192,7 +192,7 @@ strategy = SimpleNamespace(launcher=None)
 trainer = SimpleNamespace(_accelerator_connector=place, default_root_dir="version_4", strategy=strategy)
 interruption.setup(trainer, None, "fit")
 interruption._stepping = sys.argv[3] == "stepping"
-collectives.wait()
+collectives.barrier()
 print("ready", flush=True)
 if rank == 0 and sys.argv[3] == "caught":
     def caught_between(group):
@@ -201,7 +201,7 @@ if rank == 0 and sys.argv[3] == "caught":
         work.wait()
     dist.barrier = caught_between
 if rank == 0:
-    collectives.wait()
+    collectives.barrier()
 time.sleep(120)
 """
 

@@ -44,7 +44,7 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
         RunStore(tmp_path).write_round(number, Round([], [], {}, figures))
     run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
     with monkeypatch.context() as other:
-        other.setattr(collectives, "is_first", lambda: False)
+        other.setattr(collectives, "is_rank_zero", lambda: False)
         RunReport().on_fit_end(run, Module())
     assert not (tmp_path / "summary.json").exists()
     RunReport().on_fit_end(run, Module())

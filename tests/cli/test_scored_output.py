@@ -16,7 +16,7 @@ from data_modules.tuning_sets import FileRecords
 from lightning_c3l.cli import convert, score, select, validate_data
 from lightning_c3l.cli.scored_output import Scored, images_folder, write_scored
 from lightning_c3l.records import READINGS_AND_RIVAL
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_files import RowFiles
 
 TURNS = [{"from": "human", "value": "<image>\nWhat color is it?"}, {"from": "gpt", "value": "red"}]
 
@@ -47,7 +47,7 @@ def nameless(folder: Path, count: int) -> str:
 
 def written(source: str, out: Path) -> dict[str, Any]:
     """Figures of a scored set whose n-th record has the score n."""
-    parts = PartFiles(out.with_name(out.name + ".parts"))
+    parts = RowFiles(out.with_name(out.name + ".parts"))
     rows = parts.writer("rows")
     for number in range(1, count_records(source) + 1):
         turn = dict.fromkeys((*READINGS_AND_RIVAL, "mean_logq", "shuffled"), float(number))
@@ -105,7 +105,7 @@ def test_scores_are_kept_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"s\.tar: no record can be written: image absent\.png is not below"):
         written(str(tmp_path / "set.jsonl"), tmp_path / "s.tar")
     assert not (tmp_path / "s.tar").exists()
-    assert len(PartFiles(tmp_path / "s.tar.parts").done(1)) == 1
+    assert len(RowFiles(tmp_path / "s.tar.parts").done(1)) == 1
 
 
 def test_selecting_passes_over_what_the_format_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

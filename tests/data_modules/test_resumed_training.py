@@ -19,7 +19,7 @@ from data_modules.instruction_tuning import InstructionDataModule
 from data_modules.rounds import RoundDataModule
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.modules.base import TrainedWeightsModule
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
 from tests.helpers.ranks import run_ranks
 
@@ -223,7 +223,7 @@ def test_instruction_tuning_goes_on_too(tmp_path: Path, batches: int, size: int)
 class Scheduled(Toy, TrainedWeightsModule):
     """The same, optimised as the modules of this project are."""
 
-    def __init__(self, optimization: Optimization) -> None:
+    def __init__(self, optimization: OptimizerConfig) -> None:
         super().__init__()
         self.lvlm = SimpleNamespace(name="toy", fingerprint="0")  # type: ignore[assignment]
         self.optimization = optimization
@@ -235,7 +235,7 @@ class Scheduled(Toy, TrainedWeightsModule):
 class Turned(Callback):
     """Gives the optimizer other settings before a step: what a resumed run shall do, without a checkpoint."""
 
-    def __init__(self, step: int, optimization: Optimization) -> None:
+    def __init__(self, step: int, optimization: OptimizerConfig) -> None:
         self.step, self.optimization = step, optimization
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -247,8 +247,8 @@ class Turned(Callback):
 
 @pytest.mark.parametrize("batches", [3, 6])
 def test_another_optimization_is_really_applied(tmp_path: Path, batches: int) -> None:
-    old = Optimization(learning_rate=0.05, schedule="cosine", warmup_steps=2)
-    new = Optimization(learning_rate=0.01, schedule="cosine", warmup_steps=8, weight_decay=0.3, beta2=0.9)
+    old = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2)
+    new = OptimizerConfig(learning_rate=0.01, schedule="cosine", warmup_steps=8, weight_decay=0.3, beta2=0.9)
     whole, first, rest = Scheduled(old), Scheduled(old), Scheduled(new)
     fit(tmp_path, whole, data(tmp_path), Rounds(GROUPS), Turned(batches, new))
     fit(tmp_path, first, data(tmp_path), Rounds(GROUPS), KillAt(batches, tmp_path / "last.ckpt"))
@@ -333,7 +333,7 @@ def test_a_llava_with_dropout_goes_on_to_the_letter(tmp_path: Path, tiny_checkpo
     def run(*extra: Callback, **options: Any) -> Noting:
         lvlm = load_tiny(tiny_checkpoint, replace(LoRA(rank=2, alpha=4), dropout=0.3))
         torch.manual_seed(0)
-        module = Noting(lvlm, optimization=Optimization(1e-2, schedule="cosine", warmup_steps=2))
+        module = Noting(lvlm, optimization=OptimizerConfig(1e-2, schedule="cosine", warmup_steps=2))
         module.losses = []
         fit(tmp_path, module, data(tmp_path), Rounds(5), *extra, **options)
         return module

@@ -14,13 +14,13 @@ from tests.helpers.ranks import run_ranks
 
 
 def test_one_process_is_alone() -> None:
-    assert (collectives.rank(), collectives.world(), collectives.is_first()) == (0, 1, True)
+    assert (collectives.rank(), collectives.world(), collectives.is_rank_zero()) == (0, 1, True)
     assert collectives.gather({"a": 1}) == [{"a": 1}]
-    assert collectives.from_first("x") == "x"
-    assert collectives.by_first(lambda: 3) == 3
+    assert collectives.broadcast("x") == "x"
+    assert collectives.on_rank_zero(lambda: 3) == 3
     with pytest.raises(ValueError, match="mine"):
-        collectives.by_first(_refuse)
-    collectives.wait()
+        collectives.on_rank_zero(_refuse)
+    collectives.barrier()
 
 
 def test_what_nobody_wrote_is_missed_at_once_by_one_process(tmp_path: Path) -> None:
@@ -37,11 +37,11 @@ def _refuse() -> int:
 
 
 def _exchange(rank: int, folder: str) -> None:
-    assert (collectives.rank(), collectives.world(), collectives.is_first()) == (rank, 2, rank == 0)
+    assert (collectives.rank(), collectives.world(), collectives.is_rank_zero()) == (rank, 2, rank == 0)
     # of different size, and of no size at all
     for values in ([["é" * 100_000], []], [None, {"a": 1.5}]):
         assert collectives.gather(values[rank]) == values
-        assert collectives.from_first(values[rank]) == values[0]
+        assert collectives.broadcast(values[rank]) == values[0]
     _train(rank)
     _let_the_first_work(rank, folder)
     _look_for_a_late_file(rank, folder)
@@ -59,9 +59,9 @@ def _let_the_first_work(rank: int, folder: str) -> None:
         Path(folder, f"worked {rank}").touch()
         return "done"
 
-    assert collectives.by_first(work) == "done"
+    assert collectives.on_rank_zero(work) == "done"
     with pytest.raises(SystemExit if rank else ValueError, match="^2$" if rank else "^mine$"):
-        collectives.by_first(_refuse)
+        collectives.on_rank_zero(_refuse)
     # those who caught it can go on together
     assert collectives.gather(rank) == [0, 1]
 
@@ -83,11 +83,11 @@ def _wait_and_die(rank: int, folder: str) -> None:
     store = dist.FileStore(str(Path(folder, "store")), 2)
     dist.destroy_process_group()
     dist.init_process_group("gloo", store=store, timeout=timedelta(seconds=1), world_size=2, rank=rank)
-    collectives.wait()
+    collectives.barrier()
     if rank == 1:
         time.sleep(4)
         Path(folder, "came late").touch()
-    collectives.wait()
+    collectives.barrier()
     assert Path(folder, "came late").exists()
     if rank == 1:
         time.sleep(3)
@@ -96,7 +96,7 @@ def _wait_and_die(rank: int, folder: str) -> None:
         dist.barrier()
     began = time.monotonic()
     with pytest.raises(RuntimeError):
-        collectives.wait()
+        collectives.barrier()
     assert time.monotonic() - began < 60
     Path(folder, "noticed").touch()
 

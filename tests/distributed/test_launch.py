@@ -19,7 +19,7 @@ def choose():
         raise ValueError("the folder is in use")
     return f"chosen by {os.getpid()}"
 try:
-    print(launch.from_first(choose, int(sys.argv[1])), flush=True)
+    print(launch.from_rank_zero(choose, int(sys.argv[1])), flush=True)
 except ValueError as error:
     sys.exit(f"error: {error}")
 if "join" in sys.argv:

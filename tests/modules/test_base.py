@@ -11,8 +11,8 @@ from torch import nn
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages
 from lightning_c3l.lvlm.huggingface import LoRA
-from lightning_c3l.modules.c3l import C3LModule, Loss
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
 from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny
@@ -51,7 +51,7 @@ def data() -> RoundDataModule:
 
 def module_of(tiny: Path, lora: LoRA | None = SMALL_LORA, **loss: Any) -> C3LModule:
     lvlm = load_tiny(tiny, lora, awake=False, keep_reference=False)
-    return C3LModule(lvlm, loss=Loss(**loss), optimization=Optimization(learning_rate=1e-2))
+    return C3LModule(lvlm, loss=LossConfig(**loss), optimization=OptimizerConfig(learning_rate=1e-2))
 
 
 def trained_checkpoint(tiny: Path, folder: Path, lora: LoRA | None = SMALL_LORA) -> tuple[C3LModule, Path]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lightning_c3l.lvlm.base import GroupSample, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.modules.c3l import C3LModule, Loss
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Instruction
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
 from lightning_c3l.rounds.run import engine_of
@@ -35,7 +35,7 @@ def samples() -> list[GroupSample]:
 
 def module_of(folder: Path, **loss: Any) -> C3LModule:
     torch.manual_seed(3)
-    return C3LModule(load_tiny(folder), loss=Loss(**loss), optimization=Optimization(learning_rate=1e-2))
+    return C3LModule(load_tiny(folder), loss=LossConfig(**loss), optimization=OptimizerConfig(learning_rate=1e-2))
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def module_of(folder: Path, **loss: Any) -> C3LModule:
 )
 def test_losses_that_cannot_train_are_refused(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Loss(**wrong)
+        LossConfig(**wrong)
 
 
 def test_contrast_alone_warns(recwarn: pytest.WarningsRecorder) -> None:
-    Loss(nll_weight=0.5)
+    LossConfig(nll_weight=0.5)
     assert not recwarn.list
-    Loss(nll_weight=0.0)
+    LossConfig(nll_weight=0.0)
     assert ["destroy the writer" in str(warning.message) for warning in recwarn.list] == [True]
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
 from lightning_c3l.distributed.fsdp_strategy import FullyShardedStrategy
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
-from lightning_c3l.modules.c3l import C3LModule, Loss
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny, pictures, plain
@@ -36,7 +36,7 @@ class Cut(NamedTuple):
 
 
 # small, so that one step leaves the weights in which both gradients are taken as good as unchanged
-OPTIMIZATION = Optimization(learning_rate=1e-12)
+OPTIMIZATION = OptimizerConfig(learning_rate=1e-12)
 
 
 def records(count: int) -> list[TuningSample]:
@@ -103,7 +103,7 @@ def build(kind: str, checkpoint: Path) -> Any:
                 parameter.mul_(0.3)
     if kind == "tuning":
         return InstructionTuningModule(lvlm, OPTIMIZATION)
-    return C3LModule(lvlm, loss=Loss(contrastive_weight=0.3, temperature=0.2), optimization=OPTIMIZATION)
+    return C3LModule(lvlm, loss=LossConfig(contrastive_weight=0.3, temperature=0.2), optimization=OPTIMIZATION)
 
 
 @cache

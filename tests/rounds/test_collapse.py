@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
-from lightning_c3l.rounds.collapse import Limits, held_out_criterion, inflation, tripped
+from lightning_c3l.rounds.collapse import CollapseLimits, held_out_criterion, inflation, tripped
 from lightning_c3l.rounds.figures import image_contrast, round_figures
 
 FIRST = {
@@ -20,7 +20,7 @@ FIRST = {
     "inflation": 0.5,
 }
 FACTORS = ("answer_tokens", "inflation")
-OFF = Limits(*[None] * len(fields(Limits)))
+OFF = CollapseLimits(*[None] * len(fields(CollapseLimits)))
 
 
 def one(answer: float | None, shuffled: float | None = None, tokens: int = 1, sample: int = 0) -> ScoredCandidate:
@@ -30,8 +30,8 @@ def one(answer: float | None, shuffled: float | None = None, tokens: int = 1, sa
     return ScoredCandidate(candidate, Scores(answer, 0.0, 0.0, 0.0, 0.0, 0.0, tokens), shuffled)
 
 
-def only(name: str, limit: float) -> Limits:
-    return Limits(**{field.name: limit if field.name == name else None for field in fields(Limits)})
+def only(name: str, limit: float) -> CollapseLimits:
+    return CollapseLimits(**{field.name: limit if field.name == name else None for field in fields(CollapseLimits)})
 
 
 def test_the_first_state_and_a_better_one_break_nothing() -> None:
@@ -40,7 +40,7 @@ def test_the_first_state_and_a_better_one_break_nothing() -> None:
     assert tripped(FIRST, better) == []
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits) if field.name not in FACTORS])
+@pytest.mark.parametrize("name", [field.name for field in fields(CollapseLimits) if field.name not in FACTORS])
 def test_a_fall_below_its_share_breaks_a_limit_and_nothing_else(name: str) -> None:
     # binary fractions: the share is met exactly
     at, below = {**FIRST, name: 0.75 * FIRST[name]}, {**FIRST, name: 0.7499 * FIRST[name]}
@@ -89,7 +89,7 @@ def test_the_sentence_has_the_figures() -> None:
 def test_limits_are_checked(options: dict[str, float]) -> None:
     (name,) = options
     with pytest.raises(ValueError, match=rf"guard\.limits\.{name}"):
-        Limits(**options)
+        CollapseLimits(**options)
 
 
 def test_the_criterion_is_a_mean_over_all_texts() -> None:

@@ -19,7 +19,7 @@ from lightning_c3l.lvlm.base import AnswerTokens, InferenceLVLM, Sampling
 from lightning_c3l.rounds.engine import Records, RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.tasks import Task, images_per_part, layout
-from lightning_c3l.runs.row_files import PartWriter
+from lightning_c3l.runs.row_files import RowWriter
 from tests.helpers.doubles import TableLVLM
 from tests.helpers.ranks import run_ranks
 
@@ -117,16 +117,16 @@ class Killed(BaseException):
 
 def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, engine: Engine, what: Task) -> None:
     """Make records until so many rows have been appended."""
-    left, append = [rows], PartWriter.append
+    left, append = [rows], RowWriter.append
 
-    def counted(writer: PartWriter, rows: Any) -> None:
+    def counted(writer: RowWriter, rows: Any) -> None:
         if left[0] == 0:
             raise Killed
         left[0] -= 1
         append(writer, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PartWriter, "append", counted)
+        patch.setattr(RowWriter, "append", counted)
         with pytest.raises(Killed):
             engine.make_records(what)
 
@@ -153,9 +153,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
     """This process as one of several that never wait for each other."""
     monkeypatch.setattr(collectives, "rank", lambda: rank)
     monkeypatch.setattr(collectives, "world", lambda: world)
-    monkeypatch.setattr(collectives, "wait", lambda: None)
+    monkeypatch.setattr(collectives, "barrier", lambda: None)
     monkeypatch.setattr(collectives, "gather", lambda value: [value] * world)
-    monkeypatch.setattr(collectives, "by_first", lambda work: work())
+    monkeypatch.setattr(collectives, "on_rank_zero", lambda work: work())
 
 
 @pytest.mark.parametrize("world", [2, 3, 8])

@@ -11,7 +11,7 @@ import torch
 
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import save_checkpoint
-from lightning_c3l.runs.folder import LAST, OLD, Place, Run, abandon, leave, settle
+from lightning_c3l.runs.folder import LAST, OLD, Place, RunConfig, abandon, leave, settle
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +25,11 @@ def _alone(monkeypatch):
 
 
 @pytest.fixture
-def run(tmp_path) -> Run:
-    return Run(str(tmp_path), "some")
+def run(tmp_path) -> RunConfig:
+    return RunConfig(str(tmp_path), "some")
 
 
-def settled(run: Run, verb: str = "fit", checkpoint: str | None = None) -> Place:
+def settled(run: RunConfig, verb: str = "fit", checkpoint: str | None = None) -> Place:
     """What a process of its own would get."""
     leave()
     return settle(run, verb, checkpoint, nodes=1)
@@ -269,19 +269,19 @@ def test_a_version_that_holds_a_checkpoint_is_not_begun_again(run):
     assert settled(replace(run, version=4), checkpoint="last") == Place(folder, saved)
     assert settled(replace(run, version=4), "predict", elsewhere).folder == folder
     with pytest.raises(ValueError, match=r"run\.version must be at least 0, not -1"):
-        Run(version=-1)
+        RunConfig(version=-1)
 
 
 def test_an_interval_that_is_none_is_refused():
     with pytest.raises(ValueError, match="checkpoint_every"):
-        Run(checkpoint_every=0)
+        RunConfig(checkpoint_every=0)
 
 
 @pytest.mark.parametrize("wandb", ["a/b/c", "/b", "a/", "", "a#b", "a?b", "x" * 129])
 def test_a_name_that_wandb_refuses_is_refused_before_the_run(wandb):
     with pytest.raises(ValueError, match=r"^run.wandb must be a project, entity/project or null, not "):
-        Run(wandb=wandb)
+        RunConfig(wandb=wandb)
 
 
 def test_names_that_wandb_takes():
-    assert [Run(wandb=name).wandb for name in (None, "c3l", "team/c3l", "a b.c-d_e", "x" * 128)]
+    assert [RunConfig(wandb=name).wandb for name in (None, "c3l", "team/c3l", "a b.c-d_e", "x" * 128)]

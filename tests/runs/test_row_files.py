@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_c3l.runs.row_files import Done, PartFiles
+from lightning_c3l.runs.row_files import Done, RowFiles
 
 
 def row(number: int, value: object = None) -> dict[str, object]:
@@ -17,7 +17,7 @@ def row(number: int, value: object = None) -> dict[str, object]:
 
 
 def test_rows_of_all_files_in_order_each_once(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path / "parts")
+    parts = RowFiles(tmp_path / "parts")
     assert list(parts.rows()) == []
     first, second = parts.writer("rank-0"), parts.writer("rank-0")
     first.append([row(1, "é\u2028\ud800"), row(2)])
@@ -32,7 +32,7 @@ def test_rows_of_all_files_in_order_each_once(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_was_writing_does_not_count(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path)
+    parts = RowFiles(tmp_path)
     writer = parts.writer("rank-0")
     writer.append([row(1), row(2)])
     writer.close()
@@ -46,7 +46,7 @@ def test_what_a_killed_process_was_writing_does_not_count(tmp_path: Path) -> Non
 
 
 def test_a_spoilt_line_does_not_count_and_the_others_do(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path)
+    parts = RowFiles(tmp_path)
     writer = parts.writer("rank-0")
     writer.append([row(1, "one"), row(2, "two"), row(3, "three")])
     writer.close()
@@ -65,7 +65,7 @@ def test_a_spoilt_line_does_not_count_and_the_others_do(tmp_path: Path) -> None:
 
 
 def test_lines_are_json_with_their_checksum(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path)
+    parts = RowFiles(tmp_path)
     writer = parts.writer("rank-0")
     odd = row(1, 'a "crc": ')
     writer.append([odd])
@@ -77,7 +77,7 @@ def test_lines_are_json_with_their_checksum(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = PartFiles(tmp_path).writer("rank-0")
+    writer = RowFiles(tmp_path).writer("rank-0")
     writer.append([row(1)])
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr("lightning_c3l.runs.row_files.os.fsync", lambda _: (_ for _ in ()).throw(full))
@@ -86,13 +86,13 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_empty_file_appears_with_its_first_row(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path / "parts")
+    parts = RowFiles(tmp_path / "parts")
     parts.writer("rank-0").close()
     assert not (tmp_path / "parts").exists()
 
 
 def test_removing_takes_the_manifest_along(tmp_path: Path) -> None:
-    parts = PartFiles(tmp_path / "parts")
+    parts = RowFiles(tmp_path / "parts")
     parts.writer("rank-0").append([row(1)])
     (tmp_path / "parts" / "manifest.json").write_text("{}")
     parts.remove()
@@ -113,7 +113,7 @@ def test_done_is_a_set_of_the_numbers_up_to_its_end(numbers: set[int], count: in
 
 def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightning_c3l.runs.row_files._OPEN", 3)
-    parts = PartFiles(tmp_path)
+    parts = RowFiles(tmp_path)
     for number in range(1, 12):
         writer = parts.writer("rank-0")
         writer.append([row(number), row(number + 20, "x")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.runs.row_files import PartFiles
+from lightning_c3l.runs.row_files import RowFiles
 from tests.helpers.killing import Experiment, Moment, Running, nothing_left, same_losses, same_records
 
 ROUNDS = 2
@@ -130,9 +130,9 @@ def test_spoilt_rows_are_made_again(tmp_path, whole):
     folder = found.folder / "rounds" / "1" / "parts"
     files = sorted(folder.glob("*.jsonl"))
     assert len(files) == 3, "each start writes a file of its own"
-    before = len(list(PartFiles(folder).unordered()))
+    before = len(list(RowFiles(folder).unordered()))
     spoil(files)
-    assert len(list(PartFiles(folder).unordered())) < before - 3
+    assert len(list(RowFiles(folder).unordered())) < before - 3
     found.finish()
     as_without_fault(found, whole)
 

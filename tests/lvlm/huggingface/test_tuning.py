@@ -15,7 +15,7 @@ from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import ConversationBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Conversation, Role, Turn
 from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_used_counts_no_token(
 def test_frozen_weights_keep_their_values(
     tiny_checkpoint: Path, samples: list[tuple[Conversation, Image | None]]
 ) -> None:
-    module = InstructionTuningModule(load_tiny(tiny_checkpoint, None), Optimization(0.1), frozen=["vision_tower"])
+    module = InstructionTuningModule(load_tiny(tiny_checkpoint, None), OptimizerConfig(0.1), frozen=["vision_tower"])
     before = {name: value.clone() for name, value in module.named_parameters()}
     configured: Any = module.optimization.configure(module.parameters(), lambda: 10)
     module.training_step(module.encode(samples), 0).backward()  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.forward import Prompts
 from lightning_c3l.lvlm.huggingface.images import grid_of
 from lightning_c3l.modules.c3l import C3LModule
-from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families import Family
 from tests.helpers.families.reference import Reference
@@ -114,7 +114,7 @@ def test_records_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, reference: R
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 def test_a_step_changes_adapters_and_head_alone(checkpoint: Path, images: list[Image]) -> None:
-    module = C3LModule(load_tiny(checkpoint), optimization=Optimization(learning_rate=1e-2))
+    module = C3LModule(load_tiny(checkpoint), optimization=OptimizerConfig(learning_rate=1e-2))
     before = {key: value.clone() for key, value in module.state_dict().items()}
     configured: Any = module.optimization.configure(module.parameters(), lambda: 10)
     module.training_step(module.encode(group_samples(images)), 0).backward()  # type: ignore[no-untyped-call]

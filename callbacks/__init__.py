@@ -1,1 +1,29 @@
-"""Callbacks, one job each: the round, comparisons of writers, exposure bias, exports, logging, the report."""
+"""Catalogue of the callbacks, one job each; experiment files use these names."""
+
+from importlib import import_module
+from typing import Any
+
+CLASSES = {
+    # part of every run; their options are groups of the command line
+    "I2CReweighting": "callbacks.i2c_reweighting",  # --i2c: generates, scores and selects before every round
+    "GuardRails": "callbacks.guard_rails",  # --guard: stops a run that collapses, or goes back to its best state
+    "WriterComparison": "callbacks.writer_comparison",  # --comparison: the tuned LVLM beside its base
+    "ExposureBias": "callbacks.exposure_bias",  # --exposure: how answers fare after prefixes of their own
+    "DatasetExport": "callbacks.dataset_export",  # --export: writes the instruction-tuning set
+    "RunReport": "callbacks.report",  # --report: writes summary.json and report.html
+    # part of every run, without options
+    "Interruption": "callbacks.interruption",  # leaves a checkpoint on a signal and says how to resume
+    "Checkpointing": "callbacks.checkpointing",  # writes checkpoints/last.ckpt
+    "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
+    "RoundLogger": "callbacks.round_logger",  # figures, tables and images of a round to the loggers
+    "QuestionProgress": "callbacks.question_progress",  # progress bar of `test`
+    # for `trainer.callbacks`
+    "ReplayRounds": "callbacks.replay",  # trains on the rounds of another run instead of making them
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a callback of the catalogue on its first use."""
+    if name in CLASSES:
+        return getattr(import_module(CLASSES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

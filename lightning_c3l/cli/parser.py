@@ -8,8 +8,9 @@ from typing import Any, NoReturn, get_args
 
 from jsonargparse import ArgumentParser, Namespace, set_dumper
 
+from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.errors import alike, innermost, plain_reason
-from lightning_c3l.runs.config_file import dump_yaml, with_current_classes
+from lightning_c3l.runs.config_file import dump_yaml, with_class_paths
 
 _UNKNOWN = re.compile(
     r"unrecognized arguments: --(?P<argument>[^\s=]+)|Group '(?P<group>.+)' does not accept option '(?P<key>.+)'"
@@ -134,6 +135,8 @@ class Parser(ArgumentParser):
             is_nested = option is None and re.match(r"--\w+\.", name) is not None
             if not equals and left and not left[0].startswith("--") and (is_nested or _takes_null(option)):
                 equals, value = "=", left.pop(0)
+            if is_nested or option is not None:
+                value = with_class_paths(value, SHORT_NAMES, getattr(option, "_typehint", None if is_nested else str))
             out.append(f"{name}{equals}{'null' if value == 'None' and _takes_null(option) else value}")
         return [*out, *(word for name, values in several.items() for word in (name, *values)), *words[end:]]
 
@@ -150,8 +153,8 @@ class Parser(ArgumentParser):
     def _check_value_key(
         self, action: argparse.Action, value: Any, key: str, cfg: Namespace | None, append: bool = False
     ) -> Any:
-        """As jsonargparse does, with None for null in a file too, and class paths of the release before."""
-        value = with_current_classes(value)
+        """As jsonargparse does, with None for null in a file too, short names, and class paths of the release before."""
+        value = with_class_paths(value, SHORT_NAMES, getattr(action, "_typehint", str))
         if isinstance(value, str):
             value = None if value == "None" and _takes_null(action) else str(value)
         return super()._check_value_key(action, value, key, cfg, append)

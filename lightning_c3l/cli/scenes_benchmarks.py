@@ -9,7 +9,7 @@ from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
 from lightning_c3l.scenes.shown import benchmark_scenes
 
 # rates answers by the known truth
-JUDGE = "lightning_c3l.scenes.judge.SceneJudge"
+JUDGE = "SceneJudge"
 
 
 @dataclass(frozen=True)

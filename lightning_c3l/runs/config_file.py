@@ -1,7 +1,9 @@
 """config.yaml of a run, and class paths of the release before."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import Namespace
@@ -25,28 +27,39 @@ RENAMED_CLASSES = {
     "lightning_c3l.module.C3LModule": "lightning_c3l.modules.c3l.C3LModule",
     "lightning_c3l.tuning.InstructionTuningModule": "lightning_c3l.modules.instruction_tuning.InstructionTuningModule",
     "lightning_c3l.evaluation.EvaluationModule": "lightning_c3l.modules.benchmark.EvaluationModule",
+    "lightning_c3l.set_scoring.ScoringModule": "lightning_c3l.modules.dataset_scoring.ScoringModule",
     "lightning_c3l.strategies.FullyShardedStrategy": "lightning_c3l.distributed.fsdp_strategy.FullyShardedStrategy",
+    "lightning_c3l.judging.prompted.PromptedJudge": "lightning_c3l.evaluation.judging.prompted.PromptedJudge",
+    "lightning_c3l.judging.api.APIReplies": "lightning_c3l.evaluation.judging.api.APIReplies",
+    "lightning_c3l.judging.local.LocalReplies": "lightning_c3l.evaluation.judging.local.LocalReplies",
+    "lightning_c3l.judging.endpoint.Endpoint": "lightning_c3l.evaluation.judging.endpoint.Endpoint",
     "data_modules.vlit.RoundDataModule": "data_modules.rounds.RoundDataModule",
     "data_modules.instruct.InstructionDataModule": "data_modules.instruction_tuning.InstructionDataModule",
+    "data_modules.scoring.ScoringDataModule": "data_modules.dataset_scoring.ScoringDataModule",
     "data_modules.easy_vqa_truth.EasyVQATruth": "experiments.easy_vqa.truth.EasyVQATruth",
 }
 
 
-def with_current_classes(config: Any) -> Any:
-    """The same configuration with the class paths of the release before replaced by those of today.
+def with_class_paths(value: Any, short_names: Mapping[str, str] = MappingProxyType({}), hint: Any = None) -> Any:
+    """A value of a configuration with the class paths of today for those of the release before and for short names.
 
     Args:
-        config: a value of a configuration: dicts, Namespaces, lists, texts and numbers at any depth.
+        value: dicts, Namespaces, lists, texts and numbers at any depth.
+        short_names: class path of each class that has a short name.
+        hint: type of the option; a text on its own is a short name only where the option takes no texts.
     """
-    if isinstance(config, str):
-        return RENAMED_CLASSES.get(config, config)
-    if isinstance(config, Namespace):
-        renamed = Namespace()  # type: ignore[no-untyped-call]
-        for name, value in vars(config).items():
-            renamed[name] = with_current_classes(value)
-        return renamed
-    if isinstance(config, dict):
-        return {name: with_current_classes(value) for name, value in config.items()}
-    if isinstance(config, list):
-        return [with_current_classes(value) for value in config]
-    return config
+    if isinstance(value, str):
+        named = value if _takes_text(hint) else short_names.get(value, value)
+        return RENAMED_CLASSES.get(named, named)
+    if isinstance(value, list):
+        return [with_class_paths(one, short_names, hint) for one in value]
+    if isinstance(value, dict | Namespace):
+        changed: Any = Namespace() if isinstance(value, Namespace) else {}  # type: ignore[no-untyped-call]
+        for name, one in vars(value).items() if isinstance(value, Namespace) else value.items():
+            changed[name] = with_class_paths(one, short_names, None if name == "class_path" else str)
+        return changed
+    return value
+
+
+def _takes_text(hint: Any) -> bool:
+    return hint is str or any(_takes_text(one) for one in get_args(hint))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_c3l.runs.config_file import with_current_classes
+from lightning_c3l.runs.config_file import with_class_paths
 from lightning_c3l.runs.folder import folder_of
 
 # free: changes nothing that has been made, or nothing but the hardware and the bookkeeping
@@ -143,5 +143,5 @@ def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: is damaged ({error}); put it back, or remove it to go on unchecked") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: is damaged (no options in it); put it back, or remove it to go on unchecked")
-    current: dict[str, Any] = with_current_classes(found)
+    current: dict[str, Any] = with_class_paths(found)
     return current

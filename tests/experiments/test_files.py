@@ -13,11 +13,13 @@ import yaml
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
 from lightning_c3l.cli import preflight
+from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.scenes_benchmarks import commands
 from lightning_c3l.cli.trainer import C3LCLI, run_trainer
 from lightning_c3l.distributed.fsdp_strategy import FullyShardedStrategy
 from lightning_c3l.lvlm.huggingface import model as huggingface
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
+from lightning_c3l.runs.config_file import with_class_paths
 from tests.helpers.benchmark_files import write_benchmark
 from tests.helpers.commandline import ROOT
 
@@ -120,7 +122,7 @@ def test_every_experiment_file_is_known():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_parser_takes_every_line_of_it(name, capsys):
     parsed = leaves(parse(capsys, "test" if name in EVALUATIONS else "fit", "--config", str(experiment(name))))
-    written = leaves(read(name))
+    written = leaves(with_class_paths(read(name), SHORT_NAMES))
     assert len(written) > 10
     assert {path: parsed.get(path, "lost") for path in written} == written
 
@@ -228,7 +230,8 @@ def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
     configs = ["--config", str(experiment(name)), "--config", str(experiment(overlay))]
     if name not in PARSED:  # the others of its kind ask for it again
         PARSED[name] = leaves(parse(capsys, "fit", *configs[:2]))
-    alone, both, own = PARSED[name], leaves(parse(capsys, "fit", *configs)), leaves(read(overlay))
+    alone, both = PARSED[name], leaves(parse(capsys, "fit", *configs))
+    own = leaves(with_class_paths(read(overlay), SHORT_NAMES))
     strategy = ("trainer", "strategy")
     assert {path for path in both.keys() ^ alone.keys() if path[:2] != strategy} <= own.keys()
     assert {path: both[path] for path in own} == own
@@ -341,6 +344,6 @@ def test_a_cluster_has_more_of_the_same(capsys):
 @pytest.mark.parametrize("stage", [2, 3])
 def test_deepspeed_takes_its_options(stage):
     given = read(f"hardware/deepspeed_zero{stage}.yaml")["trainer"]["strategy"]
-    assert given["class_path"] == "lightning.pytorch.strategies.DeepSpeedStrategy"
+    assert given["class_path"] == "DeepSpeedStrategy"
     inspect.signature(DeepSpeedStrategy).bind(**given["init_args"])
     assert given["init_args"]["stage"] == stage

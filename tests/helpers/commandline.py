@@ -57,10 +57,10 @@ def tiny_config(folder: Path, checkpoint: Path, **overrides: object) -> Path:
         "seed_everything": 1,
         "run": {"root": str(folder / "runs"), "name": "tiny", "wandb": None},
         "model": {
-            "class_path": "lightning_c3l.modules.c3l.C3LModule",
+            "class_path": "C3LModule",
             "init_args": {
                 "lvlm": {
-                    "class_path": "lightning_c3l.lvlm.huggingface.HuggingFaceLVLM",
+                    "class_path": "HuggingFaceLVLM",
                     "init_args": {"path": str(checkpoint), "lora": {"rank": 2, "alpha": 4}},
                 },
                 "writing": {
@@ -71,7 +71,7 @@ def tiny_config(folder: Path, checkpoint: Path, **overrides: object) -> Path:
             },
         },
         "data": {
-            "class_path": "data_modules.rounds.RoundDataModule",
+            "class_path": "RoundDataModule",
             "init_args": {"images": str(folder / "images"), "batch_size": 4},
         },
         "trainer": {

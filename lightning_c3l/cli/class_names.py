@@ -1,4 +1,4 @@
-"""Short names of the classes that experiment files and options may name; `class_path: package.module.Class` works too."""
+"""Short names of the classes that experiment files and options may name; full class paths work too."""
 
 import callbacks
 import data_modules
@@ -13,8 +13,8 @@ _MODULES = {
     "EasyVQATruth": "experiments.easy_vqa.truth",
     "SceneJudge": "lightning_c3l.scenes.judge",
     "PromptedJudge": "lightning_c3l.evaluation.judging.prompted",
-    "APIReplies": "lightning_c3l.evaluation.judging.api",
-    "LocalReplies": "lightning_c3l.evaluation.judging.local",
+    "EndpointResponder": "lightning_c3l.evaluation.judging.endpoint",
+    "LocalResponder": "lightning_c3l.evaluation.judging.local",
     "Endpoint": "lightning_c3l.evaluation.judging.endpoint",
     "FullyShardedStrategy": "lightning_c3l.distributed.fsdp_strategy",
     "DeepSpeedStrategy": "lightning.pytorch.strategies",

@@ -153,7 +153,7 @@ class Parser(ArgumentParser):
     def _check_value_key(
         self, action: argparse.Action, value: Any, key: str, cfg: Namespace | None, append: bool = False
     ) -> Any:
-        """As jsonargparse does, with None for null in a file too, short names, and class paths of the release before."""
+        """As jsonargparse does, with None for null and with short names and old class paths in a file too."""
         value = with_class_paths(value, SHORT_NAMES, getattr(action, "_typehint", str))
         if isinstance(value, str):
             value = None if value == "None" and _takes_null(action) else str(value)

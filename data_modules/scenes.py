@@ -166,11 +166,11 @@ class SceneRecords:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> TuningSample:
-        if not 0 <= number < self.count:
-            raise IndexError(number)
-        return record(number, self.count, self.curriculum, self.seed)
+    def __getitem__(self, index: int) -> TuningSample:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return record(index, self.count, self.curriculum, self.seed)
 
-    def name(self, number: int) -> str:
+    def name(self, index: int) -> str:
         """What to call a record that is left out."""
-        return f"scene record {number}"
+        return f"scene record {index}"

@@ -77,19 +77,19 @@ class FileRecords:
             found.update(json.dumps([one.id, one.images, turns, one.weight]))
         return found.hexdigest()
 
-    def __getitem__(self, number: int) -> TuningSample:
+    def __getitem__(self, index: int) -> TuningSample:
         """A record.
 
         Raises:
             UnreadableImage: one of its pictures cannot be read now.
         """
-        conversation = self.conversations[number]
+        conversation = self.conversations[index]
         pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
         return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
 
-    def name(self, number: int) -> str:
+    def name(self, index: int) -> str:
         """What a record is called where it is left out: its file, and its number there."""
-        return f"{self.path}, record {self._numbers[number]}"
+        return f"{self.path}, record {self._numbers[index]}"
 
     def _read(self, carried: Path, weights: str | None) -> tuple[list[Conversation], list[tuple[str, float]]]:
         """All conversations, and the kind and score of each."""
@@ -189,22 +189,22 @@ class MixedRecords:
     def __len__(self) -> int:
         return sum(map(len, self.sets))
 
-    def __getitem__(self, number: int) -> TuningSample:
+    def __getitem__(self, index: int) -> TuningSample:
         """One record; the sets come one after the other."""
-        own, number = self._owner(number)
-        return own[number]
+        own, index = self._owner(index)
+        return own[index]
 
-    def name(self, number: int) -> str:
+    def name(self, index: int) -> str:
         """What a record is called where it is left out."""
-        own, number = self._owner(number)
-        return own.name(number)
+        own, index = self._owner(index)
+        return own.name(index)
 
-    def _owner(self, number: int) -> tuple[FileRecords, int]:
+    def _owner(self, index: int) -> tuple[FileRecords, int]:
         for own in self.sets:
-            if number < len(own):
-                return own, number
-            number -= len(own)
-        raise IndexError(number)
+            if index < len(own):
+                return own, index
+            index -= len(own)
+        raise IndexError(index)
 
     def draws(self, generator: torch.Generator) -> list[int]:
         """Numbers of the records of an epoch, in mixed order."""

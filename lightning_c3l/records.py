@@ -1,4 +1,4 @@
-"""The records that flow through a round, from an image to a pair of the written data set.
+"""The records that flow through a round, from an image to a pair of the exported data set.
 
 Plain frozen dataclasses: no tensor, no framework. `dataclasses.asdict` turns each into JSON.
 """
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
 Role = Literal["system", "user", "assistant"]
-# of S(I2C), see `lightning_c3l.functional.i2c`
+# readings of S(I2C), see `lightning_c3l.functional.i2c`
 READINGS = ("answer", "positions", "vocabulary", "gap")
-# and plain confidence with the image, which every reading has to be shown beside
+# and plain confidence with the image, the baseline shown beside every reading
 READINGS_AND_RIVAL = (*READINGS, "mean_logp")
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """The prompt that asks the LVLM to write one question with its answer about an image."""
+    """A prompt for one question with its answer about an image."""
 
     kind: str
     text: str
@@ -24,13 +24,13 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One written text for one (image, instruction).
+    """One text generated for one (image, instruction).
 
     Attributes:
         image: key of the image in its source.
-        instruction: what the LVLM was asked to write.
-        sample: number of the text within its group, from 0.
-        text: what the LVLM wrote, untouched.
+        instruction: the prompt.
+        sample: number of the text within its (image, instruction), from 0.
+        text: the text as generated.
         question: parsed question, empty where `rejected` says why it could not be parsed.
         answer: parsed answer, likewise.
         rejected: reason why the text holds no usable pair, empty for a parsed candidate.
@@ -60,13 +60,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class ScoredCandidate:
-    """A candidate, its scores and what became of it.
+    """A candidate, its scores and its status.
 
     Attributes:
-        candidate: the written text.
+        candidate: the generated text.
         scores: None where the text was rejected.
-        shuffled: the `answer` reading against another sample's image, the control of the score.
-        verdict: the world's truth about the pair, where the world is known.
+        shuffled: the `answer` reading with another sample's image, the control of the score.
+        verdict: whether the pair is true, where the world is known.
         status: positive, negative, margin, duplicate or rejected in a round; kept, left out, duplicate or rejected
             where a data set is exported; empty before either.
     """
@@ -93,11 +93,11 @@ class ScoredCandidate:
 
 @dataclass(frozen=True)
 class Group:
-    """The pseudo-labels of one (image, instruction), what the LVLM is trained on.
+    """The pseudo-labels of one (image, instruction), which the LVLM is trained on.
 
     Attributes:
         positive: the candidate with the best score.
-        negatives: the others that were kept, maybe none.
+        negatives: the candidates it is contrasted with, maybe none.
         weight: w_i of the loss, mean 1 over the round.
         sampling_weight: how often the sampler draws the group, mean 1 over the round.
     """
@@ -109,20 +109,20 @@ class Group:
 
     @property
     def image(self) -> str:
-        """Key of the image that the whole group is about."""
+        """Key of the group's image."""
         return self.positive.candidate.image
 
 
 @dataclass(frozen=True)
 class VLITRecord:
-    """One kept pair of the written data set, with where it came from.
+    """One pair of the exported data set, with its provenance.
 
     Attributes:
         id: unique in the data set.
         image: path relative to the data set's stated root.
-        question: what is asked about the image.
-        answer: the written answer.
-        kind: kind of the instruction that asked for the pair.
+        question: question about the image.
+        answer: its answer.
+        kind: kind of the instruction that the pair was generated with.
         scores: all readings.
         provenance: round, prompt, seed and model hash.
     """
@@ -137,14 +137,14 @@ class VLITRecord:
 
     @classmethod
     def of(cls, number: int, kept: ScoredCandidate, provenance: dict[str, Any]) -> "VLITRecord":
-        """A kept pair as the record `number` of a set.
+        """The record `number` of a data set from a selected candidate.
 
         Raises:
             ValueError: it has no scores.
         """
         candidate, scores = kept.candidate, kept.scores
         if scores is None:
-            raise ValueError(f"a pair about {candidate.image} is kept without scores")
+            raise ValueError(f"a pair about {candidate.image} is exported without scores")
         return cls(
             id=f"{number:06d}",
             image=candidate.image,
@@ -161,9 +161,9 @@ class Turn:
     """One message, without any image placeholder.
 
     Attributes:
-        role: who speaks.
-        text: what is said.
-        images: places in the text, counted in characters and ascending, at which an image of the conversation stands.
+        role: author of the message.
+        text: its text.
+        images: positions in the text, in characters and ascending, at which the images of the conversation stand.
     """
 
     role: Role
@@ -177,11 +177,11 @@ class Conversation:
 
     Attributes:
         id: the record's own name, or its number in the file where it has none.
-        image: path relative to the data set's image root; several in the order of their places; None for a text-only
-            conversation.
+        image: path relative to the data set's image root; several in the order of their positions; None for a
+            text-only conversation.
         turns: an optional system turn, then user and assistant in turn, ending with the assistant. Images for which no
-            turn has a place belong before the first user turn.
-        weight: how much its loss counts, 1 in the mean of its set.
+            turn has a position belong before the first user turn.
+        weight: weight of its loss, 1 in the mean of its set.
     """
 
     id: str
@@ -198,13 +198,13 @@ class Conversation:
 
 
 def exchange(question: str, answer: str) -> tuple[Turn, Turn]:
-    """A question and its answer as turns."""
+    """A question and its answer as two turns."""
     return Turn("user", question), Turn("assistant", answer)
 
 
 @dataclass(frozen=True)
 class RejectedImage:
-    """An image that cannot be used, and why, in one line."""
+    """An image that cannot be used, and the reason in one line."""
 
     key: str
     reason: str

@@ -32,12 +32,11 @@ from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
-from lightning_c3l.selection.card import CardFacts, data_card, scores_chart
+from lightning_c3l.selection.card import CardFacts, data_card, scores_chart, steps_table
 from lightning_c3l.selection.columns import Mask
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
 from lightning_c3l.selection.scores import Turns
-from lightning_c3l.selection.terminal import steps_table
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
 # a table to look at is no selection

@@ -1,5 +1,6 @@
-"""From the scores of a set to a chosen part of it: pure functions on small columns, no texts, no framework.
+"""One selection engine for `fit`, `predict` and `select`: pure functions on small columns, no framework.
 
-`scores` reads what a record says of itself, `columns` gathers it, `rules` and `duplicates` decide, `plan` puts them
-in their order, `card` tells people about it.
+`columns` holds what the rules look at, `duplicates` and `quotas` are the rules, `plan` applies them in order, `control`
+draws the random control, `candidates` runs the engine on a run's candidates, `card` describes a selection to people.
+`pseudo_labels` makes the groups and weights of a round.
 """

@@ -1,4 +1,4 @@
-"""The data card of a selection: Markdown with the head that Hugging Face reads, and a picture of the scores."""
+"""What people read about a selection: a data card in Markdown, a chart of the scores, a table for the terminal."""
 
 import json
 import re
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.table import Table
+from rich.text import Text
 
 from lightning_c3l.report.charts import histogram
-from lightning_c3l.report.text import number
+from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.selection.columns import Columns, Mask
 from lightning_c3l.selection.markdown import escape, fenced, markdown_table
@@ -21,13 +23,13 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 # a set may name a kind for every record
 _MOST_KINDS = 30
 _HASH = re.compile("[0-9a-f]{16,64}")
-# what `score` notes of the set and of the folders of one machine
+# what `score` notes about the set and the folders of one machine
 _NOT_THE_SCORER = frozenset(("set", "bytes", "records", "format", "images", "chunk"))
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is made of.
+    """The facts that a data card tells.
 
     Attributes:
         name: name of the written file.
@@ -60,27 +62,51 @@ class CardFacts:
         """The records that the card is about, [N]."""
         return self.control if self.of_control and self.control is not None else self.selection.chosen
 
+    @property
+    def written_and_scored(self) -> Mask:
+        """Those of them with a score, [N]: text-only records may stand beside."""
+        return np.asarray(self.written & self.columns.scored, np.bool_)
 
-def data_card(facts: CardFacts, picture: str) -> str:
-    """The card's text. Nothing in it depends on when or where it is made.
+    @property
+    def label(self) -> str:
+        """Name of the records that the card is about, in tables and legends."""
+        return "random control" if self.of_control else "chosen"
+
+
+def data_card(facts: CardFacts, chart: str) -> str:
+    """Text of the card; it does not depend on when or where it is written.
 
     Args:
-        facts: what it is made of.
-        picture: file name of the picture of the scores beside it.
+        facts: the facts to tell.
+        chart: file name of the chart of the scores beside it.
+
+    Returns:
+        Markdown with a YAML head.
     """
     count = int(facts.written.sum())
+    size = next((label for limit, label in _SIZES if count < limit), "n>1M")
+    source = f"the {len(facts.columns.score):,} records of {escape(facts.source)}"
+    sentence = f"{count:,} of {source}, chosen by how much their answers depend on their images, S(I²C)."
+    if facts.of_control:
+        sentence = (
+            f"{count:,} of {source}, drawn at random (seed {facts.seed}) with as many records of each kind and length "
+            "of answer as the selection it is compared with."
+        )
+    turns = "lowest" if facts.turns == "min" else "mean weighted by tokens"
+    sets = ["selection", *(["random control"] if facts.control is not None else []), "whole set"]
     parts = [
-        _head(facts.name, count),
-        f"# {escape(facts.name)}\n\n{_sentence(facts, count)}",
+        f"---\nlicense: # FILL IN: nothing here can know it\npretty_name: {json.dumps(facts.name)}\ntask_categories:\n"
+        f"- visual-question-answering\nsize_categories:\n- {size}\n---",
+        f"# {escape(facts.name)}\n\n{sentence}",
         "**Licence: to fill in** (above as well). It follows from the images and from who or what wrote the texts.",
-        "## Contents\n\n" + markdown_table(["", _name(facts), "whole set"], _contents(facts), "lrr"),
-        f"## Scores\n\nBy the reading {facts.by}, in nats a token; of several turns the {_turns(facts.turns)}.\n\n"
-        + markdown_table(["quantile", *_columns(facts)], _quantiles(facts), "l" + "r" * len(_columns(facts)))
-        + f"\n\n![Scores]({escape(picture)})",
+        "## Contents\n\n" + markdown_table(["", facts.label, "whole set"], _contents(facts), "lrr"),
+        f"## Scores\n\nBy the reading {facts.by}, in nats a token; of several turns the {turns}.\n\n"
+        + markdown_table(["quantile", *sets], _quantiles(facts), "l" + "r" * len(sets))
+        + f"\n\n![Scores]({escape(chart)})",
         "## Answer lengths\n\n"
-        + markdown_table(["tokens", _name(facts), "share", "whole set", "share"], _lengths(facts), "lrrrr"),
+        + markdown_table(["tokens", facts.label, "share", "whole set", "share"], _lengths(facts), "lrrrr"),
         "## Kinds of questions\n\n"
-        + markdown_table(["kind", _name(facts), "share", "whole set", "share"], _kinds(facts), "lrrrr"),
+        + markdown_table(["kind", facts.label, "share", "whole set", "share"], _kinds(facts), "lrrrr"),
         "## How it was chosen\n\n" + markdown_table(["rule", "kept", "dropped"], _steps(facts.selection), "lrl"),
         fenced(facts.command),
         "## Scored with\n\n" + markdown_table(["what", "value"], _scorer(facts.scored_with), "ll"),
@@ -89,70 +115,40 @@ def data_card(facts: CardFacts, picture: str) -> str:
 
 
 def scores_chart(facts: CardFacts) -> str:
-    """An SVG picture of the scores of the whole set and of the chosen records."""
-    whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[_counted(facts)]
-    groups = {"whole set": whole.tolist(), _name(facts): chosen.tolist()}
+    """An SVG histogram of the scores of the whole set and of the records that the card is about."""
+    whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[facts.written_and_scored]
+    groups = {"whole set": whole.tolist(), facts.label: chosen.tolist()}
     return histogram("Scores of the whole set and of a part of it", groups, f"{facts.by}, nats a token", "records")
 
 
-def _name(facts: CardFacts) -> str:
-    """Whose card this is, as tables and legends have it."""
-    return "random control" if facts.of_control else "chosen"
-
-
-def _head(name: str, count: int) -> str:
-    size = next((label for limit, label in _SIZES if count < limit), "n>1M")
-    return "\n".join(
-        [
-            "---",
-            "license: # FILL IN: nothing here can know it",
-            f"pretty_name: {json.dumps(name)}",
-            "task_categories:",
-            "- visual-question-answering",
-            "size_categories:",
-            f"- {size}",
-            "---",
-        ]
-    )
-
-
-def _sentence(facts: CardFacts, count: int) -> str:
-    source = f"the {len(facts.columns.score):,} records of {escape(facts.source)}"
-    if facts.of_control:
-        return (
-            f"{count:,} of {source}, drawn at random (seed {facts.seed}) with as many records of each kind and length "
-            "of answer as the selection it is compared with."
-        )
-    return f"{count:,} of {source}, chosen by how much their answers owe to their images, S(I²C)."
-
-
-def _turns(turns: str) -> str:
-    return "lowest" if turns == "min" else "mean weighted by tokens"
-
-
-def _counted(facts: CardFacts) -> Mask:
-    """What is written and has a score: text-only records may stand beside it."""
-    return np.asarray(facts.written & facts.columns.scored, np.bool_)
+def steps_table(selection: Selection) -> Table:
+    """The rules for the terminal: how many records each kept and dropped, and why."""
+    table = Table()
+    table.add_column("rule")
+    table.add_column("kept", justify="right", no_wrap=True)
+    table.add_column("dropped", justify="right", no_wrap=True)
+    table.add_column("why")
+    for step in selection.steps:
+        why = "\n".join(f"{number(count)} {printable(reason, 80)}" for reason, count in step.fell.items())
+        # Text objects, because plain strings would be read as rich markup
+        table.add_row(Text(step.rule), number(step.kept), number(sum(step.fell.values())), Text(why))
+    return table
 
 
 def _contents(facts: CardFacts) -> list[list[str]]:
     columns, masks = facts.columns, (facts.written, np.ones_like(facts.written))
-
-    def images(mask: Mask) -> int:
-        return len(np.unique(columns.image[mask & (columns.image != 0)]))
-
     rows = {
-        "records": [int(mask.sum()) for mask in masks],
-        "images (sets of images where a record has several)": [images(mask) for mask in masks],
-        "answers": [int(columns.turns[mask].sum()) for mask in masks],
-        "scored records": [int((mask & columns.scored).sum()) for mask in masks],
-        "text-only records": [int((mask & columns.text_only).sum()) for mask in masks],
+        "records": [mask.sum() for mask in masks],
+        "images (sets of images where a record has several)": [
+            len(np.unique(columns.image[mask & (columns.image != 0)])) for mask in masks
+        ],
+        "answers": [columns.turns[mask].sum() for mask in masks],
+        "answered yes": [(columns.polarity[mask] > 0).sum() for mask in masks],
+        "answered no": [(columns.polarity[mask] < 0).sum() for mask in masks],
+        "scored records": [(mask & columns.scored).sum() for mask in masks],
+        "text-only records": [(mask & columns.text_only).sum() for mask in masks],
     }
-    return [[name, *map(number, counts)] for name, counts in rows.items()]
-
-
-def _columns(facts: CardFacts) -> list[str]:
-    return ["selection", *(["random control"] if facts.control is not None else []), "whole set"]
+    return [[name, *(number(int(count)) for count in counts)] for name, counts in rows.items()]
 
 
 def _quantiles(facts: CardFacts) -> list[list[str]]:
@@ -165,7 +161,7 @@ def _quantiles(facts: CardFacts) -> list[list[str]]:
 
 def _lengths(facts: CardFacts) -> list[list[str]]:
     columns = facts.columns
-    whole, chosen = columns.tokens[columns.scored], columns.tokens[_counted(facts)]
+    whole, chosen = columns.tokens[columns.scored], columns.tokens[facts.written_and_scored]
     longest = int(whole.max())
     ends = [int(edge) for edge in length_edges(whole) if edge < longest] + [longest]
     starts = [int(whole.min()), *(end + 1 for end in ends)]
@@ -179,7 +175,7 @@ def _lengths(facts: CardFacts) -> list[list[str]]:
 
 def _kinds(facts: CardFacts) -> list[list[str]]:
     columns, size = facts.columns, len(facts.columns.kinds)
-    masks = (_counted(facts), columns.scored)
+    masks = (facts.written_and_scored, columns.scored)
     chosen, whole = (np.bincount(columns.kind[mask], minlength=size).tolist() for mask in masks)
     ranked = sorted((code for code in range(size) if whole[code]), key=lambda i: (-whole[i], columns.kinds[i]))
     totals = [sum(chosen), sum(whole)]

@@ -1,16 +1,16 @@
-"""Text from outside to safe Markdown: the one place where something becomes part of a data card."""
+"""Safe Markdown from untrusted text; everything in a data card passes through here."""
 
 import re
 from collections.abc import Sequence
 
 from lightning_c3l.report.text import printable
 
-# What may stand as it is inside of a line. The underscore is emphasis, `www.` becomes a link on some sites.
+# What may stay as it is within a line. The underscore is emphasis, `www.` becomes a link on some sites.
 _SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
 
 
 def escape(text: object, limit: int = 200) -> str:
-    """A text on one line that no renderer takes for markup: all signs but a few become character references.
+    """Escape a text to one line without markup: all but a few signs become character references.
 
     Args:
         text: any text.

@@ -27,10 +27,10 @@ class SelectionPlan:
         top_k: most records.
         top_fraction: share of the records that the rules before left, above 0 and at most 1.
         balance: `kinds` divides the size equally over the kinds of questions.
-        balance_yes_no: fill the size with as many answers of yes as of no (see `quotas.balanced_yes_no`).
+        balance_yes_no: fill the size with as many answers of yes as of no; S(I2C) ranks yes first, true or not.
         length_matched: fill the size in each bin of answer length, as the lengths are distributed.
         text_only: `keep` keeps records about no image beside the selection.
-        all_pairs: compare all pairs of the records of an image; else MinHash does it where they are many.
+        all_pairs: compare all pairs for near-duplicates, however many records an image has; MinHash does it else.
 
     Raises:
         ValueError: an option is out of its range, or two do not go together.

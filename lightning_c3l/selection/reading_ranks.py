@@ -1,7 +1,7 @@
-"""How the readings of S(I2C) rank the answers of a set: against each other, confidence, length and another image."""
+"""Rank correlations of the readings of S(I2C) with each other, confidence, length and another image's score."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,15 @@ from lightning_c3l.records import READINGS_AND_RIVAL
 
 SHUFFLED, TOKENS = "shuffled", "tokens"
 COLUMNS = (*READINGS_AND_RIVAL, TOKENS)
-# Answers that are kept: rank correlations are then within 0.02 of the whole set's, and take constant memory.
+# Rank correlations of so many answers are within 0.02 of the whole set's, and memory stays constant.
 SAMPLE = 10_000
 
 
 class RankSample:
-    """A random sample of a set's scored answers, and how their scores rank them.
+    """Rank correlations over a random sample of a set's scored answers.
 
     Args:
-        size: answers kept.
+        size: answers in the sample.
         seed: of the sample.
     """
 
@@ -31,7 +31,7 @@ class RankSample:
         self._rows: list[tuple[float, ...]] = []
 
     def add(self, scores: Mapping[str, Any]) -> None:
-        """Offer an answer: its readings, confidence, length, and `shuffled` where it was scored with another image."""
+        """Offer the scores of an answer: readings, confidence, length, and `shuffled`, its score with another image."""
         known = (finite(scores.get(name)) for name in (*COLUMNS, SHUFFLED))
         row = tuple(math.nan if value is None else value for value in known)
         if any(math.isnan(value) for value in row[:-1]):
@@ -43,14 +43,13 @@ class RankSample:
             self._rows[slot] = row
 
     def figures(self) -> dict[str, Any]:
-        """Rank correlations.
+        """Rank correlations of the sample.
 
         Returns:
-            `answers` and `of`: how many were taken of how many; `correlation`: Spearman's of each reading, and of
+            `answers` and `of`: size of the sample and of the set; `correlation`: Spearman's of each reading, and of
             confidence (`mean_logp`), with all of them, with the length (`tokens`) and with `shuffled`;
-            `explained_by_shuffled`: the square of the last one, which is the share of the variance of the reading's
-            ranks that a straight line through the ranks of the control gives. None where a column is constant or
-            missing.
+            `explained_by_shuffled`: the square of the last one, the share of the variance of the reading's ranks that
+            a straight line through the ranks of the control explains. None where a column is constant or missing.
         """
         table = np.array(self._rows, dtype=np.float64).reshape(-1, len(COLUMNS) + 1)
         among = rank_correlations(table[:, :-1])
@@ -59,7 +58,7 @@ class RankSample:
         explained = dict[str, float | None]()
         for index, name in enumerate(READINGS_AND_RIVAL):
             rho = finite(float(control[index]))
-            correlation[name] = {**_named(COLUMNS, among[index].tolist()), SHUFFLED: rho}
+            correlation[name] = dict(zip(COLUMNS, map(finite, among[index].tolist()), strict=True)) | {SHUFFLED: rho}
             explained[name] = None if rho is None else rho**2
         return {
             "answers": len(self._rows),
@@ -70,7 +69,7 @@ class RankSample:
 
 
 def ranks_table(figures: Mapping[str, Any]) -> Table:
-    """What the terminal shows of `RankSample.figures`."""
+    """The figures of `RankSample` for the terminal."""
     answers, of = figures["answers"], figures["of"]
     some = f"{answers} answers" if answers == of else f"{answers} of {of} answers, drawn at random"
     table = Table(
@@ -80,13 +79,9 @@ def ranks_table(figures: Mapping[str, Any]) -> Table:
         table.add_row(name, *(_cell(figures["correlation"][reading][name]) for reading in READINGS_AND_RIVAL))
     table.add_row("explained by shuffled", *map(_cell, figures["explained_by_shuffled"].values()))
     table.caption = (
-        "shuffled: `answer` with another image; explained: the square, the share of a ranking that it gives too"
+        "shuffled: `answer` with another image; explained: its square, the share of a ranking that it explains"
     )
     return table
-
-
-def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float | None]:
-    return dict(zip(names, map(finite, values), strict=True))
 
 
 def _cell(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The score of a record, from what `score` or a run wrote into it."""
+"""The score of a record, from the fields that `score` or a run wrote into it."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,20 +7,20 @@ from typing import Any, Literal
 
 Turns = Literal["mean", "min"]
 
-# where a scored record keeps them: a list with an item for each of the assistant's messages
+# field of a scored record: a list with an item for each assistant message
 SCORES = "c3l_scores"
 TEXT_ONLY = "text-only"
 NOT_SCORED = "not scored"
 
-# reasons are shown in tables; a path or a stack of words in one would fill them
+# reasons are shown in tables, which a path or an error of many lines would fill
 _LONGEST_REASON = 80
-# JSON has numbers of any size; none near this one is nats a token, and sums of such stay exact enough
+# JSON has numbers of any size; none this large is nats a token, and sums up to it stay exact enough
 _LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class RecordScore:
-    """What a record is worth.
+    """Score and length of the answers of a record.
 
     Attributes:
         value: the score in nats a token, nan where there is none.
@@ -34,15 +34,18 @@ class RecordScore:
 
 
 def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "mean") -> RecordScore:
-    """The score of a record over its scored turns.
+    """Combine the scores of a record's turns.
 
-    Two forms are understood: `c3l_scores`, an item for each assistant turn as `score` writes them, and `c3l`, the
-    one pair of a set that a run wrote. A turn whose score is no finite number, or that has no tokens, does not count.
+    Two forms are read: `c3l_scores`, an item for each assistant turn as `score` writes them, and `c3l`, the single pair
+    of a record that a run wrote. A turn whose score is not finite, or that has no tokens, does not count.
 
     Args:
-        extra: the record's further fields.
-        by: the reading to go by, one of `records.READINGS_AND_RIVAL`.
-        turns: `mean` weighs the turns by their tokens, `min` takes the worst.
+        extra: fields of the record beside images and messages.
+        by: the reading that is the score, one of `records.READINGS_AND_RIVAL`.
+        turns: `mean` weights the turns by their tokens, `min` takes the lowest.
+
+    Returns:
+        The score, nan with the reason where the record has none.
     """
     items = list(_items(extra))
     scored = [
@@ -62,7 +65,7 @@ def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "m
 
 
 def _number(value: Any) -> float | None:
-    """The value where it is a number that a score or a length can be; nan fails every comparison."""
+    """The value if it can be a score or a length, else None; nan fails the comparison."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) <= _LARGEST else None

@@ -89,6 +89,25 @@ def test_from_the_command_line(source: Path) -> None:
     assert not [path for path in out.parent.iterdir() if path.name.startswith(".tmp")]
 
 
+def test_yes_and_no_are_balanced_as_in_a_run_and_it_is_printed(tmp_path: Path, capsys: Any) -> None:
+    answers = ["yes", "yes", "yes", "no"]
+    records = [scored(i, 1.0 - i / 10, f"Is there a thing{i}?", answer) for i, answer in enumerate(answers)]
+    source, out = tmp_path / "set.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    main([str(source), str(out), "--top-k", "2"])
+    assert ids(out) == ["r0", "r3"]
+    assert "answers balanced: 1 yes and 1 no; by score alone 2 yes and 0 no" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.meta.json").read_text())["selected"]["rules"][-1] == {
+        "rule": "--top-k 2 --balance-yes-no",
+        "kept": 2,
+        "fell": {"not among the best": 1, "beyond the balance of yes and no": 1},
+    }
+    assert "| answered yes | 1 | 3 |" in (tmp_path / "out.card.md").read_text()
+    main([str(source), str(out), "--top-k", "2", "--no-balance-yes-no"])
+    assert ids(out) == ["r0", "r1"]
+    assert "answers balanced" not in capsys.readouterr().out
+
+
 def test_the_same_again_gives_the_same_files(source: Path) -> None:
     words = [str(source), str(source.parent / "out.jsonl"), "--top-fraction", "0.4", "--random-control"]
     words.append(str(source.parent / "random.jsonl"))

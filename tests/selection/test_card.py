@@ -67,6 +67,8 @@ def test_counts() -> None:
         ["records", "4", "6"],
         ["images (sets of images where a record has several)", "3", "3"],
         ["answers", "4", "6"],
+        ["answered yes", "0", "0"],
+        ["answered no", "0", "0"],
         ["scored records", "4", "5"],
         ["text-only records", "0", "0"],
     ]

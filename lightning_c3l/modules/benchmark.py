@@ -1,4 +1,4 @@
-"""`EvaluationModule`: an LVLM's answers to a benchmark's questions, made by any number of processes and resumable."""
+"""`EvaluationModule`: an LVLM's answers to a benchmark's questions, on any number of ranks and resumable."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ from lightning_c3l.runs.digests import trained_digest
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
 
-# of the run folder: rows as they are made
+# folder in the run folder: rows as they are made
 PARTS = "answers.parts"
-# weights that training alone has a use for
+# prefix of weights that only training needs
 _FOR_TRAINING = "contrastive."
 
 
@@ -28,15 +28,15 @@ class EvaluationModule(TrainedWeightsModule):
     """Answers a benchmark's questions in `test`, and scores the answers.
 
     Args:
-        lvlm: who is asked. With `--ckpt_path` of a run, give it the adapter options of that run.
-        batch_size: questions at once; halved where memory runs out.
+        lvlm: the LVLM. With `--ckpt_path` of a run, it needs the adapter options of that run.
+        batch_size: questions at the same time; halved if memory runs out.
         max_new_tokens: longest answer, in tokens.
-        text: let it write an answer, its likeliest.
-        losses: measure how likely it finds each option, which `rank` of SEED-Bench needs.
-        judge: compares the answers with reference answers, where a benchmark has them.
+        text: generate an answer, greedily.
+        losses: compute the mean negative log-likelihood of each option, which `rank` of SEED-Bench needs.
+        judge: compares the answers with reference answers, if the benchmark has them.
 
     Raises:
-        ValueError: sizes that no batch or answer can have, or nothing to ask for.
+        ValueError: `batch_size` or `max_new_tokens` below 1, or neither `text` nor `losses`.
     """
 
     # `Trainer` sets nothing of a test by chance; the command line sets it in every module
@@ -113,12 +113,12 @@ class EvaluationModule(TrainedWeightsModule):
         return f"{self.lvlm.name} + {trained}" if trained else self.lvlm.name
 
     def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
-        """Answer a chunk and keep its rows at once."""
+        """Answer a chunk and store its rows at once."""
         self.job.append(predict_chunk(self.lvlm, chunk, self.config, self.batch_size))
         self.job.sync()
 
     def on_test_epoch_end(self) -> None:
-        """Put all answers together, and score them."""
+        """Collect all answers, and score them."""
         self.job.finish()
         data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)

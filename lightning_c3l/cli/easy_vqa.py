@@ -74,7 +74,7 @@ def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
 
 def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     """Single pairs to train on, test pairs with half of their pictures exchanged, and a LLaVA with a taught tower."""
-    from lightning_c3l.lvlm.huggingface.tower import teach_tower  # late: transformers takes seconds to import
+    from lightning_c3l.lvlm.huggingface.vision_tower import teach_tower  # late: transformers takes seconds to import
 
     write_answers(out / "train_questions.json", out / "answers.jsonl", passes, seed=seed)
     write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)

@@ -14,8 +14,8 @@ from transformers import Cache, DynamicCache
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import Branches
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, Places, attention_mask
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, Pixels, Seen
-from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED, Places, attention_mask
 
 
 @dataclass(frozen=True)

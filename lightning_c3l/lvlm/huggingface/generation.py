@@ -8,13 +8,13 @@ from torch import Tensor
 from transformers import Cache
 
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
+from lightning_c3l.lvlm.huggingface.attention import PADDING, Places, attention_mask
 from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, uniforms
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, prompts_of
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
-from lightning_c3l.lvlm.huggingface.visibility import PADDING, Places, attention_mask
+from lightning_c3l.lvlm.huggingface.sampling import draw_tokens, uniforms
 from lightning_c3l.records import Turn
 
 

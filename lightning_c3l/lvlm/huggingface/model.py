@@ -30,12 +30,12 @@ from lightning_c3l.lvlm.huggingface.adapter_folders import attach_trained, base_
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, encode_conversations
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import generate
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
-from lightning_c3l.lvlm.huggingface.tuning import conversation_logp, encode_conversations
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
 

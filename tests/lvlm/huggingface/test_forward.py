@@ -13,10 +13,10 @@ from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGenerati
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.batches import Branches
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
 from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, pack, predicting_states
-from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED
 from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}

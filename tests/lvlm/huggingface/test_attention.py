@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import create_masks_for_vision_model, get_block_sequence_ids_for_mask
 
-from lightning_c3l.lvlm.huggingface.visibility import PADDING, SHARED, Places, attention_mask, visible
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, Places, attention_mask, visible
 
 # what the drawings below are of: "t" the trunk, "a" and "b" its branches, "-" padding, digits the tokens of images
 KINDS = {"t": SHARED, "a": 1, "b": 2, "-": PADDING}

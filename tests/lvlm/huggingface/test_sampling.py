@@ -11,8 +11,8 @@ from transformers import TopPLogitsWarper
 
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.drawing import draw_tokens, nucleus, uniforms
 from lightning_c3l.lvlm.huggingface.generation import Generator
+from lightning_c3l.lvlm.huggingface.sampling import draw_tokens, nucleus, uniforms
 from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 PLAIN = Sampling(temperature=1.0)

@@ -155,7 +155,7 @@ def _continue(
     pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, begun, whole, strict=True)]
     tokens = score_pairs(engine.lvlm, images, pairs)
     # a small difference of large sums
-    sums = (tokens.logp * tokens.mask).double().sum(dim=1).view(-1, 2)
+    sums = (tokens.logp_image * tokens.mask).double().sum(dim=1).view(-1, 2)
     nll = (sums[:, 0] - sums[:, 1]).tolist()
     requests = [GenerationRequest(*one) for one in zip(prompts, images, seeds, begun, strict=True)]
     texts = engine.lvlm.generate(requests, replace(engine.config.sampling, samples=1))

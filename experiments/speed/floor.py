@@ -56,13 +56,13 @@ def _product(product: Product, dtype: torch.dtype, device: torch.device) -> floa
 def _attention(shape: Shape, work: Work, dtype: torch.dtype, device: torch.device) -> float:
     """The two products of attention for every (query, key) that see each other, at the rate of a batched product.
 
-    A prompt of P tokens has P (P + 1) / 2 such pairs, an answering branch of L tokens behind it L P + L (L + 1) / 2.
+    A prompt of P tokens has P (P + 1) / 2 such pairs, an answering suffix of L tokens behind it L P + L (L + 1) / 2.
     """
     image = (shape.side // shape.patch) ** 2
-    branch = shape.question + shape.answer + 6
+    suffix = shape.question + shape.answer + 6
     shared = image * (image + 1) / 2
-    seen = len(work.images) * shared + work.count * (branch * image + branch * (branch + 1) / 2)
-    blind = work.count * branch * (branch + 1) / 2
+    seen = len(work.images) * shared + work.count * (suffix * image + suffix * (suffix + 1) / 2)
+    blind = work.count * suffix * (suffix + 1) / 2
     decoder = (seen + blind) * shape.layers * shape.width
     tower = len(work.images) * (image + 1) ** 2 * shape.vision_layers * shape.vision_width
     size = shape.width // shape.heads

@@ -32,7 +32,7 @@ def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[
         # without ends, every text runs to its full length
         generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
         requests = [GenerationRequest(*each) for each in zip(questions, load.images, strict=False)]
-        return generator.write(requests, len(requests))
+        return generator.generate(requests, len(requests))
 
     def returned() -> object:
         return plain.generate(load.images, prompts, _TOKENS, num_return_sequences=shape.candidates)

@@ -9,29 +9,29 @@ from experiments.speed.models import work
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import Spread, ratio, side_by_side
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
-from lightning_c3l.lvlm.batches import Branches, GroupBatch
+from lightning_c3l.lvlm.batches import GroupBatch, TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
 from lightning_c3l.lvlm.huggingface.groups import group_states
 from lightning_c3l.lvlm.samples import GroupSample
 
 
 class UnsharedDecoder(Decoder):
-    """Each branch with a copy of its trunk before it; the vision tower still runs once for an image."""
+    """Each suffix with a copy of its prefix before it; the vision tower still runs once for an image."""
 
-    def shared(self, trunk: Prompts, branches: Branches, joined: bool = False) -> tuple[Tensor, Tensor]:
+    def run_shared(self, prefixes: PromptRows, suffixes: TokenRows, joined: bool = False) -> tuple[Tensor, Tensor]:
         """The same states as the shared form, by R rows of full length."""
-        owner = branches.owner
-        # every trunk of a bench is of one length, so a row is its trunk with the branch behind it
-        ids = torch.cat([trunk.ids[owner], branches.ids], dim=1)
-        mask = torch.cat([trunk.mask[owner], branches.mask], dim=1)
+        owner = suffixes.owner
+        # every prefix of a bench is of one length, so a row is its prefix with the suffix behind it
+        ids = torch.cat([prefixes.ids[owner], suffixes.ids], dim=1)
+        mask = torch.cat([prefixes.mask[owner], suffixes.mask], dim=1)
         features = None
-        if trunk.features is not None:
-            vectors = trunk.features.view(len(trunk.ids), -1, trunk.features.shape[-1])
+        if prefixes.features is not None:
+            vectors = prefixes.features.view(len(prefixes.ids), -1, prefixes.features.shape[-1])
             features = vectors[owner].flatten(0, 1)
-        hidden, _ = self.whole_rows(Prompts(ids, mask, features, trunk.grid))
-        width = trunk.ids.shape[1]
-        first = torch.stack([hidden[owner == number][0, :width] for number in range(len(trunk.ids))])
+        hidden, _ = self.run_rows(PromptRows(ids, mask, features, prefixes.grid))
+        width = prefixes.ids.shape[1]
+        first = torch.stack([hidden[owner == number][0, :width] for number in range(len(prefixes.ids))])
         return first, hidden[:, width:]
 
 
@@ -42,7 +42,7 @@ def training_step(decoder: Decoder, batch: GroupBatch, head: ContrastivePseudoLa
     rows = head.project(states.candidates, states.candidate_mask)
     table = rows.view(len(anchor), -1, rows.shape[-1])
     contrastive = head(anchor, table, torch.ones(table.shape[:2], dtype=torch.bool, device=table.device))
-    write = sequence_nll(states.write_logp, states.write_mask)
+    write = sequence_nll(states.positive_logp, states.positive_mask)
     answer = sequence_nll(states.answer_logp, states.answer_mask)
     loss = c3l_loss(write, answer, contrastive, batch.weights, 1.0, 0.3)
     loss.backward()  # type: ignore[no-untyped-call]

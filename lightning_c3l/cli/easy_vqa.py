@@ -74,7 +74,9 @@ def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
 
 def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     """Single pairs to train on, test pairs with half of their pictures exchanged, and a LLaVA with a taught tower."""
-    from lightning_c3l.lvlm.huggingface.vision_tower import teach_tower  # late: transformers takes seconds to import
+    from lightning_c3l.lvlm.huggingface.vision_tower import (
+        train_vision_tower,  # late: transformers takes seconds to import
+    )
 
     write_answers(out / "train_questions.json", out / "answers.jsonl", passes, seed=seed)
     write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)
@@ -82,7 +84,7 @@ def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     figures = {file: truth.figure(file.name) for file in sorted((out / "train" / "images").glob("*.png"))}
     classes = {figure: number for number, figure in enumerate(sorted({f for f in figures.values() if f}, key=str))}
     labelled = [(decode_rgb(file), classes[figure]) for file, figure in figures.items() if figure]
-    right = teach_tower(out / "start", labelled, out / "seeing", steps, seed)
+    right = train_vision_tower(out / "start", labelled, out / "seeing", steps, seed)
     print(f"the vision tower tells {right:.3f} of its last training pictures right")
 
 

@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"{options.out}: already exists; give a new folder")
     require_writable(options.out)
     # late: it takes seconds to import, which a wrong option need not wait for
-    from lightning_c3l.lvlm.huggingface import merged
+    from lightning_c3l.lvlm.huggingface import merge_adapter
 
-    model, processor = merged(options.base, options.adapter, options.dtype)
+    model, processor = merge_adapter(options.base, options.adapter, options.dtype)
     with atomic_folder(options.out) as folder:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)

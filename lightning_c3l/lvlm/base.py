@@ -91,15 +91,15 @@ class AnswerTokens:
     """Teacher-forced statistics of the tokens of R answers (all turns of the assistant), end-of-turn excluded.
 
     Attributes:
-        logp: log-probability of each token with the image, [R, T].
-        logq: the same without the image, [R, T].
+        logp_image: log-probability of each token given the image, [R, T].
+        logp_blind: without the image, [R, T].
         kl: divergence of the two next-token distributions over the vocabulary, [R, T].
         mask: True where there is a token, [R, T].
         logp_shuffled: with another sample's image, [R, T], where asked for.
     """
 
-    logp: Tensor
-    logq: Tensor
+    logp_image: Tensor
+    logp_blind: Tensor
     kl: Tensor
     mask: Tensor
     logp_shuffled: Tensor | None = None

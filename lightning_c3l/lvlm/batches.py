@@ -1,26 +1,26 @@
-"""Batches that an LVLM is trained on, and what a forward over one gives."""
+"""Training batches of an LVLM, and the result of a forward over one."""
 
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-# roles of rows that are no candidate: the answer to the positive's question, and what the anchor is pooled from
+# roles of rows that are not candidates: the answer to the positive's question, and the text of the anchor
 ROLE_ANSWER, ROLE_ANCHOR = -1, -2
 
 
 # batches are not frozen: Lightning's half precisions convert them field by field, and refuse frozen ones
 @dataclass
-class Branches:
+class TokenRows:
     """R right-padded token rows.
 
     Attributes:
         ids: tokens, [R, L].
         mask: True at tokens, [R, L].
-        owner: number of the trunk that a row continues, [R].
+        owner: index of the prefix that a row continues, or of its group, [R].
         target: True at the tokens that are predicted for the likelihood, [R, L].
-        text: True at the tokens whose hidden states stand for the row's text, [R, L].
-        role: k for the text of candidate k (0 the positive), or one of the `ROLE_` constants, [R].
+        text: True at the tokens whose hidden states represent the row's text, [R, L].
+        role: k for the text of candidate k (0 is the positive), or one of the `ROLE_` constants, [R].
     """
 
     ids: Tensor
@@ -30,32 +30,56 @@ class Branches:
     text: Tensor
     role: Tensor
 
-    def to(self, device: torch.device) -> "Branches":
+    def to(self, device: torch.device) -> "TokenRows":
         """The same rows on another device."""
-        return Branches(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return TokenRows(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass
 class GroupBatch:
-    """G encoded groups: one trunk (the image) each, R branches (texts in their prompts), maybe some without image.
+    """G encoded groups: a shared prefix (the image) each, and R suffixes (texts in their prompts).
 
     Attributes:
-        trunk: model inputs of the trunks, `input_ids` and `attention_mask` [G, P] among them.
-        branches: branches that continue a trunk.
-        blind: branches in the same form that stand alone, without image; None where no option needs them.
+        prefixes: model inputs of the prefixes, `input_ids` and `attention_mask` [G, P] among them.
+        suffixes: rows that continue a prefix.
+        without_image: rows of whole texts without image; None if no option needs them.
         weights: w_i, [G].
     """
 
-    trunk: dict[str, Tensor]
-    branches: Branches
-    blind: Branches | None
+    prefixes: dict[str, Tensor]
+    suffixes: TokenRows
+    without_image: TokenRows | None
     weights: Tensor
 
     def to(self, device: torch.device) -> "GroupBatch":
         """The same batch on another device."""
-        trunk = {name: value.to(device) for name, value in self.trunk.items()}
-        blind = None if self.blind is None else self.blind.to(device)
-        return GroupBatch(trunk, self.branches.to(device), blind, self.weights.to(device))
+        prefixes = {name: value.to(device) for name, value in self.prefixes.items()}
+        without_image = None if self.without_image is None else self.without_image.to(device)
+        return GroupBatch(prefixes, self.suffixes.to(device), without_image, self.weights.to(device))
+
+
+@dataclass(frozen=True)
+class GroupStates:
+    """Inputs of the losses, from one forward over a batch of groups.
+
+    Attributes:
+        positive_logp: log-probabilities of the positive's tokens after its instruction, [G, L]; `positive_mask` [G, L].
+        answer_logp: log-probabilities of the tokens of its answer after its question, with `answer_mask`.
+        anchor: hidden states that the anchor is pooled from, [G, La, H], with `anchor_mask` [G, La].
+        candidates: hidden states of the texts, [R, Lc, H], with `candidate_mask` [R, Lc].
+        owner: group of each candidate row, [R]; `role` is its index in the group, [R].
+    """
+
+    positive_logp: Tensor
+    positive_mask: Tensor
+    answer_logp: Tensor
+    answer_mask: Tensor
+    anchor: Tensor
+    anchor_mask: Tensor
+    candidates: Tensor
+    candidate_mask: Tensor
+    owner: Tensor
+    role: Tensor
 
 
 @dataclass
@@ -81,27 +105,3 @@ class ConversationBatch:
         pixels = {name: value.to(device) for name, value in self.pixels.items()}
         ids, mask, target = self.ids.to(device), self.mask.to(device), self.target.to(device)
         return ConversationBatch(ids, mask, target, pixels, self.weight.to(device))
-
-
-@dataclass(frozen=True)
-class GroupStates:
-    """What the losses need from one forward over a batch of groups.
-
-    Attributes:
-        write_logp: log-probabilities of the positive's tokens, [G, L], with `write_mask` [G, L].
-        answer_logp: the same of its answer to its question, with `answer_mask`.
-        anchor: hidden states that the anchor is pooled from, [G, La, H], with `anchor_mask` [G, La].
-        candidates: hidden states of the texts, [R, Lc, H], with `candidate_mask` [R, Lc].
-        owner: group of each candidate row, [R]; `role` its number in the group, [R].
-    """
-
-    write_logp: Tensor
-    write_mask: Tensor
-    answer_logp: Tensor
-    answer_mask: Tensor
-    anchor: Tensor
-    anchor_mask: Tensor
-    candidates: Tensor
-    candidate_mask: Tensor
-    owner: Tensor
-    role: Tensor

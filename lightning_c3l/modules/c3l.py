@@ -102,7 +102,7 @@ class C3LModule(WholeBatchModule):
     def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
         """Mean loss of one batch of groups."""
         states = self.lvlm.group_states(batch, self.loss.anchor, self.loss.context)
-        write = sequence_nll(states.write_logp, states.write_mask)
+        write = sequence_nll(states.positive_logp, states.positive_mask)
         answer = sequence_nll(states.answer_logp, states.answer_mask)
         contrastive = torch.zeros_like(write)
         if self.loss.contrastive_weight > 0:

@@ -243,8 +243,8 @@ def _refused(
 def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
     # an answer of control tokens alone has no token left, and no reading
     some = tokens.mask.any(dim=1)
-    logq, mask = tokens.logq[some], tokens.mask[some]
-    table = all_readings(tokens.logp[some], logq, tokens.kl[some], mask)
+    logq, mask = tokens.logp_blind[some], tokens.mask[some]
+    table = all_readings(tokens.logp_image[some], logq, tokens.kl[some], mask)
     control: list[float | None] = [None] * len(mask)
     if tokens.logp_shuffled is not None:
         control = answer_reading(tokens.logp_shuffled[some], logq, mask).tolist()

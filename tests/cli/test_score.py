@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_model(tmp_path: Path, tiny_checkpoint: Path) ->
             turns += exchange(user["value"].removeprefix("<image>\n"), assistant["value"])
         image = decode_rgb(tmp_path / "images" / f"picture {number % 5}.png")
         tokens = lvlm.score([[image]], [[turns]])
-        readings = all_readings(tokens.logp, tokens.logq, tokens.kl, tokens.mask)
+        readings = all_readings(tokens.logp_image, tokens.logp_blind, tokens.kl, tokens.mask)
         assert [turn["turn"] for turn in one["c3l_scores"]] == list(range(1, len(said), 2))
         for name, values in readings._asdict().items():
             assert [turn[name] for turn in one["c3l_scores"]] == pytest.approx(values.tolist(), abs=1e-4)

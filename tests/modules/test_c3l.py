@@ -126,9 +126,9 @@ def test_a_step_changes_adapters_and_head_alone(tiny_checkpoint: Path) -> None:
 def test_without_contrast_head_and_negatives_stay_out(tiny_checkpoint: Path) -> None:
     module = module_of(tiny_checkpoint, contrastive_weight=0.0)
     batch = module.encode(samples())
-    assert sorted(batch.branches.role.tolist()) == [-1, -1, 0, 0]
+    assert sorted(batch.suffixes.role.tolist()) == [-1, -1, 0, 0]
     with_it = module_of(tiny_checkpoint).encode(samples())
-    assert sorted(with_it.branches.role.tolist()) == [-1, -1, 0, 0, 1, 1, 2]
+    assert sorted(with_it.suffixes.role.tolist()) == [-1, -1, 0, 0, 1, 1, 2]
     changed = stepped(module)
     assert changed
     assert all(".lora_" in name for name in changed)
@@ -301,9 +301,9 @@ def test_half_precisions_take_the_batches(tiny_checkpoint: Path, precision: Any)
     module = module_of(tiny_checkpoint, anchor="instruction", context="text")
     batch = HalfPrecision(precision).convert_input(module.encode(samples()))
     half = torch.bfloat16 if precision == "bf16-true" else torch.float16
-    assert batch.trunk["pixel_values"].dtype == batch.weights.dtype == half
-    assert batch.branches.ids.dtype == batch.blind.ids.dtype == torch.long
-    assert batch.branches.mask.dtype == torch.bool
+    assert batch.prefixes["pixel_values"].dtype == batch.weights.dtype == half
+    assert batch.suffixes.ids.dtype == batch.without_image.ids.dtype == torch.long
+    assert batch.suffixes.mask.dtype == torch.bool
 
 
 def test_memory_that_ran_out_once_is_remembered_for_the_run(

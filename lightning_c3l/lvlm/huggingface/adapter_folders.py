@@ -21,7 +21,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _BASE = "base.json"
 
 
-def write_base(folder: Path, name: str, digest: str) -> None:
+def record_base(folder: Path, name: str, digest: str) -> None:
     """Record the base of an adapter beside it, in `base.json`.
 
     Args:
@@ -34,7 +34,7 @@ def write_base(folder: Path, name: str, digest: str) -> None:
     write_json_atomic(folder / _BASE, {"name": name, "path": path, "fingerprint": digest})
 
 
-def base_of(path: str) -> str | None:
+def adapter_base(path: str) -> str | None:
     """Checkpoint that an adapter folder belongs to; None where the path is no such folder.
 
     A relative name is looked for in the working folder, then in the adapter folder and the folders above it. Where
@@ -71,7 +71,7 @@ def _named_base(folder: Path) -> str:
 
 
 def _recorded_base(folder: Path) -> dict[str, str]:
-    """What `write_base` wrote; nothing for the adapters of other tools."""
+    """What `record_base` wrote; nothing for the adapters of other tools."""
     file = folder / _BASE
     if not file.is_file():
         return {}
@@ -100,7 +100,7 @@ def require_base(adapter: str, base: str) -> None:
                 f"fingerprint {digest}: give the base that it was trained on"
             )
         return
-    own = base_of(adapter) or ""
+    own = adapter_base(adapter) or ""
     if base != own and os.path.realpath(base) != os.path.realpath(own) and digest != fingerprint(own):
         raise LVLMError(
             f"{adapter}: was trained on {own}, not on {base}; if these are the same weights, name {base} as "
@@ -108,7 +108,7 @@ def require_base(adapter: str, base: str) -> None:
         )
 
 
-def attach_trained(model: Any, path: str, base: str) -> PeftModel:
+def load_adapter(model: Any, path: str, base: str) -> PeftModel:
     """A model with a trained adapter of a folder; exact, while weights that it is folded into would be rounded.
 
     Args:
@@ -140,7 +140,7 @@ def attach_trained(model: Any, path: str, base: str) -> PeftModel:
     return network.requires_grad_(False)
 
 
-def merged(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
+def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
     """Base checkpoint with an adapter's update folded into its weights.
 
     Args:
@@ -155,13 +155,13 @@ def merged(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any,
         LVLMError: they do not belong together, or this kind of adapter cannot be merged.
     """
     base = resolve(path)
-    if base_of(str(adapter)) is None:
+    if adapter_base(str(adapter)) is None:
         raise LVLMError(f"{adapter}: no {CONFIG} in this folder; give the adapter/ of a run")
     if Path(base).is_dir():
         # said before gigabytes are loaded; a Hub name is checked once it has been downloaded
         require_base(str(adapter), base)
     model, processor = load_checkpoint(base, dtype, trust_remote_code=False)
-    network = attach_trained(model, str(adapter), base)
+    network = load_adapter(model, str(adapter), base)
     with torch.no_grad(), warnings.catch_warnings():
         # peft says that tied weights are difficult, and that it changes the configuration: both are dealt with here
         warnings.filterwarnings("ignore", message=".*tie")

@@ -1,4 +1,4 @@
-"""A key-value cache for writing: it grows in place, loses finished rows and takes new ones in."""
+"""A key-value cache for generation: it grows in place, drops finished rows and takes in new ones."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-# room for so many more tokens whenever a buffer is full: copies are rare and little of it stays empty
+# tokens that a full buffer is extended by: few copies, and little of it stays empty
 _ROOM = 128
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
-    """Keys and values of one layer, [B, heads, K, D]: views of larger buffers, so a new token copies no old one."""
+    """Keys and values of one layer, [B, heads, K, D]: views of larger buffers, so that appending copies nothing."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append and return all."""
@@ -35,7 +35,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyp
         self._buffers = []
 
     def append_rows(self, other: "GrowingLayer") -> None:
-        """Take in the rows of another cache; the shorter ones get empty places at the end, which no mask shows."""
+        """Append the rows of another cache; shorter ones are padded at the end, which the mask hides."""
         length = max(self.keys.shape[-2], other.keys.shape[-2])
         self.keys = torch.cat([_with_room(self.keys, length), _with_room(other.keys, length)])
         self.values = torch.cat([_with_room(self.values, length), _with_room(other.values, length)])
@@ -54,7 +54,7 @@ def append_rows(cache: Cache, other: Cache) -> None:
 
 
 def _with_room(states: Tensor, length: int) -> Tensor:
-    """The same states in a buffer of that length; what is empty is 0."""
+    """The same states in a buffer of that length, padded with 0."""
     if states.shape[-2] == length:
         return states
     out = states.new_zeros(*states.shape[:-2], length, states.shape[-1])

@@ -1,7 +1,7 @@
-"""Forward passes over token rows: plain, and with the part that several texts share run once.
+"""Forward passes over token rows: plain, and with a prefix that several suffixes share run once.
 
-All passes go through the decoder with embeddings, masks and positions of our own making: so every family shares one
-path, and the vision tower's features may come from wherever they were computed.
+All passes go through the decoder with embeddings, masks and positions that are made here, so that every family takes
+one path and image features may come from a cache.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.batches import Branches
-from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, Places, attention_mask
-from lightning_c3l.lvlm.huggingface.images import ImageEncoder, Pixels, Seen
+from lightning_c3l.lvlm.batches import TokenRows
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, TokenLayout, attention_mask
+from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageEncoder, Pixels
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """B right-padded token rows, with what their images look like.
+class PromptRows:
+    """B right-padded token rows with the features of their images.
 
     Attributes:
         ids: tokens, [B, L].
         mask: True at tokens, [B, L].
-        features: one vector for each image token, row by row, [M, H]; None where no row has an image.
-        grid: tensors that positions are computed from.
+        features: one vector per image token, row by row, [M, H]; None if no row has an image.
+        grid: tensors that positions are computed from, such as `image_grid_thw`.
     """
 
     ids: Tensor
@@ -35,12 +35,12 @@ class Prompts:
     grid: Pixels
 
 
-def prompts_of(ids: Tensor, mask: Tensor, seen: Sequence[Seen]) -> Prompts:
-    """Rows with the features of their images, in the order of the rows; rows with and without may be mixed."""
-    if not seen:
-        return Prompts(ids, mask, None, {})
-    grid = {name: torch.cat([one.grid[name] for one in seen]).to(ids.device) for name in seen[0].grid}
-    return Prompts(ids, mask, torch.cat([one.features for one in seen]), grid)
+def prompt_rows(ids: Tensor, mask: Tensor, images: Sequence[EncodedImage]) -> PromptRows:
+    """Rows with the features of their images, given row by row; rows with and without images may be mixed."""
+    if not images:
+        return PromptRows(ids, mask, None, {})
+    grid = {name: torch.cat([one.grid[name] for one in images]).to(ids.device) for name in images[0].grid}
+    return PromptRows(ids, mask, torch.cat([one.features for one in images]), grid)
 
 
 class Decoder:
@@ -55,7 +55,7 @@ class Decoder:
         self.model, self.images = model, images
         self.decoder = model.get_decoder()
         config = model.config
-        # Gemma 3: the tokens of one image see each other
+        # Gemma 3: the tokens of one image attend to each other in both directions
         self.blocks = config.model_type == "gemma3"
         self.text = config.get_text_config()
         # Qwen2-VL and its kin place images on a grid of three axes
@@ -63,38 +63,42 @@ class Decoder:
 
     @property
     def checkpointing(self) -> bool:
-        """Whether gradient checkpointing is on and acts now, which forbids a cache."""
+        """Whether gradient checkpointing is active, which rules out a key-value cache."""
         flags = (getattr(part, "gradient_checkpointing", False) for part in self.decoder.modules())
         return bool(self.model.training and any(flags))
 
     def features(self, pixels: Pixels) -> Tensor:
-        """Features of the images behind these pixel tensors, [M, H]; without a graph where the tower is frozen."""
+        """Features of images from their pixel tensors, [M, H]; without a graph if the vision tower is frozen."""
         return self.images.features(self.model, pixels)
 
     def embed(self, ids: Tensor, features: Tensor | None) -> Tensor:
-        """Embeddings [B, L, H], the images' features in the place of their tokens.
+        """Embeddings [B, L, H], with image features in place of the image tokens.
+
+        Args:
+            ids: tokens, [B, L].
+            features: one vector per image token, row by row, [M, H]; None without images.
 
         Raises:
             LVLMError: if the numbers of image tokens and features differ.
         """
-        spots = ids == self.images.token
-        # the image's token may lie outside the embedding table
-        embeds = self.model.get_input_embeddings()(ids.masked_fill(spots, 0))
-        self.images.check(int(spots.sum()), 0 if features is None else len(features))
+        is_image = ids == self.images.token
+        # the image token may lie outside the embedding table
+        embeds = self.model.get_input_embeddings()(ids.masked_fill(is_image, 0))
+        self.images.check(int(is_image.sum()), 0 if features is None else len(features))
         if features is None:
             return embeds  # type: ignore[no-any-return]
-        return embeds.masked_scatter(spots[..., None], features.to(embeds.dtype))  # type: ignore[no-any-return]
+        return embeds.masked_scatter(is_image[..., None], features.to(embeds.dtype))  # type: ignore[no-any-return]
 
-    def places(self, prompts: Prompts) -> Places:
-        """Where the tokens of whole rows stand."""
-        place = torch.arange(prompts.ids.shape[1], device=prompts.ids.device).expand_as(prompts.ids)
-        branch = torch.where(prompts.mask, SHARED, PADDING)
-        spots = prompts.ids == self.images.token
-        begins = spots & ~nn.functional.pad(spots, (1, 0))[:, :-1]
-        return Places(place, branch, torch.where(spots, begins.long().cumsum(1), 0))
+    def layout(self, prompts: PromptRows) -> TokenLayout:
+        """Layout of rows without suffixes."""
+        index = torch.arange(prompts.ids.shape[1], device=prompts.ids.device).expand_as(prompts.ids)
+        is_image = prompts.ids == self.images.token
+        begins = is_image & ~nn.functional.pad(is_image, (1, 0))[:, :-1]
+        image = torch.where(is_image, begins.long().cumsum(1), 0)
+        return TokenLayout(index, torch.where(prompts.mask, SHARED, PADDING), image)
 
-    def positions(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Rotary positions of whole rows ([B, L], or [3, B, L] where images lie on a grid), and the next one, [B]."""
+    def positions(self, prompts: PromptRows) -> tuple[Tensor, Tensor]:
+        """Rotary positions of rows, [B, L], or [3, B, L] if images lie on a grid, and the next one of each row, [B]."""
         ids, lengths = prompts.ids, prompts.mask.long().sum(1)
         if not self.grid_positions or prompts.features is None:
             return torch.arange(ids.shape[1], device=ids.device).expand_as(ids), lengths
@@ -103,24 +107,32 @@ class Decoder:
         positions, delta = rope(ids, mm_token_type_ids=kinds, attention_mask=prompts.mask.long(), **prompts.grid)
         return positions, lengths + delta.squeeze(1)
 
-    def whole_rows(self, prompts: Prompts, cache: Cache | None = None) -> tuple[Tensor, Tensor]:
-        """Hidden states [B, L, H] of whole rows, and the position that follows each, [B]."""
+    def run_rows(self, prompts: PromptRows, cache: Cache | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden states of rows, [B, L, H], and the next position of each, [B]."""
         positions, following = self.positions(prompts)
         mask = None
-        # rows are padded on the right, so without a mask nothing real looks at padding, and attention may skip half
+        # rows are right-padded: under the causal mask no token attends to padding, and attention may skip half
         if self.blocks and prompts.features is not None:
-            places = self.places(prompts)
-            mask = attention_mask(self.decoder, places, places, self.blocks)
+            layout = self.layout(prompts)
+            mask = attention_mask(self.decoder, layout, layout, self.blocks)
         return self.run(self.embed(prompts.ids, prompts.features), positions, mask, cache), following
 
     def run(self, embeds: Tensor, positions: Tensor, mask: Any, cache: Cache | None = None) -> Tensor:
         """Last hidden layer, [B, L, H].
 
+        Args:
+            embeds: [B, L, H].
+            positions: rotary positions, [B, L] or [3, B, L].
+            mask: from `attention_mask`; None for the causal one.
+            cache: keys and values of earlier tokens, to which these are appended.
+
         Raises:
-            LVLMError: if a cache is wanted while gradient checkpointing, which drops it, is on.
+            LVLMError: if a cache is given under gradient checkpointing, which would drop it.
         """
         if cache is not None and self.checkpointing:
-            raise LVLMError(f"{self.images.name}: writing under gradient checkpointing needs the network in eval mode")
+            raise LVLMError(
+                f"{self.images.name}: generating under gradient checkpointing needs the network in eval mode"
+            )
         out = self.decoder(
             inputs_embeds=embeds,
             attention_mask=mask,
@@ -130,37 +142,36 @@ class Decoder:
         )
         return out.last_hidden_state  # type: ignore[no-any-return]
 
-    def shared(self, trunk: Prompts, branches: Branches, joined: bool = False) -> tuple[Tensor, Tensor]:
-        """Run each trunk once and let its branches continue from it; exact, and differentiable.
+    def run_shared(self, prefixes: PromptRows, suffixes: TokenRows, joined: bool = False) -> tuple[Tensor, Tensor]:
+        """Run each prefix once, and its suffixes behind it. Exact (1e-6 in float32), and differentiable.
 
         Args:
-            trunk: G rows that branches continue.
-            branches: R rows, each the continuation of one trunk.
-            joined: one pass over trunk and branches under a block mask, without a cache; what pays where the trunk is
-                short, and what gradient checkpointing needs in any case.
+            prefixes: G rows.
+            suffixes: R rows, each of which continues one prefix.
+            joined: run prefixes and suffixes in one pass under a block mask, without a cache. That is faster for short
+                prefixes, and gradient checkpointing always does so.
 
         Returns:
-            Hidden states of the trunks [G, P, H] and of the branches [R, L, H].
+            Hidden states of the prefixes, [G, P, H], and of the suffixes, [R, L, H].
         """
-        packed = pack(branches, len(trunk.ids))
-        positions, following = self.positions(trunk)
+        packed = pack(suffixes, len(prefixes.ids))
+        positions, following = self.positions(prefixes)
         own = following[:, None] + packed.offset
-        places = self.places(trunk)
-        beside = Places(
-            trunk.mask.long().sum(1, keepdim=True) + packed.offset, packed.branch, torch.zeros_like(packed.branch)
+        behind = TokenLayout(
+            prefixes.mask.long().sum(1, keepdim=True) + packed.offset, packed.suffix, torch.zeros_like(packed.suffix)
         )
-        everything = places.followed_by(beside)
+        everything = self.layout(prefixes).followed_by(behind)
         if positions.ndim > own.ndim:
             own = own.expand(len(positions), *own.shape)
         if joined or self.checkpointing:
-            embeds = torch.cat([self.embed(trunk.ids, trunk.features), self.embed(packed.ids, None)], dim=1)
+            embeds = torch.cat([self.embed(prefixes.ids, prefixes.features), self.embed(packed.ids, None)], dim=1)
             mask = attention_mask(self.decoder, everything, everything, self.blocks)
             hidden = self.run(embeds, torch.cat([positions, own], dim=-1), mask)
-            first, second = torch.split(hidden, [trunk.ids.shape[1], packed.ids.shape[1]], dim=1)
+            first, second = torch.split(hidden, [prefixes.ids.shape[1], packed.ids.shape[1]], dim=1)
         else:
             cache = DynamicCache()
-            first, _ = self.whole_rows(trunk, cache)
-            mask = attention_mask(self.decoder, beside, everything)
+            first, _ = self.run_rows(prefixes, cache)
+            mask = attention_mask(self.decoder, behind, everything)
             second = self.run(self.embed(packed.ids, None), own, mask, cache)
         return first, second.flatten(0, 1)[packed.slot]
 
@@ -169,7 +180,7 @@ class Decoder:
         return self.model.get_output_embeddings()(hidden).float()  # type: ignore[no-any-return]
 
     def token_logp(self, hidden: Tensor, ids: Tensor, target: Tensor) -> Tensor:
-        """Log-probabilities [R, L] of the marked tokens, 0 elsewhere; the head runs on marked positions only."""
+        """Log-probabilities of the target tokens, [R, L], 0 elsewhere; the head runs on their positions only."""
         chosen = chosen_logp(self.logits(predicting_states(hidden, target)), ids[target])
         out = torch.zeros(ids.shape, dtype=chosen.dtype, device=ids.device)
         return out.masked_scatter(target, chosen)
@@ -177,24 +188,24 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Packed:
-    """Branches side by side behind their trunks.
+    """Suffixes side by side, in one row per prefix.
 
     Attributes:
         ids: tokens, [G, M].
-        offset: number of a token in its own branch, [G, M].
-        branch: number of its branch in the row, from 1, or `PADDING`, [G, M].
-        slot: where each token of the branches as they were has gone, in the flattened rows, [R, L].
+        offset: index of a token in its own suffix, [G, M].
+        suffix: number of its suffix in the row, from 1, or `PADDING`, [G, M].
+        slot: index in the flattened rows of each token of the suffixes, [R, L].
     """
 
     ids: Tensor
     offset: Tensor
-    branch: Tensor
+    suffix: Tensor
     slot: Tensor
 
 
-def pack(branches: Branches, rows: int) -> Packed:
-    """Put the branches of each trunk side by side."""
-    mask, owner = branches.mask, branches.owner
+def pack(suffixes: TokenRows, rows: int) -> Packed:
+    """Put the suffixes of each of so many prefixes side by side."""
+    mask, owner = suffixes.mask, suffixes.owner
     lengths = mask.long().sum(1)
     before = torch.tril((owner[:, None] == owner[None, :]).long(), -1)
     start, number = before @ lengths, before.sum(1) + 1
@@ -208,18 +219,18 @@ def pack(branches: Branches, rows: int) -> Packed:
         return flat.index_put((slot[mask],), values[mask]).view(rows, width)
 
     return Packed(
-        ids=spread(branches.ids, 0),
+        ids=spread(suffixes.ids, 0),
         offset=spread(column, 0),
-        branch=spread(number[:, None].expand_as(mask), PADDING),
+        suffix=spread(number[:, None].expand_as(mask), PADDING),
         slot=slot,
     )
 
 
 def predicting_states(hidden: Tensor, target: Tensor) -> Tensor:
-    """Hidden states [M, H] that predict the tokens marked in `target` [R, L]: those one position before each.
+    """Hidden states [M, H] that predict the M tokens marked in `target` [R, L]: those one position before them.
 
     Raises:
-        ValueError: if a row's first token is marked, which nothing before it predicts.
+        ValueError: if the first token of a row is marked.
     """
     if bool(target[:, 0].any()):
         raise ValueError("the first token of a row cannot be a target: nothing before it predicts it")

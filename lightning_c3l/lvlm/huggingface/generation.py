@@ -1,4 +1,4 @@
-"""Batched sampling of texts: each prompt runs once, and its texts are written side by side behind it."""
+"""Batched generation: each prompt runs once, and its completions are sampled side by side behind it."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -8,53 +8,53 @@ from torch import Tensor
 from transformers import Cache
 
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
-from lightning_c3l.lvlm.huggingface.attention import PADDING, Places, attention_mask
-from lightning_c3l.lvlm.huggingface.batching import Row, pad, pad_mask
+from lightning_c3l.lvlm.huggingface.attention import PADDING, TokenLayout, attention_mask
+from lightning_c3l.lvlm.huggingface.batching import TokenIds, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import append_rows, growing_cache
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, prompts_of
+from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, prompt_rows
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
-from lightning_c3l.lvlm.huggingface.sampling import draw_tokens, uniforms
+from lightning_c3l.lvlm.huggingface.sampling import sample_tokens, uniforms
 from lightning_c3l.records import Turn
 
 
 @dataclass
-class TextRows:
-    """B prompts that are being written for, N texts each.
+class GenerationState:
+    """State of B prompts, with N completions each.
 
     Attributes:
         indices: of the requests that the rows belong to.
-        cache: keys and values of everything so far.
-        keys: where they stand.
-        tokens: the last token of each text, [B, N].
-        done: whether a text is finished, [B, N].
-        place: number of that token in its text, [B, N].
-        position: its rotary position, [B, N].
-        uniform: random numbers for each token, [B, N, T].
-        texts: tokens written so far.
+        cache: keys and values of all tokens so far.
+        keys: their layout.
+        tokens: last token of each completion, [B, N].
+        done: whether a completion has ended, [B, N].
+        index: of the last token in its text, prompt included, [B, N].
+        position: rotary position of the last token, [B, N].
+        uniform: random numbers of each completion, one per token, [B, N, T].
+        completions: tokens so far.
     """
 
     indices: list[int]
     cache: Cache
-    keys: Places
+    keys: TokenLayout
     tokens: Tensor
     done: Tensor
-    place: Tensor
+    index: Tensor
     position: Tensor
     uniform: Tensor
-    texts: list[list[list[int]]]
+    completions: list[list[list[int]]]
 
 
 class Generator:
-    """Writes texts for prompts; rows whose texts are finished make room for waiting prompts.
+    """Samples completions; rows that are finished make room for waiting prompts.
 
     Args:
         decoder: the model.
         encoder: its chat encoder.
-        sampling: how texts are drawn.
-        ends: tokens that end a text; empty lets every text run to its longest.
-        progress: called with the number of texts that have been finished.
-        finished: called with a request's number and the tokens of its texts, once all of them are finished.
+        sampling: how completions are sampled.
+        ends: tokens that end a completion; without any, all of them have `max_new_tokens`.
+        progress: called with the number of completions that have ended since the last call.
+        finished: called with the index of a request and the tokens of its completions once all of them have ended.
     """
 
     def __init__(
@@ -64,168 +64,170 @@ class Generator:
         sampling: Sampling,
         ends: Collection[int],
         progress: Callable[[int], object] = lambda _: None,
-        finished: Callable[[int, list[Row]], object] = lambda _, __: None,
+        finished: Callable[[int, list[TokenIds]], object] = lambda _, __: None,
     ) -> None:
         self.decoder, self.encoder, self.sampling = decoder, encoder, sampling
         self.progress, self.finished = progress, finished
         self.ends = torch.tensor(sorted(ends), dtype=torch.long, device=decoder.model.device)
         token = encoder.images.token
-        inside = [token] if token < decoder.text.vocab_size else []
-        self.image_token = torch.tensor(inside, dtype=torch.long, device=decoder.model.device)
+        # an image token that was sampled would stand for no image
+        forbidden = [token] if token < decoder.text.vocab_size else []
+        self.forbidden = torch.tensor(forbidden, dtype=torch.long, device=decoder.model.device)
 
     @torch.no_grad()
-    def write(self, requests: Sequence[GenerationRequest], batch_size: int) -> list[list[Row]]:
-        """Tokens of `samples` texts for each request, without their ends; at most `batch_size` prompts at once."""
-        out: list[list[Row]] = [[] for _ in requests]
+    def generate(self, requests: Sequence[GenerationRequest], batch_size: int) -> list[list[TokenIds]]:
+        """Tokens of `sampling.samples` completions for each request, without end tokens.
+
+        Args:
+            requests: prompts.
+            batch_size: largest number of prompts that run at the same time. New ones are run once half of the rows
+                are free.
+        """
+        out: list[list[TokenIds]] = [[] for _ in requests]
         waiting, state = list(enumerate(requests)), None
         while waiting or state is not None:
             free = batch_size - (0 if state is None else len(state.indices))
             if waiting and (state is None or 2 * free >= batch_size):
                 taken, waiting = waiting[:free], waiting[free:]
-                began = self._begin(taken)
-                state = began if state is None else _joined(state, began)
+                started = self._prefill(taken)
+                state = started if state is None else _concatenate(state, started)
             elif state is not None:
                 self._step(state)
             if state is not None:
-                state = self._release(state, out)
+                state = self._pop_finished(state, out)
         return out
 
-    def _begin(self, taken: Sequence[tuple[int, GenerationRequest]]) -> TextRows:
-        """Run the prompts and draw each text's first token."""
+    def _prefill(self, taken: Sequence[tuple[int, GenerationRequest]]) -> GenerationState:
+        """Run the prompts and sample the first token of each completion."""
         indices, requests = [index for index, _ in taken], [request for _, request in taken]
         device, n = self.decoder.model.device, self.sampling.samples
-        prompts, lengths = self._prompts(requests)
+        prompts, lengths = self._encode(requests)
         cache = growing_cache()
-        hidden, following = self.decoder.whole_rows(prompts, cache)
+        hidden, following = self.decoder.run_rows(prompts, cache)
         length = torch.tensor(lengths, device=device)
         last = hidden[torch.arange(len(requests), device=device), length - 1]
         logits = self.decoder.logits(last).repeat_interleave(n, 0)
-        state = TextRows(
+        state = GenerationState(
             indices=indices,
             cache=cache,
-            keys=self.decoder.places(prompts),
+            keys=self.decoder.layout(prompts),
             tokens=torch.zeros(len(requests), n, dtype=torch.long, device=device),
             done=torch.zeros(len(requests), n, dtype=torch.bool, device=device),
-            # one before the first token's, which `_take` moves on to
-            place=(length - 1)[:, None].repeat(1, n),
+            # of the last prompt token: `_append` adds one
+            index=(length - 1)[:, None].repeat(1, n),
             position=(following - 1)[:, None].repeat(1, n),
             uniform=torch.stack([uniforms(one.seed, self.sampling) for one in requests]).to(device),
-            texts=[[[] for _ in range(n)] for _ in requests],
+            completions=[[[] for _ in range(n)] for _ in requests],
         )
-        self._take(state, logits)
+        self._append(state, logits)
         return state
 
-    def _prompts(self, requests: Sequence[GenerationRequest]) -> tuple[Prompts, list[int]]:
-        """The requests' prompts with what their images look like, and their lengths."""
-        seen = self.encoder.images.see(self.decoder.model, [one.image for one in requests if one.image is not None])
-        waiting = iter(seen)
+    def _encode(self, requests: Sequence[GenerationRequest]) -> tuple[PromptRows, list[int]]:
+        """The prompts with their image features, and their lengths in tokens."""
+        images = [one.image for one in requests if one.image is not None]
+        encoded = self.encoder.images.encode_features(self.decoder.model, images)
+        waiting = iter(encoded)
         tokens = [None if one.image is None else next(waiting).tokens for one in requests]
         chats = [
             open_chat(self.encoder, r.prompt, r.answer_prefix, own) for r, own in zip(requests, tokens, strict=True)
         ]
         lengths = [len(chat.ids) for chat in chats]
-        self._check(max(lengths))
+        limit, more = self.encoder.context, self.sampling.max_new_tokens
+        if limit is not None and max(lengths) + more > limit:
+            raise ConversationError(
+                f"{self.encoder.name}: a prompt of {max(lengths)} tokens and max_new_tokens of {more} are longer than "
+                f"the model's context of {limit}"
+            )
         device = self.decoder.model.device
         ids, mask = pad([chat.ids for chat in chats]).to(device), pad_mask(lengths).to(device)
-        return prompts_of(ids, mask, seen), lengths
+        return prompt_rows(ids, mask, encoded), lengths
 
-    def _check(self, longest: int) -> None:
-        limit, more = self.encoder.context, self.sampling.max_new_tokens
-        if limit is not None and longest + more > limit:
-            raise ConversationError(
-                f"{self.encoder.name}: a prompt of {longest} tokens and max_new_tokens of {more} are longer than the "
-                f"model's context of {limit}"
-            )
-
-    def _step(self, state: TextRows) -> None:
-        """One more token for each text that is not finished."""
+    def _step(self, state: GenerationState) -> None:
+        """One more token for each completion that has not ended."""
         n = self.sampling.samples
-        branch = torch.arange(1, n + 1, device=state.done.device).expand_as(state.done)
-        new = Places(state.place, branch.masked_fill(state.done, PADDING), torch.zeros_like(branch))
+        suffix = torch.arange(1, n + 1, device=state.done.device).expand_as(state.done)
+        new = TokenLayout(state.index, suffix.masked_fill(state.done, PADDING), torch.zeros_like(suffix))
         state.keys = state.keys.followed_by(new)
         position = state.position
         if self.decoder.grid_positions:
             position = position.expand(3, *position.shape)
         mask = attention_mask(self.decoder.decoder, new, state.keys)
         hidden = self.decoder.run(self.decoder.embed(state.tokens, None), position, mask, state.cache)
-        self._take(state, self.decoder.logits(hidden[~state.done]))
+        self._append(state, self.decoder.logits(hidden[~state.done]))
 
-    def _take(self, state: TextRows, logits: Tensor) -> None:
-        """Draw a token [A] for each unfinished text from its logits [A, V], and note which texts end."""
-        going = ~state.done
-        counts = torch.tensor([[len(text) for text in row] for row in state.texts], device=going.device)
-        uniform = state.uniform.gather(2, counts.clamp_max(state.uniform.shape[2] - 1)[..., None])[..., 0][going]
-        # an image's token in a text would stand for no image
-        logits = logits.index_fill(-1, self.image_token, -torch.inf)
-        drawn = draw_tokens(logits, uniform, self.sampling)
-        # what is finished feeds an ordinary token, which no other sees
-        state.tokens = torch.zeros_like(state.tokens).masked_scatter(going, drawn)
-        state.place, state.position = state.place + 1, state.position + 1
-        ended = torch.isin(drawn, self.ends)
-        full = counts[going] + 1 >= self.sampling.max_new_tokens
-        spots = going.nonzero().tolist()
-        for (row, sample), token, end in zip(spots, drawn.tolist(), ended.tolist(), strict=True):
+    def _append(self, state: GenerationState, logits: Tensor) -> None:
+        """Sample a token for each of A active completions from its logits [A, V], and note which completions end."""
+        active = ~state.done
+        counts = torch.tensor([[len(one) for one in row] for row in state.completions], device=active.device)
+        uniform = state.uniform.gather(2, counts.clamp_max(state.uniform.shape[2] - 1)[..., None])[..., 0][active]
+        tokens = sample_tokens(logits.index_fill(-1, self.forbidden, -torch.inf), uniform, self.sampling)
+        # completions that have ended feed an ordinary token, which no other token attends to
+        state.tokens = torch.zeros_like(state.tokens).masked_scatter(active, tokens)
+        state.index, state.position = state.index + 1, state.position + 1
+        ended = torch.isin(tokens, self.ends)
+        full = counts[active] + 1 >= self.sampling.max_new_tokens
+        for (row, sample), token, end in zip(active.nonzero().tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not end:
-                state.texts[row][sample].append(token)
-        state.done = state.done.masked_scatter(going, ended | full)
+                state.completions[row][sample].append(token)
+        state.done = state.done.masked_scatter(active, ended | full)
         self.progress(int((ended | full).sum()))
 
-    def _release(self, state: TextRows, out: list[list[Row]]) -> TextRows | None:
-        """Hand out the texts of finished rows; their places are freed once half of the rows are."""
+    def _pop_finished(self, state: GenerationState, out: list[list[TokenIds]]) -> GenerationState | None:
+        """Hand out the completions of finished rows and drop these rows, once half of all rows are finished."""
         finished = state.done.all(1)
         rows = int(finished.sum())
         if rows < len(state.indices) and 2 * rows < len(state.indices):
             return state
         for row in finished.nonzero()[:, 0].tolist():
-            number, texts = state.indices[row], [tuple(text) for text in state.texts[row]]
-            out[number] = texts
-            self.finished(number, texts)
+            index, completions = state.indices[row], [tuple(one) for one in state.completions[row]]
+            out[index] = completions
+            self.finished(index, completions)
         if rows == len(state.indices):
             return None
-        return _kept(state, (~finished).nonzero()[:, 0])
+        return _select_rows(state, (~finished).nonzero()[:, 0])
 
 
-def _kept(state: TextRows, rows: Tensor) -> TextRows:
+def _select_rows(state: GenerationState, rows: Tensor) -> GenerationState:
     state.cache.batch_select_indices(rows)
-    keys = Places(state.keys.place[rows], state.keys.branch[rows], state.keys.block[rows])
+    keys = TokenLayout(state.keys.index[rows], state.keys.suffix[rows], state.keys.image[rows])
     tensors = {name: getattr(state, name)[rows] for name in _ROW_TENSORS}
     numbers = rows.tolist()
-    indices, texts = [state.indices[n] for n in numbers], [state.texts[n] for n in numbers]
-    return replace(state, indices=indices, keys=keys, texts=texts, **tensors)
+    indices, completions = [state.indices[n] for n in numbers], [state.completions[n] for n in numbers]
+    return replace(state, indices=indices, keys=keys, completions=completions, **tensors)
 
 
-def _joined(state: TextRows, new: TextRows) -> TextRows:
+def _concatenate(state: GenerationState, new: GenerationState) -> GenerationState:
     append_rows(state.cache, new.cache)
-    length = max(state.keys.place.shape[1], new.keys.place.shape[1])
-    both = [_widened(one.keys, length) for one in (state, new)]
-    keys = Places(*(torch.cat([getattr(k, name) for k in both]) for name in ("place", "branch", "block")))
+    length = max(state.keys.index.shape[1], new.keys.index.shape[1])
+    both = [_pad_layout(one.keys, length) for one in (state, new)]
+    keys = TokenLayout(*(torch.cat([getattr(k, name) for k in both]) for name in ("index", "suffix", "image")))
     rows = {name: torch.cat([getattr(state, name), getattr(new, name)]) for name in _ROW_TENSORS}
-    return replace(state, indices=state.indices + new.indices, keys=keys, texts=state.texts + new.texts, **rows)
+    return replace(
+        state, indices=state.indices + new.indices, keys=keys, completions=state.completions + new.completions, **rows
+    )
 
 
-_ROW_TENSORS = ("tokens", "done", "place", "position", "uniform")
+_ROW_TENSORS = ("tokens", "done", "index", "position", "uniform")
 
 
-def _widened(keys: Places, length: int) -> Places:
-    """Places with padding at the end."""
-    more = length - keys.place.shape[1]
+def _pad_layout(keys: TokenLayout, length: int) -> TokenLayout:
+    """Layout with padding at the end of the rows."""
+    more = length - keys.index.shape[1]
     grow = torch.nn.functional.pad
-    return Places(grow(keys.place, (0, more)), grow(keys.branch, (0, more), value=PADDING), grow(keys.block, (0, more)))
+    return TokenLayout(
+        grow(keys.index, (0, more)), grow(keys.suffix, (0, more), value=PADDING), grow(keys.image, (0, more))
+    )
 
 
-def open_chat(encoder: ChatEncoder, prompt: str, begun: str, image: ImageTokens | None) -> EncodedChat:
-    """A chat that is open for the assistant, who may have begun to answer."""
-    if begun:
-        chat = encoder.encode((Turn("user", prompt), Turn("assistant", begun)), image)
+def open_chat(encoder: ChatEncoder, prompt: str, answer_prefix: str, image: ImageTokens | None) -> EncodedChat:
+    """A chat whose last tokens are the beginning of the assistant's turn, or a prefix of its answer."""
+    if answer_prefix:
+        chat = encoder.encode((Turn("user", prompt), Turn("assistant", answer_prefix)), image)
         if any(chat.answer):
-            return _cut(chat)
+            # without the end of the turn
+            n = len(chat.answer) - chat.answer[::-1].index(True)
+            return replace(chat, ids=chat.ids[:n], answer=chat.answer[:n], target=chat.target[:n])
     return encoder.encode((Turn("user", prompt),), image)
-
-
-def _cut(chat: EncodedChat) -> EncodedChat:
-    """A chat without the end of the assistant's turn: it goes on."""
-    n = len(chat.answer) - chat.answer[::-1].index(True)
-    return replace(chat, ids=chat.ids[:n], answer=chat.answer[:n], target=chat.target[:n])
 
 
 def generate(
@@ -237,15 +239,15 @@ def generate(
     progress: Callable[[int], object],
     finished: Callable[[int, list[str]], object],
 ) -> list[list[str]]:
-    """`sampling.samples` texts for each request; each request's are handed out as soon as they are there."""
+    """Texts of `sampling.samples` completions for each request; see `TextGenerator.generate`."""
     out: list[list[str]] = [[] for _ in requests]
 
-    def decode(number: int, rows: list[Row]) -> None:
+    def decode(index: int, rows: list[TokenIds]) -> None:
         texts = encoder.tokenizer.batch_decode([list(row) for row in rows], skip_special_tokens=True)
-        out[number] = [text.strip() for text in texts]
-        finished(number, out[number])
+        out[index] = [text.strip() for text in texts]
+        finished(index, out[index])
 
     if requests:
         generator = Generator(decoder, encoder, sampling, encoder.end_of_turn_ids(), progress, decode)
-        generator.write(requests, batch_size)
+        generator.generate(requests, batch_size)
     return out

@@ -1,4 +1,4 @@
-"""Images as a model takes them: the tokens that stand for one, and the features that take those tokens' place."""
+"""Image tokens and image features: what a processor and a vision tower make of an image."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ Pixels = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """What a processor writes for one image.
+    """The part of a prompt that a processor puts for one image.
 
     Attributes:
-        text: the text, each run of image tokens as one.
+        text: the text, with one image token for each run of them.
         runs: number of image tokens in each run.
     """
 
@@ -30,18 +30,18 @@ class ImageTokens:
 
     @property
     def count(self) -> int:
-        """Image tokens in all."""
+        """Total number of image tokens."""
         return sum(self.runs)
 
 
 @dataclass(frozen=True)
-class Seen:
+class EncodedImage:
     """An image after the vision tower.
 
     Attributes:
-        tokens: what stands for it in a prompt.
-        features: one vector for each of its image tokens, [M, H].
-        grid: the tensors that are no pixels, such as the grid of patches that positions are computed from.
+        tokens: its part of a prompt.
+        features: one vector per image token, [M, H].
+        grid: tensors that positions are computed from, such as the grid of its patches.
     """
 
     tokens: ImageTokens
@@ -50,15 +50,20 @@ class Seen:
 
 
 class ImageEncoder:
-    """Runs a processor and a vision tower on images alone, so that each is seen once whatever is said about it.
+    """Runs the processor and the vision tower on single images, so that each is encoded once for all of its prompts.
+
+    Args:
+        config: the model's.
+        processor: the model's.
+        name: of the model, for messages.
 
     Raises:
-        LVLMError: if the processor names no image token.
+        LVLMError: if the processor has no image token.
     """
 
     def __init__(self, config: Any, processor: Any, name: str) -> None:
         self.processor, self.name = processor, name
-        # Gemma's templates write the token that begins an image; its processor puts the image's own tokens behind it
+        # Gemma's templates put the token that begins an image; its processor adds the image tokens behind it
         text = getattr(processor, "boi_token", None) or getattr(processor, "image_token", None)
         token = getattr(config, "image_token_id", None)
         if text is None or token is None:
@@ -66,18 +71,18 @@ class ImageEncoder:
         self.placeholder: str = str(text)
         self.token: int = int(token)
         self._as_text = lru_cache(maxsize=4096)(self._decode)
-        self._remembered: dict[int, tuple[Image, Seen]] | None = None
+        self._feature_cache: dict[int, tuple[Image, EncodedImage]] | None = None
 
     def encode(self, images: Sequence[Image]) -> tuple[list[ImageTokens], Pixels]:
-        """Tokens of each image, and the pixel tensors of all.
+        """Tokens of each image, and the pixel tensors of all images.
 
         Raises:
-            ImageError: if the processor cannot take an image.
+            ImageError: if the processor does not accept an image.
         """
         try:
             out = self.processor(
                 text=[self.placeholder] * len(images),
-                # one list for each text: some processors refuse a flat list
+                # a list per text: some processors do not accept a flat list
                 images=[[image] for image in images],
                 return_tensors="pt",
                 padding=True,
@@ -114,7 +119,7 @@ class ImageEncoder:
         return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
 
     def check(self, tokens: int, features: int) -> None:
-        """Refuse a number of image tokens that is not the number of image features, naming both."""
+        """Raise an LVLMError if the numbers of image tokens and image features differ."""
         if tokens != features:
             raise LVLMError(
                 f"{self.name}: {tokens} image tokens in the prompt for {features} image features: processor and model "
@@ -122,27 +127,28 @@ class ImageEncoder:
             )
 
     def tokens(self, model: Any, images: Sequence[Image]) -> list[ImageTokens]:
-        """Tokens of each image; where images are remembered, by way of their features, which are needed anyway."""
-        if self._remembered is None:
+        """Tokens of each image. If features are cached, they are computed here: they are needed anyway."""
+        if self._feature_cache is None:
             return self.encode(images)[0]
-        return [one.tokens for one in self.see(model, images)]
+        return [one.tokens for one in self.encode_features(model, images)]
 
     @contextmanager
     def cache_image_features(self) -> Iterator[None]:
-        """Inside, the features of an image object are computed once, until the outermost block is left."""
-        outer, self._remembered = self._remembered, {} if self._remembered is None else self._remembered
+        """Within this context, the features of an image object are computed once; the outermost one owns the cache."""
+        outer, self._feature_cache = self._feature_cache, {} if self._feature_cache is None else self._feature_cache
         try:
             yield
         finally:
-            self._remembered = outer
+            self._feature_cache = outer
 
-    def require_apart(self, images: Sequence[Image]) -> None:
-        """Refuse several images of one conversation where the processor makes less of each than of one alone.
+    def require_independent(self, images: Sequence[Image]) -> None:
+        """Check that the processor treats several images of one conversation as it treats each of them alone.
 
-        LLaVA-OneVision leaves out the tiles of images that come together; features of each alone would not be its own.
+        LLaVA-OneVision, for instance, leaves out the tiles of images that come together, so that the features of an
+        image alone would be other ones.
 
         Raises:
-            ConversationError: if it does.
+            ConversationError: if the numbers of image tokens differ.
         """
         if len(images) < 2:
             return
@@ -150,39 +156,39 @@ class ImageEncoder:
         alone = sum(one.count for one in self.encode(images)[0])
         if int((together["input_ids"] == self.token).sum()) != alone:
             raise ConversationError(
-                "the model reads several images of one conversation in another way than one alone; not supported"
+                "the model encodes several images of one conversation in another way than a single one; not supported"
             )
 
     @torch.no_grad()
-    def see(self, model: Any, images: Sequence[Image]) -> list[Seen]:
-        """Each image after the tower; one that comes several times, or is remembered, runs through it once."""
-        known = {} if self._remembered is None else self._remembered
+    def encode_features(self, model: Any, images: Sequence[Image]) -> list[EncodedImage]:
+        """Each image after the vision tower, which runs once for an image object that occurs twice or is cached."""
+        known = {} if self._feature_cache is None else self._feature_cache
         new = {id(image): image for image in images if id(image) not in known}
         encoded = [(image, *self.encode([image])) for image in new.values()]
-        # images of one size go through the tower together
+        # images of one size go through the vision tower together
         by_shape = dict[Any, list[tuple[Image, list[ImageTokens], Pixels]]]()
         for one in encoded:
             shape = tuple((name, *value.shape) for name, value in one[2].items())
             by_shape.setdefault(shape, []).append(one)
-        for same in by_shape.values():
-            known |= self._run(model, same)
+        for group in by_shape.values():
+            known |= self._encode_group(model, group)
         return [known[id(image)][1] for image in images]
 
-    def _run(
+    def _encode_group(
         self, model: Any, encoded: Sequence[tuple[Image, list[ImageTokens], Pixels]]
-    ) -> dict[int, tuple[Image, Seen]]:
+    ) -> dict[int, tuple[Image, EncodedImage]]:
         names = encoded[0][2]
         pixels = {name: torch.cat([one[2][name] for one in encoded]).to(model.device) for name in names}
         counts = [one[1][0].count for one in encoded]
         whole = self.features(model, pixels)
         self.check(sum(counts), len(whole))
         features = torch.split(whole, counts)
-        out = dict[int, tuple[Image, Seen]]()
+        out = dict[int, tuple[Image, EncodedImage]]()
         for (image, (own,), tensors), vectors in zip(encoded, features, strict=True):
-            out[id(image)] = (image, Seen(own, vectors.clone(), grid_of(tensors)))
+            out[id(image)] = (image, EncodedImage(own, vectors.clone(), grid_of(tensors)))
         return out
 
 
 def grid_of(pixels: Mapping[str, Tensor]) -> Pixels:
-    """The tensors that positions are computed from."""
+    """The tensors that positions are computed from, among those of an image."""
     return {name: value for name, value in pixels.items() if name == "image_grid_thw"}

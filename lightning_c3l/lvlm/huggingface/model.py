@@ -26,7 +26,7 @@ from lightning_c3l.lvlm.base import (
 )
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface import groups
-from lightning_c3l.lvlm.huggingface.adapter_folders import attach_trained, base_of, write_base
+from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
@@ -67,7 +67,7 @@ class HuggingFaceLVLM(RoundLVLM):
         gradient_checkpointing: bool = False,
     ) -> None:
         self.name, self.path = name, path = path, resolve(path)
-        base = base_of(path)
+        base = adapter_base(path)
         if quantize is not None and lora is None and base is None:
             raise LVLMError(f"{path}: quantize: {quantize} keeps weights that cannot be trained; set lora")
         if base is not None and lora is not None:
@@ -84,7 +84,7 @@ class HuggingFaceLVLM(RoundLVLM):
         self._base_fingerprint = fingerprint(base or path)
         self.fingerprint = self._base_fingerprint if base is None else fingerprint(path, self._base_fingerprint)
         if base is not None:
-            self._network: Any = attach_trained(model, path, base)
+            self._network: Any = load_adapter(model, path, base)
         else:
             self._network = model if lora is None else attach_lora(model, lora)
         self._reference = Reference(self._network, keep_reference)
@@ -228,4 +228,4 @@ class HuggingFaceLVLM(RoundLVLM):
         self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
         self.processor.save_pretrained(folder)
         if isinstance(self._network, PeftModel):
-            write_base(folder, self._base, self._base_fingerprint)
+            record_base(folder, self._base, self._base_fingerprint)

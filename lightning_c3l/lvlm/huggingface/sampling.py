@@ -1,4 +1,4 @@
-"""Drawing tokens: each text has its own stream of random numbers, whatever is written beside it."""
+"""Sampling of tokens: each completion has its own stream of random numbers, so the batch does not influence it."""
 
 import torch
 from torch import Tensor
@@ -7,21 +7,21 @@ from lightning_c3l.lvlm.base import Sampling
 
 
 def uniforms(seed: int, sampling: Sampling) -> Tensor:
-    """Random numbers in [0, 1) of all texts of one prompt, one for each token, [N, T], float64."""
+    """Random numbers in [0, 1) for the completions of one request, one per token, [N, T], float64."""
     rows = list[Tensor]()
     for sample in range(sampling.samples):
-        # a stream for each text, so that the k-th is the same however many are asked for
+        # a stream per sample, so that the k-th does not depend on the number of samples
         generator = torch.Generator().manual_seed((seed * 1_000_003 + sample) % (1 << 63))
         rows.append(torch.rand(sampling.max_new_tokens, generator=generator, dtype=torch.float64))
     return torch.stack(rows)
 
 
-def draw_tokens(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
-    """One token for each row, [A], by inversion of the cumulative distribution.
+def sample_tokens(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
+    """Sample one token per row, [A], by inverting the cumulative distribution.
 
     Args:
         logits: next-token logits, [A, V].
-        uniform: a number in [0, 1) for each row, [A].
+        uniform: random numbers in [0, 1), [A].
         sampling: temperature and top_p.
     """
     if sampling.temperature == 0:
@@ -31,14 +31,14 @@ def draw_tokens(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
         p = nucleus(p, sampling.top_p)
     cumulative = p.double().cumsum(-1)
     target = uniform.to(cumulative)[:, None] * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative, target, right=True).squeeze(1)
-    # a target that rounds to the whole sum would fall behind the last token that has any probability
+    tokens = torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    # a target that rounds up to the whole sum would lie behind the last token with any probability
     last = p.shape[1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
-    return torch.minimum(drawn, last)
+    return torch.minimum(tokens, last)
 
 
 def nucleus(p: Tensor, share: float) -> Tensor:
-    """Probabilities [A, V] with all tokens but the likeliest that together reach `share` set to 0."""
+    """Probabilities [A, V], set to 0 for all but the likeliest tokens that together reach `share`."""
     ordered, index = p.sort(dim=-1, descending=True)
     dropped = ordered.cumsum(-1) - ordered >= share
     return p.masked_fill(dropped.scatter(-1, index, dropped), 0.0)

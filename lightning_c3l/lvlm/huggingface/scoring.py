@@ -1,4 +1,4 @@
-"""Teacher-forced token statistics of answers, with the image, without it, and with another one."""
+"""Teacher-forced token statistics of answers, with their image, without it, and with another one."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from lightning_c3l.functional.i2c import log_kl
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
-from lightning_c3l.lvlm.batches import Branches
+from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
-from lightning_c3l.lvlm.huggingface.forward import Decoder, chosen_logp, predicting_states, prompts_of
-from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
-from lightning_c3l.lvlm.huggingface.images import Seen
+from lightning_c3l.lvlm.huggingface.forward import Decoder, chosen_logp, predicting_states, prompt_rows
+from lightning_c3l.lvlm.huggingface.groups import RowList, split_prefixes
+from lightning_c3l.lvlm.huggingface.images import EncodedImage
 
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22
-# prompts without image are shared where that leaves out so many tokens, as a share of those that remain
+# prefixes without image are shared if that saves this share of the remaining tokens
 _WORTH_SHARING = 0.15
 
 
@@ -29,18 +29,18 @@ def score_answers(
     chats: Sequence[Chats],
     shuffled: Sequence[Images] | None = None,
 ) -> AnswerTokens:
-    """Statistics of every answer of every conversation; see `AnswerTokens`."""
-    seen, tokens, lengths = _states(decoder, encoder, chats, _see(decoder, encoder, images))
-    blind, _, _ = _states(decoder, encoder, chats, None)
-    logp, logq, kl = _statistics(decoder, seen, blind, tokens)
+    """Statistics of every answer of every conversation; see `AnswerScorer.score`."""
+    with_image, tokens, lengths = _states(decoder, encoder, chats, _encode(decoder, encoder, images))
+    without_image, _, _ = _states(decoder, encoder, chats, None)
+    logp_image, logp_blind, kl = _statistics(decoder, with_image, without_image, tokens)
     other = None
     if shuffled is not None:
-        states, _, _ = _states(decoder, encoder, chats, _see(decoder, encoder, shuffled))
+        states, _, _ = _states(decoder, encoder, chats, _encode(decoder, encoder, shuffled))
         other = _log_probabilities(decoder, states, tokens)
     mask = pad_mask(lengths).to(tokens.device)
     return AnswerTokens(
-        logp=_scatter(mask, logp),
-        logq=_scatter(mask, logq),
+        logp_image=_scatter(mask, logp_image),
+        logp_blind=_scatter(mask, logp_blind),
         kl=_scatter(mask, kl),
         mask=mask,
         logp_shuffled=None if other is None else _scatter(mask, other),
@@ -51,101 +51,92 @@ def score_answers(
 def mean_nll(
     decoder: Decoder, encoder: ChatEncoder, images: Sequence[Images], chats: Sequence[Chats]
 ) -> list[list[float]]:
-    """Of what the assistant says in each conversation, its turns together; see `LVLM.mean_nll`."""
-    # nothing but text is a batch without images as a whole, for which another way may be shorter
-    seen = _see(decoder, encoder, images) if any(map(len, images)) else None
-    states, tokens, lengths = _states(decoder, encoder, chats, seen)
+    """Mean over all assistant turns of each conversation; see `AnswerScorer.mean_nll`."""
+    # a batch without any image may share prefixes in another way
+    encoded = _encode(decoder, encoder, images) if any(map(len, images)) else None
+    states, tokens, lengths = _states(decoder, encoder, chats, encoded)
     mask = pad_mask(lengths).to(tokens.device)
     logp = _scatter(mask, _log_probabilities(decoder, states, tokens))
     turns = iter(zip(logp.cpu().double().sum(1).tolist(), lengths, strict=True))
     out = list[list[float]]()
     for own in chats:
-        sums = [[next(turns) for turn in chat if turn.role == "assistant"] for chat in own]
-        out.append([_mean(said) for said in sums])
+        means = list[float]()
+        for chat in own:
+            answers = [next(turns) for turn in chat if turn.role == "assistant"]
+            count = sum(length for _, length in answers)
+            means.append(-sum(total for total, _ in answers) / count if count else math.nan)
+        out.append(means)
     return out
 
 
-def _mean(said: Sequence[tuple[float, int]]) -> float:
-    """Mean over the tokens of all turns, given each turn's sum and number of tokens."""
-    count = sum(length for _, length in said)
-    return -sum(total for total, _ in said) / count if count else math.nan
-
-
-def _see(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Images]) -> list[list[Seen]]:
-    """The images of each set after the tower."""
+def _encode(decoder: Decoder, encoder: ChatEncoder, images: Sequence[Images]) -> list[list[EncodedImage]]:
+    """The images of each context after the vision tower."""
     for own in images:
-        encoder.images.require_apart(own)
-    seen = iter(encoder.images.see(decoder.model, [image for own in images for image in own]))
-    return [[next(seen) for _ in own] for own in images]
+        encoder.images.require_independent(own)
+    encoded = iter(encoder.images.encode_features(decoder.model, [image for own in images for image in own]))
+    return [[next(encoded) for _ in own] for own in images]
 
 
 def _states(
-    decoder: Decoder, encoder: ChatEncoder, chats: Sequence[Chats], seen: Sequence[Sequence[Seen]] | None
+    decoder: Decoder, encoder: ChatEncoder, chats: Sequence[Chats], images: Sequence[Sequence[EncodedImage]] | None
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """States [M, H] that predict the answers' M tokens, those tokens, and the number of tokens of each answer."""
-    rows = _rows(encoder, chats, seen)
-    lengths = [length for chat in rows.chats for length in chat.answer_lengths]
-    can_share = len(rows.chats) > len(chats) and _begin_alike(encoder, rows)
-    behind = _shared(decoder, encoder, rows, seen) if can_share else None
-    branches, hidden = behind or _whole(decoder, rows, seen)
-    tokens = branches.ids[branches.text]
-    return predicting_states(hidden, branches.text), tokens, lengths
+    """Hidden states [M, H] that predict the M answer tokens, these tokens [M], and the length of each answer."""
+    whole = RowList()
+    for owner, own in enumerate(chats):
+        tokens = None if images is None else [one.tokens for one in images[owner]]
+        for k, chat in enumerate(own):
+            whole.add(encoder.encode(chat, tokens), owner, k)
+    lengths = [length for chat in whole.chats for length in chat.answer_lengths]
+    can_share = len(whole.chats) > len(chats) and _share_images(encoder, whole)
+    shared = _run_shared(decoder, encoder, whole, images) if can_share else None
+    if shared is not None:
+        rows, hidden = shared
+    else:
+        rows = whole.tensors([0] * len(whole.chats)).to(decoder.model.device)
+        features = [] if images is None else [one for owner in whole.owner for one in images[owner]]
+        hidden, _ = decoder.run_rows(prompt_rows(rows.ids, rows.mask, features))
+    return predicting_states(hidden, rows.text), rows.ids[rows.text], lengths
 
 
-def _whole(decoder: Decoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | None) -> tuple[Branches, Tensor]:
-    """Every row from its beginning, and its hidden states."""
-    branches = rows.tensors([0] * len(rows.chats)).to(decoder.model.device)
-    own = [one for owner in rows.owner for one in seen[owner]] if seen is not None else []
-    return branches, decoder.whole_rows(prompts_of(branches.ids, branches.mask, own))[0]
-
-
-def _begin_alike(encoder: ChatEncoder, rows: BranchList) -> bool:
-    """Whether all rows of each set of images are the same up to its last image, and no answer stands before that."""
-    beginnings = dict[int, tuple[int, ...]]()
+def _share_images(encoder: ChatEncoder, rows: RowList) -> bool:
+    """Whether the rows of each context are equal up to its last image, with no answer before that."""
+    prefixes = dict[int, tuple[int, ...]]()
     for chat, owner in zip(rows.chats, rows.owner, strict=True):
-        stop = max((place + 1 for place, token in enumerate(chat.ids) if token == encoder.images.token), default=0)
-        # a token of the prompt stays with the answer, which it predicts
+        stop = max((index + 1 for index, token in enumerate(chat.ids) if token == encoder.images.token), default=0)
+        # one token of the prompt stays in the suffix: it predicts the answer
         is_before = True not in chat.answer or stop < chat.answer.index(True)
-        if not is_before or beginnings.setdefault(owner, chat.ids[:stop]) != chat.ids[:stop]:
+        if not is_before or prefixes.setdefault(owner, chat.ids[:stop]) != chat.ids[:stop]:
             return False
     return True
 
 
-def _shared(
-    decoder: Decoder, encoder: ChatEncoder, rows: BranchList, seen: Sequence[Sequence[Seen]] | None
-) -> tuple[Branches, Tensor] | None:
-    """Rows behind their common beginnings, and their hidden states; none where that does not pay."""
+def _run_shared(
+    decoder: Decoder, encoder: ChatEncoder, rows: RowList, images: Sequence[Sequence[EncodedImage]] | None
+) -> tuple[TokenRows, Tensor] | None:
+    """Suffixes behind their common prefixes, and their hidden states; None if sharing does not pay."""
     device = decoder.model.device
-    ids, mask, branches = split_trunks(encoder, rows, max(rows.owner) + 1)
-    ids, mask, branches = ids.to(device), mask.to(device), branches.to(device)
-    if seen is None and not _pays(mask, branches):
-        return None
-    trunk = prompts_of(ids, mask, [one for own in seen for one in own] if seen is not None else [])
-    # without images the shared part is a few sentences: one pass is cheaper than two
-    _, hidden = decoder.shared(trunk, branches, joined=seen is None)
-    return branches, hidden
+    ids, mask, suffixes = split_prefixes(encoder, rows, max(rows.owner) + 1)
+    ids, mask, suffixes = ids.to(device), mask.to(device), suffixes.to(device)
+    if images is None:
+        # the saved tokens have to make up for attention over all suffixes
+        saved = mask.sum(1)[suffixes.owner].sum() - mask.sum()
+        if not bool(saved > _WORTH_SHARING * suffixes.mask.sum()):
+            return None
+    prefixes = prompt_rows(ids, mask, [] if images is None else [one for own in images for one in own])
+    # without images the prefix is a few sentences: one pass is cheaper than two
+    _, hidden = decoder.run_shared(prefixes, suffixes, joined=images is None)
+    return suffixes, hidden
 
 
-def _pays(trunk: Tensor, branches: Branches) -> bool:
-    """Whether sharing prompts without image saves enough tokens to make up for attention over all branches."""
-    saved = trunk.sum(1)[branches.owner].sum() - trunk.sum()
-    return bool(saved > _WORTH_SHARING * branches.mask.sum())
-
-
-def _rows(encoder: ChatEncoder, chats: Sequence[Chats], seen: Sequence[Sequence[Seen]] | None) -> BranchList:
-    rows = BranchList()
-    for number, own in enumerate(chats):
-        images = None if seen is None else [one.tokens for one in seen[number]]
-        for k, chat in enumerate(own):
-            rows.add(encoder.encode(chat, images), number, k)
-    return rows
-
-
-def _statistics(decoder: Decoder, seen: Tensor, blind: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log p, log q and the divergence of each token, [M] each, over blocks of positions."""
+def _statistics(
+    decoder: Decoder, with_image: Tensor, without_image: Tensor, tokens: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities with and without image and the divergence at each token, [M] each, in blocks of positions."""
     parts = list[tuple[Tensor, Tensor, Tensor]]()
     size = _positions(decoder)
-    for p_states, q_states, ids in zip(*(torch.split(x, size) for x in (seen, blind, tokens)), strict=True):
+    for p_states, q_states, ids in zip(
+        *(torch.split(x, size) for x in (with_image, without_image, tokens)), strict=True
+    ):
         p, q = (decoder.logits(states).log_softmax(-1) for states in (p_states, q_states))
         logp, logq = (table.gather(1, ids[:, None])[:, 0] for table in (p, q))
         parts.append((logp, logq, log_kl(p, q)))
@@ -160,7 +151,7 @@ def _log_probabilities(decoder: Decoder, states: Tensor, tokens: Tensor) -> Tens
 
 
 def _positions(decoder: Decoder) -> int:
-    """Positions whose full vocabulary is held at once."""
+    """Number of positions whose logits are in memory at the same time."""
     return max(16, _LOGITS // int(decoder.text.vocab_size))
 
 

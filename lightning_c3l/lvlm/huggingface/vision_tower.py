@@ -17,7 +17,9 @@ from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.runs.atomic import atomic_folder
 
 
-def teach_tower(folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, steps: int, seed: int = 0) -> float:
+def train_vision_tower(
+    folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, steps: int, seed: int = 0
+) -> float:
     """Train the vision tower of a LLaVA folder to classify pictures, and write the folder with that tower.
 
     The head is linear on the mean of the patch features that the projector gets; it is thrown away.

@@ -44,7 +44,7 @@ def test_plain_and_shared_scoring_give_the_same_figures(lvlm: HuggingFaceLVLM, b
     assert len(plain) == load.count == 6
     for number, figures in enumerate(plain):
         mask = shared.mask[number]
-        mine = torch.stack([shared.logp[number][mask], shared.logq[number][mask], shared.kl[number][mask]])
+        mine = torch.stack([shared.logp_image[number][mask], shared.logp_blind[number][mask], shared.kl[number][mask]])
         torch.testing.assert_close(mine, figures, atol=1e-4, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.adapter_folders import base_of
+from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
 
@@ -31,11 +31,11 @@ def test_it_is_its_base_with_the_adapter(tiny_checkpoint: Path, adapter: Path) -
     trained, found = load_tiny(tiny_checkpoint), HuggingFaceLVLM(str(adapter), lora=None)
     assert not any(parameter.requires_grad for parameter in found.network.parameters())
     mine, theirs = (score_pairs(one, pictures(1), PAIRS) for one in (found, trained))
-    assert torch.equal(mine.logp, theirs.logp)
+    assert torch.equal(mine.logp_image, theirs.logp_image)
     with found.reference():
         assert torch.equal(
-            score_pairs(found, pictures(1), PAIRS).logp,
-            score_pairs(load_tiny(tiny_checkpoint, None), pictures(1), PAIRS).logp,
+            score_pairs(found, pictures(1), PAIRS).logp_image,
+            score_pairs(load_tiny(tiny_checkpoint, None), pictures(1), PAIRS).logp_image,
         )
     assert found.name == str(adapter)
 
@@ -88,19 +88,19 @@ def test_a_base_named_relative_to_another_folder_is_found(  # type: ignore[no-un
     monkeypatch.chdir(tmp_path / "before")
     lvlm = load_tiny(Path("models/base"))
     lvlm.save(Path("runs/adapter"))
-    wanted = score_pairs(lvlm, pictures(1), PAIRS).logp
+    wanted = score_pairs(lvlm, pictures(1), PAIRS).logp_image
     if not recorded:
         name_base(Path("runs/adapter"), "models/base")
     (tmp_path / "before").rename(tmp_path / "after")
     monkeypatch.chdir(tmp_path)
     adapter = tmp_path / "after" / "runs" / "adapter"
-    assert base_of(str(adapter)) == str(tmp_path / "after" / "models" / "base")
+    assert adapter_base(str(adapter)) == str(tmp_path / "after" / "models" / "base")
     found = HuggingFaceLVLM(str(adapter), lora=None)
-    assert torch.equal(score_pairs(found, pictures(1), PAIRS).logp, wanted)
+    assert torch.equal(score_pairs(found, pictures(1), PAIRS).logp_image, wanted)
     if recorded:
         # another base under the same name does not take its place
         build_lookalike(tiny_checkpoint, tmp_path / "models" / "base")
-        assert base_of(str(adapter)) == str(tmp_path / "after" / "models" / "base")
+        assert adapter_base(str(adapter)) == str(tmp_path / "after" / "models" / "base")
 
 
 def test_an_adapter_that_is_moved_alone_finds_its_base(tiny_checkpoint, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -112,7 +112,7 @@ def test_an_adapter_that_is_moved_alone_finds_its_base(tiny_checkpoint, tmp_path
     # peft's own loaders go by this name alone
     config = json.loads((tmp_path / "elsewhere" / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(tiny_checkpoint)
-    assert base_of(str(tmp_path / "elsewhere" / "adapter")) == str(tiny_checkpoint)
+    assert adapter_base(str(tmp_path / "elsewhere" / "adapter")) == str(tiny_checkpoint)
 
 
 def test_weights_that_were_replaced_are_no_longer_the_base(tiny_checkpoint, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -171,9 +171,9 @@ def test_saved_adapter_loads_with_peft_alone(tiny_checkpoint: Path, tmp_path: Pa
     other = load_tiny(tiny_checkpoint, None)
     other._network = PeftModel.from_pretrained(base, str(tmp_path)).eval()
     mine, theirs = (score_pairs(one, pictures(1), PAIRS) for one in (lvlm, other))
-    torch.testing.assert_close(theirs.logp, mine.logp, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(theirs.logp_image, mine.logp_image, atol=1e-5, rtol=1e-5)
     plain = score_pairs(load_tiny(tiny_checkpoint, None), pictures(1), PAIRS)
-    assert float((plain.logp - mine.logp).abs().max()) > 0.1
+    assert float((plain.logp_image - mine.logp_image).abs().max()) > 0.1
     assert sum(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 200_000
 
 

@@ -9,23 +9,23 @@ from torch import Tensor
 from transformers import Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import create_masks_for_vision_model, get_block_sequence_ids_for_mask
 
-from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, Places, attention_mask, visible
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, TokenLayout, attention_mask, visible
 
-# what the drawings below are of: "t" the trunk, "a" and "b" its branches, "-" padding, digits the tokens of images
+# what the drawings below are of: "t" the prefixes, "a" and "b" its suffixes, "-" padding, digits the tokens of images
 KINDS = {"t": SHARED, "a": 1, "b": 2, "-": PADDING}
 
 
-def row(kinds: str) -> Places:
-    """One row: the trunk counts on, and so does each branch from the trunk's end; padding has its column's number."""
+def row(kinds: str) -> TokenLayout:
+    """One row: the prefix counts on, and so does each suffix from the prefix's end; padding has its column's index."""
     own = ["t" if kind.isdigit() else kind for kind in kinds]
     starts = {"t": 0, "a": own.count("t"), "b": own.count("t")}
     place = [n if kind == "-" else starts[kind] + own[:n].count(kind) for n, kind in enumerate(own)]
     block = [int(kind) if kind.isdigit() else 0 for kind in kinds]
-    return Places(torch.tensor([place]), torch.tensor([[KINDS[kind] for kind in own]]), torch.tensor([block]))
+    return TokenLayout(torch.tensor([place]), torch.tensor([[KINDS[kind] for kind in own]]), torch.tensor([block]))
 
 
-def last(places: Places, count: int) -> Places:
-    return Places(places.place[:, -count:], places.branch[:, -count:], places.block[:, -count:])
+def last(places: TokenLayout, count: int) -> TokenLayout:
+    return TokenLayout(places.index[:, -count:], places.suffix[:, -count:], places.image[:, -count:])
 
 
 def drawn(mask: Tensor) -> list[str]:
@@ -34,7 +34,7 @@ def drawn(mask: Tensor) -> list[str]:
 
 DRAWINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "causal": ("ttt", ["x..", "xx.", "xxx"], {}),
-    "branches see the trunk and themselves": (
+    "suffixes see the prefixes and themselves": (
         "ttaab",
         [
             "x....",
@@ -45,7 +45,7 @@ DRAWINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         ],
         {},
     ),
-    "branches of one trunk, token by token": (
+    "suffixes of one prefix, token by token": (
         "tabab",
         [
             "x....",
@@ -56,7 +56,7 @@ DRAWINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         ],
         {},
     ),
-    "padding after a trunk": (
+    "padding after a prefix": (
         "t-ab",
         [
             "x...",
@@ -82,7 +82,7 @@ DRAWINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
             "xx.....",
             ".xx....",
             "..xx...",
-            ".x..x..",  # next to the trunk's last token, as it would be alone
+            ".x..x..",  # next to the prefixes's last token, as it would be alone
             "...x.x.",
             "....x.x",
         ],
@@ -145,7 +145,7 @@ def test_the_last_queries_alone_see_the_same(name: str, count: int) -> None:
 
 def test_rows_do_not_mix() -> None:
     one, other = row("ta-"), row("tta")
-    both = Places(*(torch.cat([getattr(p, n) for p in (one, other)]) for n in ("place", "branch", "block")))
+    both = TokenLayout(*(torch.cat([getattr(p, n) for p in (one, other)]) for n in ("index", "suffix", "image")))
     found = visible(both, both)
     assert drawn(found[0]) == ["x..", "xx.", "x.."]
     assert drawn(found[1]) == ["x..", "xx.", "xxx"]
@@ -155,7 +155,7 @@ def test_one_step_after_another_gives_the_whole_mask() -> None:
     """Two texts being written, the first of which ends after its second token."""
     keys, steps = row("tt"), list[str]()
     for step, kinds in enumerate((("a", "b"), ("a", "b"), ("-", "b"))):
-        new = Places(
+        new = TokenLayout(
             torch.full((1, 2), 2 + step), torch.tensor([[KINDS[kind] for kind in kinds]]), torch.zeros(1, 2).long()
         )
         keys = keys.followed_by(new)
@@ -175,12 +175,12 @@ def test_one_step_after_another_gives_the_whole_mask() -> None:
 def test_every_query_sees_something(window: int | None, blocks: bool) -> None:
     """Else the softmax over its scores is no number, and through values of padding so are the gradients."""
     generator = torch.Generator().manual_seed(0)
-    branch = torch.randint(-1, 3, (50, 12), generator=generator)
-    block = torch.randint(0, 3, (50, 12), generator=generator) * (branch == SHARED)
-    places = Places(torch.randint(0, 12, (50, 12), generator=generator), branch, block)
+    suffix = torch.randint(-1, 3, (50, 12), generator=generator)
+    block = torch.randint(0, 3, (50, 12), generator=generator) * (suffix == SHARED)
+    places = TokenLayout(torch.randint(0, 12, (50, 12), generator=generator), suffix, block)
     seen = visible(places, places, window, blocks)
     assert bool(seen.any(-1).all())
-    ordinary = branch != PADDING
+    ordinary = suffix != PADDING
     # what no padding may be: seen by a token that counts
     assert not bool((seen & ordinary[:, :, None] & ~ordinary[:, None, :]).any())
 

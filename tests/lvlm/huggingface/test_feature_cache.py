@@ -69,12 +69,12 @@ def test_a_tower_that_is_trained_is_not_remembered(
     with lvlm.cache_image_features(), tower(lvlm, monkeypatch) as seen:
         work(lvlm, [image, other])
         assert sum(seen) == 7
-        before = score_pairs(lvlm, [image], [[("Where?", "here")]]).logp
+        before = score_pairs(lvlm, [image], [[("Where?", "here")]]).logp_image
         with torch.no_grad():
             for name, parameter in lvlm.network.named_parameters():
                 if parameter.requires_grad and "vision_tower" in name:
                     parameter.mul_(3.0)
         after = score_pairs(lvlm, [image], [[("Where?", "here")]])
-    assert float((after.logp - before).abs().max()) > 1e-3
+    assert float((after.logp_image - before).abs().max()) > 1e-3
     expected = plain(lvlm, "Where?", "here", image).logp().detach()
-    torch.testing.assert_close(after.logp[after.mask], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after.logp_image[after.mask], expected, atol=1e-4, rtol=1e-4)

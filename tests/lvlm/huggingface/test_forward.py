@@ -1,4 +1,4 @@
-"""Branches packed behind their trunks against one plain forward of each whole row."""
+"""Suffixes packed behind their prefix against one plain forward of each whole row."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
-from lightning_c3l.lvlm.batches import Branches
+from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts, chosen_logp, pack, predicting_states
+from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, chosen_logp, pack, predicting_states
 from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -24,11 +24,11 @@ CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 CONTINUED = [(1, (40, 41)), (0, (50, 51, 52, 53)), (1, (60,)), (0, (70, 71, 72)), (1, (80, 81, 82, 83, 84))]
 
 
-def rows_of(continued: list[tuple[int, tuple[int, ...]]]) -> Branches:
+def rows_of(continued: list[tuple[int, tuple[int, ...]]]) -> TokenRows:
     rows = [row for _, row in continued]
     mask = pad_mask([len(row) for row in rows])
     owner = torch.tensor([owner for owner, _ in continued])
-    return Branches(pad(rows), mask, owner, mask, mask, torch.arange(len(rows)))
+    return TokenRows(pad(rows), mask, owner, mask, mask, torch.arange(len(rows)))
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def inputs_of(lvlm: HuggingFaceLVLM, images: list[Image]) -> list[dict[str, Tens
     return [model_inputs(lvlm.processor, [("user", p)], i) for p, i in zip(prompts, images, strict=True)]
 
 
-def trunk_of(lvlm: HuggingFaceLVLM, inputs: list[dict[str, Tensor]]) -> Prompts:
+def prefixes_of(lvlm: HuggingFaceLVLM, inputs: list[dict[str, Tensor]]) -> PromptRows:
     ids = [one["input_ids"][0].tolist() for one in inputs]
     features = lvlm.decoder.features({"pixel_values": torch.cat([one["pixel_values"] for one in inputs])})
-    return Prompts(pad(ids), pad_mask([len(row) for row in ids]), features, {})
+    return PromptRows(pad(ids), pad_mask([len(row) for row in ids]), features, {})
 
 
 def hidden_of(lvlm: HuggingFaceLVLM, inputs: dict[str, Tensor], after: tuple[int, ...]) -> Tensor:
@@ -59,40 +59,40 @@ def hidden_of(lvlm: HuggingFaceLVLM, inputs: dict[str, Tensor], after: tuple[int
     return out.hidden_states[-1][0]  # type: ignore[no-any-return]
 
 
-def test_branches_stand_side_by_side_behind_their_trunk() -> None:
+def test_suffixes_stand_side_by_side_behind_their_prefix() -> None:
     packed = pack(rows_of([(1, (5, 6)), (0, (7, 8, 9)), (1, (4,)), (0, (3,))]), rows=3)
     assert packed.ids.tolist() == [[7, 8, 9, 3], [5, 6, 4, 0], [0, 0, 0, 0]]
     assert packed.offset.tolist() == [[0, 1, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert packed.branch.tolist() == [[1, 1, 1, 2], [1, 1, 2, PADDING], [PADDING] * 4]
-    # in the flattened rows; where a branch has no token, the first stands in
+    assert packed.suffix.tolist() == [[1, 1, 1, 2], [1, 1, 2, PADDING], [PADDING] * 4]
+    # in the flattened rows; where a suffix has no token, the first stands in
     assert packed.slot.tolist() == [[4, 5, 0], [0, 1, 2], [6, 0, 0], [3, 0, 0]]
 
 
 def test_packed_tokens_are_found_again() -> None:
-    branches = rows_of(CONTINUED)
-    packed = pack(branches, rows=2)
+    suffixes = rows_of(CONTINUED)
+    packed = pack(suffixes, rows=2)
     assert packed.ids.shape == (2, 8)
     found = packed.ids.flatten()[packed.slot]
-    assert torch.equal(found[branches.mask], branches.ids[branches.mask])
-    used = packed.slot[branches.mask].tolist()
-    assert len(set(used)) == len(used) == int((packed.branch != PADDING).sum())
+    assert torch.equal(found[suffixes.mask], suffixes.ids[suffixes.mask])
+    used = packed.slot[suffixes.mask].tolist()
+    assert len(set(used)) == len(used) == int((packed.suffix != PADDING).sum())
 
 
-def test_branches_that_are_empty_take_no_place() -> None:
+def test_suffixes_that_are_empty_take_no_place() -> None:
     packed = pack(rows_of([(0, ()), (0, (7, 8)), (1, ())]), rows=2)
     assert packed.ids.tolist() == [[7, 8], [0, 0]]
-    assert packed.branch.tolist() == [[2, 2], [PADDING, PADDING]]
+    assert packed.suffix.tolist() == [[2, 2], [PADDING, PADDING]]
 
 
 @pytest.mark.parametrize("joined", [False, True])
 @torch.no_grad()
 def test_shared_states_are_those_of_whole_rows(lvlm: HuggingFaceLVLM, images: list[Image], joined: bool) -> None:
-    inputs, branches = inputs_of(lvlm, images), rows_of(CONTINUED)
-    trunk = trunk_of(lvlm, inputs)
-    first, second = lvlm.decoder.shared(trunk, branches, joined)
+    inputs, suffixes = inputs_of(lvlm, images), rows_of(CONTINUED)
+    prefixes = prefixes_of(lvlm, inputs)
+    first, second = lvlm.decoder.run_shared(prefixes, suffixes, joined)
     assert second.shape == (5, 5, lvlm.hidden_size)
     for number, one in enumerate(inputs):
-        torch.testing.assert_close(first[number][trunk.mask[number]], hidden_of(lvlm, one, ()), **CLOSE)
+        torch.testing.assert_close(first[number][prefixes.mask[number]], hidden_of(lvlm, one, ()), **CLOSE)
     for number, (owner, row) in enumerate(CONTINUED):
         expected = hidden_of(lvlm, inputs[owner], row)[-len(row) :]
         torch.testing.assert_close(second[number][: len(row)], expected, **CLOSE)
@@ -128,7 +128,7 @@ def windowed(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @torch.no_grad()
 def test_a_sliding_window_is_that_of_whole_rows(windowed: HuggingFaceLVLM, images: list[Image], joined: bool) -> None:
     inputs = inputs_of(windowed, images)
-    _, hidden = windowed.decoder.shared(trunk_of(windowed, inputs), rows_of(CONTINUED), joined)
+    _, hidden = windowed.decoder.run_shared(prefixes_of(windowed, inputs), rows_of(CONTINUED), joined)
     for states, (owner, row) in zip(hidden, CONTINUED, strict=True):
         torch.testing.assert_close(states[: len(row)], hidden_of(windowed, inputs[owner], row)[-len(row) :], **CLOSE)
 
@@ -149,10 +149,10 @@ def test_a_sliding_window_is_written_through(windowed: HuggingFaceLVLM, images: 
 @torch.no_grad()
 def test_eager_attention_takes_the_same_masks(tiny_checkpoint: Path, images: list[Image], joined: bool) -> None:
     lvlm = load_tiny(tiny_checkpoint)
-    inputs, branches = inputs_of(lvlm, images), rows_of(CONTINUED)
+    inputs, suffixes = inputs_of(lvlm, images), rows_of(CONTINUED)
     expected = [hidden_of(lvlm, inputs[owner], row)[-len(row) :] for owner, row in CONTINUED]
     lvlm.model.set_attn_implementation("eager")
-    _, hidden = lvlm.decoder.shared(trunk_of(lvlm, inputs), branches, joined)
+    _, hidden = lvlm.decoder.run_shared(prefixes_of(lvlm, inputs), suffixes, joined)
     for states, one in zip(hidden, expected, strict=True):
         torch.testing.assert_close(states[: len(one)], one, **CLOSE)
 
@@ -168,14 +168,14 @@ def gradients(lvlm: HuggingFaceLVLM, loss: Tensor) -> dict[str, Tensor]:
 def test_shared_gradients_are_those_of_whole_rows(
     tiny_checkpoint: Path, images: list[Image], joined: bool, trains: str
 ) -> None:
-    """Of a loss that looks at every state, those of the trunks once for each of their branches."""
+    """Of a loss that looks at every state, those of the prefixes once for each of their suffixes."""
     lvlm = load_tiny(tiny_checkpoint, **({} if trains == "adapters" else {"lora": None, "keep_reference": False}))
     inputs, direction = inputs_of(lvlm, images), torch.linspace(-1, 1, lvlm.hidden_size)
-    trunk, branches = trunk_of(lvlm, inputs), rows_of(CONTINUED)
-    first, second = lvlm.decoder.shared(trunk, branches, joined)
+    prefixes, suffixes = prefixes_of(lvlm, inputs), rows_of(CONTINUED)
+    first, second = lvlm.decoder.run_shared(prefixes, suffixes, joined)
     shared, alone = torch.zeros(()), torch.zeros(())
     for number, (owner, row) in enumerate(CONTINUED):
-        states = torch.cat([first[owner][trunk.mask[owner]], second[number][: len(row)]])
+        states = torch.cat([first[owner][prefixes.mask[owner]], second[number][: len(row)]])
         shared = shared + (states**2).mean(0) @ direction
         alone = alone + (hidden_of(lvlm, inputs[owner], row) ** 2).mean(0) @ direction
     torch.testing.assert_close(shared, alone, **CLOSE)
@@ -190,11 +190,11 @@ def test_shared_gradients_are_those_of_whole_rows(
 
 
 @torch.no_grad()
-def test_branches_may_stand_behind_no_trunk_at_all(lvlm: HuggingFaceLVLM) -> None:
+def test_suffixes_may_stand_behind_no_prefix_at_all(lvlm: HuggingFaceLVLM) -> None:
     """Without an image, a template may give two texts nothing in common."""
-    branches = rows_of([(0, (40, 41, 42)), (0, (50, 51))])
-    trunk = Prompts(torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.bool), None, {})
-    _, hidden = lvlm.decoder.shared(trunk, branches, joined=True)
+    suffixes = rows_of([(0, (40, 41, 42)), (0, (50, 51))])
+    prefixes = PromptRows(torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.bool), None, {})
+    _, hidden = lvlm.decoder.run_shared(prefixes, suffixes, joined=True)
     for row, states in zip(((40, 41, 42), (50, 51)), hidden, strict=True):
         out = lvlm.model(input_ids=torch.tensor([row]), output_hidden_states=True)
         torch.testing.assert_close(states[: len(row)], out.hidden_states[-1][0], **CLOSE)
@@ -203,8 +203,8 @@ def test_branches_may_stand_behind_no_trunk_at_all(lvlm: HuggingFaceLVLM) -> Non
 @torch.no_grad()
 def test_whole_rows_leave_their_cache_and_say_what_follows(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     inputs = inputs_of(lvlm, images)
-    trunk, cache = trunk_of(lvlm, inputs), growing_cache()
-    hidden, following = lvlm.decoder.whole_rows(trunk, cache)
+    prefixes, cache = prefixes_of(lvlm, inputs), growing_cache()
+    hidden, following = lvlm.decoder.run_rows(prefixes, cache)
     lengths = [one["input_ids"].shape[1] for one in inputs]
     assert following.tolist() == lengths
     assert cache.get_seq_length() == max(lengths)
@@ -216,10 +216,10 @@ def test_places_of_prompts(lvlm: HuggingFaceLVLM) -> None:
     token = lvlm.images.token
     ids = torch.tensor([[9, token, token, 8, token, 7], [token, 5, 0, 0, 0, 0]])
     mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
-    places = lvlm.decoder.places(Prompts(ids, mask, None, {}))
-    assert places.place.tolist() == [[0, 1, 2, 3, 4, 5]] * 2
-    assert places.branch.tolist() == [[SHARED] * 6, [SHARED] * 2 + [PADDING] * 4]
-    assert places.block.tolist() == [[0, 1, 1, 0, 2, 0], [1, 0, 0, 0, 0, 0]]
+    places = lvlm.decoder.layout(PromptRows(ids, mask, None, {}))
+    assert places.index.tolist() == [[0, 1, 2, 3, 4, 5]] * 2
+    assert places.suffix.tolist() == [[SHARED] * 6, [SHARED] * 2 + [PADDING] * 4]
+    assert places.image.tolist() == [[0, 1, 1, 0, 2, 0], [1, 0, 0, 0, 0, 0]]
 
 
 def test_features_take_the_place_of_their_tokens(lvlm: HuggingFaceLVLM) -> None:

@@ -135,7 +135,7 @@ def test_real_end_token_ends_and_is_not_part_of_the_text(lvlm: HuggingFaceLVLM) 
     end, hot = lvlm.processor.tokenizer.eos_token_id, Sampling(samples=32, max_new_tokens=60, temperature=20.0)
     assert lvlm.encoder.end_of_turn_ids() == [end]
     generator = Generator(lvlm.decoder, lvlm.encoder, hot, [end])
-    (rows,) = generator.write([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
+    (rows,) = generator.generate([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     lengths = [len(row) for row in rows]
     assert min(lengths) < 40
     assert max(lengths) == 60
@@ -178,7 +178,7 @@ def test_without_an_end_every_text_is_as_long_as_it_may_be(lvlm: HuggingFaceLVLM
     finished = list[int]()
     generator = Generator(lvlm.decoder, lvlm.encoder, Sampling(4, 9, 5.0), (), finished.append)
     requests = [GenerationRequest(PROMPTS[n], image, n) for n, image in enumerate(pictures(3))]
-    written = generator.write(requests, 2)
+    written = generator.generate(requests, 2)
     assert [[len(row) for row in rows] for rows in written] == [[9] * 4] * 3
     assert sum(finished) == 12
 
@@ -197,7 +197,7 @@ def test_the_images_own_token_is_never_written(
     monkeypatch.setattr(Decoder, "logits", longing)
     assert generate_texts(lvlm, pictures(2), PROMPTS[:2], sampling, 0) == expected
     generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ())
-    (rows,) = generator.write([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
+    (rows,) = generator.generate([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     assert not any(token in row for row in rows)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoProcessor
 
 from lightning_c3l.lvlm.base import DESCRIBE, GroupSample, GroupStates, LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.groups import BranchList, split_trunks
+from lightning_c3l.lvlm.huggingface.groups import RowList, split_prefixes
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.records import Turn
 from tests.helpers.tiny import IMAGE, encoder_of, load_tiny, model_inputs, pictures, plain
@@ -76,7 +76,7 @@ def test_likelihoods_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, anchor: 
     for group, sample in enumerate(samples()):
         write = plain(lvlm, sample.instruction, sample.texts[0], sample.image)
         answer = plain(lvlm, sample.question, sample.answer, sample.image)
-        found = states.write_logp[group][states.write_mask[group]]
+        found = states.positive_logp[group][states.positive_mask[group]]
         torch.testing.assert_close(found, write.logp(closed=True), **CLOSE)
         found = states.answer_logp[group][states.answer_mask[group]]
         torch.testing.assert_close(found, answer.logp(closed=True), **CLOSE)
@@ -85,9 +85,9 @@ def test_likelihoods_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, anchor: 
 def test_likelihood_is_the_loss_of_transformers(lvlm: HuggingFaceLVLM) -> None:
     states = states_of(lvlm, "prompt", "image")
     for group, sample in enumerate(samples()):
-        mask = states.write_mask[group]
+        mask = states.positive_mask[group]
         expected = plain(lvlm, sample.instruction, sample.texts[0], sample.image).loss
-        torch.testing.assert_close(-states.write_logp[group][mask].mean(), expected, **CLOSE)
+        torch.testing.assert_close(-states.positive_logp[group][mask].mean(), expected, **CLOSE)
         mask = states.answer_mask[group]
         expected = plain(lvlm, sample.question, sample.answer, sample.image).loss
         torch.testing.assert_close(-states.answer_logp[group][mask].mean(), expected, **CLOSE)
@@ -103,7 +103,7 @@ def gradients(lvlm: HuggingFaceLVLM, loss: Tensor) -> dict[str, Tensor]:
 def test_gradients_are_those_of_the_unshared_computation(lvlm: HuggingFaceLVLM, anchor: str, context: str) -> None:
     direction = torch.linspace(-1, 1, lvlm.hidden_size)
     states = states_of(lvlm, anchor, context)
-    shared = -states.write_logp.sum() - states.answer_logp.sum()
+    shared = -states.positive_logp.sum() - states.answer_logp.sum()
     shared = shared + sum(h[m].mean(0) @ direction for h, m in zip(states.anchor, states.anchor_mask, strict=True))
     rows = zip(states.candidates, states.candidate_mask, strict=True)
     shared = shared + sum((h[m].mean(0) ** 2) @ direction for h, m in rows)
@@ -127,7 +127,7 @@ def test_gradients_are_those_of_the_unshared_computation(lvlm: HuggingFaceLVLM, 
 def test_gradient_checkpointing_changes_nothing_but_the_work(
     lvlm: HuggingFaceLVLM, tiny_checkpoint: Path, anchor: Any
 ) -> None:
-    """It forbids a cache, so trunk and branches are run in one pass under a mask; each layer runs again backwards."""
+    """It rules out a cache: prefixes and suffixes run in one pass under a mask, and each layer again backwards."""
     batch = lvlm.encode_groups(samples(), anchor, "image")
     other = load_tiny(tiny_checkpoint, gradient_checkpointing=True)
     other.network.train()
@@ -136,14 +136,14 @@ def test_gradient_checkpointing_changes_nothing_but_the_work(
 
     def run(which: HuggingFaceLVLM) -> tuple[list[Tensor], dict[str, Tensor]]:
         states = which.group_states(batch, anchor, "image")
-        parts = [states.write_logp, states.answer_logp]
+        parts = [states.positive_logp, states.answer_logp]
         parts += [states.anchor[states.anchor_mask], states.candidates[states.candidate_mask]]
         return parts, gradients(which, sum(part.square().sum() for part in parts))  # type: ignore[arg-type]
 
     states, expected = run(lvlm)
     again, found = run(other)
     # one pass over groups, one more over what stands without image; both again in the backward pass
-    assert len(runs) == 2 + (batch.blind is not None) * 2
+    assert len(runs) == 2 + (batch.without_image is not None) * 2
     for one, two in zip(again, states, strict=True):
         torch.testing.assert_close(one, two, **CLOSE)
     assert found.keys() == expected.keys()
@@ -154,52 +154,52 @@ def test_gradient_checkpointing_changes_nothing_but_the_work(
 def test_image_tokens_that_are_ordinary_ones_too(tiny_checkpoint: Path) -> None:
     """Gemma 3 and SmolVLM put line ends around an image; the same tokens come again in the texts."""
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
-    encoder, rows = encoder_of(processor), BranchList()
+    encoder, rows = encoder_of(processor), RowList()
     image = ImageTokens("\n<image>\n", (9,))
     for k, text in enumerate(("one\ntwo", "three\n\nfour")):
         rows.add(encoder.encode((Turn("user", "Write\ntwo lines."), Turn("assistant", text)), image), 0, k)
-    ids, mask, branches = split_trunks(encoder, rows, 1)
+    ids, mask, suffixes = split_prefixes(encoder, rows, 1)
     assert int((ids[mask] == processor.image_token_id).sum()) == 9
-    assert not bool((branches.ids == processor.image_token_id).any())
-    assert [processor.decode(row[mask]).strip() for row, mask in zip(branches.ids, branches.text, strict=True)] == [
+    assert not bool((suffixes.ids == processor.image_token_id).any())
+    assert [processor.decode(row[mask]).strip() for row, mask in zip(suffixes.ids, suffixes.text, strict=True)] == [
         "one\ntwo",
         "three\n\nfour",
     ]
 
 
 def test_text_that_differs_before_the_image_is_refused(tiny_checkpoint: Path) -> None:
-    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), BranchList()
+    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), RowList()
     for k, system in enumerate(("Be brief.", "Ramble.")):
         turns = (Turn("system", system), Turn("user", "Where?"), Turn("assistant", "here"))
         rows.add(encoder.encode(turns, IMAGE), 0, k)
     with pytest.raises(LVLMError, match="differing text before the image"):
-        split_trunks(encoder, rows, 1)
+        split_prefixes(encoder, rows, 1)
 
 
-def test_trunks_and_branches_together_are_the_rows(tiny_checkpoint: Path) -> None:
-    """Each row is its trunk and what is left of it, however the rows of several owners are mixed."""
-    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), BranchList()
+def test_trunks_and_suffixes_together_are_the_rows(tiny_checkpoint: Path) -> None:
+    """Each row is its prefix and what is left of it, however the rows of several owners are mixed."""
+    encoder, rows = encoder_of(AutoProcessor.from_pretrained(tiny_checkpoint)), RowList()
     said = [(0, "Where?", "here"), (1, "Describe the picture.", "red rings"), (0, "Where?", "there"), (1, "Q", "a")]
     for k, (owner, question, answer) in enumerate(said):
         turns = (Turn("user", question), Turn("assistant", answer))
         rows.add(encoder.encode(turns, IMAGE if owner else None), owner, k, target=k == 1)
-    ids, mask, branches = split_trunks(encoder, rows, 2)
-    assert branches.owner.tolist() == [0, 1, 0, 1]
-    assert branches.role.tolist() == [0, 1, 2, 3]
+    ids, mask, suffixes = split_prefixes(encoder, rows, 2)
+    assert suffixes.owner.tolist() == [0, 1, 0, 1]
+    assert suffixes.role.tolist() == [0, 1, 2, 3]
     for k, chat in enumerate(rows.chats):
-        trunk = ids[branches.owner[k]][mask[branches.owner[k]]].tolist()
-        assert (*trunk, *branches.ids[k][branches.mask[k]].tolist()) == chat.ids
+        prefixes = ids[suffixes.owner[k]][mask[suffixes.owner[k]]].tolist()
+        assert (*prefixes, *suffixes.ids[k][suffixes.mask[k]].tolist()) == chat.ids
         # at least one token of the prompt is left to predict the text's first
-        assert not bool(branches.text[k, 0])
-        assert int(branches.text[k].sum()) == sum(chat.answer)
-        assert int(branches.target[k].sum()) == (sum(chat.target) if k == 1 else 0)
+        assert not bool(suffixes.text[k, 0])
+        assert int(suffixes.text[k].sum()) == sum(chat.answer)
+        assert int(suffixes.target[k].sum()) == (sum(chat.target) if k == 1 else 0)
 
 
 def test_a_group_does_not_feel_its_neighbour(lvlm: HuggingFaceLVLM) -> None:
     whole = states_of(lvlm, "prompt", "image")
     alone = lvlm.group_states(lvlm.encode_groups(samples()[1:], "prompt", "image"), "prompt", "image")
     torch.testing.assert_close(
-        alone.write_logp[0][alone.write_mask[0]], whole.write_logp[1][whole.write_mask[1]], **CLOSE
+        alone.positive_logp[0][alone.positive_mask[0]], whole.positive_logp[1][whole.positive_mask[1]], **CLOSE
     )
 
 
@@ -217,20 +217,20 @@ def test_a_text_without_tokens_is_refused(lvlm: HuggingFaceLVLM, change: dict[st
 
 
 def test_rows_hold_targets_for_likelihood_only(lvlm: HuggingFaceLVLM) -> None:
-    branches = lvlm.encode_groups(samples(), "description", "image").branches
-    supervised = branches.target.any(dim=1)
+    suffixes = lvlm.encode_groups(samples(), "description", "image").suffixes
+    supervised = suffixes.target.any(dim=1)
     # by role: the positive's text (0) and its answer (-1) are learnt; negatives and the anchor are read
-    assert {int(r) for r in branches.role[supervised]} == {0, -1}
-    assert {int(r) for r in branches.role[~supervised]} == {1, 2, -2}
-    assert not bool((branches.target & ~branches.mask).any())
+    assert {int(r) for r in suffixes.role[supervised]} == {0, -1}
+    assert {int(r) for r in suffixes.role[~supervised]} == {1, 2, -2}
+    assert not bool((suffixes.target & ~suffixes.mask).any())
 
 
 def test_negatives_run_once(lvlm: HuggingFaceLVLM) -> None:
     """In the context of the text alone, only what is learnt is read with the image."""
     batch = lvlm.encode_groups(samples(), "prompt", "text")
-    assert sorted(batch.branches.role.tolist()) == [-1, -1, 0, 0]
-    assert batch.blind is not None
-    assert sorted(batch.blind.role.tolist()) == [0, 0, 1, 2]
+    assert sorted(batch.suffixes.role.tolist()) == [-1, -1, 0, 0]
+    assert batch.without_image is not None
+    assert sorted(batch.without_image.role.tolist()) == [0, 0, 1, 2]
 
 
 def test_a_missing_description_is_no_crash(lvlm: HuggingFaceLVLM) -> None:

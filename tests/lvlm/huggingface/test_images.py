@@ -113,12 +113,12 @@ def test_a_processor_of_another_patch_size_is_found_out(lvlm: HuggingFaceLVLM, m
     """With patches of 24 it would write 4 tokens where the tower gives 9 features."""
     monkeypatch.setattr(lvlm.processor, "patch_size", 24)
     with pytest.raises(LVLMError, match="8 image tokens in the prompt for 18 image features"):
-        lvlm.images.see(lvlm.model, pictures(2))
+        lvlm.images.encode_features(lvlm.model, pictures(2))
 
 
 def test_features_are_those_of_each_image_alone(lvlm: HuggingFaceLVLM) -> None:
     images = pictures(3)
-    seen = lvlm.images.see(lvlm.model, [*images, images[0]])
+    seen = lvlm.images.encode_features(lvlm.model, [*images, images[0]])
     assert seen[3] is seen[0]
     for one, image in zip(seen, images, strict=False):
         pixels = lvlm.processor.image_processor([image], return_tensors="pt")["pixel_values"]
@@ -147,7 +147,7 @@ class Tower:
 def test_images_with_differing_numbers_of_tokens_get_their_own_features() -> None:
     encoder, tower = spelled({5: [TOKEN, 1, TOKEN], 6: [TOKEN]}), Tower({5: 2, 6: 1})
     wide, narrow = blank(6), blank(5)
-    seen = encoder.see(tower, [wide, narrow, wide])
+    seen = encoder.encode_features(tower, [wide, narrow, wide])
     assert [one.features.tolist() for one in seen] == [[[3, 6]], [[3, 5], [3, 5]], [[3, 6]]]
     assert tower.runs == [[6, 5]]
 
@@ -156,15 +156,15 @@ def test_remembered_images_run_once_until_the_outermost_block_is_left() -> None:
     encoder, tower = spelled({5: [TOKEN], 6: [TOKEN]}), Tower({5: 1, 6: 1})
     one, other = blank(5), blank(6)
     with encoder.cache_image_features():
-        encoder.see(tower, [one])
+        encoder.encode_features(tower, [one])
         with encoder.cache_image_features():
-            encoder.see(tower, [other, one])
-        encoder.see(tower, [one, other])
+            encoder.encode_features(tower, [other, one])
+        encoder.encode_features(tower, [one, other])
         # another picture of the same size is another picture
-        encoder.see(tower, [blank(5)])
+        encoder.encode_features(tower, [blank(5)])
     assert tower.runs == [[5], [6], [5]]
-    encoder.see(tower, [one])
-    encoder.see(tower, [one])
+    encoder.encode_features(tower, [one])
+    encoder.encode_features(tower, [one])
     assert tower.runs[3:] == [[5], [5]]
 
 
@@ -174,12 +174,12 @@ def test_an_error_does_not_keep_memory_on() -> None:
 
     def interrupted() -> None:
         with encoder.cache_image_features():
-            encoder.see(tower, [image])
+            encoder.encode_features(tower, [image])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    encoder.see(tower, [image])
+    encoder.encode_features(tower, [image])
     assert tower.runs == [[5], [5]]
 
 

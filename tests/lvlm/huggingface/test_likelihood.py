@@ -55,7 +55,7 @@ def test_all_turns_of_a_conversation_count(lvlm: HuggingFaceLVLM) -> None:
     ((found,),) = lvlm.mean_nll([pictures(1)], [[chat]])
     tokens = lvlm.score([pictures(1)], [[chat]])
     assert len(tokens.mask) == 2
-    assert found == pytest.approx(-float(tokens.logp[tokens.mask].mean()), abs=1e-5)
+    assert found == pytest.approx(-float(tokens.logp_image[tokens.mask].mean()), abs=1e-5)
 
 
 def test_an_option_without_a_token_has_no_mean(lvlm: HuggingFaceLVLM) -> None:

@@ -110,7 +110,7 @@ def test_a_tokenizer_without_pad_token_is_used_as_one_that_has_one(tiny_checkpoi
     file.write_text(json.dumps(config))
     assert AutoTokenizer.from_pretrained(folder).pad_token is None
     pairs = [[("What color are the rings?", "red")], [("Where are the crosses?", "top left corner")]]
-    scores = [score_pairs(load_tiny(one, None), pictures(2), pairs).logp for one in (folder, tiny_checkpoint)]
+    scores = [score_pairs(load_tiny(one, None), pictures(2), pairs).logp_image for one in (folder, tiny_checkpoint)]
     assert torch.equal(*scores)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import Generator, TextRows
+from lightning_c3l.lvlm.huggingface.generation import GenerationState, Generator
 from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
 
 # prompts of differing lengths, some of them about one picture, one with its answer begun
@@ -83,17 +83,17 @@ def test_logits_are_those_of_each_text_alone(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
     """Texts forgive small errors; what their tokens are drawn from does not."""
-    seen, take = dict[tuple[int, int], list[Tensor]](), Generator._take
+    seen, take = dict[tuple[int, int], list[Tensor]](), Generator._append
 
-    def watched(self: Generator, state: TextRows, logits: Tensor) -> None:
+    def watched(self: Generator, state: GenerationState, logits: Tensor) -> None:
         for (row, sample), values in zip((~state.done).nonzero().tolist(), logits.clone(), strict=True):
             seen.setdefault((state.indices[row], sample), []).append(values)
         take(self, state, logits)
 
-    monkeypatch.setattr(Generator, "_take", watched)
+    monkeypatch.setattr(Generator, "_append", watched)
     images, ends = pictures(4), lvlm.encoder.end_of_turn_ids()
     requests = [GenerationRequest(ASKED[n], images[PICTURED[n]], SEEDS[n], BEGUN[n]) for n in range(7)]
-    written = Generator(lvlm.decoder, lvlm.encoder, DRAWN, ends).write(requests, batch_size)
+    written = Generator(lvlm.decoder, lvlm.encoder, DRAWN, ends).generate(requests, batch_size)
     for index, (request, texts) in enumerate(zip(requests, written, strict=True)):
         inputs = model_inputs(lvlm.processor, [("user", request.prompt)], request.image)
         begun = lvlm.processor.tokenizer(f" {request.answer_prefix}")["input_ids"] if request.answer_prefix else []

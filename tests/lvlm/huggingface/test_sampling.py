@@ -12,7 +12,7 @@ from transformers import TopPLogitsWarper
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.generation import Generator
-from lightning_c3l.lvlm.huggingface.sampling import draw_tokens, nucleus, uniforms
+from lightning_c3l.lvlm.huggingface.sampling import nucleus, sample_tokens, uniforms
 from tests.helpers.tiny import load_tiny, model_inputs, pictures
 
 PLAIN = Sampling(temperature=1.0)
@@ -24,7 +24,7 @@ PROMPT = "Describe the picture."
 def draw(p: Tensor, uniform: list[float], sampling: Sampling = PLAIN) -> list[int]:
     """One token for each uniform number, from unnormalised probabilities."""
     logits = p.log().expand(len(uniform), -1)
-    return draw_tokens(logits, torch.tensor(uniform, dtype=torch.float64), sampling).tolist()  # type: ignore[no-any-return]
+    return sample_tokens(logits, torch.tensor(uniform, dtype=torch.float64), sampling).tolist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 1e4])
@@ -35,7 +35,7 @@ def test_a_number_falls_into_its_tokens_share(scale: float) -> None:
 
 def test_each_row_has_its_own_number_and_probabilities() -> None:
     logits = torch.stack([TABLE, TABLE.flip(0)]).log()
-    assert draw_tokens(logits, torch.tensor([0.4, 0.4], dtype=torch.float64), PLAIN).tolist() == [3, 0]
+    assert sample_tokens(logits, torch.tensor([0.4, 0.4], dtype=torch.float64), PLAIN).tolist() == [3, 0]
 
 
 @pytest.mark.parametrize(("temperature", "border"), [(1.0, 1 / 17), (2.0, 1 / 5), (0.5, 1 / 257)])
@@ -58,7 +58,7 @@ def test_what_has_no_probability_is_never_drawn(uniform: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 8 * torch.randn(2000, 300, generator=generator)
     logits[torch.rand(logits.shape, generator=generator) < 0.7] = -torch.inf
-    tokens = draw_tokens(logits, torch.full((2000,), uniform, dtype=torch.float64), PLAIN)
+    tokens = sample_tokens(logits, torch.full((2000,), uniform, dtype=torch.float64), PLAIN)
     assert bool((logits.softmax(-1).gather(1, tokens[:, None]) > 0).all())
 
 
@@ -68,7 +68,7 @@ def test_what_is_outside_the_nucleus_is_never_drawn(top_p: float) -> None:
     logits = 3 * torch.randn(3000, 40, generator=generator)
     uniform = torch.rand(3000, generator=generator, dtype=torch.float64)
     uniform[:100], uniform[100:200] = 0.0, JUST_BELOW_ONE
-    tokens = draw_tokens(logits, uniform, Sampling(temperature=1.0, top_p=top_p))
+    tokens = sample_tokens(logits, uniform, Sampling(temperature=1.0, top_p=top_p))
     kept: Any = TopPLogitsWarper(top_p)(None, logits)  # type: ignore[arg-type]
     assert bool(kept.gather(1, tokens[:, None]).isfinite().all())
 
@@ -153,7 +153,7 @@ def test_the_chance_itself() -> None:
 def test_frequencies_are_the_probabilities() -> None:
     sampling = Sampling(samples=400, max_new_tokens=50, temperature=1.0)
     numbers = uniforms(7, sampling).flatten()
-    tokens = draw_tokens(TABLE.log().expand(len(numbers), -1), numbers, sampling)
+    tokens = sample_tokens(TABLE.log().expand(len(numbers), -1), numbers, sampling)
     observed = Counter(tokens.tolist())
     assert observed.total() == 20_000
     assert observed[2] == 0
@@ -191,7 +191,7 @@ def ours(lvlm: HuggingFaceLVLM, sampling: Sampling, prompts: int) -> list[tuple[
     """Tokens of texts for one prompt many times over."""
     generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
     requests = [GenerationRequest(PROMPT, pictures(1)[0], 100 + n) for n in range(prompts)]
-    return [text for own in generator.write(requests, 4) for text in own]
+    return [text for own in generator.generate(requests, 4) for text in own]
 
 
 def theirs(lvlm: HuggingFaceLVLM, sampling: Sampling) -> list[tuple[int, ...]]:

@@ -9,9 +9,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.lvlm.base import AnswerTokens
-from lightning_c3l.lvlm.batches import Branches
+from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.forward import Decoder, Prompts
+from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
 from lightning_c3l.lvlm.huggingface.scoring import _positions
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import load_tiny, pictures, plain
@@ -52,8 +52,8 @@ def test_log_probabilities_are_those_of_plain_forwards(
 ) -> None:
     for row, (number, question, answer) in enumerate(FLAT):
         seen, blind = plain(lvlm, question, answer, images[number]), plain(lvlm, question, answer, None)
-        torch.testing.assert_close(list(rows(scored, "logp"))[row], seen.logp(), **TOLERANCE)
-        torch.testing.assert_close(list(rows(scored, "logq"))[row], blind.logp(), **TOLERANCE)
+        torch.testing.assert_close(list(rows(scored, "logp_image"))[row], seen.logp(), **TOLERANCE)
+        torch.testing.assert_close(list(rows(scored, "logp_blind"))[row], blind.logp(), **TOLERANCE)
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def test_shuffled_is_the_same_answer_after_the_other_image(
     for row, (number, question, answer) in enumerate(FLAT):
         other = plain(lvlm, question, answer, partners[number]).logp()
         torch.testing.assert_close(list(rows(scored, "logp_shuffled"))[row], other, **TOLERANCE)
-        assert not torch.allclose(other, list(rows(scored, "logp"))[row], atol=1e-3)
+        assert not torch.allclose(other, list(rows(scored, "logp_image"))[row], atol=1e-3)
 
 
 def test_mask_counts_answer_tokens_without_the_end_of_turn(lvlm: HuggingFaceLVLM, scored: AnswerTokens) -> None:
@@ -87,7 +87,7 @@ def test_mask_counts_answer_tokens_without_the_end_of_turn(lvlm: HuggingFaceLVLM
     assert counts[0] == 1
     assert counts[3] == 2
     assert scored.mask.dtype == torch.bool
-    for values in (scored.logp, scored.logq, scored.kl):
+    for values in (scored.logp_image, scored.logp_blind, scored.kl):
         assert bool((values[~scored.mask] == 0).all())
 
 
@@ -99,8 +99,8 @@ def test_neighbours_and_padding_change_nothing(
     for number, own in enumerate(PAIRS):
         for pair in own:
             alone = score_pairs(lvlm, [images[number]], [[pair]], [partners[number]])
-            assert alone.logp.shape[0] == 1
-            for name in ("logp", "logq", "kl", "logp_shuffled"):
+            assert alone.logp_image.shape[0] == 1
+            for name in ("logp_image", "logp_blind", "kl", "logp_shuffled"):
                 torch.testing.assert_close(next(rows(alone, name)), list(rows(scored, name))[row], **TOLERANCE)
             row += 1
 
@@ -108,7 +108,7 @@ def test_neighbours_and_padding_change_nothing(
 def test_order_of_images_is_kept(lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens) -> None:
     turned = score_pairs(lvlm, images[::-1], PAIRS[::-1])
     order = [number for wanted in (2, 1, 0) for number, (image, _, _) in enumerate(FLAT) if image == wanted]
-    expected = [list(rows(scored, "logp"))[number] for number in order]
+    expected = [list(rows(scored, "logp_image"))[number] for number in order]
     for one, other in zip(rows(turned, "logp"), expected, strict=True):
         torch.testing.assert_close(one, other, **TOLERANCE)
     assert turned.logp_shuffled is None
@@ -131,22 +131,24 @@ def test_blocks_of_positions_are_put_together(
     assert count > 32
     assert sum(sizes) == 3 * count  # with the image, without, with the other one
     assert max(sizes) == 16
-    for name in ("logp", "logq", "kl", "logp_shuffled"):
+    for name in ("logp_image", "logp_blind", "kl", "logp_shuffled"):
         torch.testing.assert_close(getattr(again, name), getattr(scored, name))
 
 
-@pytest.mark.parametrize("worth", [-1.0, 1e9], ids=["shared", "whole"])
+@pytest.mark.parametrize("worth", [-1.0, 1e9], ids=["run_shared", "whole"])
 def test_prompts_without_image_are_shared_or_not(
     lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch, worth: float
 ) -> None:
     monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._WORTH_SHARING", worth)
-    shared, whole = list[bool](), Decoder.shared
+    shared, whole = list[bool](), Decoder.run_shared
 
-    def watched(self: Decoder, trunk: Prompts, branches: Branches, joined: bool = False) -> tuple[Tensor, Tensor]:
-        shared.append(trunk.features is None)
-        return whole(self, trunk, branches, joined)
+    def watched(
+        self: Decoder, prefixes: PromptRows, suffixes: TokenRows, joined: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        shared.append(prefixes.features is None)
+        return whole(self, prefixes, suffixes, joined)
 
-    monkeypatch.setattr(Decoder, "shared", watched)
+    monkeypatch.setattr(Decoder, "run_shared", watched)
     again = score_pairs(lvlm, images, PAIRS)
     assert any(shared) == (worth < 0)
     for name in ("logp", "logq", "kl"):
@@ -178,5 +180,5 @@ def test_an_answer_without_tokens_has_an_empty_mask(lvlm: HuggingFaceLVLM, image
 
 
 def test_scoring_leaves_no_graph(scored: AnswerTokens) -> None:
-    assert not scored.logp.requires_grad
+    assert not scored.logp_image.requires_grad
     assert not scored.kl.requires_grad

@@ -126,8 +126,8 @@ def test_every_answer_as_in_a_plain_forward(
             for logp, logq, shuffled in zip(*columns, strict=True):
                 row = next(rows)
                 mask = tokens.mask[row]
-                torch.testing.assert_close(tokens.logp[row][mask], logp, **CLOSE)
-                torch.testing.assert_close(tokens.logq[row][mask], logq, **CLOSE)
+                torch.testing.assert_close(tokens.logp_image[row][mask], logp, **CLOSE)
+                torch.testing.assert_close(tokens.logp_blind[row][mask], logq, **CLOSE)
                 assert tokens.logp_shuffled is not None
                 torch.testing.assert_close(tokens.logp_shuffled[row][mask], shuffled, **CLOSE)
     assert next(rows, None) is None

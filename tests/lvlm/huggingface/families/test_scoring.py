@@ -26,7 +26,7 @@ def rows(tokens: AnswerTokens, column: str) -> list[Tensor]:
 
 @torch.no_grad()
 def test_scores_are_those_of_plain_forwards(reference: Reference, images: list[Image], scored: AnswerTokens) -> None:
-    columns = {column: rows(scored, column) for column in ("logp", "logq", "kl", "logp_shuffled")}
+    columns = {column: rows(scored, column) for column in ("logp_image", "logp_blind", "kl", "logp_shuffled")}
     for row, (number, question, answer) in enumerate(FLAT):
         seen = reference.answer(question, answer, images[number])
         blind = reference.answer(question, answer, None)
@@ -36,7 +36,7 @@ def test_scores_are_those_of_plain_forwards(reference: Reference, images: list[I
         divergence = (p.exp() * (p - q)).sum(-1).float()
         assert float(divergence.max()) > 0.01
         assert not torch.allclose(seen.logp(), other.logp(), atol=1e-3)
-        torch.testing.assert_close(columns["logp"][row], seen.logp(), **CLOSE)
-        torch.testing.assert_close(columns["logq"][row], blind.logp(), **CLOSE)
+        torch.testing.assert_close(columns["logp_image"][row], seen.logp(), **CLOSE)
+        torch.testing.assert_close(columns["logp_blind"][row], blind.logp(), **CLOSE)
         torch.testing.assert_close(columns["kl"][row], divergence, **CLOSE)
         torch.testing.assert_close(columns["logp_shuffled"][row], other.logp(), **CLOSE)

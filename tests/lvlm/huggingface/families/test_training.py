@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.batches import GroupBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from lightning_c3l.lvlm.huggingface.forward import Prompts
+from lightning_c3l.lvlm.huggingface.forward import PromptRows
 from lightning_c3l.lvlm.huggingface.images import grid_of
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.modules.optimization import OptimizerConfig
@@ -22,18 +22,18 @@ from tests.helpers.families.samples import CHAT, CLOSE, CLOSED, group_samples
 from tests.helpers.tiny import load_tiny
 
 
-def trunk_of(lvlm: HuggingFaceLVLM, batch: GroupBatch) -> Prompts:
-    pixels = {k: v for k, v in batch.trunk.items() if k not in ("input_ids", "attention_mask")}
-    ids, mask = batch.trunk["input_ids"], batch.trunk["attention_mask"]
-    return Prompts(ids, mask, lvlm.decoder.features(pixels), grid_of(pixels))
+def prefixes_of(lvlm: HuggingFaceLVLM, batch: GroupBatch) -> PromptRows:
+    pixels = {k: v for k, v in batch.prefixes.items() if k not in ("input_ids", "attention_mask")}
+    ids, mask = batch.prefixes["input_ids"], batch.prefixes["attention_mask"]
+    return PromptRows(ids, mask, lvlm.decoder.features(pixels), grid_of(pixels))
 
 
 @torch.no_grad()
 def test_the_joined_pass_is_the_cached_pass(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     batch = lvlm.encode_groups(group_samples(images), "description", "image")
-    trunk = trunk_of(lvlm, batch)
-    cached, joined = (lvlm.decoder.shared(trunk, batch.branches, joined=joined) for joined in (False, True))
-    for mask, one, other in zip((trunk.mask, batch.branches.mask), cached, joined, strict=True):
+    prefixes = prefixes_of(lvlm, batch)
+    cached, joined = (lvlm.decoder.run_shared(prefixes, batch.suffixes, joined=joined) for joined in (False, True))
+    for mask, one, other in zip((prefixes.mask, batch.suffixes.mask), cached, joined, strict=True):
         torch.testing.assert_close(one[mask], other[mask], **CLOSE)
 
 
@@ -45,7 +45,7 @@ def test_groups_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, reference: Re
     for group, sample in enumerate(group_samples(images)):
         write = reference.answer(sample.instruction, sample.texts[0], sample.image)
         answer = reference.answer(sample.question, sample.answer, sample.image)
-        found = states.write_logp[group][states.write_mask[group]]
+        found = states.positive_logp[group][states.positive_mask[group]]
         torch.testing.assert_close(found, write.logp(closed=True), **CLOSE)
         found = states.answer_logp[group][states.answer_mask[group]]
         torch.testing.assert_close(found, answer.logp(closed=True), **CLOSE)
@@ -66,7 +66,7 @@ def gradients(lvlm: HuggingFaceLVLM, objective: Tensor) -> dict[str, Tensor]:
 
 def likelihood(lvlm: HuggingFaceLVLM, images: Sequence[Image]) -> Tensor:
     states = lvlm.group_states(lvlm.encode_groups(group_samples(images), "prompt", "image"), "prompt", "image")
-    return states.write_logp.sum() + states.answer_logp.sum()
+    return states.positive_logp.sum() + states.answer_logp.sum()
 
 
 @pytest.mark.parametrize("vision", [False, True], ids=["decoder", "vision"])

@@ -72,13 +72,13 @@ def predict_chunk(
         def finished(index: int, texts: list[str]) -> None:
             results[items[index].number] = texts[0]
 
-        requests = [GenerationRequest(item.prompt, chunk.pictures.get(str(item.image))) for item in items]
+        requests = [GenerationRequest(item.prompt, chunk.images.get(str(item.image))) for item in items]
         lvlm.generate(requests, Sampling(1, config.max_new_tokens, 0.0), size, finished=finished)
 
     def compute_losses(items: Sequence[QuestionItem], size: int, results: dict[int, Any]) -> None:
         for start in range(0, len(items), size):
             batch = items[start : start + size]
-            found = [chunk.pictures.get(str(item.image)) for item in batch]
+            found = [chunk.images.get(str(item.image)) for item in batch]
             images = [() if image is None else (image,) for image in found]
             chats = [[exchange(item.question, option) for option in item.options] for item in batch]
             losses = lvlm.mean_nll(images, chats)
@@ -111,10 +111,10 @@ def _row(item: QuestionItem, text: str | LVLMError | None, losses: list[float] |
 
 def _mark_unsupported(lvlm: LVLM, chunk: QuestionChunk, batch_size: BatchSize) -> list[QuestionItem]:
     """The questions; those about an image that the LVLM does not accept have a `reason`."""
-    keys = list(dict.fromkeys(str(item.image) for item in chunk.items if item.image in chunk.pictures))
+    keys = list(dict.fromkeys(str(item.image) for item in chunk.items if item.image in chunk.images))
 
     def check(size: int) -> list[str]:
-        batches = [[chunk.pictures[key] for key in keys[start : start + size]] for start in range(0, len(keys), size)]
+        batches = [[chunk.images[key] for key in keys[start : start + size]] for start in range(0, len(keys), size)]
         return [reason for batch in batches for reason in lvlm.unsupported_images(batch)]
 
     reasons = dict(zip(keys, batch_size.run(check), strict=True))

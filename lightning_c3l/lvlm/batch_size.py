@@ -1,4 +1,4 @@
-"""Batches that fit: what runs out of accelerator memory is run again in halves."""
+"""Batch sizes that are halved when accelerator memory runs out."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,21 +10,21 @@ _T = TypeVar("_T")
 
 
 class BatchSize:
-    """A batch size that is halved where it does not fit, and stays so.
+    """A batch size that is halved whenever it does not fit, for good.
 
     Args:
-        size: what to begin with.
-        name: option that sets it, for the message.
+        size: initial size.
+        name: option that sets it, for messages.
     """
 
     def __init__(self, size: int, name: str) -> None:
         self.size, self.name = size, name
 
     def run(self, work: Callable[[int], _T]) -> _T:
-        """`work(size)`, with half of the size as often as memory runs out.
+        """Return `work(size)`, and repeat it with half the size whenever memory runs out.
 
         Raises:
-            torch.OutOfMemoryError: if one alone does not fit.
+            torch.OutOfMemoryError: if a size of 1 does not fit.
         """
         while True:
             try:
@@ -35,6 +35,6 @@ class BatchSize:
                         f"out of memory with {self.name}: 1; use a smaller model or dtype, or fewer or shorter samples"
                     ) from error
                 self.size //= 2
-            # outside the handler, whose traceback keeps the tensors of the failed batch
+            # outside the handler: its traceback keeps the tensors of the failed batch alive
             torch.cuda.empty_cache()
             rank_zero_warn(f"out of memory: going on with {self.name}: {self.size}")

@@ -1,4 +1,4 @@
-"""The next item of an iterator made while the last one is still in use."""
+"""An iterator whose next item is made in a thread while the current one is in use."""
 
 from collections.abc import Generator, Iterable
 from queue import Full, Queue
@@ -10,10 +10,10 @@ _END = object()
 
 
 def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]:
-    """The same items, `ahead` of them made in a thread before they are asked for.
+    """Yield the same items, of which up to `ahead` are made in a thread in advance.
 
-    An error of `items` is raised where its item would have come. Leaving the iterator early stops the thread, and
-    closes `items` in it.
+    An error of `items` is raised in place of its item. Closing the iterator early stops the thread, which closes
+    `items`.
     """
     if ahead < 1:
         raise ValueError(f"ahead must be at least 1, not {ahead}")
@@ -37,7 +37,7 @@ def prefetched(items: Iterable[_T], ahead: int = 1) -> Generator[_T, None, None]
                 if not put((item, None)):
                     return
             put((_END, None))
-        except BaseException as error:  # also KeyboardInterrupt: whoever waits must not wait for ever
+        except BaseException as error:  # also KeyboardInterrupt: the consumer must not wait forever
             put((None, error))
         finally:
             if iterator is not None and hasattr(iterator, "close"):

@@ -1,4 +1,4 @@
-"""What the datamodule hands to the module's `encode`."""
+"""Samples and chunks that datamodules hand to modules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 from lightning_c3l.records import Conversation
 
-# a VLIT record with its picture, or with several in the order of their places
+# a VLIT record with its image, or with several in the order of their slots
 TuningSample = tuple[Conversation, Image | Sequence[Image] | None]
 
 
@@ -22,15 +22,15 @@ class TrainingData(Protocol):
 
 @dataclass(frozen=True)
 class GroupSample:
-    """What one group is trained on.
+    """Training sample of one group.
 
     Attributes:
-        image: its picture.
-        instruction: the prompt that asked for the texts.
-        texts: the written texts, the positive first.
+        image: the group's image.
+        instruction: prompt of the candidates.
+        texts: candidates as generated, the positive first.
         question: the positive's question.
         answer: the positive's answer.
-        description: the model's own description of the picture, for `anchor: description`.
+        description: the model's own description of the image, for `anchor: description`.
         weight: w_i of the loss.
     """
 
@@ -45,13 +45,13 @@ class GroupSample:
 
 @dataclass(frozen=True)
 class ScoringItem:
-    """A record of an instruction-tuning set that is to be scored.
+    """A record of an instruction-tuning set to score.
 
     Attributes:
-        number: its place in the set, from 1.
-        answers: places of the assistant's messages among its messages.
-        conversation: None where it cannot be scored.
-        images: keys of its pictures.
+        number: position in the set, from 1.
+        answers: indices of the assistant's messages among all messages.
+        conversation: None if it cannot be scored.
+        images: keys of its images.
         reason: why it cannot be scored.
     """
 
@@ -62,24 +62,24 @@ class ScoringItem:
     reason: str = ""
 
     def without(self, unusable: Mapping[str, str]) -> "ScoringItem":
-        """The same record; where one of these pictures (with reasons) is its own, it cannot be scored."""
-        for place, key in enumerate(self.images, start=1):
+        """The record, marked as one that cannot be scored if it has one of these images, given with reasons."""
+        for slot, key in enumerate(self.images, start=1):
             if self.conversation is not None and key in unusable:
-                return replace(self, conversation=None, reason=f"image {place}: {unusable[key]}")
+                return replace(self, conversation=None, reason=f"image {slot}: {unusable[key]}")
         return self
 
 
 @dataclass(frozen=True)
 class QuestionItem:
-    """A benchmark's question that is to be asked.
+    """A question of a benchmark to answer.
 
     Attributes:
-        number: its place among the questions, from 1.
-        prompt: what the user says.
-        question: what the user says where the options' likelihoods are wanted.
-        options: texts of the options in the order of their letters.
-        image: key of its picture; None where it is asked without one.
-        reason: why it cannot be asked.
+        number: position among the questions, from 1.
+        prompt: user turn for a generated answer.
+        question: user turn for the likelihoods of the options.
+        options: texts of the options, in the order of their letters.
+        image: key of its image; None for a question without image.
+        reason: why it cannot be answered.
     """
 
     number: int
@@ -90,33 +90,33 @@ class QuestionItem:
     reason: str = ""
 
     def without(self, unusable: Mapping[str, str]) -> "QuestionItem":
-        """The same question; where its picture is one of these (with reasons), it cannot be asked."""
+        """The question, marked as one that cannot be answered if it has one of these images, given with reasons."""
         if not self.reason and self.image is not None and self.image in unusable:
             return replace(self, reason=f"image: {unusable[self.image]}")
         return self
 
 
 class Illustrated(Protocol):
-    """What is about pictures that may turn out not to be usable."""
+    """An item with images, which may turn out to be unusable."""
 
     def without(self, unusable: Mapping[str, str]) -> Self:
-        """The same, marked where it needs one of these pictures, which are given with reasons."""
+        """The item, marked as unusable if it has one of these images, given with reasons."""
 
 
 _I = TypeVar("_I", bound=Illustrated)
 
 
 class Chunk(Generic[_I]):
-    """Neighbours in a set, with their pictures. A plain object: Lightning walks into dataclasses and lists.
+    """Consecutive items of a set, with their images. A plain object: Lightning would walk into dataclasses and lists.
 
     Args:
-        number: its place among the chunks.
-        items: what it holds.
-        pictures: by key.
+        number: index among the chunks.
+        items: of the chunk.
+        images: by key.
     """
 
-    def __init__(self, number: int, items: Sequence[_I], pictures: dict[str, Image]) -> None:
-        self.number, self.items, self.pictures = number, items, pictures
+    def __init__(self, number: int, items: Sequence[_I], images: dict[str, Image]) -> None:
+        self.number, self.items, self.images = number, items, images
 
 
 ScoringChunk = Chunk[ScoringItem]

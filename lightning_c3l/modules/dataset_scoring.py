@@ -82,7 +82,7 @@ def score_chunk(
             for images, own in by_images.items()
         ]
         found = score_contexts(
-            lvlm, contexts, chunk.pictures.__getitem__, batch_size, seed + chunk.number if shuffle else None
+            lvlm, contexts, chunk.images.__getitem__, batch_size, seed + chunk.number if shuffle else None
         )
     scored = dict[int, list[TurnScore]]()
     for own, turns in zip(by_images.values(), found, strict=True):
@@ -95,7 +95,7 @@ def score_chunk(
 def _without_refused(lvlm: AnswerScorer, chunk: ScoringChunk) -> list[ScoringItem]:
     """The records, those with a picture that the LVLM cannot take marked so."""
     keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
-    refusals = lvlm.unsupported_images([chunk.pictures[key] for key in keys]) if keys else []
+    refusals = lvlm.unsupported_images([chunk.images[key] for key in keys]) if keys else []
     refused = {key: reason for key, reason in zip(keys, refusals, strict=True) if reason}
     return [item.without(refused) for item in chunk.items]
 

@@ -1,4 +1,4 @@
-"""Adapter folders: the base checkpoint that an adapter belongs to, and its weights on that base."""
+"""Adapter folders: finding the base checkpoint of an adapter, loading the adapter on it, and merging both."""
 
 import json
 import os
@@ -17,31 +17,31 @@ from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.weight_files import require_safetensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# beside peft's configuration, which knows the base by a name alone
+# beside peft's configuration, which has only the name of the base
 _BASE = "base.json"
 
 
 def record_base(folder: Path, name: str, digest: str) -> None:
-    """Record the base of an adapter beside it, in `base.json`.
+    """Record the base of an adapter in `base.json` in its folder.
 
     Args:
         folder: of the adapter.
         name: folder, Hub name or `shipped:` name of the base.
-        digest: its `fingerprint`.
+        digest: fingerprint of the base.
     """
-    # a folder that is moved together with its base still finds it
+    # relative, so that the base is found after both are moved together
     path = os.path.relpath(name, folder) if Path(name).is_dir() else None
     write_json_atomic(folder / _BASE, {"name": name, "path": path, "fingerprint": digest})
 
 
 def adapter_base(path: str) -> str | None:
-    """Checkpoint that an adapter folder belongs to; None where the path is no such folder.
+    """Base checkpoint of an adapter folder; None if the path is not an adapter folder.
 
-    A relative name is looked for in the working folder, then in the adapter folder and the folders above it. Where
-    the base's fingerprint is known, a folder with these weights comes first.
+    A relative name is searched in the working folder, the adapter folder and the folders above it. If the base's
+    fingerprint is recorded, a folder with that fingerprint takes precedence.
 
     Raises:
-        LVLMError: the folder does not say, or holds no weights that can be read safely.
+        LVLMError: if the folder names no base, or has no safetensors weights.
     """
     folder = Path(os.path.abspath(path))
     if not (folder / CONFIG).is_file():
@@ -51,11 +51,11 @@ def adapter_base(path: str) -> str | None:
         raise LVLMError(f"{path}: has no {WEIGHTS}")
     beside = [str(folder / recorded["path"])] if "path" in recorded else []
     above = [str(one / named) for one in (folder, *folder.parents)]
-    places = [*beside, resolve(recorded.get("name", named)), named, *above]
-    found = [os.path.normpath(place) for place in places if os.path.isdir(place)]
+    candidates = [*beside, resolve(recorded.get("name", named)), named, *above]
+    found = [os.path.normpath(one) for one in candidates if os.path.isdir(one)]
     known = recorded.get("fingerprint")
     if known is not None:
-        found = [place for place in found if fingerprint(place) == known] or found
+        found = [folder for folder in found if fingerprint(folder) == known] or found
     return found[0] if found else resolve(named)
 
 
@@ -71,7 +71,7 @@ def _named_base(folder: Path) -> str:
 
 
 def _recorded_base(folder: Path) -> dict[str, str]:
-    """What `record_base` wrote; nothing for the adapters of other tools."""
+    """Contents of `base.json`; empty for adapters of other tools."""
     file = folder / _BASE
     if not file.is_file():
         return {}
@@ -79,18 +79,18 @@ def _recorded_base(folder: Path) -> dict[str, str]:
         recorded = json.loads(file.read_text(encoding="utf-8"))
         return {name: recorded[name] for name in ("name", "path", "fingerprint") if isinstance(recorded[name], str)}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LVLMError(f"{file}: is damaged; remove it to go by the name in {CONFIG} alone") from error
+        raise LVLMError(f"{file}: is damaged; remove it to use the name in {CONFIG} instead") from error
 
 
 def require_base(adapter: str, base: str) -> None:
-    """Check that an adapter was trained on a base: by its weights where they are recorded, else by its name.
+    """Check that an adapter was trained on a base, by its recorded fingerprint or else by its name.
 
     Args:
         adapter: folder of the adapter.
-        base: checkpoint folder, or Hub name of one that has been downloaded.
+        base: checkpoint folder, or Hub name of a downloaded one.
 
     Raises:
-        LVLMError: it was trained on another base.
+        LVLMError: if it was trained on another base.
     """
     recorded, digest = _recorded_base(Path(adapter)), fingerprint(base)
     if known := recorded.get("fingerprint"):
@@ -109,7 +109,7 @@ def require_base(adapter: str, base: str) -> None:
 
 
 def load_adapter(model: Any, path: str, base: str) -> PeftModel:
-    """A model with a trained adapter of a folder; exact, while weights that it is folded into would be rounded.
+    """Load a trained adapter beside the weights of its base, which is exact; merged weights would be rounded.
 
     Args:
         model: the base, in memory.
@@ -117,14 +117,14 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
         base: checkpoint that the model was loaded from.
 
     Raises:
-        LVLMError: they do not belong together: other base, or weights that one has and the other lacks.
+        LVLMError: if the adapter was trained on another base, or either lacks weights of the other.
     """
     require_base(path, base)
     try:
         require_safetensors(Path(path) / WEIGHTS)
         config = PeftConfig.from_pretrained(path)
         if config.is_prompt_learning:
-            raise ValueError(f"{config.peft_type} adapters change the prompt, which this project writes itself")
+            raise ValueError(f"{config.peft_type} adapters change the prompt, which is not supported")
         config.inference_mode = True
         network = PeftModel(model, config)
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
@@ -132,7 +132,7 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise LVLMError(f"{path}: the adapter does not fit its base: {reason}") from error
-    # torch and peft pass over both
+    # torch and peft ignore both
     for problem, keys in (("the model lacks", loaded.unexpected_keys), ("the file lacks", loaded.missing_keys)):
         if keys:
             some = ", ".join(sorted(keys)[:3])
@@ -141,29 +141,29 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
 
 
 def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:
-    """Base checkpoint with an adapter's update folded into its weights.
+    """Merge an adapter into the weights of its base checkpoint.
 
     Args:
         path: base that the adapter was trained on.
-        adapter: its folder.
+        adapter: folder of the adapter.
         dtype: precision of the weights in memory.
 
     Returns:
         Model and processor.
 
     Raises:
-        LVLMError: they do not belong together, or this kind of adapter cannot be merged.
+        LVLMError: if they do not belong together, or this kind of adapter cannot be merged.
     """
     base = resolve(path)
     if adapter_base(str(adapter)) is None:
         raise LVLMError(f"{adapter}: no {CONFIG} in this folder; give the adapter/ of a run")
     if Path(base).is_dir():
-        # said before gigabytes are loaded; a Hub name is checked once it has been downloaded
+        # before gigabytes are loaded; a Hub name is checked after its download
         require_base(str(adapter), base)
     model, processor = load_checkpoint(base, dtype, trust_remote_code=False)
     network = load_adapter(model, str(adapter), base)
     with torch.no_grad(), warnings.catch_warnings():
-        # peft says that tied weights are difficult, and that it changes the configuration: both are dealt with here
+        # peft warns of tied weights and of changing the configuration, which `_untie` and `_record_untied` handle
         warnings.filterwarnings("ignore", message=".*tie")
         _untie(network.get_base_model())
         try:
@@ -171,12 +171,12 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
         except (AttributeError, NotImplementedError, ValueError) as error:
             kind = network.peft_config["default"].peft_type
             raise LVLMError(f"{adapter}: {kind} adapters cannot be merged; use the adapter on its base") from error
-    _note_untied(model)
+    _record_untied(model)
     return model, processor
 
 
 def _untie(model: Any) -> None:
-    """Give the head a weight of its own where an adapter on it, or on the embeddings, would change both."""
+    """Give the head a weight of its own if an adapter on it, or on the embeddings, would change both."""
     layers = model.get_output_embeddings(), model.get_input_embeddings()
     if not any(isinstance(layer, BaseTunerLayer) for layer in layers):
         return
@@ -185,8 +185,8 @@ def _untie(model: Any) -> None:
         head.weight = nn.Parameter(head.weight.clone(), requires_grad=False)
 
 
-def _note_untied(model: Any) -> None:
-    """Keep a head that differs from the embeddings from being tied to them again when it is saved or loaded."""
+def _record_untied(model: Any) -> None:
+    """Set the configuration so that a head of its own is not tied to the embeddings again on saving or loading."""
     if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
         for config in (model.config, model.config.get_text_config()):
             if getattr(config, "tie_word_embeddings", False):
@@ -194,13 +194,13 @@ def _note_untied(model: Any) -> None:
 
 
 def require_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that cannot be had, by a quick look; of an adapter its base is left to the loading.
+    """Check quickly that a checkpoint exists; the base of an adapter is checked on loading.
 
     Args:
         path: folder of a checkpoint or of an adapter, Hub name, or `shipped:` name.
 
     Raises:
-        LVLMError: it is neither here nor on the Hub.
+        LVLMError: if it is neither on this disk nor on the Hub.
     """
     path = resolve(path)
     if not (Path(path) / CONFIG).is_file():

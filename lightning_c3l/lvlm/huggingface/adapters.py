@@ -1,4 +1,4 @@
-"""LoRA on the decoder, and the reference: the starting model beside the one being trained."""
+"""LoRA adapters on the decoder, and the reference model: the weights as they were before training."""
 
 import copy
 import os
@@ -21,8 +21,8 @@ class LoRA:
 
     Attributes:
         rank: rank of each update.
-        alpha: the update counts alpha / rank times.
-        dropout: on the adapters' input.
+        alpha: each update is scaled by alpha / rank.
+        dropout: probability, on the adapters' inputs.
         vision: adapt the vision tower and the projector too.
     """
 
@@ -32,7 +32,7 @@ class LoRA:
     vision: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse ranks that peft would only trip over later."""
+        """Validate the ranges, which peft does not."""
         for name, value in (("rank", self.rank), ("alpha", self.alpha)):
             if not value > 0:
                 raise ValueError(f"lora.{name} must be above 0, not {value}")
@@ -41,41 +41,46 @@ class LoRA:
 
 
 def attach_lora(model: Any, lora: LoRA) -> PeftModel:
-    """Wrap a model so that only adapters are trained; the fresh adapters change nothing."""
+    """Wrap a model so that only adapters are trained; new adapters do not change its output."""
     pattern = target_pattern(model, lora.vision)
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pattern, bias="none"
     )
-    # from the run's seed alone: the same adapter whatever else has used random numbers before
+    # depends on the run's seed only, not on other uses of random numbers before
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed())
         network = get_peft_model(model, config)
     if os.path.isdir(model.name_or_path):
-        # peft looks for the base in the working folder, which may be another one when the adapter is loaded
+        # peft resolves relative paths in the working folder, which may be another one when the adapter is loaded
         network.peft_config["default"].base_model_name_or_path = os.path.abspath(model.name_or_path)
     return network
 
 
 def target_pattern(model: Any, vision: bool) -> str:
-    """Regular expression of the linear layers to adapt: the decoder's, or all but the head.
+    """Regular expression of the linear layers to adapt: those of the decoder, or with `vision` all but the head.
 
     Raises:
         LVLMError: if the decoder has no linear layer.
     """
     head, decoder = model.get_output_embeddings(), set(model.get_decoder().modules())
     names = {
-        # layers by any number, but a linear layer that is itself one of a numbered list by its own
+        # any index of a numbered layer, but not of a linear layer that is itself an item of a numbered list
         re.sub(r"(?<=\.)\d+(?=\\\.)", r"\\d+", re.escape(name))
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not head and (vision or module in decoder)
     }
     if not names:
-        raise LVLMError(f"{type(model).__name__}: no linear layer to adapt was found in the decoder")
+        raise LVLMError(f"{type(model).__name__}: no linear layer to adapt in the decoder")
     return "|".join(sorted(names))
 
 
-class Reference:
-    """The starting model: the same network with its adapters off, or a frozen copy under full fine-tuning."""
+class ReferenceModel:
+    """The model before training: the network with its adapters disabled, or a frozen copy under full fine-tuning.
+
+    Args:
+        network: the model that is trained.
+        keep_copy: keep a copy if there are no adapters.
+    """
 
     def __init__(self, network: Any, keep_copy: bool) -> None:
         self.network = network
@@ -85,10 +90,10 @@ class Reference:
 
     @contextmanager
     def active(self) -> Iterator[Any]:
-        """The transformers model to use for the reference's figures.
+        """Context that gives the transformers model as it was before training.
 
         Raises:
-            LVLMError: under full fine-tuning without a kept copy.
+            LVLMError: under full fine-tuning without a copy.
         """
         if isinstance(self.network, PeftModel):
             with self.network.disable_adapter():

@@ -1,8 +1,8 @@
-"""Chat templates as token rows: which tokens a turn becomes, and which of them are the assistant's.
+"""Conversations as token rows under a chat template, with a mask of the assistant's tokens.
 
-A template is rendered once for each pattern of roles, with private-use characters in place of the texts, and the
-texts are put in afterwards. That makes encoding fast, gives the exact span of every answer whatever the template
-puts around it, and works for templates without `{% generation %}` marks.
+A template is rendered once per pattern of roles, with private-use characters in place of the texts, which are filled in
+afterwards. This is fast, gives the exact span of every answer whatever the template puts around it, and works for
+templates without `{% generation %}` marks.
 """
 
 import re
@@ -22,18 +22,18 @@ _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000(\\d+)\ue001")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _T = TypeVar("_T")
-# a role and its turn's pieces in their order: "i" for an image, "t" for a text
+# for each turn its role and the kinds of its pieces: "i" for an image, "t" for a text
 _Pattern = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class EncodedChat:
-    """Tokens of a conversation, those of its images included.
+    """Tokens of a conversation, image tokens included.
 
     Attributes:
         ids: token ids.
         answer: True at the tokens of the assistant's texts.
-        target: True at the same tokens and at each end of turn, what a model learns to write.
+        target: True at these and at the assistant's end-of-turn tokens: what a model is trained on.
     """
 
     ids: tuple[int, ...]
@@ -43,17 +43,17 @@ class EncodedChat:
     @property
     def answer_lengths(self) -> list[int]:
         """Number of answer tokens in each of the assistant's turns."""
-        # every turn has its end, also one without text, and the user's tokens stand between them
+        # every turn has an end, even without text, and the user's tokens lie between them
         runs = groupby(zip(self.target, self.answer, strict=True), key=lambda marks: marks[0])
         return [sum(answer for _, answer in run) for target, run in runs if target]
 
 
 class ChatEncoder:
-    """Turns conversations into token ids with a processor's own chat template.
+    """Encodes conversations with a processor's own chat template.
 
     Args:
-        images: the same processor's image encoder.
-        context: longest conversation that the model can read, in tokens; None where it does not say.
+        images: image encoder of the same processor.
+        context: maximum length of a conversation, in tokens; None if the model does not say.
 
     Raises:
         LVLMError: if the processor has no chat template, no fast tokenizer or no end-of-turn token.
@@ -76,36 +76,37 @@ class ChatEncoder:
         self._skeleton = lru_cache(maxsize=512)(self._render)
 
     def _control_tokens(self) -> set[str]:
-        """Special tokens: the named ones, those that only tokenizer.json marks as such, and the image's."""
+        """Special tokens: named ones, those that only tokenizer.json marks as special, and the image token."""
         added = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
         image = getattr(self.processor, "image_token", None)
         return {str(t) for t in {*self.tokenizer.all_special_tokens, *added, image, self.images.placeholder} if t}
 
     def end_of_turn_ids(self) -> list[int]:
-        """Tokens that end an answer: the template's own and the tokenizer's."""
+        """Tokens that end an answer: the template's end-of-turn token and the tokenizer's end-of-sequence token."""
         encoded = self.encode((Turn("user", "a"), Turn("assistant", "b")))
         ends = {t for t, target, a in zip(encoded.ids, encoded.target, encoded.answer, strict=True) if target and not a}
         return sorted(ends | {self.tokenizer.eos_token_id})
 
     def encode(self, turns: Sequence[Turn], images: ImageTokens | Sequence[ImageTokens] | None = None) -> EncodedChat:
-        """Encode a conversation; one that ends with the user's turn is left open for the assistant.
+        """Encode a conversation; after one that ends with the user's turn, the assistant's turn is opened.
 
         Args:
-            turns: what was said.
-            images: what stands for its image, or for each of several. They stand where the turns have places for them,
-                or before the first user turn's text; without images the places are passed over.
+            turns: texts, with the positions of their images.
+            images: tokens of the image, or of each of several. Without positions in the turns, they precede the text
+                of the first user turn; without images, positions are ignored.
 
         Raises:
-            ConversationError: if the conversation is longer than the model's context, or if the template refuses it.
-            LVLMError: if the template has no text-only mode.
+            ConversationError: if the conversation is longer than the model's context, or the template does not accept
+                it.
+            LVLMError: if the template accepts no conversation without image.
         """
         images = (images,) if isinstance(images, ImageTokens) else images or ()
-        laid = self._lay_out(turns, len(images))
-        pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid)
+        laid_out = self._lay_out(turns, len(images))
+        pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid_out)
         tails = self._put_images(self._skeleton(pattern), images)
-        said = [(role, piece) for role, pieces in laid for piece in pieces if piece is not None]
+        texts = [(role, piece) for role, pieces in laid_out for piece in pieces if piece is not None]
         text, spans = tails[0], list[tuple[int, int, int]]()
-        for (role, piece), tail in zip(said, tails[1:], strict=True):
+        for (role, piece), tail in zip(texts, tails[1:], strict=True):
             start = len(text)
             text += piece
             stop = len(text)
@@ -123,39 +124,38 @@ class ChatEncoder:
         return chat
 
     def _lay_out(self, turns: Sequence[Turn], images: int) -> list[tuple[str, list[str | None]]]:
-        """Each turn's role and pieces: texts without control tokens, and None where an image stands.
+        """Role and pieces of each turn: texts without control tokens, and None for each image.
 
         Raises:
-            ConversationError: if the turns have places for another number of images, or an answer has one.
+            ConversationError: if the turns have positions for another number of images, or an answer has one.
         """
-        places = [turn.images if images else () for turn in turns]
-        if images and not any(places):
-            first = next((number for number, turn in enumerate(turns) if turn.role == "user"), 0)
-            places[first] = (0,) * images
-        if sum(map(len, places)) != images:
-            raise ConversationError(f"{sum(map(len, places))} places for {images} images")
-        laid = [(str(turn.role), self._pieces(turn.text, own)) for turn, own in zip(turns, places, strict=True)]
-        if any(role == "assistant" and len(pieces) > 1 for role, pieces in laid):
-            raise ConversationError("an image inside of an answer cannot be read")
-        return laid
+        positions = [turn.images if images else () for turn in turns]
+        if images and not any(positions):
+            first = next((index for index, turn in enumerate(turns) if turn.role == "user"), 0)
+            positions[first] = (0,) * images
+        if sum(map(len, positions)) != images:
+            raise ConversationError(f"the turns have {sum(map(len, positions))} image positions for {images} images")
+        laid_out = [(str(turn.role), self._pieces(turn.text, own)) for turn, own in zip(turns, positions, strict=True)]
+        if any(role == "assistant" and len(pieces) > 1 for role, pieces in laid_out):
+            raise ConversationError("an answer must not contain an image")
+        return laid_out
 
-    def _pieces(self, text: str, places: Sequence[int]) -> list[str | None]:
-        """A turn's text cut at its images; blanks go at its ends and beside images that stand there."""
-        if not places:
+    def _pieces(self, text: str, positions: Sequence[int]) -> list[str | None]:
+        """A turn's text, cut at its images and stripped at its ends, also next to images there."""
+        if not positions:
             return [self._clean(text).strip()]
-        bounds = [0, *places, len(text)]
-        cut = [self._clean(text[start:stop]) for start, stop in pairwise(bounds)]
-        said = [number for number, piece in enumerate(cut) if piece.strip()] or [0]
-        cut[said[0]] = cut[said[0]].lstrip()
-        cut[said[-1]] = cut[said[-1]].rstrip()
+        parts = [self._clean(text[start:stop]) for start, stop in pairwise([0, *positions, len(text)])]
+        filled = [index for index, part in enumerate(parts) if part.strip()] or [0]
+        parts[filled[0]] = parts[filled[0]].lstrip()
+        parts[filled[-1]] = parts[filled[-1]].rstrip()
         pieces = list[str | None]()
-        for number, piece in enumerate(cut):
-            pieces += [None] if number else []
-            pieces += [piece] if piece and said[0] <= number <= said[-1] else []
+        for index, part in enumerate(parts):
+            pieces += [None] if index else []
+            pieces += [part] if part and filled[0] <= index <= filled[-1] else []
         return pieces
 
     def _put_images(self, tails: tuple[str, ...], images: Sequence[ImageTokens]) -> tuple[str, ...]:
-        """What the template writes, with each image's own text for its placeholder."""
+        """The rendered template, with the text of each image for its placeholder."""
         if not images:
             return tails
         waiting = iter(images)
@@ -163,14 +163,14 @@ class ChatEncoder:
         return tuple(placeholder.sub(lambda _: next(waiting).text, tail) for tail in tails)
 
     def _expand(self, chat: EncodedChat, images: Sequence[ImageTokens]) -> EncodedChat:
-        """Each run of image tokens in its length."""
+        """Repeat the image token of each run to the length of the run."""
         if not images:
             return chat
         runs = [length for image in images for length in image.runs]
         if chat.ids.count(self.images.token) != len(runs):
             raise LVLMError(
-                f"{self.name}: {chat.ids.count(self.images.token)} runs of image tokens in the prompt, "
-                f"{len(runs)} by the processor"
+                f"{self.name}: {chat.ids.count(self.images.token)} runs of image tokens in the prompt, but the "
+                f"processor has {len(runs)}"
             )
         waiting = iter(runs)
         repeats = [next(waiting) if token == self.images.token else 1 for token in chat.ids]
@@ -181,7 +181,7 @@ class ChatEncoder:
         return EncodedChat(spread(chat.ids), spread(chat.answer), spread(chat.target))
 
     def _render(self, pattern: _Pattern) -> tuple[str, ...]:
-        """What the template writes before, between and after the texts of turns of this pattern."""
+        """What the template puts before, between and after the texts of turns with this pattern."""
         marks = (_MARK.format(number) for number in count())
         messages = [
             {
@@ -199,30 +199,30 @@ class ChatEncoder:
             )
         except (TemplateError, ValueError, TypeError, IndexError, KeyError) as error:
             missing = "" if images else " without an image, which S(I2C) compares with (no text-only mode)"
-            raise self._refusal(pattern, f"the chat template refuses a conversation{missing}: {error}") from error
+            raise self._error(pattern, f"the chat template refuses a conversation{missing}: {error}") from error
         found = text.count(self.images.placeholder)
         if found != images:
-            raise self._refusal(pattern, f"the chat template writes {found} image placeholders for {images} images")
+            raise self._error(pattern, f"the chat template renders {found} image placeholders for {images} images")
         pieces = _MARKS.split(text)
         if pieces[1::2] != [str(number) for number in range(sum(own.count("t") for _, own in pattern))]:
-            raise self._refusal(pattern, "the chat template does not write every turn once and in order")
+            raise self._error(pattern, "the chat template does not render every turn once and in order")
         return tuple(pieces[0::2])
 
-    def _refusal(self, pattern: _Pattern, reason: str) -> LVLMError:
-        """Of the model, where the plainest conversation is refused; else of this kind of conversation alone."""
-        plainest = [pieces.strip("i") for _, pieces in pattern] in (["t"], ["t", "t"])
-        kind = LVLMError if plainest and sum(own.count("i") for _, own in pattern) <= 1 else ConversationError
+    def _error(self, pattern: _Pattern, reason: str) -> LVLMError:
+        """An LVLMError if the template fails for the simplest conversations, else one about this conversation."""
+        is_simplest = [pieces.strip("i") for _, pieces in pattern] in (["t"], ["t", "t"])
+        kind = LVLMError if is_simplest and sum(own.count("i") for _, own in pattern) <= 1 else ConversationError
         return kind(f"{self.name}: {reason}" if kind is LVLMError else reason)
 
     def _clean(self, text: str) -> str:
-        """A turn's text without control tokens: what somebody wrote must not end a turn or add an image."""
-        before, text = None, _SURROGATE.sub("\ufffd", text)  # halves of characters, which no tokenizer takes
-        while before != text:  # what is left around a removed token may be one itself
+        """A turn's text without control tokens: data must not end a turn or add an image."""
+        before, text = None, _SURROGATE.sub("\ufffd", text)  # unpaired surrogates, which tokenizers do not accept
+        while before != text:  # removing a token may join the text around it to another one
             before, text = text, self._special_pattern.sub("", text)
         return text
 
     def _close(self, tail: str) -> tuple[str, str]:
-        """Split what follows an answer into its end of turn and the rest; templates without one get EOS."""
+        """Split what follows an answer into its end-of-turn token, EOS if the template has none, and the rest."""
         for token in self.specials:
             if tail.lstrip().startswith(token):
                 end = tail.index(token) + len(token)

@@ -92,7 +92,9 @@ class ImageEncoder:
             raise
         except (ValueError, RuntimeError, OSError, IndexError, ZeroDivisionError) as error:
             sizes = ", ".join(f"{image.width}x{image.height}" for image in images[:4])
-            raise ImageError(f"{self.name}: the processor cannot take an image ({sizes} pixels): {error}") from error
+            raise ImageError(
+                f"{self.name}: the processor does not accept an image ({sizes} pixels): {error}"
+            ) from error
         mask, ids = out.pop("attention_mask").bool(), out.pop("input_ids")
         rows = [tuple(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True)]
         pixels = {k: v for k, v in out.items() if isinstance(v, Tensor) and not k.endswith("token_type_ids")}

@@ -1,4 +1,4 @@
-"""Open a checkpoint folder (or a Hub name) of any image-text-to-text model with its processor."""
+"""Load the model and processor of a checkpoint folder or Hub name."""
 
 import json
 import os
@@ -23,14 +23,14 @@ from lightning_c3l.runs.weight_files import require_safetensors, weights_digest
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["nf4", "int8"]
-# that the Hub's first answer may take; HF_HUB_ETAG_TIMEOUT allows for slower connections
+# timeout of the Hub's first answer; HF_HUB_ETAG_TIMEOUT allows for slower connections
 _HUB_SECONDS = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
-# checkpoints that come with this package, by the name that experiment files give them
+# checkpoints that come with this package, by their name in experiment files
 _SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[2] / "scenes" / "base"}
 
 
 def resolve(path: str) -> str:
-    """Folder or Hub name behind the name of a checkpoint."""
+    """Folder or Hub name of a checkpoint, given one of these or a `shipped:` name."""
     return str(_SHIPPED.get(path, path))
 
 
@@ -43,11 +43,11 @@ def load_checkpoint(
         path: folder or Hub name.
         dtype: precision of the weights in memory.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
-        quantize: keep the decoder's frozen weights in 4 (nf4) or 8 bits (int8); CUDA only.
+        quantize: keep the decoder's frozen weights in 4 bits (nf4) or 8 bits (int8); CUDA only.
 
     Raises:
-        LVLMError: if there is no such checkpoint, if it is no LVLM, if it has no processor, or if it cannot be
-            quantised here.
+        LVLMError: if there is no such checkpoint, it is not an LVLM, it has no processor, or it cannot be quantised
+            here.
     """
     if quantize is not None:
         _require_quantiser(path, quantize)
@@ -73,20 +73,20 @@ def load_checkpoint(
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise LVLMError(f"{path}: no vision-language model could be loaded: {_reason(error)}") from error
     if missing := sorted(found["missing_keys"]):
-        # transformers draws them at random
+        # transformers initialises them at random
         some = ", ".join(missing[:3])
         raise LVLMError(f"{path}: the checkpoint lacks {len(missing)} weights of its model, among them {some}")
     if not hasattr(model, "get_image_features"):
         kind = type(model).__name__
-        raise LVLMError(f"{path}: {kind} gives no image features for its decoder, so it is no LVLM of a known build")
+        raise LVLMError(f"{path}: {kind} gives no image features for a decoder, so it is not a supported LVLM")
     if processor.tokenizer.pad_token is None:
-        # batches are padded under a mask, so which token it is does not matter
+        # padding is masked, so any token will do
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return model.eval(), processor
 
 
 def _require_quantiser(path: str, quantize: Quantize) -> None:
-    """Fail before anything is loaded."""
+    """Check that weights can be quantised here, before anything is loaded."""
     if not torch.cuda.is_available():
         raise LVLMError(f"{path}: quantize: {quantize} needs a CUDA GPU; leave it out, or set dtype: bfloat16")
     if find_spec("bitsandbytes") is None:
@@ -94,7 +94,7 @@ def _require_quantiser(path: str, quantize: Quantize) -> None:
 
 
 def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:
-    """Loading options for weights in few bits; head, vision tower and projector stay as they are."""
+    """Options that quantise all weights except those of the head, the vision tower and the projector."""
     keep = ["lm_head", "vision_tower", "vision_model", "visual", "multi_modal_projector", "connector"]
     config = BitsAndBytesConfig(
         load_in_4bit=quantize == "nf4",
@@ -104,37 +104,37 @@ def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:
         bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=keep,
     )
-    # quantised weights are made on their device: each process has its own
+    # weights are quantised on their device: each process has its own
     return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
 
 
 def is_cached_only(path: str) -> bool:
-    """Whether a checkpoint is one that was downloaded before from a Hub that cannot be reached now.
+    """Whether a checkpoint has been downloaded before, while the Hub cannot be reached now.
 
-    transformers asks the Hub for each file, with retries, and takes minutes to find out that it does not answer. So it
-    is asked once, briefly; downloads keep their own timeouts.
+    transformers requests each file from the Hub, with retries, and takes minutes to notice that there is no answer. One
+    request with a short timeout decides here; downloads keep their own timeouts.
 
     Args:
         path: folder or Hub name.
 
     Raises:
-        LVLMError: there is no such checkpoint here, and the Hub has none or cannot be reached.
+        LVLMError: if there is no such checkpoint on this disk, and the Hub has none or cannot be reached.
     """
     if Path(path).exists():
         if not (Path(path) / "config.json").is_file():
-            raise LVLMError(f"{path}: no config.json in this folder, so it is no model checkpoint")
+            raise LVLMError(f"{path}: no config.json in this folder, so it is not a model checkpoint")
         return False
     try:
         url, cached = hf_hub_url(path, "config.json"), try_to_load_from_cache(path, "config.json")
     except HFValidationError as error:
-        raise LVLMError(f"{path}: no such folder, and no name that a model on the Hub can have") from error
+        raise LVLMError(f"{path}: no such folder, and not a valid name of a model on the Hub") from error
     if HF_HUB_OFFLINE:
         problem: Exception | None = OSError("HF_HUB_OFFLINE is set")
     else:
         problem = _within(_HUB_SECONDS, lambda: get_hf_file_metadata(url, timeout=_HUB_SECONDS))
     if isinstance(problem, RepositoryNotFoundError) and not isinstance(problem, GatedRepoError):
         raise LVLMError(f"{path}: no such folder, and no such model on the Hub; a private one needs `hf auth login`")
-    # other answers, such as that of a gated model, are told by the download
+    # the download reports other answers, such as that of a gated model
     if problem is None or isinstance(problem, HfHubHTTPError):
         return False
     if not isinstance(cached, str):
@@ -144,13 +144,13 @@ def is_cached_only(path: str) -> bool:
     return True
 
 
-def _within(seconds: float, ask: Callable[[], object]) -> Exception | None:
-    """What a request ended in, None if well; a name server that does not answer outlasts a request's own timeout."""
+def _within(seconds: float, request: Callable[[], object]) -> Exception | None:
+    """The error of a request, None if it succeeds; a silent name server would outlast the request's own timeout."""
     ended = SimpleQueue[Exception | None]()
 
     def attempt() -> None:
         try:
-            ask()
+            request()
             ended.put(None)
         except Exception as error:
             ended.put(error)
@@ -177,19 +177,19 @@ def _load_processor(path: str, options: dict[str, Any]) -> Any:
 
 def _reason(error: Exception) -> str:
     if "trust_remote_code" in str(error):
-        return "it brings Python code of its own; set trust_remote_code: true if you trust its source"
+        return "it brings Python code of its own; set trust_remote_code: true if you trust the source"
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def fingerprint(path: str, state_hash: str = "") -> str:
-    """Short hash that tells checkpoints apart, by their tensors; by its name alone where no weights are on this disk.
+    """Short hash of a checkpoint's tensors, or of its name if no weights are on this disk.
 
     Args:
         path: checkpoint or adapter folder, or the Hub name of a checkpoint.
-        state_hash: of what the weights belong to.
+        state_hash: fingerprint of the base, for an adapter.
 
     Raises:
-        LVLMError: a weight file is damaged.
+        LVLMError: if a weight file is damaged.
     """
     try:
         digest = weights_digest(files) if (files := _weight_files(path)) else path
@@ -199,11 +199,11 @@ def fingerprint(path: str, state_hash: str = "") -> str:
 
 
 def _weight_files(path: str) -> list[Path]:
-    """The safetensors files that transformers reads: a folder may hold others beside them."""
+    """The safetensors files that transformers reads; a folder may hold others as well."""
     folder = Path(path)
     if not folder.is_dir():
         try:
-            # a Hub name: the snapshot that was loaded
+            # for a Hub name, the downloaded snapshot
             found = try_to_load_from_cache(path, "config.json")
         except HFValidationError:
             return []
@@ -217,6 +217,6 @@ def _weight_files(path: str) -> list[Path]:
         try:
             shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise LVLMError(f"{index}: is no index of weight files; copy or download it again") from error
+            raise LVLMError(f"{index}: is not an index of weight files; copy or download it again") from error
         return [folder / name for name in sorted(shards)]
     return sorted(folder.glob("*.safetensors"))

@@ -1,4 +1,4 @@
-"""`HuggingFaceLVLM`: any image-text-to-text model of transformers, as the method's LVLM."""
+"""`HuggingFaceLVLM`: any image-text-to-text model of transformers."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from lightning_c3l.lvlm.base import (
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
-from lightning_c3l.lvlm.huggingface.adapters import LoRA, Reference, attach_lora
+from lightning_c3l.lvlm.huggingface.adapters import LoRA, ReferenceModel, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, encode_conversations
@@ -44,13 +44,13 @@ class HuggingFaceLVLM(RoundLVLM):
 
     Args:
         path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world. An adapter folder, such
-            as the `adapter/` of a run, is its base with that adapter, which is not trained any further.
-        lora: adapters to train; null trains every weight.
+            as the `adapter/` of a run, stands for its base with this adapter, which is not trained further.
+        lora: adapters to train; null trains all weights.
         dtype: precision of the weights in memory.
-        keep_reference: under full fine-tuning, keep a frozen copy of the starting model for `scorer: reference`.
+        keep_reference: under full fine-tuning, keep a frozen copy of the original model for `scorer: reference`.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
-        quantize: keep the frozen weights in 4 (nf4: QLoRA) or 8 bits (int8); CUDA only, with `lora`.
-        gradient_checkpointing: compute activations again in the backward pass instead of keeping them.
+        quantize: keep the frozen weights in 4 bits (nf4: QLoRA) or 8 bits (int8); CUDA only, with `lora`.
+        gradient_checkpointing: recompute activations in the backward pass to save memory.
 
     Raises:
         LVLMError: if the checkpoint cannot be used.
@@ -69,9 +69,9 @@ class HuggingFaceLVLM(RoundLVLM):
         self.name, self.path = name, path = path, resolve(path)
         base = adapter_base(path)
         if quantize is not None and lora is None and base is None:
-            raise LVLMError(f"{path}: quantize: {quantize} keeps weights that cannot be trained; set lora")
+            raise LVLMError(f"{path}: quantize: {quantize} keeps weights in a form that cannot be trained; set lora")
         if base is not None and lora is not None:
-            raise LVLMError(f"{path}: is an adapter already: set lora: null, or `merge` it to train another one on top")
+            raise LVLMError(f"{path}: is an adapter already: set lora: null, or `merge` it first to train another one")
         model, processor = load_checkpoint(base or path, dtype, trust_remote_code, quantize)
         if gradient_checkpointing:
             model.activation_checkpointing_enable()
@@ -87,9 +87,9 @@ class HuggingFaceLVLM(RoundLVLM):
             self._network: Any = load_adapter(model, path, base)
         else:
             self._network = model if lora is None else attach_lora(model, lora)
-        self._reference = Reference(self._network, keep_reference)
+        self._reference = ReferenceModel(self._network, keep_reference)
         self._active: Any = None
-        self._agrees = False
+        self._is_checked = False
 
         self._options = (name, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
 
@@ -109,17 +109,17 @@ class HuggingFaceLVLM(RoundLVLM):
 
     @property
     def saved_as(self) -> str:
-        """Name of the folder that `save` fits: adapters, or a whole model."""
+        """Name of the folder for `save`: "adapter", or "model" if all weights are trained."""
         return "adapter" if isinstance(self._network, PeftModel) else "model"
 
     @property
     def network(self) -> nn.Module:
-        """The module that is trained, saved and moved."""
+        """The module that is moved, trained and saved."""
         return self._network  # type: ignore[no-any-return]
 
     @property
     def model(self) -> Any:
-        """The transformers model that answers now: the trained one, or the reference inside `reference()`."""
+        """The transformers model in use: the trained one, or the original one within `reference()`."""
         if self._active is not None:
             return self._active
         return self._network.get_base_model() if isinstance(self._network, PeftModel) else self._network
@@ -150,19 +150,19 @@ class HuggingFaceLVLM(RoundLVLM):
 
     @property
     def decoder(self) -> Decoder:
-        """The decoder of the model that answers now; before its first use, it is held against the model itself.
+        """The decoder of the model in use, checked against the whole model on first use.
 
         Raises:
-            LVLMError: if this kind of model computes something that the decoder alone does not.
+            LVLMError: if this kind of model computes more than its decoder.
         """
         decoder = Decoder(self.model, self.images)
-        if not self._agrees:
+        if not self._is_checked:
             require_agreement(decoder, self.encoder)
-            self._agrees = True
+            self._is_checked = True
         return decoder
 
     def cache_image_features(self) -> AbstractContextManager[None]:
-        """Inside, an image object runs through the vision tower once; a tower that is trained is not remembered."""
+        """Within this context, an image object is encoded once; nothing is cached while the vision tower is trained."""
         decoder = {id(p) for p in self.model.get_decoder().parameters()} | {
             id(p) for p in self.model.get_output_embeddings().parameters()
         }
@@ -170,7 +170,7 @@ class HuggingFaceLVLM(RoundLVLM):
         return nullcontext() if trained else self.images.cache_image_features()
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
-        """Why each picture cannot be looked at; empty where it can. Where they are remembered, the tower runs here."""
+        """Error message per image, '' if it is accepted; within `cache_image_features`, features are computed here."""
         try:
             tokens = self.images.tokens(self.model, images)
         except ImageError as error:
@@ -199,11 +199,11 @@ class HuggingFaceLVLM(RoundLVLM):
         chats: Sequence[Chats],
         shuffled: Sequence[Images] | None = None,
     ) -> AnswerTokens:
-        """Token statistics of every turn of the assistant; see `LVLM.score`."""
+        """Statistics of the tokens of every assistant turn; see `AnswerScorer.score`."""
         return score_answers(self.decoder, self.encoder, images, chats, shuffled)
 
     def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
-        """Mean negative log-likelihood a token of what the assistant says in each conversation; see `LVLM.mean_nll`."""
+        """Mean negative log-likelihood per token of each conversation, in nats; see `AnswerScorer.mean_nll`."""
         return mean_nll(self.decoder, self.encoder, images, chats)
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
@@ -211,7 +211,7 @@ class HuggingFaceLVLM(RoundLVLM):
         return groups.encode_groups(self.encoder, samples, anchor, context)
 
     def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
-        """One forward over a batch of groups, with gradients."""
+        """Log-probabilities and hidden states of a batch of groups, with gradients."""
         return groups.group_states(self.decoder, batch, anchor, context)
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
@@ -223,7 +223,7 @@ class HuggingFaceLVLM(RoundLVLM):
         return conversation_logp(self.decoder, batch)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter (or the whole network), whose weights must be whole, and the processor as a folder."""
+        """Write the adapter, or all weights, and the processor to a folder; the weights must be whole."""
         state = whole_state(self._network)
         self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
         self.processor.save_pretrained(folder)

@@ -1,7 +1,6 @@
-"""Pretraining of a vision tower: it learns to tell labelled pictures apart before a decoder has to read it.
+"""Pretraining of a vision tower on labelled images, which takes the place of CLIP's pretraining for a small LLaVA.
 
-What CLIP's pretraining does for LLaVA, on a scale of minutes: a small LLaVA that learns everything at once from answers
-learns colours long before shapes.
+A small LLaVA that learns everything from answers at once learns colours long before shapes.
 """
 
 from collections.abc import Sequence
@@ -20,29 +19,29 @@ from lightning_c3l.runs.atomic import atomic_folder
 def train_vision_tower(
     folder: Path, labelled: Sequence[tuple[Image, int]], out: Path, steps: int, seed: int = 0
 ) -> float:
-    """Train the vision tower of a LLaVA folder to classify pictures, and write the folder with that tower.
+    """Train the vision tower of a LLaVA checkpoint to classify images, and write the checkpoint with the new tower.
 
-    The head is linear on the mean of the patch features that the projector gets; it is thrown away.
+    The classifier is linear on the mean of the patch features that the projector gets, and is not kept.
 
     Args:
         folder: checkpoint of a LLaVA.
-        labelled: training pictures, each with its class, from 0.
+        labelled: training images with their classes, from 0.
         out: folder to write.
-        steps: batches of 64.
-        seed: of the head and of the batches.
+        steps: number of batches of 64 images.
+        seed: of the classifier's weights and of the batches.
 
     Returns:
-        Share of the last 100 batches' pictures that were told right.
+        Accuracy on the last 100 batches.
     """
     model, processor = load_checkpoint(str(folder), "float32", trust_remote_code=False)
-    parts = [[picture for picture, _ in labelled[n : n + 500]] for n in range(0, len(labelled), 500)]
+    parts = [[image for image, _ in labelled[n : n + 500]] for n in range(0, len(labelled), 500)]
     pixels = torch.cat([processor.image_processor(part, return_tensors="pt")["pixel_values"] for part in parts])
     labels = torch.tensor([label for _, label in labelled])
-    right = _train(model.model.vision_tower, model.config.vision_feature_layer, pixels, labels, steps, seed)
+    accuracy = _train(model.model.vision_tower, model.config.vision_feature_layer, pixels, labels, steps, seed)
     with atomic_folder(out) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
-    return right
+    return accuracy
 
 
 def _train(tower: Any, layer: int, pixels: Tensor, labels: Tensor, steps: int, seed: int) -> float:
@@ -54,16 +53,16 @@ def _train(tower: Any, layer: int, pixels: Tensor, labels: Tensor, steps: int, s
     weights = [*tower.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.07)
-    told = list[float]()
-    for _ in trange(steps, desc="teach the vision tower", unit="batch", leave=False):
+    accuracies = list[float]()
+    for _ in trange(steps, desc="train the vision tower", unit="batch", leave=False):
         batch = torch.randint(len(pixels), (64,), generator=generator)
-        # as LLaVA takes them: that layer's states without the class token
-        seen = tower(pixels[batch], output_hidden_states=True).hidden_states[layer][:, 1:]
-        logits = head(seen.mean(dim=1))
+        # as in LLaVA: the layer's states without the class token
+        features = tower(pixels[batch], output_hidden_states=True).hidden_states[layer][:, 1:]
+        logits = head(features.mean(dim=1))
         optimizer.zero_grad()
         nn.functional.cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
-        told.append(float((logits.argmax(-1) == labels[batch]).float().mean()))
-    return sum(told[-100:]) / len(told[-100:])
+        accuracies.append(float((logits.argmax(-1) == labels[batch]).float().mean()))
+    return sum(accuracies[-100:]) / len(accuracies[-100:])

@@ -206,7 +206,7 @@ def test_unusable_processors_are_refused_in_one_line(tiny_checkpoint: Path) -> N
 def test_a_template_that_drops_turns_is_refused(tiny_checkpoint: Path, template: str) -> None:
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
     processor.chat_template = template
-    assert "does not write every turn" in error_of(processor)
+    assert "does not render every turn" in error_of(processor)
 
 
 @pytest.mark.parametrize(("count", "marks"), [(0, ""), (2, "<image><image>")])
@@ -215,7 +215,7 @@ def test_a_template_that_does_not_write_one_placeholder_is_refused(
 ) -> None:
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
     processor.chat_template = LLAVA15.replace("<image>", marks)
-    assert f"writes {count} image placeholders for 1 images" in error_of(processor, IMAGE)
+    assert f"renders {count} image placeholders for 1 images" in error_of(processor, IMAGE)
 
 
 def test_a_template_that_wants_an_image_has_no_text_only_mode(tiny_checkpoint: Path) -> None:
@@ -271,7 +271,7 @@ def test_an_image_of_several_runs_of_tokens(tiny_checkpoint: Path) -> None:
 
 def test_more_runs_than_places_are_refused_with_both_numbers(tiny_checkpoint: Path) -> None:
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
-    assert "1 runs of image tokens in the prompt, 2 by the processor" in error_of(
+    assert "1 runs of image tokens in the prompt, but the processor has 2" in error_of(
         processor, ImageTokens("<image>", (4, 5))
     )
 

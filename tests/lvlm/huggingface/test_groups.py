@@ -172,7 +172,7 @@ def test_text_that_differs_before_the_image_is_refused(tiny_checkpoint: Path) ->
     for k, system in enumerate(("Be brief.", "Ramble.")):
         turns = (Turn("system", system), Turn("user", "Where?"), Turn("assistant", "here"))
         rows.add(encoder.encode(turns, IMAGE), 0, k)
-    with pytest.raises(LVLMError, match="differing text before the image"):
+    with pytest.raises(LVLMError, match="text before the image that differs"):
         split_prefixes(encoder, rows, 1)
 
 

@@ -85,7 +85,7 @@ def test_an_image_that_the_processor_cannot_take_is_named_by_its_size(
         raise error
 
     monkeypatch.setattr(type(processor.image_processor), "__call__", refuse)
-    with pytest.raises(LVLMError, match=r"tiny: the processor cannot take an image \(400x2 pixels\): too narrow"):
+    with pytest.raises(LVLMError, match=r"tiny: the processor does not accept an image \(400x2 pixels\): too narrow"):
         encoder_of(processor).images.encode([blank(400, 2)])
 
 

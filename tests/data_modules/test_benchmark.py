@@ -37,7 +37,7 @@ def test_questions_about_one_picture_stand_together(benchmark_files: dict[str, t
     assert broken
     assert all("image: " in item.reason for item in broken)
     assert {item.reason for item in chunk.items if item not in broken} == {""}
-    assert set(chunk.pictures) == {item.image for item in chunk.items} - {broken[0].image}
+    assert set(chunk.images) == {item.image for item in chunk.items} - {broken[0].image}
     for item in chunk.items:
         question = data.selected[item.number - 1]
         assert item.prompt == data.benchmark.prompt(question)
@@ -49,7 +49,7 @@ def test_pictures_that_the_file_carries_need_no_folder(benchmark_files: dict[str
     data = module(benchmark_files, "mmbench", images=None)
     (chunk,) = chunks(data)
     # ten rows are rotations of three questions, about three pictures
-    assert (len(chunk.items), len(chunk.pictures)) == (10, 3)
+    assert (len(chunk.items), len(chunk.images)) == (10, 3)
     assert {len(item.options) for item in chunk.items} == {2, 4}
     hinted = next(item for item in chunk.items if "1?" in item.question)
     assert hinted.question == "Look closely.\nWhich one is it, 1?"
@@ -60,7 +60,7 @@ def test_questions_about_videos_are_asked_blindly_alone(benchmark_files: dict[st
     assert (len(seen.selected), seen.skipped) == (6, 2)
     assert (len(blind.selected), blind.skipped) == (8, 0)
     (chunk,) = chunks(blind)
-    assert chunk.pictures == {}
+    assert chunk.images == {}
     assert all(item.image is None and not item.reason for item in chunk.items)
     assert chunk.items[0].options == ("one", "two", "three or more", "none")
 
@@ -69,7 +69,7 @@ def test_the_first_questions_and_ones_own_words(benchmark_files: dict[str, tuple
     data = module(benchmark_files, "llava_w", limit=2, prompt="Look: {question}")
     (chunk,) = chunks(data)
     assert sorted(item.prompt for item in chunk.items) == ["Look: What is it, 0?", "Look: What is it, 1?"]
-    assert len(chunk.pictures) == 2
+    assert len(chunk.images) == 2
 
 
 @pytest.mark.parametrize(

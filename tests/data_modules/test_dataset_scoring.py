@@ -51,9 +51,9 @@ def test_records_in_their_order_with_their_pictures(folder: Path) -> None:
     assert [chunk.number for chunk in found] == [0, 1, 2, 3]
     assert [item.number for chunk in found for item in chunk.items] == list(range(1, COUNT + 1))
     for chunk in found:
-        assert len(chunk.pictures) == 4  # each file once, however many records are about it
+        assert len(chunk.images) == 4  # each file once, however many records are about it
         for item in chunk.items:
-            assert item.conversation is None or set(item.images) <= set(chunk.pictures)
+            assert item.conversation is None or set(item.images) <= set(chunk.images)
             if item.number > 7:
                 assert item.conversation is not None
                 assert item.conversation.turns[1].text == f"answer {item.number}"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightning_c3l.evaluation.predict import Asking, ask_chunk
+from lightning_c3l.evaluation.predict import PredictionConfig, predict_chunk
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, GenerationRequest, Images, InferenceLVLM, Sampling
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem, ScoringChunk, ScoringItem
@@ -86,7 +86,8 @@ def test_one_that_cannot_train_makes_the_records_of_a_round(lvlm: InferenceLVLM)
 
 def test_it_answers_benchmarks_and_scores_sets(lvlm: InferenceLVLM) -> None:
     question = QuestionItem(1, "What?", "Which?", ("yes", "no"), "a")
-    (row,) = ask_chunk(lvlm, QuestionChunk(0, [question], IMAGES), Asking(losses=True), BatchSize(1, "size"))
+    chunk = QuestionChunk(0, [question], IMAGES)
+    (row,) = predict_chunk(lvlm, chunk, PredictionConfig(losses=True), BatchSize(1, "size"))
     assert row == {"record": 1, "losses": [3, 2], "text": "What is it, 0?\nAnswer: a What?"}
     item = ScoringItem(1, (1,), Conversation("1", "a", exchange("What?", "red")), ("a",))
     (row,) = score_chunk(lvlm, ScoringChunk(0, [item], IMAGES), BatchSize(1, "size"), seed=0)

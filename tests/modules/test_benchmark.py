@@ -46,7 +46,7 @@ def test_answers_are_those_of_each_question_alone(
     found = answer_rows(tmp_path)
     assert [row["question_id"] for row in found] == [question.id for question in data.selected]
     pictures = {item.image: picture for chunk in data.chunks(0, 1) for item in chunk.items
-                if (picture := chunk.pictures.get(str(item.image)))}  # fmt: skip
+                if (picture := chunk.images.get(str(item.image)))}  # fmt: skip
     broken = [row for row in found if row["image"] == "2.png"]
     assert 0 < len(broken) < len(found)
     for row, question in zip(found, data.selected, strict=True):

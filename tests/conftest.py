@@ -7,7 +7,6 @@ import pytest
 from hypothesis import settings
 
 from tests.helpers import torchvision_shim
-from tests.helpers.benchmark_files import write_benchmark
 
 # before anything imports transformers, which looks for torchvision once
 torchvision_shim.enable()
@@ -54,6 +53,8 @@ def family_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def benchmark_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
     """`questions` and `images` of each benchmark's datamodule; one image of POPE is broken."""
+    from tests.helpers.benchmark_files import write_benchmark  # imports transformers, which has to find torchvision
+
     return {
         name: write_benchmark(tmp_path_factory.mktemp(name), name, broken=[2] if name == "pope" else [])
         for name in ("pope", "seed", "mmbench", "llava_w")

@@ -208,7 +208,7 @@ def test_without_the_hub_by_choice_the_same(cached, monkeypatch):
 def test_a_name_that_the_hub_does_not_know(cached, monkeypatch):
     answering(RepositoryNotFoundError, monkeypatch)
     assert "no such folder, and no such model on the Hub" in refusal(Path("some/model"))
-    assert "no name that a model on the Hub can have" in refusal(Path("some/folder/model"))
+    assert "not a valid name of a model on the Hub" in refusal(Path("some/folder/model"))
 
 
 def test_what_else_the_hub_answers_is_left_to_the_download(cached, monkeypatch):

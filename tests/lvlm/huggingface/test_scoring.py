@@ -109,7 +109,7 @@ def test_order_of_images_is_kept(lvlm: HuggingFaceLVLM, images: list[Image], sco
     turned = score_pairs(lvlm, images[::-1], PAIRS[::-1])
     order = [number for wanted in (2, 1, 0) for number, (image, _, _) in enumerate(FLAT) if image == wanted]
     expected = [list(rows(scored, "logp_image"))[number] for number in order]
-    for one, other in zip(rows(turned, "logp"), expected, strict=True):
+    for one, other in zip(rows(turned, "logp_image"), expected, strict=True):
         torch.testing.assert_close(one, other, **TOLERANCE)
     assert turned.logp_shuffled is None
 
@@ -135,23 +135,23 @@ def test_blocks_of_positions_are_put_together(
         torch.testing.assert_close(getattr(again, name), getattr(scored, name))
 
 
-@pytest.mark.parametrize("worth", [-1.0, 1e9], ids=["run_shared", "whole"])
+@pytest.mark.parametrize("worth", [-1.0, 1e9], ids=["shared", "whole"])
 def test_prompts_without_image_are_shared_or_not(
     lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch, worth: float
 ) -> None:
     monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._WORTH_SHARING", worth)
-    shared, whole = list[bool](), Decoder.run_shared
+    shared, run_shared = list[bool](), Decoder.run_shared
 
     def watched(
         self: Decoder, prefixes: PromptRows, suffixes: TokenRows, joined: bool = False
     ) -> tuple[Tensor, Tensor]:
         shared.append(prefixes.features is None)
-        return whole(self, prefixes, suffixes, joined)
+        return run_shared(self, prefixes, suffixes, joined)
 
     monkeypatch.setattr(Decoder, "run_shared", watched)
     again = score_pairs(lvlm, images, PAIRS)
     assert any(shared) == (worth < 0)
-    for name in ("logp", "logq", "kl"):
+    for name in ("logp_image", "logp_blind", "kl"):
         torch.testing.assert_close(getattr(again, name), getattr(scored, name), **TOLERANCE)
 
 
@@ -169,7 +169,7 @@ def test_one_question_with_many_answers_shares_its_prompt(lvlm: HuggingFaceLVLM,
     question = "What color are the rings?"
     answers = ["red", "red and blue", "green"]
     tokens = score_pairs(lvlm, images[:1], [[(question, answer) for answer in answers]])
-    for values, answer in zip(rows(tokens, "logp"), answers, strict=True):
+    for values, answer in zip(rows(tokens, "logp_image"), answers, strict=True):
         torch.testing.assert_close(values, plain(lvlm, question, answer, images[0]).logp().detach(), **TOLERANCE)
 
 

@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = ("color", "shape", "yes_no")
 
 
 @dataclass(frozen=True)
-class Figure:
+class ColoredShape:
     """What a picture shows."""
 
     shape: str
@@ -32,7 +32,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Query:
+class ShapeQuery:
     """A question that was understood.
 
     Attributes:
@@ -47,7 +47,7 @@ class Query:
     color: str = ""
     negated: bool = False
 
-    def fits(self, figure: Figure) -> bool:
+    def fits(self, figure: ColoredShape) -> bool:
         """Whether the picture shows what the question names."""
         return self.shape in ("", figure.shape) and self.color in ("", figure.color)
 
@@ -71,7 +71,7 @@ _FILLER = frozenset(["a", "an", "the", "it", "is", "shape", "color", "of", "ther
 
 
 @lru_cache(maxsize=4096)
-def parse_question(question: str) -> Query | None:
+def parse_question(question: str) -> ShapeQuery | None:
     """What a question asks, None where it cannot be understood; case and the final mark do not matter."""
     text = _plain(question)
     for kind, form in _FORMS:
@@ -81,12 +81,12 @@ def parse_question(question: str) -> Query | None:
     return None
 
 
-def _query(kind: Kind, match: re.Match[str]) -> Query:
+def _query(kind: Kind, match: re.Match[str]) -> ShapeQuery:
     parts = match.groupdict()
     shape = parts.get("shape") or ""
     color = parts.get("color") or parts.get("bare") or ""
     negations = bool(parts.get("not")) + bool(parts.get("late")) + (parts.get("no") == "no")
-    return Query(kind, "" if shape == "shape" else shape, color, negations % 2 == 1)
+    return ShapeQuery(kind, "" if shape == "shape" else shape, color, negations % 2 == 1)
 
 
 def _plain(text: str) -> str:
@@ -101,7 +101,7 @@ def answer_words(answer: str) -> list[str] | None:
     return words if words and known else None
 
 
-def true_answer(query: Query, figure: Figure) -> str | None:
+def answer_to(query: ShapeQuery, figure: ColoredShape) -> str | None:
     """The answer that the figure gives, None where the question takes for granted what is not there."""
     if query.kind == "yes_no":
         return "yes" if query.fits(figure) != query.negated else "no"
@@ -110,9 +110,9 @@ def true_answer(query: Query, figure: Figure) -> str | None:
     return figure.color if query.kind == "color" else figure.shape
 
 
-def verdict(query: Query, words: list[str], figure: Figure) -> Verdict:
+def judge_answer(query: ShapeQuery, words: list[str], figure: ColoredShape) -> Verdict:
     """Whether an answer's words are right about the figure."""
-    truth = true_answer(query, figure)
+    truth = answer_to(query, figure)
     if truth is None:
         return "unanswerable"
     if query.kind == "yes_no":

@@ -18,11 +18,10 @@ from experiments.easy_vqa.questions import (
     KINDS,
     PALETTE,
     SHAPES,
-    Figure,
+    ColoredShape,
+    answer_to,
     answer_words,
     parse_question,
-    true_answer,
-    verdict,
 )
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Verdict
@@ -53,7 +52,7 @@ class EasyVQATruth:
         for row in rows:
             self._rows[row[2]].append(row)
 
-    def figure(self, image: str) -> Figure | None:
+    def figure(self, image: str) -> ColoredShape | None:
         """What the picture shows, None where neither its questions nor the picture itself can tell.
 
         Raises:
@@ -84,7 +83,7 @@ class EasyVQATruth:
         query, words = parse_question(question), answer_words(answer)
         if query is None or words is None:
             return "unparsable"
-        return "unanswerable" if figure is None else verdict(query, words, figure)
+        return "unanswerable" if figure is None else judge_answer(query, words, figure)
 
     def questions(self, images: Sequence[str]) -> list[Asked]:
         """One of the file's own questions of each kind that it has about each image; the same at every call.
@@ -112,7 +111,7 @@ class EasyVQATruth:
         figure, query = self.figure(image), parse_question(question)
         if figure is None or query is None:
             return None
-        answer = true_answer(query, figure)
+        answer = answer_to(query, figure)
         return None if answer is None else Asked(image, query.kind, question, answer)
 
 
@@ -138,29 +137,29 @@ def _read(path: Path) -> list[_Row]:
         raise ValueError(f"{path}: must be a list of [question, answer, image id]") from error
 
 
-def _figures(rows: list[_Row], folder: Path | None) -> Mapping[int, Figure | None]:
+def _figures(rows: list[_Row], folder: Path | None) -> Mapping[int, ColoredShape | None]:
     """Keeps, of all figures, those under which every answer about the picture is right."""
-    left: dict[int, list[Figure]] = {}
+    left: dict[int, list[ColoredShape]] = {}
     for question, answer, image in rows:
         query, words = parse_question(question), answer_words(answer)
         if query is None or words is None:
             raise ValueError(f"image {image}: cannot understand {question!r} with answer {answer!r}")
-        before = left.get(image) or [Figure(shape, color) for shape, color in product(SHAPES, PALETTE)]
-        left[image] = [figure for figure in before if verdict(query, words, figure) == "right"]
+        before = left.get(image) or [ColoredShape(shape, color) for shape, color in product(SHAPES, PALETTE)]
+        left[image] = [figure for figure in before if judge_answer(query, words, figure) == "right"]
         if not left[image]:
             raise ValueError(f"image {image}: its answers contradict each other at {question!r}")
     return {image: _settle(image, figures, folder) for image, figures in left.items()}
 
 
-def _settle(image: int, figures: list[Figure], folder: Path | None) -> Figure | None:
+def _settle(image: int, figures: list[ColoredShape], folder: Path | None) -> ColoredShape | None:
     if len(figures) == 1:
         return figures[0]
     path = folder / f"{image}.png" if folder is not None else None
-    seen = measure(path) if path is not None and path.is_file() else None
+    seen = measure_image(path) if path is not None and path.is_file() else None
     return seen if seen in figures else None
 
 
-def measure(path: Path) -> Figure:
+def measure_image(path: Path) -> ColoredShape:
     """Reads shape and colour off the pixels of an easy-VQA picture.
 
     Raises:
@@ -175,7 +174,7 @@ def measure(path: Path) -> Figure:
         raise ValueError(f"{path}: shows none of the colours {', '.join(PALETTE)}")
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     if box.mean() > 0.905:
-        return Figure("rectangle", color)
+        return ColoredShape("rectangle", color)
     # a circle is the same upside down, a triangle is not
     lopsided = float((box != box[::-1]).mean())
-    return Figure("triangle" if lopsided > 0.2 else "circle", color)
+    return ColoredShape("triangle" if lopsided > 0.2 else "circle", color)

@@ -1,11 +1,10 @@
-"""GenerationConfig: texts branched from one prompt against `generate(num_return_sequences=N)`."""
+"""Generation: texts branched from one prompt against `generate(num_return_sequences=N)`."""
 
 from typing import Any
 
 import torch
 
-from experiments.speed.models import work
-from experiments.speed.plain import PlainLVLM
+from experiments.speed.models import PlainLVLM, work
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import Spread, ratio, side_by_side
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
@@ -17,8 +16,8 @@ from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.world import sample_scene
 
 _TOKENS = 60
-# pictures of the embedded world, each with every kind of instruction, for the agreement of texts
-_PICTURES = 50
+# images of the embedded world, each with every kind of instruction, for the agreement of texts
+_IMAGES = 50
 
 
 def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def texts_differing(precision: Precision, device: torch.device) -> float:
     """Share of texts of the embedded world's base that another batch size changes; 0 in float32 on CPU."""
     lvlm = HuggingFaceLVLM("shipped:scenes", lora=None, dtype=precision, keep_reference=False)
     lvlm.network.to(device)
-    images = [draw(sample_scene(seed, 0.2)) for seed in range(_PICTURES)]
+    images = [draw(sample_scene(seed, 0.2)) for seed in range(_IMAGES)]
     prompts = [(text, image) for image in images for text in INSTRUCTIONS.values()]
     requests = [GenerationRequest(*prompt, seed=index) for index, prompt in enumerate(prompts)]
     sampling = Sampling(samples=4, max_new_tokens=32, temperature=1.0)

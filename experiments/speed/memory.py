@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.speed.models import build, work
-from experiments.speed.plain import PlainLVLM
+from experiments.speed.models import PlainLVLM, build, work
 from experiments.speed.shapes import SHAPES
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.rounds.scoring import score_pairs

@@ -1,11 +1,11 @@
-"""Sizes of LLaVAs, and of what they are asked."""
+"""Sizes of LLaVAs, and of the texts they are given."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A LLaVA and what it is asked.
+    """Sizes of a LLaVA and of the texts it is given.
 
     Attributes:
         width: hidden size of the decoder.
@@ -16,9 +16,9 @@ class Shape:
         vision_layers: its layers.
         vision_heads: its attention heads.
         vocabulary: rows of the embedding and of the head.
-        side: pixels of the square picture.
+        side: pixels of the square image.
         patch: pixels of a patch.
-        groups: pictures that are worked on at once.
+        groups: images in a batch.
         candidates: texts for each (N).
         question: tokens of a question.
         answer: tokens of an answer.

@@ -42,10 +42,10 @@ def ratio(slow: list[float], fast: list[float]) -> Spread:
     return Spread.of([s / f for s, f in zip(slow, fast, strict=True)])
 
 
-def plain(value: Any) -> Any:
-    """Figures as JSON has them."""
+def as_plain(value: Any) -> Any:
+    """Figures as values that JSON can hold."""
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: as_plain(one) for name, one in value.items()}
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

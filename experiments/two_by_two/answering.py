@@ -109,11 +109,11 @@ class Paper:
 
     def _sums(self, pairs: Sequence[tuple[Question, Answer]], protocol: str) -> NDArray[np.float64]:
         if self.name == "llava_w":
-            return judged(pairs)
+            return judge_marks(pairs)
         return np.stack([part.sum(0) for part in benchmarks.load_scored(self.name).score(pairs, protocol).parts])
 
 
-def judged(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
+def judge_marks(pairs: Sequence[tuple[Question, Answer]]) -> NDArray[np.float64]:
     """The sum of the rule judge's marks for candidates and for references, `[1, 2]`."""
     to_judge = [
         AnswerPair(question.id, "", question.text, question.context, question.reference, answer.final or "")

@@ -16,7 +16,7 @@ BASE = "shipped:scenes"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExperimentPlan:
     """Sizes of the experiment.
 
     Attributes:

@@ -1,18 +1,107 @@
-"""From counts to figures and claims: results.json, the tables of the terminal, and a page with charts."""
+"""How far sets differ in what they are worth: figures and contrasts with intervals, as JSON and as tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
 from experiments.two_by_two.answering import FIGURES, figure_of
-from experiments.two_by_two.claims import CLAIM, CONTRASTS, Difference, difference
 from experiments.two_by_two.plan import MODELS, SETS
 from experiments.two_by_two.run import Experiment
 from lightning_c3l.report.text import number
+
+SAMPLES = 2000
+# totals `[..., P, K]` -> figure `[...]`
+Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A weighted sum of figures of several models.
+
+    Attributes:
+        mean: over the seeds.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        by_seed: of each seed.
+    """
+
+    mean: float
+    low: float
+    high: float
+    by_seed: tuple[float, ...]
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval lies on one side of 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def difference(
+    counts: Mapping[str, NDArray[np.float64]],
+    weights: Mapping[str, float],
+    figure: Figure,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
+
+    Seeds and pictures are both drawn with replacement, each as many as there are. A picture that is drawn is drawn for
+    all seeds and models, with all questions about it: so what makes it hard for all of them leaves no trace.
+
+    Args:
+        counts: what the questions about each picture add to the sums, `[S, I, P, K]` for S seeds, I pictures and P
+            parts that are drawn together, by model.
+        weights: of the models, such as 1 and -1.
+        figure: from totals over pictures to a figure.
+        samples: number of resamples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: models differ in seeds or pictures, or there are none.
+    """
+    shapes = {counts[name].shape for name in weights}
+    if len(shapes) != 1:
+        raise ValueError(f"all models must have the same seeds and pictures, not {sorted(shapes)}")
+    seeds, pictures = shapes.pop()[:2]
+    if not seeds or not pictures:
+        raise ValueError("a difference needs at least one seed and one picture")
+    draw = np.random.default_rng(seed)
+    drawn = draw.multinomial(pictures, [1 / pictures] * pictures, size=samples).astype(np.float64)
+    shares = draw.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
+    resampled, by_seed = np.zeros((samples, seeds)), np.zeros(seeds)
+    for name, weight in weights.items():
+        own = counts[name]
+        # [resamples, pictures] with [seeds, pictures, P, K]: [resamples, seeds, P, K]
+        resampled += weight * figure(np.tensordot(drawn, own, axes=(1, 1)))
+        by_seed += weight * figure(own.sum(1))
+    low, high = np.quantile((resampled * shares).sum(1), [0.025, 0.975]).tolist()
+    return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
+
+
+# what is weighed against what: the claim first, then the two main effects
+CLAIM = "tuned-top - starting-random"
+CONTRASTS: Mapping[str, Mapping[str, float]] = {
+    CLAIM: {"tuned-top": 1, "starting-random": -1},
+    "writer: tuned - starting": {
+        "tuned-top": 0.5,
+        "tuned-random": 0.5,
+        "starting-top": -0.5,
+        "starting-random": -0.5,
+    },
+    "selection: top - random": {
+        "tuned-top": 0.5,
+        "starting-top": 0.5,
+        "tuned-random": -0.5,
+        "starting-random": -0.5,
+    },
+    "tuned-top-even - starting-random": {"tuned-top-even": 1, "starting-random": -1},
+}
+
 
 TITLES: Mapping[str, str] = {
     "pope_f1": "POPE, F1",
@@ -27,7 +116,7 @@ _VERDICTS = {1: "above 0", 0: "not told from 0", -1: "below 0"}
 Differences = Mapping[str, Mapping[str, Difference]]
 
 
-def measure(experiment: Experiment, seeds: Sequence[int]) -> tuple[Differences, Differences]:
+def measure_models(experiment: Experiment, seeds: Sequence[int]) -> tuple[Differences, Differences]:
     """Figures of all models in percent, and all contrasts between them, with their intervals."""
     kept = {model: [experiment.counts(seed, model) for seed in seeds] for model in MODELS}
     figures, contrasts = dict[str, Mapping[str, Difference]](), dict[str, Mapping[str, Difference]]()

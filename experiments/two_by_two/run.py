@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.two_by_two import tuning, writers
+from experiments.two_by_two import sets, writers
 from experiments.two_by_two.answering import EXAMS, FIGURES, Paper
-from experiments.two_by_two.plan import BASE, NONE, SETS, Plan
+from experiments.two_by_two.plan import BASE, NONE, SETS, ExperimentPlan
 from lightning_c3l.evaluation.benchmarks.answers import answer_row
 from lightning_c3l.evaluation.benchmarks.base import Answer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -42,7 +42,7 @@ class Experiment:
         ValueError: it was begun with other sizes, or is in use.
     """
 
-    def __init__(self, out: Path, plan: Plan) -> None:
+    def __init__(self, out: Path, plan: ExperimentPlan) -> None:
         self.out, self.plan = out, plan
         out.mkdir(parents=True, exist_ok=True)
         try:
@@ -94,7 +94,7 @@ class Experiment:
     def _write(self, seed: int) -> None:
         folder = self._seed(seed)
         writers.write(self.plan, seed, folder)
-        write_json_atomic(folder / _SETS, tuning.write_sets(self.plan, seed, folder))
+        write_json_atomic(folder / _SETS, sets.write_sets(self.plan, seed, folder))
 
     def _answer(self, seed: int, model: str) -> None:
         """Tune, ask everything, and keep answers and sums."""
@@ -102,7 +102,7 @@ class Experiment:
         lvlm = (
             HuggingFaceLVLM(BASE, lora=None, keep_reference=False)
             if model == NONE
-            else tuning.tuned(self.plan, seed, self._seed(seed), model)
+            else sets.tuned(self.plan, seed, self._seed(seed), model)
         )
         sums = dict[str, Mapping[str, Any]]()
         for paper in self._all_papers():

@@ -1,10 +1,23 @@
-"""Sets of one size and one distribution of kinds and answer lengths, chosen from what was written."""
+"""Sets of one size and one distribution of kinds and answer lengths, as files, and the starting model tuned on one."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
 
-from lightning_c3l.functional.random_streams import stream
-from lightning_c3l.records import ScoredCandidate
+import torch
+
+from data_modules.formats import write_llava_json
+from data_modules.instruction_tuning import InstructionDataModule
+from experiments.two_by_two import writers
+from experiments.two_by_two.plan import BASE, EVEN, TRUE, WRITERS, ExperimentPlan
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
+from lightning_c3l.modules.optimization import Optimization
+from lightning_c3l.records import ScoredCandidate, VLITRecord
+from lightning_c3l.rounds.figures import truth_rate
+from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.selection.candidates import deduplicate
 from lightning_c3l.selection.quotas import balanced_yes_no, equal_quotas
 from lightning_c3l.selection.texts import polarity
@@ -29,7 +42,7 @@ def best_first(candidates: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
 def shuffled(candidates: Sequence[ScoredCandidate], seed: int) -> list[ScoredCandidate]:
     """The scored pairs without near-duplicates in random order; which of two stays does not depend on their scores."""
     scored = [one for one in candidates if one.scores is not None]
-    stream("blind", seed).shuffle(scored)
+    Random(f"blind {seed}").shuffle(scored)
     return deduplicate(scored)
 
 
@@ -100,3 +113,74 @@ def yes_share(chosen: Sequence[ScoredCandidate]) -> float | None:
 
 def _polarities(pairs: Sequence[ScoredCandidate]) -> list[int]:
     return [polarity([one.candidate.answer]) for one in pairs]
+
+
+# the same for all sets. Of two recipes tried on seed 0 the one with which the true pairs taught more: 0.993 of open
+# questions right on other scenes, against 0.984 with all weights at 3e-4
+OPTIMIZATION = Optimization(learning_rate=1e-3, warmup_steps=5, schedule="cosine")
+BATCH = 32
+
+
+def choose_sets(plan: ExperimentPlan, seed: int, folder: Path) -> dict[str, list[ScoredCandidate]]:
+    """All sets of a seed, of one size and one distribution of kinds and answer lengths.
+
+    Raises:
+        ValueError: the pools have nothing in common.
+    """
+    written = {name: writers.read_pairs(folder, name) for name in (*WRITERS, TRUE)}
+    ordered = {f"{name}-top": best_first(written[name]) for name in WRITERS}
+    ordered |= {f"{name}-random": shuffled(written[name], seed) for name in WRITERS}
+    ordered[TRUE] = shuffled(written[TRUE], seed)
+    quotas = common_quotas(list(ordered.values()), plan.size)
+    if not quotas:
+        raise ValueError("the writers have no kind and answer length in common: raise fresh-images or rounds")
+    sets = {name: take(pool, quotas) for name, pool in ordered.items()}
+    return {**sets, EVEN: take_even(ordered["tuned-top"], quotas)}
+
+
+def write_sets(plan: ExperimentPlan, seed: int, folder: Path) -> dict[str, Any]:
+    """Choose, write each set as LLaVA's JSON with its pictures, and give the figures of all."""
+    sets, images = choose_sets(plan, seed, folder), writers.fresh_images(plan, seed)
+    for key in list(images.keys()):
+        with atomic_path(folder / "images" / key) as path:
+            images.read(key).save(path)
+    for name, chosen in sets.items():
+        records = [_record(number, one, name, seed) for number, one in enumerate(chosen)]
+        write_llava_json(set_file(folder, name), records, str((folder / "images").resolve()))
+    return {name: set_figures(chosen) for name, chosen in sets.items()}
+
+
+def set_file(folder: Path, name: str) -> Path:
+    """Where a set of a seed lies."""
+    return folder / "sets" / f"{name}.json"
+
+
+def set_figures(chosen: Sequence[ScoredCandidate]) -> dict[str, Any]:
+    """What a set is like: its size and distribution, what is true of it, and what it answers to yes/no questions."""
+    scores = [getattr(one.scores, READING) for one in chosen]
+    cells: Mapping[tuple[str, int], int] = Counter(map(cell_of, chosen))
+    return {
+        "pairs": len(chosen),
+        "cells": {f"{kind}, {tokens} tokens": count for (kind, tokens), count in sorted(cells.items())},
+        "truth_rate": truth_rate(chosen),
+        "i2c_mean": sum(scores) / len(scores),
+        "yes_share": yes_share(chosen),
+    }
+
+
+def tuned(plan: ExperimentPlan, seed: int, folder: Path, name: str) -> HuggingFaceLVLM:
+    """The starting model after training on a set of a seed."""
+    torch.manual_seed(seed)
+    module: Any = InstructionTuningModule(HuggingFaceLVLM(BASE, LoRA(), keep_reference=False), OPTIMIZATION)
+    module.seed = seed
+    data = InstructionDataModule(path=str(set_file(folder, name)), batch_size=BATCH)
+    writers.fit(module, data, folder, plan.epochs)
+    module.eval()
+    lvlm: HuggingFaceLVLM = module.lvlm
+    return lvlm
+
+
+def _record(number: int, one: ScoredCandidate, name: str, seed: int) -> VLITRecord:
+    candidate = one.candidate
+    provenance = {"set": name, "seed": seed, "prompt": candidate.instruction.text, "sample": candidate.sample}
+    return VLITRecord.of(number, one, provenance)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from lightning import LightningModule, Trainer
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth, scene_of
-from experiments.two_by_two.plan import BASE, TRUE, WRITERS, Plan
-from lightning_c3l.functional.random_streams import stream
+from experiments.two_by_two.plan import BASE, TRUE, WRITERS, ExperimentPlan
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.c3l import C3LModule
@@ -37,12 +37,12 @@ _BATCH = 16
 _SPARE = 2
 
 
-def fresh_images(plan: Plan, seed: int) -> SceneImages:
+def fresh_images(plan: ExperimentPlan, seed: int) -> SceneImages:
     """The pictures that all sets of a seed are about."""
     return SceneImages(plan.fresh_images, FOLLOW, _FRESH_STREAM + seed)
 
 
-def write(plan: Plan, seed: int, folder: Path) -> None:
+def write(plan: ExperimentPlan, seed: int, folder: Path) -> None:
     """Let both writers write, score it all by the starting model, and put true pairs beside it.
 
     What is there already is not made again: each of the three is a round in the folder's store.
@@ -73,7 +73,7 @@ def write(plan: Plan, seed: int, folder: Path) -> None:
         _keep(store, WRITERS[1], judged(_written(module, images, folder / "tuned"), truth.judge))
 
 
-def read(folder: Path, name: str) -> list[ScoredCandidate]:
+def read_pairs(folder: Path, name: str) -> list[ScoredCandidate]:
     """What one of the writers, or `TRUE`, has for this seed."""
     return list(RunStore(folder / "written").read_round(_NUMBERS[name]).candidates)
 
@@ -101,7 +101,7 @@ def _written(module: C3LModule, images: SceneImages, folder: Path) -> list[Score
     return engine_of(module).final_records(folder, ImageChunk(images.keys(), images.read), _WRITE)
 
 
-def _train(module: C3LModule, plan: Plan, seed: int, folder: Path) -> None:
+def _train(module: C3LModule, plan: ExperimentPlan, seed: int, folder: Path) -> None:
     """Rounds of C3L as in the demonstration, without its reports."""
     spec = f"scenes:count={_SPARE * plan.round_images},follow={FOLLOW},seed={_ROUND_STREAM + seed}"
     data = RoundDataModule(images=spec, truth=SceneTruth(), batch_size=_BATCH)
@@ -133,7 +133,7 @@ def _true_pairs(keys: Sequence[str], seed: int) -> list[Candidate]:
     """One question of each kind about each picture, with the answer that it shows."""
     out = list[Candidate]()
     for key in keys:
-        scene, random = scene_of(key), stream("true", seed, key)
+        scene, random = scene_of(key), Random(f"true {seed} {key}")
         for kind in KINDS:
             query = random.choice(queries(scene, kind))
             question, answer = ask(query, random), str(true_answer(scene, query))

@@ -46,13 +46,13 @@ def main(arguments: list[str]) -> int:
     chosen = parse_options("bench", BenchOptions, arguments)
     # late: it takes seconds to import, which a wrong option need not wait for
     from experiments.speed.run import Options, run_bench
-    from experiments.speed.timing import plain, spreads
+    from experiments.speed.timing import as_plain, spreads
 
     options = Options(chosen.shape, chosen.device, chosen.repeats, not chosen.no_growth, not chosen.no_memory)
     found = run_bench(options, tuple(chosen.precision))
     chosen.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(chosen.out / "bench.json") as path:
-        path.write_text(json.dumps(plain(found), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(as_plain(found), indent=2) + "\n", encoding="utf-8")
     table = Table("figure", "median", "min", "max")
     for name, spread in spreads(found):
         table.add_row(name, *(f"{value:.3g}" for value in asdict(spread).values()))

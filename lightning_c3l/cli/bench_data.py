@@ -42,10 +42,8 @@ def main(arguments: list[str]) -> int:
     """Run the verb `bench-data`; returns its exit status."""
     options = parse_options("bench-data", BenchDataOptions, arguments)
     # late: it takes seconds to import, which a wrong option need not wait for
-    from experiments.speed.converting import conversion_rate
-    from experiments.speed.loading import loading_rate
-    from experiments.speed.set_scoring import bench_set_scoring
-    from experiments.speed.timing import Spread, plain, spreads
+    from experiments.speed.data import bench_set_scoring, conversion_rate, loading_rate
+    from experiments.speed.timing import Spread, as_plain, spreads
 
     found: dict[str, Any] = {
         "loading": loading_rate(options.images, repeats=options.repeats),
@@ -54,7 +52,7 @@ def main(arguments: list[str]) -> int:
         ),
         "scoring": bench_set_scoring(options.records),
     }
-    write_json_atomic(options.out / "bench-data.json", plain(found))
+    write_json_atomic(options.out / "bench-data.json", as_plain(found))
     Console().print(_table(spreads(found), found["scoring"]))
     print(f"figures in {options.out / 'bench-data.json'}")
     return 0

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.loading.decoding import decode_rgb
-from experiments.easy_vqa.pairs import write_answers, write_exchanged
-from experiments.easy_vqa.pictures import EasyVQATruth, prepare
+from experiments.easy_vqa.preparing import EasyVQATruth, prepare, write_answers, write_exchanged
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.atomic import write_json_atomic

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.two_by_two.plan import Plan, parse_seeds
+from experiments.two_by_two.plan import ExperimentPlan, parse_seeds
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.report.terminal import console
@@ -23,7 +23,7 @@ class TwoByTwoOptions:
 
     out: Path = Path("runs/two-by-two")
     seeds: str = "0-4"
-    plan: Plan = field(default_factory=Plan)
+    plan: ExperimentPlan = field(default_factory=ExperimentPlan)
 
 
 def main(arguments: list[str]) -> int:
@@ -35,14 +35,14 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # late: they take seconds that a wrong option need not wait for
     from experiments.two_by_two.page import render
-    from experiments.two_by_two.results import as_json, measure, summary, tables
+    from experiments.two_by_two.results import as_json, measure_models, summary, tables
     from experiments.two_by_two.run import Experiment
     from lightning_c3l.runs import lock
 
     try:
         experiment = Experiment(options.out, options.plan)
         experiment.run(seeds)
-        results = as_json(experiment, seeds, *measure(experiment, seeds))
+        results = as_json(experiment, seeds, *measure_models(experiment, seeds))
     finally:
         lock.release()
     write_json_atomic(options.out / "results.json", results)

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from experiments.easy_vqa.pairs import write_answers, write_exchanged
+from experiments.easy_vqa.preparing import write_answers, write_exchanged
 
 # picture 0 shows a red circle, 1 a blue rectangle, 2 a red triangle
 ROWS = [

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.speed.floor import recorded_products
-from experiments.speed.models import build, work
-from experiments.speed.plain import PlainLVLM
+from experiments.speed.models import PlainLVLM, build, work
+from experiments.speed.scoring import recorded_products
 from experiments.speed.shapes import SHAPES, variants
 from experiments.speed.timing import Spread, ratio, side_by_side
 from experiments.speed.training import UnsharedDecoder, training_step

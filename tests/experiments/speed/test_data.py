@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from experiments.speed.set_scoring import bench_set_scoring
+from data_modules.formats import read_records
+from experiments.speed.data import bench_set_scoring, conversion_rate, loading_rate, write_photographs, write_records
+from experiments.speed.timing import Spread
 from lightning_c3l.cli.bench_data import main
+from lightning_c3l.cli.convert import Job, convert
 
 
 def test_figures_of_all_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +31,38 @@ def test_sizes_that_nothing_can_be_measured_with(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_set() -> None:
     assert bench_set_scoring(200_000)["grown_mb"] < 100
+
+
+def test_conversion_figures() -> None:
+    found = conversion_rate(50)
+    assert found["records"] == 50
+    assert 300 < found["bytes_per_record"] < 700
+    assert found["seconds"] > 0
+
+
+def test_converted_records(tmp_path: Path) -> None:
+    write_records(tmp_path / "x.jsonl", 30)
+    values = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert {len(value["conversations"]) for value in values} == {2, 4}
+    assert all(value["conversations"][0]["value"].startswith("<image>\n") for value in values)
+    assert convert(Job(str(tmp_path / "x.jsonl"), tmp_path / "x.parquet")) == (30, 0)
+    records = [entry.record for entry in read_records(tmp_path / "x.parquet")]
+    assert all(record is not None and not record.forms for record in records)
+
+
+def test_every_way_of_decoding_is_measured() -> None:
+    found = loading_rate(images=3, size=(64, 48), longest_side=16, repeats=2)
+    assert found.pop("images") == 3
+    names = {"pillow", "pillow_2", "pool_1", "pool_2", "relative", "of_two"}
+    assert set(found) == names | {f"{name}_shrunk" for name in names}
+    for spread in found.values():
+        assert isinstance(spread, Spread)
+        assert 0 < spread.min <= spread.median <= spread.max
+
+
+def test_photographs_are_different_and_of_usual_size(tmp_path: Path) -> None:
+    files = write_photographs(tmp_path, 2, (640, 480))
+    assert [Image.open(file).size for file in files] == [(640, 480)] * 2
+    assert files[0].read_bytes() != files[1].read_bytes()
+    # cameras and the web: one to four bits a pixel; a plain area would have a hundredth
+    assert all(0.5 < 8 * file.stat().st_size / (640 * 480) < 4 for file in files)

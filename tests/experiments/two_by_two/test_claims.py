@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.two_by_two.claims import CONTRASTS, difference
 from experiments.two_by_two.plan import GRID
+from experiments.two_by_two.results import CONTRASTS, difference
 
 Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.two_by_two.plan import Plan, parse_seeds
+from experiments.two_by_two.plan import ExperimentPlan, parse_seeds
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("0, 2,5-6", [0, 2, 5, 6])])
@@ -19,4 +19,4 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("sizes", "message"), [({"size": 0}, "size must"), ({"fresh_images": 1}, "fresh-images must")])
 def test_sizes_of_nothing_are_refused(sizes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Plan(**sizes)
+        ExperimentPlan(**sizes)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from experiments.two_by_two.page import render
-from experiments.two_by_two.plan import MODELS, NONE, SETS, Plan
-from experiments.two_by_two.results import as_json, measure, summary, tables
+from experiments.two_by_two.plan import MODELS, NONE, SETS, ExperimentPlan
+from experiments.two_by_two.results import as_json, measure_models, summary, tables
 from experiments.two_by_two.run import Experiment
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -56,35 +56,35 @@ def test_a_stage_that_is_finished_is_not_done_again(tmp_path: Path, monkeypatch:
     work = Standing(monkeypatch)
     work.fails = (1, "tuned-top")
     with pytest.raises(KeyboardInterrupt):
-        Experiment(tmp_path, Plan()).run([0, 1])
+        Experiment(tmp_path, ExperimentPlan()).run([0, 1])
     lock.release()
     before = list(work.done)
-    Experiment(tmp_path, Plan()).run([0, 1])
+    Experiment(tmp_path, ExperimentPlan()).run([0, 1])
     assert work.done[len(before)] == (1, "tuned-top")
     assert sorted(work.done) == sorted([(0, NONE), *((seed, what) for seed in (0, 1) for what in ("sets", *SETS))])
 
 
 def test_more_seeds_are_added_to_those_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Standing(monkeypatch)
-    Experiment(tmp_path, Plan()).run([0])
+    Experiment(tmp_path, ExperimentPlan()).run([0])
     lock.release()
     work.done.clear()
-    Experiment(tmp_path, Plan()).run([0, 3])
+    Experiment(tmp_path, ExperimentPlan()).run([0, 3])
     assert {seed for seed, _ in work.done} == {3}
 
 
 def test_other_sizes_are_refused_by_name(tmp_path: Path) -> None:
-    Experiment(tmp_path, Plan(size=100))
+    Experiment(tmp_path, ExperimentPlan(size=100))
     lock.release()
     with pytest.raises(ValueError, match=r"begun with size 100, now it is 120; .* choose another --out"):
-        Experiment(tmp_path, Plan(size=120))
+        Experiment(tmp_path, ExperimentPlan(size=120))
 
 
 def test_figures_and_claims_are_those_of_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Standing(monkeypatch)
-    experiment = Experiment(tmp_path, Plan())
+    experiment = Experiment(tmp_path, ExperimentPlan())
     experiment.run([0, 1])
-    results = as_json(experiment, [0, 1], *measure(experiment, [0, 1]))
+    results = as_json(experiment, [0, 1], *measure_models(experiment, [0, 1]))
     for name in ("seed_rank", "seed_text", "mmbench_circular", "llava_w_score"):
         means = {model: own["mean"] for model, own in results["figures"][name].items()}
         assert means == pytest.approx({model: 100 * RIGHT.get(model, PICTURES) / PICTURES for model in MODELS})
@@ -112,9 +112,9 @@ def test_figures_and_claims_are_those_of_the_counts(tmp_path: Path, monkeypatch:
 
 def test_the_page_shows_every_model_and_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Standing(monkeypatch)
-    experiment = Experiment(tmp_path, Plan())
+    experiment = Experiment(tmp_path, ExperimentPlan())
     experiment.run([0])
-    results = as_json(experiment, [0], *measure(experiment, [0]))
+    results = as_json(experiment, [0], *measure_models(experiment, [0]))
     page = parse(render(results))
     drawn = [one for one in page.walk() if one.attributes.get("data-series") == "tuned-top"]
     assert len(drawn) == len(results["figures"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from data_modules.images.sources import open_images
-from experiments.easy_vqa.pictures import CAPTION, EasyVQATruth, prepare
-from experiments.easy_vqa.questions import Figure, Query, parse_question
-from experiments.easy_vqa.truth import measure
+from experiments.easy_vqa.preparing import CAPTION, EasyVQATruth, prepare
+from experiments.easy_vqa.questions import ColoredShape, ShapeQuery, parse_question
+from experiments.easy_vqa.truth import measure_image
 from lightning_c3l.records import Conversation
 from lightning_c3l.rounds.truth import Asked
 from tests.helpers.conversations import read_conversations
@@ -58,7 +58,7 @@ def test_questions_and_pixels_agree(data: Path, tmp_path: Path) -> None:
     figures = {n: from_questions.figure(f"{n}.png") for n in range(1000)}
     assert sum(figure is None for figure in figures.values()) == 112
     for number, figure in figures.items():
-        seen = measure(data / "test" / "images" / f"{number}.png")
+        seen = measure_image(data / "test" / "images" / f"{number}.png")
         assert figure in (seen, None)
         assert with_pixels.figure(f"{number}.png") == seen
 
@@ -66,25 +66,25 @@ def test_questions_and_pixels_agree(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("question", "query"),
     [
-        ("What color is the shape?", Query("color")),
-        ("what is the colour of the circle in the image?", Query("color", "circle")),
-        ("What shape does the image contain?", Query("shape")),
-        ("what shape is present", Query("shape")),
-        ("what is the grey shape?", Query("shape", "", "gray")),
-        ("is there a blue rectangle?", Query("yes_no", "rectangle", "blue")),
-        ("is there not a blue shape in the image?", Query("yes_no", "", "blue", True)),
-        ("does the image not contain a circle?", Query("yes_no", "circle", "", True)),
-        ("is no teal shape present?", Query("yes_no", "", "teal", True)),
-        ("is there not no circle?", Query("yes_no", "circle")),
-        ("is the shape red?", Query("yes_no", "", "red")),
-        ("is the shape not a circle?", Query("yes_no", "circle", "", True)),
+        ("What color is the shape?", ShapeQuery("color")),
+        ("what is the colour of the circle in the image?", ShapeQuery("color", "circle")),
+        ("What shape does the image contain?", ShapeQuery("shape")),
+        ("what shape is present", ShapeQuery("shape")),
+        ("what is the grey shape?", ShapeQuery("shape", "", "gray")),
+        ("is there a blue rectangle?", ShapeQuery("yes_no", "rectangle", "blue")),
+        ("is there not a blue shape in the image?", ShapeQuery("yes_no", "", "blue", True)),
+        ("does the image not contain a circle?", ShapeQuery("yes_no", "circle", "", True)),
+        ("is no teal shape present?", ShapeQuery("yes_no", "", "teal", True)),
+        ("is there not no circle?", ShapeQuery("yes_no", "circle")),
+        ("is the shape red?", ShapeQuery("yes_no", "", "red")),
+        ("is the shape not a circle?", ShapeQuery("yes_no", "circle", "", True)),
         ("why is the shape red?", None),
         ("", None),
         ("what color is the square?", None),
         ("is there a blue?", None),
     ],
 )
-def test_questions_are_understood(question: str, query: Query | None) -> None:
+def test_questions_are_understood(question: str, query: ShapeQuery | None) -> None:
     assert parse_question(question) == query
 
 
@@ -332,4 +332,4 @@ def test_installed_package_holds_the_same_set(tmp_path: Path, prepared: Path) ->
 
 
 def test_measure_sees_shapes(prepared: Path) -> None:
-    assert measure(prepared / "test" / "images" / "0.png") == Figure("triangle", "red")
+    assert measure_image(prepared / "test" / "images" / "0.png") == ColoredShape("triangle", "red")

@@ -8,7 +8,7 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
+from data_modules.loading.chunks import ChunkStream, WaitingChunk, image_key, with_images
 from data_modules.loading.decode_pool import DecodePool
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
@@ -67,7 +67,7 @@ class BenchmarkDataModule(LightningDataModule):
         keys: list[str | None] = [None] * len(self.selected)
         if not blind:
             files = find_image_files(self.selected, self.questions, images)
-            key_of = {name: picture_key(file) for name, file in files.items()}
+            key_of = {name: image_key(file) for name, file in files.items()}
             self._files = {key: files[name] for name, key in key_of.items()}
             keys = [key_of[str(question.image)] for question in self.selected]
         self._keys, self._chunks = keys, chunk_indices(keys, CHUNK)
@@ -97,7 +97,7 @@ class BenchmarkDataModule(LightningDataModule):
     def chunks(self, rank: int, world: int) -> Iterator[QuestionChunk]:
         """Yield this rank's chunks that have a question without an answer."""
         with DecodePool(self.workers) as pool:
-            yield from with_pictures(map(self._load, self._unfinished(rank, world)), pool)
+            yield from with_images(map(self._load, self._unfinished(rank, world)), pool)
 
     def _unfinished(self, rank: int, world: int) -> Iterator[int]:
         for number in range(rank, len(self._chunks), world):

@@ -1,4 +1,4 @@
-"""An existing instruction-tuning set as chunks to score: records in their order, pictures decoded ahead."""
+"""An existing instruction-tuning set as chunks to score: records in their order, images decoded ahead."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from data_modules.formats import Entry, image_file, read_records, to_conversation
-from data_modules.loading.chunks import ChunkStream, WaitingChunk, picture_key, with_pictures
+from data_modules.loading.chunks import ChunkStream, WaitingChunk, image_key, with_images
 from data_modules.loading.decode_pool import DecodePool
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
 from lightning_c3l.runs.row_files import Done
@@ -27,8 +27,8 @@ class ScoringDataModule(LightningDataModule):
         root: folder that its image paths are relative to.
         job: has the rows that are there already, and takes the others.
         count: number of all records.
-        workers: processes that decode pictures.
-        longest_side: shrink larger pictures to this many pixels.
+        workers: processes that decode images.
+        longest_side: shrink larger images to this many pixels.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ScoringDataModule(LightningDataModule):
             return _chunk(number) % world == rank and self._is_open(_chunk(number))
 
         with DecodePool(self.workers, longest_side=self.longest_side) as pool:
-            yield from with_pictures(self._chunks(read_records(self.source, take)), pool)
+            yield from with_images(self._chunks(read_records(self.source, take)), pool)
 
     def _chunks(self, entries: Iterable[Entry]) -> Iterator[WaitingChunk[ScoringItem]]:
         for number, own in groupby(entries, key=lambda entry: _chunk(entry.number)):
@@ -71,17 +71,17 @@ class ScoringDataModule(LightningDataModule):
             yield WaitingChunk(number, [self._item(entry, files) for entry in own], files)
 
     def _item(self, entry: Entry, files: dict[str, bytes | Path]) -> ScoringItem:
-        """The record, its pictures' files put to the others."""
+        """The record, its images' files put to the others."""
         record = entry.record
         if record is None:  # listed by whoever reads the set again
             return ScoringItem(entry.number, (), None, (), entry.reason)
-        answers = tuple(place for place, message in enumerate(record.messages) if message.role == "assistant")
+        answers = tuple(index for index, message in enumerate(record.messages) if message.role == "assistant")
         try:
             conversation = to_conversation(record, entry.number)
             own = [image_file(image, self.root) for image in record.images]
         except ValueError as error:
             return ScoringItem(entry.number, answers, None, (), str(error))
-        keys = [picture_key(file) for file in own]
+        keys = [image_key(file) for file in own]
         files |= dict(zip(keys, own, strict=True))
         return ScoringItem(entry.number, answers, conversation, tuple(keys))
 

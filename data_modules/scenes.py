@@ -48,7 +48,7 @@ def scene_of(key: str) -> Scene:
             raise ValueError(name)
         return sample_scene(int(seed), int(follow) / 1000)
     except ValueError as error:
-        raise ValueError(f"{key} is no picture of the embedded world; for others set data.truth to null") from error
+        raise ValueError(f"{key} is not an image of the embedded world; for others set data.truth to null") from error
 
 
 class SceneImages:
@@ -120,7 +120,7 @@ def parse_scenes(spec: str) -> SceneImages:
 
 
 class SceneTruth:
-    """The truth about every picture of this world; see `lightning_c3l.rounds.truth.Truth`."""
+    """The truth about every image of this world; see `lightning_c3l.rounds.truth.Truth`."""
 
     def judge(self, image: str, question: str, answer: str) -> Verdict:
         """Judge a written pair."""

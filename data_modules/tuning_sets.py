@@ -1,4 +1,4 @@
-"""What an LVLM is tuned on: the records of a file, or of several that are mixed."""
+"""Records to train on: those of a file, or of several files that are mixed."""
 
 import json
 import math
@@ -13,33 +13,34 @@ from tqdm import tqdm
 
 from data_modules.formats import image_root, record_kind, trainable
 from data_modules.loading.decoding import decode_rgb
+from data_modules.loading.samplers import draw_evenly
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
 from lightning_c3l.runs.digests import Digest, content_digest
 from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.scores import record_score
 
-# no weight of a record is more than so many times the mean of its kind, as in rounds
+# upper limit of a record's weight, as a multiple of the mean of its kind, as in rounds
 _CAP = 3.0
-# records that an epoch may draw of one set
+# upper limit of the records that an epoch draws from one set
 _MOST = 10**8
 
 
 class FileRecords:
-    """The records of a file, in any format that `data_modules.formats` reads, with their pictures.
+    """The records of a file, in any format that `data_modules.formats` reads, with their images.
 
-    The conversations are kept in memory, a picture is read when it is asked for. A set that carries its images (shards,
-    Parquet with bytes, `data:` URLs) has them written to files first. Records that cannot be trained on are left out.
+    The conversations are kept in memory, images are read on access. If the set carries its images (shards, Parquet
+    with bytes, `data:` URLs), they are written to files first. Records that cannot be trained on are left out.
 
     Attributes:
         rejected: what is left out, with the reason.
 
     Args:
         path: the file.
-        images: folder that its image paths are relative to, and where images go that it carries; unless given, the one
-            that `<stem>.meta.json` names or the file's own, and `<stem>.images` beside it.
-        weights: reading of S(I2C) that the loss of each record is weighed by, from the scores in the file; null weighs
-            all alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none above 3; records
+        images: folder that its image paths are relative to, and where images that it carries are written; by default
+            the one that `<stem>.meta.json` names or the file's own, and `<stem>.images` beside it.
+        weights: reading of S(I2C) that weights the loss of each record, from the scores in the file; null weights all
+            alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none above 3; records
             without a score weigh 1.
 
     Raises:
@@ -52,7 +53,7 @@ class FileRecords:
             raise ValueError(f"weights: must be null or one of {', '.join(READINGS_AND_RIVAL)}, not {weights!r}")
         folder = None if images is None else Path(images)
         if folder is None and path.startswith("pipe:"):
-            raise ValueError(f"{path}: give images, the folder that its pictures are written to")
+            raise ValueError(f"{path}: give images, the folder that its images are written to")
         self.path, self.root = path, image_root(path, folder)
         self.rejected = list[RejectedImage]()
         self._numbers = list[int]()
@@ -70,7 +71,7 @@ class FileRecords:
 
     @cached_property
     def digest(self) -> str:
-        """Of the conversations, the names of their images and the weights; the images are not read."""
+        """Digest of the conversations, the names of their images and the weights; the images are not read."""
         found = Digest(8)
         for one in self.conversations:
             turns = [[turn.role, turn.text, turn.images] for turn in one.turns]
@@ -81,11 +82,11 @@ class FileRecords:
         """A record.
 
         Raises:
-            UnreadableImage: one of its pictures cannot be read now.
+            UnreadableImage: one of its images cannot be read now.
         """
         conversation = self.conversations[index]
-        pictures = tuple(decode_rgb(self.root / image) for image in conversation.images)
-        return conversation, pictures[0] if isinstance(conversation.image, str) else pictures or None
+        images = tuple(decode_rgb(self.root / image) for image in conversation.images)
+        return conversation, images[0] if isinstance(conversation.image, str) else images or None
 
     def name(self, index: int) -> str:
         """What a record is called where it is left out: its file, and its number there."""
@@ -109,7 +110,7 @@ class FileRecords:
 
 
 def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:
-    """W of each record: its score within its kind, as `selection.weigh_groups` has it.
+    """Loss weight of each record: its score relative to its kind, as for the groups of rounds.
 
     Args:
         scores: kind and score in nats a token of each record, nan where it has none.
@@ -146,7 +147,7 @@ class Part:
     ratio: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse ratios that mean nothing."""
+        """Refuse a ratio that is not a positive number."""
         if not 0 < self.ratio < math.inf:
             raise ValueError(f"{self.path}: ratio must be above 0, not {self.ratio}")
 
@@ -154,8 +155,8 @@ class Part:
 class MixedRecords:
     """Several sets in one, each with its share of every epoch.
 
-    An epoch goes once through the first set. Of another it takes `ratio / (ratio of the first)` records for each record
-    of the first: a small set is gone through several times, and of a large one another part is drawn in each epoch.
+    An epoch goes once through the first set. From another it draws `ratio / (ratio of the first)` records for each
+    record of the first: a small set is repeated, and of a large one another part is drawn in each epoch.
 
     Args:
         parts: the sets.
@@ -173,24 +174,24 @@ class MixedRecords:
 
     @property
     def path(self) -> str:
-        """Files of all of them."""
+        """The files of all sets, separated by commas."""
         return ", ".join(own.path for own in self.sets)
 
     @property
     def digest(self) -> str:
-        """Of all of them."""
+        """Digest of all sets."""
         return content_digest(" ".join(own.digest for own in self.sets), size=8)
 
     @property
     def rejected(self) -> list[RejectedImage]:
-        """What is left out of all of them."""
+        """The records that are left out of any set."""
         return [one for own in self.sets for one in own.rejected]
 
     def __len__(self) -> int:
         return sum(map(len, self.sets))
 
     def __getitem__(self, index: int) -> TuningSample:
-        """One record; the sets come one after the other."""
+        """One record; the sets follow each other."""
         own, index = self._owner(index)
         return own[index]
 
@@ -207,17 +208,10 @@ class MixedRecords:
         raise IndexError(index)
 
     def draws(self, generator: torch.Generator) -> list[int]:
-        """Numbers of the records of an epoch, in mixed order."""
+        """Indices of the records of an epoch, shuffled."""
         start, numbers = 0, list[int]()
         for own, wanted in zip(self.sets, self._draws, strict=True):
-            numbers += [start + number for number in draw_times(len(own), wanted, generator)]
+            numbers += [start + number for number in draw_evenly(len(own), wanted, generator)]
             start += len(own)
         order: Iterable[int] = torch.randperm(len(numbers), generator=generator).tolist()
-        return [numbers[place] for place in order]
-
-
-def draw_times(count: int, wanted: int, generator: torch.Generator) -> list[int]:
-    """So many draws from 0 .. count - 1, each as often as any other, give or take one."""
-    whole, rest = divmod(wanted, count)
-    some: list[int] = torch.randperm(count, generator=generator)[:rest].tolist()
-    return [*list(range(count)) * whole, *some]
+        return [numbers[index] for index in order]

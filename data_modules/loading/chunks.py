@@ -1,4 +1,4 @@
-"""Chunks of a set whose pictures are decoded ahead, in processes of their own."""
+"""Chunks of a set whose images are decoded ahead, in separate processes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,56 +20,55 @@ _I = TypeVar("_I", bound=Illustrated)
 
 @dataclass
 class WaitingChunk(Generic[_I]):
-    """A chunk whose pictures are on their way.
+    """A chunk whose images are being decoded.
 
     Attributes:
-        number: its place among the chunks.
-        items: what it holds.
-        files: its pictures' files by key.
-        pictures: those that have come.
-        unreadable: those that will not come, with the reason.
+        number: its index among the chunks.
+        items: its records or questions.
+        files: its images' files by key.
+        images: those that are decoded.
+        unreadable: those that cannot be, with the reason.
     """
 
     number: int
     items: list[_I]
     files: dict[str, bytes | Path]
-    pictures: dict[str, Image] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
-        """Whether each picture has come, or is known not to come."""
-        return len(self.pictures) + len(self.unreadable) == len(self.files)
+        """Whether every image is decoded or known to be unreadable."""
+        return len(self.images) + len(self.unreadable) == len(self.files)
 
     def take(self, key: str, decoded: Decoded) -> None:
-        """A picture, or why there is none."""
+        """Add an image, or the reason why there is none."""
         if isinstance(decoded, UnreadableImage):
             self.unreadable[key] = decoded.reason
         else:
-            self.pictures[key] = decoded
+            self.images[key] = decoded
 
     def finished(self) -> Chunk[_I]:
-        """With the items of unreadable pictures marked so."""
-        return Chunk(self.number, [item.without(self.unreadable) for item in self.items], self.pictures)
+        """The chunk, with the items of unreadable images marked."""
+        return Chunk(self.number, [item.without(self.unreadable) for item in self.items], self.images)
 
 
 class ChunkStream(IterableDataset[Chunk[_I]]):
-    """The chunks of one process, the next one made while the last one is worked on.
+    """The chunks of one process, the next one prepared while the last one is processed.
 
     Args:
-        chunks: gives them, from the first on.
+        chunks: makes an iterator over all of them.
     """
 
     def __init__(self, chunks: Callable[[], Iterator[Chunk[_I]]]) -> None:
         self.chunks = chunks
 
     def __iter__(self) -> Iterator[Chunk[_I]]:
-        """From the first on."""
         return prefetched(self.chunks())
 
 
-def with_pictures(chunks: Iterable[WaitingChunk[_I]], pool: DecodePool) -> Iterator[Chunk[_I]]:
-    """The chunks in their order, each when its pictures have been decoded; the pool works ahead of them."""
+def with_images(chunks: Iterable[WaitingChunk[_I]], pool: DecodePool) -> Iterator[Chunk[_I]]:
+    """Yield the chunks in order, each once its images are decoded; the pool works ahead."""
     waiting = deque[WaitingChunk[_I]]()
 
     def files() -> Iterator[tuple[tuple[WaitingChunk[_I], str], bytes | Path]]:
@@ -80,13 +79,13 @@ def with_pictures(chunks: Iterable[WaitingChunk[_I]], pool: DecodePool) -> Itera
 
     for (chunk, key), decoded in pool.map(files()):
         chunk.take(key, decoded)
-        # the last one may not have asked for all of its pictures yet
+        # the last one may not have asked for all of its images yet
         while waiting and waiting[0].is_whole:
             yield waiting.popleft().finished()
     for chunk in waiting:
         yield chunk.finished()
 
 
-def picture_key(file: bytes | Path) -> str:
-    """The same for the same file, so that all that is about one picture shares it."""
+def image_key(file: bytes | Path) -> str:
+    """Key of an image file, the same for the same file, so that items about one image share it."""
     return str(file) if isinstance(file, Path) else content_digest(file)

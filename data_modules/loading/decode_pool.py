@@ -1,4 +1,4 @@
-"""Decoding in processes of its own, so that a picture on which a decoder hangs or dies costs that picture alone."""
+"""Decoding in processes of its own, so that an image on which a decoder hangs or dies costs that image alone."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ _DECODER = "data_modules.loading.decoding:decode_rgb"
 
 
 class DecodePool:
-    """Decodes pictures in processes of its own; a context manager.
+    """Decodes images in processes of its own; a context manager.
 
     The processes are started when there is work for them, by `subprocess` and not by forking, which would copy the
     locks of torch's threads. They import Pillow and numpy, nothing else, and end when the parent
@@ -27,9 +27,9 @@ class DecodePool:
 
     Args:
         workers: processes.
-        seconds: time for one picture, from when a process takes it.
-        max_pixels: larger pictures are unreadable.
-        longest_side: larger pictures are shrunk; see `decode_rgb`.
+        seconds: time for one image, from when a process takes it.
+        max_pixels: larger images are unreadable.
+        longest_side: larger images are shrunk; see `decode_rgb`.
 
     Raises:
         ValueError: an option that leaves nothing to do.
@@ -60,16 +60,16 @@ class DecodePool:
             worker.close()
 
     def map(self, items: Iterable[tuple[K, bytes | Path | UnreadableImage]]) -> Iterator[tuple[K, Decoded]]:
-        """Decodes pictures in the order given, a few ahead of whoever asks.
+        """Decodes images in the order given, a few ahead of whoever asks.
 
-        Memory stays constant however many there are: each process has four files or pictures under way.
+        Memory stays constant however many there are: each process has four files or images under way.
 
         Args:
             items: each a name of any kind, and the file's bytes or its path; or the reason why it could not even be
                 fetched, which is handed out in its turn.
 
         Yields:
-            The name, and the RGB picture or the reason why there is none; that error is handed out, not raised.
+            The name, and the RGB image or the reason why there is none; that error is handed out, not raised.
 
         Raises:
             OSError: no decoding process can be started.

@@ -1,4 +1,4 @@
-"""One decoding process, seen from the process that wants the pictures."""
+"""One decoding process, seen from the process that wants the images."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from data_modules.loading.decoding import UnreadableImage
 
 Decoded = Image.Image | UnreadableImage
 
-# Pictures under way, so that the process finds the next one while the last one is fetched.
+# Images under way, so that the process finds the next one while the last one is fetched.
 AHEAD = 4
-# glibc would give the memory of every picture back to the system and fetch it anew, which doubles the time for each.
+# glibc would give the memory of every image back to the system and fetch it anew, which doubles the time for each.
 # 32 MiB is the most that it allows for the first.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
 
@@ -33,7 +33,7 @@ class DecodeProcess:
     """One decoding process, started when first needed and again after it died.
 
     Args:
-        options: what `decode_worker` is told: the decoder and its options, and the seconds for one picture.
+        options: what `decode_worker` is told: the decoder and its options, and the seconds for one image.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class DecodeProcess:
         self._requests: deque[tuple[int, bytes]] = deque()
 
     def send(self, source: bytes | Path) -> None:
-        """Asks for a picture, while fewer than `AHEAD` are under way."""
+        """Asks for an image, while fewer than `AHEAD` are under way."""
         self._check_open()
         number = self._turn = (self._turn + 1) % AHEAD
         if isinstance(source, Path):
@@ -62,7 +62,7 @@ class DecodeProcess:
         self._write(request)
 
     def receive(self) -> Decoded:
-        """The oldest picture asked for, or the reason why there is none.
+        """The oldest image asked for, or the reason why there is none.
 
         A process that dies gives it a second chance: something else may have killed it. One that was late does not.
         """
@@ -92,7 +92,7 @@ class DecodeProcess:
             self._write(request)
 
     def forget(self) -> None:
-        """Ends the process if pictures that nobody wants any more are under way."""
+        """Ends the process if images that nobody wants any more are under way."""
         if self._requests:
             self._requests.clear()
             self._end()
@@ -178,5 +178,5 @@ class DecodeProcess:
 def _memory_file() -> IO[bytes]:
     """An unnamed file that lives in memory where the system has such."""
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("pictures"), "w+b")
+        return os.fdopen(os.memfd_create("images"), "w+b")
     return tempfile.TemporaryFile()

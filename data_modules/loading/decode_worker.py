@@ -1,6 +1,6 @@
 """The process that decodes for a `DecodePool`: requests on its standard input, answers on its standard output.
 
-Files' bytes and pictures go through shared memory, since pipes would copy them in small pieces. Imports as little as it
+Files' bytes and images go through shared memory, since pipes would copy them in small pieces. Imports as little as it
 can: it is started for every pool and again after every crash.
 """
 
@@ -21,13 +21,13 @@ from data_modules.loading.decoding import UnreadableImage
 
 # parent to worker: which memory; the length of the path that follows, or 0; bytes of the file in the memory
 REQUEST = struct.Struct("!BIQ")
-# worker to parent: width and height of the picture in the memory; or 0 and the length of the reason that follows
+# worker to parent: width and height of the image in the memory; or 0 and the length of the reason that follows
 ANSWER = struct.Struct("!II")
 READY = b"r"
 # Pillow keeps RGB in four bytes a pixel; passed on like that nothing has to be regrouped on either side
 RAW_MODE, PIXEL_BYTES = "RGBX", 4
 
-# bytes of shared memory that are kept for the next picture; those of a photograph of 4 million pixels
+# bytes of shared memory that are kept for the next image; those of a photograph of 4 million pixels
 _KEPT = 16 << 20
 
 Decode = Callable[[bytes | Path, int, int | None], Image.Image]
@@ -59,7 +59,7 @@ class SharedMemory:
         return memoryview(self._map)[:size]
 
     def trim(self) -> None:
-        """Gives back what a large picture took; what is mapped here or there is valid again once it has grown."""
+        """Gives back what a large image took; what is mapped here or there is valid again once it has grown."""
         if os.fstat(self.file).st_size > _KEPT:
             os.ftruncate(self.file, 0)
 
@@ -69,7 +69,7 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     module, _, name = options["decoder"].partition(":")
     decode: Decode = getattr(import_module(module), name)
-    Image.init()  # loads the formats, which is not the first picture's fault
+    Image.init()  # loads the formats, which is not the first image's fault
     memories = [SharedMemory(file) for file in options["memories"]]
     requests, answers = _own_streams()
     # Ctrl-C and a batch system's SIGTERM reach the whole process group; the parent alone decides what they mean

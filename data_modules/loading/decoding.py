@@ -1,6 +1,6 @@
 """Any image file into RGB, or one reason why not.
 
-What becomes of each kind of picture:
+What becomes of each kind of image:
 
 | kind | becomes |
 | --- | --- |
@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-# What sets of pictures are made of, with the endings that Pillow knows for each. Left out on purpose: formats that
-# start other programs or need a handler (EPS, WMF, GRIB, HDF5, BUFR), that are no single pictures (PDF, MPEG), that
+# What sets of images are made of, with the endings that Pillow knows for each. Left out on purpose: formats that
+# start other programs or need a handler (EPS, WMF, GRIB, HDF5, BUFR), that are no single images (PDF, MPEG), that
 # decode while they are being opened, before any size can be checked (ICO, CUR, ICNS), that have no signature, so that
 # any bytes pass for them (TGA, SPIDER), and game textures and curiosities with slow decoders (BLP, DDS, FTEX and so
 # on). A table, not Pillow's own list: which files a folder holds must not depend on how Pillow was built.
@@ -52,7 +52,7 @@ MAX_PIXELS = 64_000_000
 # Shrinking begins with a cheap reduction to so many times the wanted size; Pillow's own choice for thumbnails.
 _GAP = 2.0
 
-# EXIF tag 274: how the stored picture has to be turned to be seen upright.
+# EXIF tag 274: how the stored image has to be turned to be seen upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,7 +84,7 @@ def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side:
         source: the file's bytes, or its path.
         max_pixels: larger images are refused by their header, before anything is decoded. Pillow's own limit
             (twice `PIL.Image.MAX_IMAGE_PIXELS`) holds besides.
-        longest_side: pixels that neither side may exceed; larger pictures are shrunk, their proportions kept. JPEG
+        longest_side: pixels that neither side may exceed; larger images are shrunk, their proportions kept. JPEG
             files are then decoded at a fraction of their size, which is several times as fast.
 
     Returns:
@@ -158,7 +158,7 @@ def _opened(source: bytes | Path) -> BytesIO | Path:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where the EXIF block cannot be read: its picture still can."""
+    """The EXIF orientation, 1 (upright) where the EXIF block cannot be read: its image still can."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
@@ -194,7 +194,7 @@ def _range(values: "np.ndarray[Any, np.dtype[np.float64]]", is_float: bool) -> t
     """The values that become black and white.
 
     Integers: the smallest depth of usual sensors that holds the brightest value, since 10- and 12-bit
-    pictures are stored in 16 bits without saying so and would come out black. Floats: 0 to 1 or 0 to 255
+    images are stored in 16 bits without saying so and would come out black. Floats: 0 to 1 or 0 to 255
     where that holds them. Else: their own least and greatest value.
     """
     least, most = float(values.min()), float(values.max())

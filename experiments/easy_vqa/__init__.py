@@ -1,1 +1,1 @@
-"""The easy-VQA world: pictures, questions, pairs and their truth."""
+"""The easy-VQA world: images, questions, pairs and their truth."""

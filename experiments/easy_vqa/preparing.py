@@ -38,24 +38,24 @@ def prepare(
     blind_share: float = 0.15,
     seed: int = 0,
 ) -> None:
-    """Writes `out/{train,test}/images/<id>.png`, `out/train.json` and `out/{train,test}_questions.json`.
+    """Write `out/{train,test}/images/<id>.png`, `out/train.json` and `out/{train,test}_questions.json`.
 
     A conversation (LLaVA's format, image paths relative to `out`) asks one question of each kind about its
-    picture, in any order, so that each kind of turn is often the first, which nothing but the picture can
+    image, in any order, so that each kind of turn is often the first, which nothing but the image can
     answer. One of the questions is written ("instruction -> Question: ... Answer: ..."), the others are
     answered. Each question occurs; those of rarer kinds, as often as it takes to balance the kinds.
 
-    The file begins with `alignment` passes of descriptions alone, one record a picture: a small network that has
+    The file begins with `alignment` passes of descriptions alone, one record an image: a small network that has
     not learnt to see answers from the prior, and hardly learns to see afterwards. Keep the records in their order.
 
     Args:
         out: folder to write, created; what it holds of an earlier run is replaced.
         archive: the set as a tar file; None takes the data of the installed package `easy-vqa`.
         instructions: what to ask for, by kind of question: color, shape, yes_no.
-        alignment: how often each picture is described at the beginning.
+        alignment: how often each image is described at the beginning.
         caption_share: share of the conversations that hold a description too.
-        blind_share: share of conversations without a picture, so that the model has something to go by without
-            one; each of their questions comes from another picture.
+        blind_share: share of conversations without an image, so that the model has something to go by without
+            one; each of their questions comes from another image.
         seed: of every draw.
 
     Raises:
@@ -110,7 +110,7 @@ def _copy_images(source: Path, target: Path) -> None:
 
 
 def _descriptions(train: Path, passes: int, rng: random.Random) -> list[dict[str, Any]]:
-    """Passes over all pictures, each in an order of its own."""
+    """Passes over all images, each in an order of its own."""
     truth = EasyVQATruth(str(train / "questions.json"))
     images = sorted({row[2] for row in json.loads((train / "questions.json").read_text(encoding="utf-8"))})
     records: list[dict[str, Any]] = []
@@ -142,7 +142,7 @@ def _records(
             if figure is not None and rng.random() < caption_share:
                 turns.insert(rng.randint(0, len(turns)), (CAPTION, _description(figure)))
             records.append(_record(f"{image}-{number}", image, turns))
-    # without a picture nothing is to be learnt but the prior, so their questions come from all pictures
+    # without an image nothing is to be learnt but the prior, so their questions come from all images
     blind = round(len(records) * blind_share / (1 - blind_share))
     by_kind = list(_by_kind(rows).values())
     for number in range(blind):
@@ -192,24 +192,21 @@ def _record(name: str, image: int | None, pairs: Sequence[_Pair]) -> dict[str, A
     return {"id": name, "image": f"train/images/{image}.png", "conversations": turns}
 
 
-Row = tuple[str, str, int]
-
-
 def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 0.15, seed: int = 0) -> None:
-    """Writes each question with its answer as a LLaVA record, one a line, `passes` times over in new orders.
+    """Write each question with its answer as a LLaVA record, one a line, `passes` times over in new orders.
 
-    A share of them comes without the picture: what the model says then is the other side of S(I2C), and should be what
+    A share of them comes without the image: what the model says then is the other side of S(I2C), and should be what
     the questions alone let expect.
 
     Args:
-        questions: JSON list of [question, answer, number of the picture].
+        questions: JSON list of [question, answer, number of the image].
         out: the file, paths relative to the prepared folder.
         passes: how often each question comes.
-        blind_share: share of records without their picture.
+        blind_share: share of records without their image.
         seed: of every draw.
     """
     rows = _rows(questions)
-    rng = random.Random(seed)
+    rng = stream(seed)
     records = [
         _pair_record(number, row, "train" if rng.random() >= blind_share else None) for number, row in enumerate(rows)
     ]
@@ -220,14 +217,14 @@ def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 
 
 
 def write_exchanged(questions: Path, out: Path, seed: int = 0) -> Mapping[str, int]:
-    """Writes the test pairs, half of them about another test picture, with what is true of them then.
+    """Write the test pairs, half of them about another test image, with what is true of them then.
 
     Each record has `exchanged`, and `verdict`: right, wrong, or unanswerable where the question takes for granted what
-    the picture does not show. Most exchanged yes/no pairs stay right.
+    the image does not show. Most exchanged yes/no pairs stay right.
 
     Args:
-        questions: JSON list of [question, answer, number of the picture].
-        out: the file, one LLaVA record a line, sorted by picture, paths relative to the prepared folder.
+        questions: JSON list of [question, answer, number of the image].
+        out: the file, one LLaVA record a line, sorted by image, paths relative to the prepared folder.
         seed: of the exchange.
 
     Returns:
@@ -237,34 +234,34 @@ def write_exchanged(questions: Path, out: Path, seed: int = 0) -> Mapping[str, i
         ValueError: a pair that cannot be judged.
     """
     rows = _rows(questions)
-    records = sorted(_exchanged(rows, EasyVQATruth(str(questions)), random.Random(seed)), key=lambda one: one["image"])
+    records = sorted(_exchanged(rows, EasyVQATruth(str(questions)), stream(seed)), key=lambda one: one["image"])
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
     return Counter(str(record["verdict"]) for record in records)
 
 
-def _rows(questions: Path) -> list[Row]:
-    return [(question, answer, picture) for question, answer, picture in json.loads(questions.read_text("utf-8"))]
+def _rows(questions: Path) -> list[_Row]:
+    return [(question, answer, image) for question, answer, image in json.loads(questions.read_text("utf-8"))]
 
 
-def _exchanged(rows: Sequence[Row], truth: EasyVQATruth, rng: random.Random) -> Iterator[dict[str, Any]]:
-    pictures = sorted({row[2] for row in rows})
+def _exchanged(rows: Sequence[_Row], truth: EasyVQATruth, rng: random.Random) -> Iterator[dict[str, Any]]:
+    images = sorted({row[2] for row in rows})
     moved = set(rng.sample(range(len(rows)), len(rows) // 2))
     for number, (question, answer, own) in enumerate(rows):
-        picture = rng.choice([other for other in pictures if other != own]) if number in moved else own
+        image = rng.choice([other for other in images if other != own]) if number in moved else own
         query, words = parse_question(question), answer_words(answer)
-        figure = truth.figure(f"{picture}.png")
+        figure = truth.figure(f"{image}.png")
         if query is None or words is None or figure is None:
-            raise ValueError(f"easy-VQA: cannot judge {question!r} with {answer!r} about picture {picture}")
-        record = _pair_record(number, (question, answer, picture), "test")
+            raise ValueError(f"easy-VQA: cannot judge {question!r} with {answer!r} about image {image}")
+        record = _pair_record(number, (question, answer, image), "test")
         yield {**record, "exchanged": number in moved, "verdict": judge_answer(query, words, figure)}
 
 
-def _pair_record(number: int, row: Row, split: str | None) -> dict[str, Any]:
-    question, answer, picture = row
+def _pair_record(number: int, row: _Row, split: str | None) -> dict[str, Any]:
+    question, answer, image = row
     turns = [
         {"from": "human", "value": question if split is None else f"<image>\n{question}"},
         {"from": "gpt", "value": answer},
     ]
-    image = {} if split is None else {"image": f"{split}/images/{picture}.png"}
-    return {"id": str(number), **image, "conversations": turns}
+    fields = {} if split is None else {"image": f"{split}/images/{image}.png"}
+    return {"id": str(number), **fields, "conversations": turns}

@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("color", "shape", "yes_no")
 
 @dataclass(frozen=True)
 class ColoredShape:
-    """What a picture shows."""
+    """What an image shows."""
 
     shape: str
     color: str
@@ -48,7 +48,7 @@ class ShapeQuery:
     negated: bool = False
 
     def fits(self, figure: ColoredShape) -> bool:
-        """Whether the picture shows what the question names."""
+        """Whether the image shows what the question names."""
         return self.shape in ("", figure.shape) and self.color in ("", figure.color)
 
 

@@ -1,7 +1,7 @@
-"""The truth about easy-VQA pictures: which pairs of question and answer hold.
+"""The truth about easy-VQA images: which pairs of question and answer hold.
 
-A picture shows one shape in one colour. The questions that come with it tell both for nine pictures in ten;
-where they leave it open, the picture itself is measured (its colours are exact, its shapes differ in how they
+An image shows one shape in one colour. The questions that come with it tell both for nine images in ten;
+where they leave it open, the image itself is measured (its colours are exact, its shapes differ in how they
 fill their box).
 """
 
@@ -21,6 +21,7 @@ from experiments.easy_vqa.questions import (
     ColoredShape,
     answer_to,
     answer_words,
+    judge_answer,
     parse_question,
 )
 from lightning_c3l.functional.random_streams import stream
@@ -31,11 +32,11 @@ _Row = tuple[str, str, int]
 
 
 class EasyVQATruth:
-    """Judges written pairs about the pictures of one easy-VQA questions file.
+    """Judges written pairs about the images of one easy-VQA questions file.
 
     Args:
         questions: JSON list of [question, answer, image id].
-        images: folder of `<image id>.png`, for pictures that their questions leave open; by default `images`
+        images: folder of `<image id>.png`, for images that their questions leave open; by default `images`
             or `test/images` beside the questions file, where there is one.
 
     Raises:
@@ -53,10 +54,10 @@ class EasyVQATruth:
             self._rows[row[2]].append(row)
 
     def figure(self, image: str) -> ColoredShape | None:
-        """What the picture shows, None where neither its questions nor the picture itself can tell.
+        """What the image shows, None where neither its questions nor the image itself can tell.
 
         Raises:
-            ValueError: the file has no question about this picture.
+            ValueError: the file has no question about this image.
         """
         try:
             return self._figures[_number(image)]
@@ -73,11 +74,11 @@ class EasyVQATruth:
 
         Returns:
             "unparsable" where question or answer cannot be understood, "unanswerable" where the question
-            takes for granted what is not there (or nothing is known about the picture), else "right" or
+            takes for granted what is not there (or nothing is known about the image), else "right" or
             "wrong".
 
         Raises:
-            ValueError: the file has no question about this picture.
+            ValueError: the file has no question about this image.
         """
         figure = self.figure(image)
         query, words = parse_question(question), answer_words(answer)
@@ -106,7 +107,7 @@ class EasyVQATruth:
         """A written question with its true answer; None where it cannot be understood or has none.
 
         Raises:
-            ValueError: the file has no question about this picture.
+            ValueError: the file has no question about this image.
         """
         figure, query = self.figure(image), parse_question(question)
         if figure is None or query is None:
@@ -138,7 +139,7 @@ def _read(path: Path) -> list[_Row]:
 
 
 def _figures(rows: list[_Row], folder: Path | None) -> Mapping[int, ColoredShape | None]:
-    """Keeps, of all figures, those under which every answer about the picture is right."""
+    """Keeps, of all figures, those under which every answer about the image is right."""
     left: dict[int, list[ColoredShape]] = {}
     for question, answer, image in rows:
         query, words = parse_question(question), answer_words(answer)
@@ -160,7 +161,7 @@ def _settle(image: int, figures: list[ColoredShape], folder: Path | None) -> Col
 
 
 def measure_image(path: Path) -> ColoredShape:
-    """Reads shape and colour off the pixels of an easy-VQA picture.
+    """Reads shape and colour off the pixels of an easy-VQA image.
 
     Raises:
         UnreadableImage: the file is no image.

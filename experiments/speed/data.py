@@ -1,7 +1,6 @@
 """Speed and memory of data in and out: `convert`, decoding images, and `score` over a long set."""
 
 import json
-import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from data_modules.loading.decode_pool import DecodePool
 from experiments.speed.timing import Spread, ratio, side_by_side
 from lightning_c3l.cli.convert import Job, convert
 from lightning_c3l.cli.scored_output import Scored, write_scored
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.modules.dataset_scoring import ScoringModule
 from lightning_c3l.runs.row_jobs import RowJob
@@ -69,7 +69,7 @@ def conversion_rate(records: int = 100_000) -> dict[str, float]:
 
 def write_records(path: Path, records: int) -> None:
     """Write LLaVA-like records of random words as JSONL."""
-    draw = random.Random(0)
+    draw = stream(0)
     with path.open("w", encoding="utf-8") as file:
         for number in range(records):
             turns = [

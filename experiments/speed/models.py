@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from experiments.speed.shapes import Shape
 from lightning_c3l.functional.i2c import token_kl
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.scenes.checkpoint import CHAT_TEMPLATE, build_tokenizer, image_processor
@@ -97,7 +97,7 @@ def _write(folder: Path, shape: Shape, dtype: torch.dtype, device: torch.device)
 
 def work(shape: Shape) -> Work:
     """Random images, questions and answers of the shape's sizes."""
-    random = Random("bench")
+    random = stream("bench")
     size = (shape.side, shape.side)
     images = [Image.frombytes("RGB", size, random.randbytes(3 * shape.side**2)) for _ in range(shape.groups)]
 

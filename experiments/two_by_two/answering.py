@@ -1,4 +1,4 @@
-"""All benchmarks asked of one model: its answers as files, and what they add to the benchmarks' figures by picture."""
+"""All benchmarks asked of one model: its answers as files, and what they add to the benchmarks' figures by image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ FIGURES = tuple(figure for exam in EXAMS.values() for figure in exam.protocols)
 
 
 class Paper:
-    """The questions of one benchmark, with their pictures.
+    """The questions of one benchmark, with their images.
 
     Args:
         name: of the benchmark.
@@ -67,12 +67,12 @@ class Paper:
         paths = [folder / name] if name in ("pope", "llava_w") else files
         self.questions: QuestionSet = self.benchmark.read_questions(paths)
         files_of = {str(one.image): _file(self.questions, one, folder) for one in self.questions.questions}
-        # a picture goes by its bytes: benchmarks name the same one differently
+        # an image goes by its bytes: benchmarks name the same one differently
         self.keys = {image: content_digest(data, size=8) for image, data in files_of.items()}
-        self.pictures = {self.keys[image]: decode_rgb(data) for image, data in files_of.items()}
+        self.images = {self.keys[image]: decode_rgb(data) for image, data in files_of.items()}
 
     def key(self, question: Question) -> str:
-        """Name of a question's picture, the same in all benchmarks."""
+        """Name of a question's image, the same in all benchmarks."""
         return self.keys[str(question.image)]
 
     def prompt(self, question: Question) -> str:
@@ -88,7 +88,7 @@ class Paper:
             same = self.key(question), self.prompt(question), options
             item = QuestionItem(len(items) + 1, same[1], question_with_hint(question), options, same[0])
             asked.append(items.setdefault(same, item))
-        chunk = QuestionChunk(0, list(items.values()), self.pictures)
+        chunk = QuestionChunk(0, list(items.values()), self.images)
         rows = {
             row["record"]: row for row in predict_chunk(lvlm, chunk, self.exam.config, BatchSize(_AT_ONCE, "answering"))
         }
@@ -98,12 +98,12 @@ class Paper:
         ]
 
     def counts(self, answers: Sequence[Answer]) -> dict[str, dict[str, list[list[float]]]]:
-        """What the answers about each picture add to each figure's sums, `[P, K]`, by figure and picture."""
-        by_picture = dict[str, list[tuple[Question, Answer]]]()
+        """What the answers about each image add to each figure's sums, `[P, K]`, by figure and image."""
+        by_image = dict[str, list[tuple[Question, Answer]]]()
         for question, answer in zip(self.questions.questions, answers, strict=True):
-            by_picture.setdefault(self.key(question), []).append((question, answer))
+            by_image.setdefault(self.key(question), []).append((question, answer))
         return {
-            figure: {key: self._sums(pairs, protocol).tolist() for key, pairs in sorted(by_picture.items())}
+            figure: {key: self._sums(pairs, protocol).tolist() for key, pairs in sorted(by_image.items())}
             for figure, protocol in self.exam.protocols.items()
         }
 

@@ -21,11 +21,11 @@ class ExperimentPlan:
 
     Attributes:
         rounds: rounds of C3L, for the tuned writer.
-        round_images: pictures of each round.
-        fresh_images: pictures that both writers write about.
+        round_images: images of each round.
+        fresh_images: images that both writers write about.
         size: pairs of each set.
         epochs: passes of each tuning over its set.
-        scenes: pictures of the benchmarks.
+        scenes: images of the benchmarks.
     """
 
     rounds: int = 2
@@ -36,7 +36,7 @@ class ExperimentPlan:
     scenes: int = 150
 
     def __post_init__(self) -> None:
-        """Refuse sizes of nothing; scores need another picture to be compared with."""
+        """Refuse sizes of nothing; scores need another image to be compared with."""
         for name, value in asdict(self).items():
             least = 2 if name.endswith("images") else 1
             if value < least:

@@ -12,6 +12,7 @@ from rich.text import Text
 from experiments.two_by_two.answering import FIGURES, figure_of
 from experiments.two_by_two.plan import MODELS, SETS
 from experiments.two_by_two.run import Experiment
+from lightning_c3l.functional.significance import percentile_interval
 from lightning_c3l.report.text import number
 
 SAMPLES = 2000
@@ -50,36 +51,36 @@ def difference(
 ) -> Difference:
     """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
 
-    Seeds and pictures are both drawn with replacement, each as many as there are. A picture that is drawn is drawn for
+    Seeds and images are both drawn with replacement, each as many as there are. An image that is drawn is drawn for
     all seeds and models, with all questions about it: so what makes it hard for all of them leaves no trace.
 
     Args:
-        counts: what the questions about each picture add to the sums, `[S, I, P, K]` for S seeds, I pictures and P
+        counts: what the questions about each image add to the sums, `[S, I, P, K]` for S seeds, I images and P
             parts that are drawn together, by model.
         weights: of the models, such as 1 and -1.
-        figure: from totals over pictures to a figure.
+        figure: from totals over images to a figure.
         samples: number of resamples.
         seed: of the resampling.
 
     Raises:
-        ValueError: models differ in seeds or pictures, or there are none.
+        ValueError: models differ in seeds or images, or there are none.
     """
     shapes = {counts[name].shape for name in weights}
     if len(shapes) != 1:
-        raise ValueError(f"all models must have the same seeds and pictures, not {sorted(shapes)}")
-    seeds, pictures = shapes.pop()[:2]
-    if not seeds or not pictures:
-        raise ValueError("a difference needs at least one seed and one picture")
-    draw = np.random.default_rng(seed)
-    drawn = draw.multinomial(pictures, [1 / pictures] * pictures, size=samples).astype(np.float64)
-    shares = draw.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
-    resampled, by_seed = np.zeros((samples, seeds)), np.zeros(seeds)
-    for name, weight in weights.items():
-        own = counts[name]
-        # [resamples, pictures] with [seeds, pictures, P, K]: [resamples, seeds, P, K]
-        resampled += weight * figure(np.tensordot(drawn, own, axes=(1, 1)))
-        by_seed += weight * figure(own.sum(1))
-    low, high = np.quantile((resampled * shares).sum(1), [0.025, 0.975]).tolist()
+        raise ValueError(f"all models must have the same seeds and images, not {sorted(shapes)}")
+    seeds, images = shapes.pop()[:2]
+    if not seeds or not images:
+        raise ValueError("a difference needs at least one seed and one image")
+
+    def resampled(random: np.random.Generator) -> NDArray[np.float64]:
+        drawn = random.multinomial(images, [1 / images] * images, size=samples).astype(np.float64)
+        shares = random.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
+        # [resamples, images] with [seeds, images, P, K]: [resamples, seeds, P, K]
+        figures = [weight * figure(np.tensordot(drawn, counts[name], axes=(1, 1))) for name, weight in weights.items()]
+        return np.asarray((sum(figures) * shares).sum(1))
+
+    low, high = percentile_interval(resampled, seed)
+    by_seed = np.asarray(sum(weight * figure(counts[name].sum(1)) for name, weight in weights.items()))
     return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 

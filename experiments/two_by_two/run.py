@@ -23,7 +23,7 @@ from lightning_c3l.scenes.benchmarks import write_benchmarks
 from lightning_c3l.scenes.recipe import recipe_hash
 from lightning_c3l.scenes.shown import benchmark_scenes
 
-# sums by picture, `[I, P, K]`, of each figure
+# sums by image, `[I, P, K]`, of each figure
 Counts = dict[str, NDArray[np.float64]]
 # name, last file, work
 Stage = tuple[str, Path, Callable[[], None]]

@@ -1,9 +1,8 @@
-"""What the starting and the tuned writer say about the same pictures, and what is true of them."""
+"""What the starting and the tuned writer say about the same images, and what is true of them."""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth, scene_of
 from experiments.two_by_two.plan import BASE, TRUE, WRITERS, ExperimentPlan
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.c3l import C3LModule
@@ -25,7 +25,7 @@ from lightning_c3l.rounds.store import Round, RunStore
 from lightning_c3l.scenes.language import KINDS, ask, queries, true_answer
 
 FOLLOW = 0.2
-# no picture of a round is written about afterwards; sources of different seeds have nothing in common
+# no image of a round is written about afterwards; sources of different seeds have nothing in common
 _ROUND_STREAM, _FRESH_STREAM = 100_000, 200_000
 # of the draws, the same for both writers
 _WRITE = 15_485_863
@@ -33,12 +33,12 @@ _WRITE = 15_485_863
 _WRITING = GenerationConfig("scenes", sampling=Sampling(4, 24, 0.7), batch_size=64, score_batch_size=32)
 _OPTIMIZATION = OptimizerConfig(learning_rate=1e-3, warmup_steps=10)
 _BATCH = 16
-# twice the pictures of a round are there to draw from
+# twice the images of a round are there to draw from
 _SPARE = 2
 
 
 def fresh_images(plan: ExperimentPlan, seed: int) -> SceneImages:
-    """The pictures that all sets of a seed are about."""
+    """The images that all sets of a seed are about."""
     return SceneImages(plan.fresh_images, FOLLOW, _FRESH_STREAM + seed)
 
 
@@ -130,10 +130,10 @@ def fit(module: LightningModule, data: Any, folder: Path, epochs: int, callbacks
 
 
 def _true_pairs(keys: Sequence[str], seed: int) -> list[Candidate]:
-    """One question of each kind about each picture, with the answer that it shows."""
+    """One question of each kind about each image, with the answer that it shows."""
     out = list[Candidate]()
     for key in keys:
-        scene, random = scene_of(key), Random(f"true {seed} {key}")
+        scene, random = scene_of(key), stream("true", seed, key)
         for kind in KINDS:
             query = random.choice(queries(scene, kind))
             question, answer = ask(query, random), str(true_answer(scene, query))

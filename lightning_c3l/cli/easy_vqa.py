@@ -1,4 +1,4 @@
-"""`easy-vqa`: the easy-VQA pictures as a plain folder, instruction-tuning records, and a fresh small LVLM for them."""
+"""`easy-vqa`: the easy-VQA images as a plain folder, instruction-tuning records, and a fresh small LVLM for them."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         if wanted:
             prepare(options.out, options.archive or _shared_archive(), instructions, seed=options.seed)
             build_start(options.out, options.seed)
-            print(f"prepared: {options.out} (pictures, questions, train.json, and fresh weights in start/)")
+            print(f"prepared: {options.out} (images, questions, train.json, and fresh weights in start/)")
     if options.answers:
         with _once(
             options.out / ANSWERS_MARKER, {"seed": options.seed, "steps": TOWER_STEPS, "passes": ANSWER_PASSES}
@@ -72,7 +72,7 @@ def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
 
 
 def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
-    """Single pairs to train on, test pairs with half of their pictures exchanged, and a LLaVA with a taught tower."""
+    """Single pairs to train on, test pairs with half of their images exchanged, and a LLaVA with a taught tower."""
     from lightning_c3l.lvlm.huggingface.vision_tower import (
         train_vision_tower,  # late: transformers takes seconds to import
     )
@@ -84,7 +84,7 @@ def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     classes = {figure: number for number, figure in enumerate(sorted({f for f in figures.values() if f}, key=str))}
     labelled = [(decode_rgb(file), classes[figure]) for file, figure in figures.items() if figure]
     right = train_vision_tower(out / "start", labelled, out / "seeing", steps, seed)
-    print(f"the vision tower tells {right:.3f} of its last training pictures right")
+    print(f"the vision tower tells {right:.3f} of its last training images right")
 
 
 def build_start(out: Path, seed: int) -> None:

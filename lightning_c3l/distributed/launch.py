@@ -1,4 +1,4 @@
-"""What the processes of a run settle before any of them has a trainer, and what ties a process to its parent."""
+"""What the processes of a run agree on before any of them has a trainer, and how a process ends with its parent."""
 
 import ctypes
 import os
@@ -19,41 +19,47 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 # nodes of one job may start minutes apart
 _PATIENCE = timedelta(minutes=30)
-# the first process' answer begins with one of these
+# the answer of rank zero begins with one of these
 _DONE, _REFUSED = "done ", "refused "
 # torch.distributed later shares the server of this store: it must live as long as the process
 _server: list[TCPStore] = []
 
 
 def environment() -> ClusterEnvironment:
-    """Where this process was started, by Lightning's own rules and in its order."""
+    """The cluster environment that started this process, by Lightning's own rules and in its order."""
     for kind in (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment):
         if kind.detect():
             try:
                 return kind()
             except RuntimeError as error:
-                # a job script that SLURM takes and Lightning does not
+                # a job script that SLURM accepts and Lightning does not
                 raise ValueError(str(error)) from error
     return LightningEnvironment()
 
 
 def from_rank_zero(choose: Callable[[], str], nodes: int) -> str:
-    """What the first process of a run chooses, in all that were not started by Lightning itself.
+    """What rank zero of a run chooses, in all processes that were not started by Lightning itself.
 
     Args:
-        choose: called in the first process alone.
-        nodes: how many there are, as the trainer is told.
+        choose: called in rank zero only.
+        nodes: number of nodes, as the trainer is told.
+
+    Returns:
+        The value of `choose`.
 
     Raises:
-        ValueError: if the first process refused, in each of them; or if it cannot be asked.
+        ValueError: rank zero raised an error, with its text in every process; or it cannot be reached.
     """
-    place = environment()
-    first = _is_first(place)
-    if not _has_others(place, nodes):
+    cluster = environment()
+    first = _is_first(cluster)
+    if not _has_others(cluster, nodes):
         return choose()
-    if isinstance(place, LightningEnvironment) and "MASTER_PORT" not in os.environ:
+    if isinstance(cluster, LightningEnvironment) and "MASTER_PORT" not in os.environ:
         raise ValueError("several nodes need MASTER_ADDR and MASTER_PORT in the environment of each, the same in all")
-    store, key = _store(place.main_address, place.main_port, first), _key()
+    store = _store(cluster.main_address, cluster.main_port, first)
+    # one key for each start: torchrun's store outlives a start that failed
+    run, start = os.environ.get("TORCHELASTIC_RUN_ID"), os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    key = f"c3l/{run}/{start}"
     if not first:
         return _answer(store, key)
     try:
@@ -66,66 +72,60 @@ def from_rank_zero(choose: Callable[[], str], nodes: int) -> str:
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent does: nobody would wait for it, and it would go on writing."""
+    """End this process when its parent ends: nothing would wait for it, and it would continue to write files."""
     if sys.platform == "linux":
         # the kernel does it, however busy this process is; "1" is PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
     else:
-        Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+
+        def watch() -> None:
+            while os.getppid() == parent:
+                time.sleep(0.5)
+            os._exit(1)
+
+        Thread(target=watch, name="parent-watch", daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 def agent() -> int | None:
-    """The process that must outlive this one where torchrun started it."""
+    """Process id of torchrun where it started this process."""
     return os.getppid() if TorchElasticEnvironment.detect() else None
 
 
-def _is_first(place: ClusterEnvironment) -> bool:
-    if isinstance(place, LightningEnvironment):
-        # it does not know its rank before the trainer tells it
-        return place.node_rank() == 0 and place.local_rank() == 0
-    return place.global_rank() == 0
+def _is_first(cluster: ClusterEnvironment) -> bool:
+    if isinstance(cluster, LightningEnvironment):
+        # its global rank is unknown before the trainer sets it
+        return cluster.node_rank() == 0 and cluster.local_rank() == 0
+    return cluster.global_rank() == 0
 
 
-def _has_others(place: ClusterEnvironment, nodes: int) -> bool:
-    """Whether somebody else than Lightning starts other processes of this run."""
-    if isinstance(place, LightningEnvironment):
-        by_hand = place.creates_processes_externally and "MASTER_PORT" in os.environ
-        return nodes > 1 or by_hand or not _is_first(place)
-    return place.world_size() > 1
+def _has_others(cluster: ClusterEnvironment, nodes: int) -> bool:
+    """Whether something other than Lightning starts further processes of this run."""
+    if isinstance(cluster, LightningEnvironment):
+        by_hand = cluster.creates_processes_externally and "MASTER_PORT" in os.environ
+        return nodes > 1 or by_hand or not _is_first(cluster)
+    return cluster.world_size() > 1
 
 
 def _store(address: str, port: int, first: bool) -> TCPStore:
-    """The store at this address; the first process opens it, unless torchrun has one there already."""
+    """The store at this address; rank zero opens it, unless torchrun has one there already."""
     serve = first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     try:
         store = TCPStore(address, port, is_master=serve, timeout=_PATIENCE, wait_for_workers=False, multi_tenant=serve)
     except RuntimeError as error:
-        what = "cannot be opened" if serve else "cannot be reached"
-        raise ValueError(f"the address {address}:{port}, where the processes of a run meet, {what}: {error}") from error
+        problem = "cannot be opened" if serve else "cannot be reached"
+        raise ValueError(f"the rendezvous address {address}:{port} of the run {problem}: {error}") from error
     if serve:
         _server.append(store)
     return store
 
 
-def _key() -> str:
-    """One for each start: torchrun's store outlives a start that failed."""
-    run, start = os.environ.get("TORCHELASTIC_RUN_ID"), os.environ.get("TORCHELASTIC_RESTART_COUNT")
-    return f"c3l/{run}/{start}"
-
-
 def _answer(store: TCPStore, key: str) -> str:
     try:
-        said = str(store.get(key), "utf-8")
+        answer = str(store.get(key), "utf-8")
     except RuntimeError as error:
-        raise ValueError(f"the first process of this run did not say where it goes: {error}") from error
-    if said.startswith(_REFUSED):
-        raise ValueError(said.removeprefix(_REFUSED))
-    return said.removeprefix(_DONE)
+        raise ValueError(f"rank zero of this run did not send its choice: {error}") from error
+    if answer.startswith(_REFUSED):
+        raise ValueError(answer.removeprefix(_REFUSED))
+    return answer.removeprefix(_DONE)

@@ -19,23 +19,23 @@ IMAGES = "images"
 
 
 def write_benchmarks(out: Path, shown: Sequence[Shown]) -> None:
-    """Write pictures and questions: `images/`, `pope/`, `seed/`, `mmbench/` and `llava_w/` in a folder.
+    """Write images and questions: `images/`, `pope/`, `seed/`, `mmbench/` and `llava_w/` in a folder.
 
     Args:
         out: the folder; files of the same names are replaced.
-        shown: the pictures.
+        shown: the images.
 
     Raises:
         OSError: a file cannot be written.
     """
-    pictures = {one.key: _png(one) for one in shown}
-    for key, data in pictures.items():
+    images = {one.key: _png(one) for one in shown}
+    for key, data in images.items():
         with atomic_path(out / IMAGES / key) as path:
             path.write_bytes(data)
     for split in SPLITS:
         write_text_atomic(out / "pope" / f"scenes_pope_{split}.json", _lines(yes_no_rows(shown, split)))
     write_json_atomic(out / "seed" / "scenes_seed.json", seed_file(shown))
-    write_text_atomic(out / "mmbench" / "scenes_mmbench.tsv", _table(mmbench_rows(shown, pictures)))
+    write_text_atomic(out / "mmbench" / "scenes_mmbench.tsv", _table(mmbench_rows(shown, images)))
     for name, rows in llava_files(shown).items():
         write_text_atomic(out / "llava_w" / name, _lines(rows))
 

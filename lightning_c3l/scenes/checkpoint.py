@@ -35,7 +35,7 @@ class Sizes:
     """Shape of the small LLaVA.
 
     Attributes:
-        image: side of the square picture, in pixels.
+        image: side of the square image, in pixels.
         patch: side of a patch, in pixels.
         vision_width: hidden size of the CLIP tower.
         vision_layers: its layers.

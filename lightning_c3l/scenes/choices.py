@@ -69,12 +69,12 @@ def seed_file(shown: Sequence[Shown]) -> dict[str, Any]:
     return {"questions": questions, "question_type": types}
 
 
-def mmbench_rows(shown: Sequence[Shown], pictures: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+def mmbench_rows(shown: Sequence[Shown], images: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
     """The rows of MMBench's table, all questions as they are first, then with their options turned by one, and so on.
 
     Args:
-        shown: the pictures.
-        pictures: their files' bytes, by key.
+        shown: the images.
+        images: their files' bytes, by key.
     """
     asked = list(choices(shown, "mmbench"))
     for turn in range(len(LETTERS)):
@@ -88,6 +88,6 @@ def mmbench_rows(shown: Sequence[Shown], pictures: Mapping[str, bytes]) -> Itera
                 "answer": LETTERS[options.index(one.truth)],
                 "category": one.kind,
                 "l2-category": _L2[one.kind],
-                "image": base64.b64encode(pictures[one.shown.key]).decode("ascii"),
+                "image": base64.b64encode(images[one.shown.key]).decode("ascii"),
                 "split": "dev",
             }

@@ -1,6 +1,6 @@
 """What the base LVLM is trained on: captions first, then a mix of writing pairs and answering, with and without image.
 
-A share of the answers comes from the prior instead of the picture, so that the trained base invents as real LVLMs do.
+A share of the answers comes from the prior instead of the image, so that the trained base invents as real LVLMs do.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Pictures of scenes: 48 x 48 pixels, four corners of 2 x 2 cells, one shape a cell."""
+"""Images of scenes: 48 x 48 pixels, four corners of 2 x 2 cells, one shape a cell."""
 
 from functools import lru_cache
 from random import Random
@@ -24,7 +24,7 @@ _SHADES = {
 
 
 def draw(scene: Scene) -> Image.Image:
-    """The picture of a scene, RGB, `SIZE` x `SIZE` pixels; the same scene gives the same picture."""
+    """The image of a scene, RGB, `SIZE` x `SIZE` pixels; the same scene gives the same image."""
     random = Random(f"picture {scene.seed}")
     canvas = np.full((SIZE, SIZE, 3), float(random.randint(228, 255)), dtype=np.float32)
     for shape, thing in scene.things.items():

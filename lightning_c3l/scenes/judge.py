@@ -17,7 +17,7 @@ from lightning_c3l.scenes.statements import scene_described, truthfulness
 class SceneJudge:
     """Marks an answer by its share of right statements: 1 + 9 x share, to one decimal.
 
-    It reads the description of the picture, as any judge does, and knows what each statement of this world means; see
+    It reads the description of the image, as any judge does, and knows what each statement of this world means; see
     `statements.truthfulness`. Both answers are marked alike, so the order in which they are read changes nothing.
     """
 
@@ -35,7 +35,7 @@ class SceneJudge:
     def _review(self, pair: AnswerPair, order: Order) -> Review:
         scene = scene_described(pair.context)
         if scene is None:
-            raise JudgeError(f"question {pair.id}: {self.name} knows the embedded world's pictures alone")
+            raise JudgeError(f"question {pair.id}: {self.name} knows the embedded world's images alone")
         shares = [truthfulness(scene, pair.question, answer) for answer in (pair.reference, pair.candidate)]
         reference, candidate = (round(1 + 9 * share, 1) for share in shares)
         first = (candidate, reference) if order == CANDIDATE_FIRST else (reference, candidate)

@@ -65,7 +65,7 @@ def true_answer(scene: Scene, query: Query) -> str | None:
 
 
 def usual_answer(query: Query) -> str:
-    """What the prior says, whatever the picture shows."""
+    """What the prior says, whatever the image shows."""
     habit = PRIOR[query.shape]
     if query.kind == "presence":
         return "yes" if habit.present else "no"

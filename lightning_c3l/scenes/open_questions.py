@@ -1,8 +1,8 @@
 """Open questions in the manner of LLaVA-Bench in the wild, with the truth as reference answers.
 
 The world's LVLM speaks its small language alone, so the three kinds are what it can be asked: `conv` is one of the
-world's questions, `detail` a description of the whole picture, and `complex` to find a question of a kind that the
-picture can answer, and to answer it.
+world's questions, `detail` a description of the whole image, and `complex` to find a question of a kind that the
+image can answer, and to answer it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from lightning_c3l.scenes.shown import Shown
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """What is asked about a picture, and a true answer."""
+    """What is asked about an image, and a true answer."""
 
     shown: Shown
     kind: str
@@ -25,7 +25,7 @@ class OpenQuestion:
 
 
 def open_questions(shown: Sequence[Shown]) -> Iterator[OpenQuestion]:
-    """One question of each of the three kinds about each picture; the world's four kinds take turns."""
+    """One question of each of the three kinds about each image; the world's four kinds take turns."""
     for number, one in enumerate(shown):
         kind, other = KINDS[number % len(KINDS)], KINDS[(number + 1) % len(KINDS)]
         yield OpenQuestion(one, "conv", *_pair(one, kind))

@@ -1,4 +1,4 @@
-"""The pictures of the world's own benchmarks: scenes that no training shows."""
+"""The images of the world's own benchmarks: scenes that no training shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from lightning_c3l.scenes.world import PRIOR, SHAPES, Scene, sample_scene
 # training draws its scenes' seeds below 2^40, the figures of the base come from 2^41 on
 FIRST_SEED = 1 << 42
 _SEEDS = 1 << 20
-# beyond it hardly a picture lacks two shapes that the prior expects
+# beyond it hardly an image lacks two shapes that the prior expects
 MOST_USUAL = 0.9
-# shapes that are there and shapes that are not, of which each picture has so many at least
+# shapes that are there and shapes that are not, of which each image has so many at least
 ASKED_OF_EACH = 2
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A scene and the name of its picture, from which the scene can be drawn again."""
+    """A scene and the name of its image, from which the scene can be drawn again."""
 
     key: str
     scene: Scene
@@ -48,7 +48,7 @@ def benchmark_scenes(scenes: int, follow: float, seed: int) -> list[Shown]:
         raise ValueError(f"scenes must be at least 1 and seed from 0 to {_SEEDS - 1}, not {scenes} and {seed}")
     if not 0 <= follow <= MOST_USUAL:
         raise ValueError(
-            f"follow must lie between 0 and {MOST_USUAL}, not {follow}: adversarial questions need pictures that lack "
+            f"follow must lie between 0 and {MOST_USUAL}, not {follow}: adversarial questions need images that lack "
             "what the prior expects"
         )
     return list(islice((one for one in _drawn(follow, seed) if _is_askable(one)), scenes))

@@ -21,7 +21,7 @@ def truthfulness(scene: Scene, question: str, answer: str) -> float:
 
     What should be stated: to a question of this world, its answer; to the request for a description, color, place and
     number of each shape that is there; to the request to write a pair, the true answer of the question that was
-    written, if it is one of the kind asked for that the picture can answer. What this world cannot understand counts as
+    written, if it is one of the kind asked for that the image can answer. What this world cannot understand counts as
     a statement that is not so.
 
     Args:

@@ -13,12 +13,12 @@ SPLITS = ("random", "popular", "adversarial")
 
 
 def yes_no_rows(shown: Sequence[Shown], split: str) -> list[dict[str, Any]]:
-    """The rows of one split's file: of each picture two shapes that are there and two that are not, in turn.
+    """The rows of one split's file: of each image two shapes that are there and two that are not, in turn.
 
     Those that are there are the same in every split, and a shape is asked for in the same words in all of them.
 
     Args:
-        shown: the pictures.
+        shown: the images.
         split: `random` draws absent shapes evenly; `popular` takes those that are there most often in the set;
             `adversarial` draws among those that the prior says are usually there.
     """
@@ -34,7 +34,7 @@ def yes_no_rows(shown: Sequence[Shown], split: str) -> list[dict[str, Any]]:
 
 
 def _choosers(shown: Sequence[Shown]) -> dict[str, Callable[[Shown], list[str]]]:
-    """For each split, which absent shapes of a picture are asked for."""
+    """For each split, which absent shapes of an image are asked for."""
     frequency = Counter(shape for one in shown for shape in one.scene.things)
 
     def popular(one: Shown) -> list[str]:

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from data_modules.loading.decoding import UnreadableImage
-from data_modules.tuning_sets import FileRecords, MixedRecords, Part, draw_times, loss_weights
+from data_modules.loading.samplers import draw_evenly
+from data_modules.tuning_sets import FileRecords, MixedRecords, Part, loss_weights
 from lightning_c3l.cli.convert import Job, convert
 
 TURNS = [{"from": "human", "value": "<image>\nWhat color?"}, {"from": "gpt", "value": "blue"}]
@@ -165,7 +166,7 @@ def test_a_mixture_takes_of_each_set_by_its_ratio(file: Path) -> None:
 
 def test_draws_are_even() -> None:
     generator = torch.Generator().manual_seed(0)
-    drawn = Counter(number for _ in range(600) for number in draw_times(3, 4, generator))
+    drawn = Counter(number for _ in range(600) for number in draw_evenly(3, 4, generator))
     # twice 600 draws beyond the one of each: 200 for each number, standard deviation 12
     assert all(abs(drawn[number] - 800) < 60 for number in range(3))
 

@@ -92,7 +92,7 @@ def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) 
 def test_weights_in_few_bits_are_refused() -> None:
     layer = nn.Linear(2, 2)
     layer.weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.uint8), requires_grad=False)
-    with pytest.raises(ValueError, match=r"strategy: 0\.weight is kept in few bits"):
+    with pytest.raises(ValueError, match=r"strategy: 0\.weight is quantized and cannot be sharded"):
         fsdp.shard(nn.Sequential(layer), nn.ModuleList([layer]), None)  # type: ignore[arg-type]
 
 

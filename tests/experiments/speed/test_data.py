@@ -47,7 +47,7 @@ def test_converted_records(tmp_path: Path) -> None:
     assert all(value["conversations"][0]["value"].startswith("<image>\n") for value in values)
     assert convert(Job(str(tmp_path / "x.jsonl"), tmp_path / "x.parquet")) == (30, 0)
     records = [entry.record for entry in read_records(tmp_path / "x.parquet")]
-    assert all(record is not None and not record.forms for record in records)
+    assert all(record is not None and set(record.extra) == {"id"} for record in records)
 
 
 def test_every_way_of_decoding_is_measured() -> None:

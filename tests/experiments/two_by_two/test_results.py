@@ -78,7 +78,7 @@ def test_main_effects_are_half_the_sum_of_both_rows_or_columns() -> None:
 
 
 def test_models_with_other_pictures_or_none_are_refused() -> None:
-    with pytest.raises(ValueError, match="the same seeds and pictures"):
+    with pytest.raises(ValueError, match="the same seeds and images"):
         difference({"a": right([[1, 1]]), "b": right([[1]])}, {"a": 1, "b": -1}, share)
-    with pytest.raises(ValueError, match="at least one seed and one picture"):
+    with pytest.raises(ValueError, match="at least one seed and one image"):
         difference({"a": np.zeros((1, 0, 1, 2))}, {"a": 1}, share)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_modules.formats.dialects import DIALECTS, parse_entry
+from data_modules.formats.fields import ESCAPED, PROMPTS, escape_fields
 from data_modules.formats.foreign import OTHER_IMAGE_FIELDS
 from data_modules.formats.record import Entry, Take
 from data_modules.formats.strict_json import StrictDecoder
@@ -132,6 +133,8 @@ def _ours(row: dict[str, Any], decoder: StrictDecoder) -> dict[str, Any]:
             raise ValueError(f"column 'extra' holds {error}") from error
         if not isinstance(extra, dict):
             raise ValueError("column 'extra' holds no object")
+    if ESCAPED not in extra:  # older versions left these as they were
+        extra = escape_fields(extra, ("image", "images", *PROMPTS))
     named = {} if row["id"] is None else {"id": row["id"]}
     return {**named, **extra, "images": row["images"], "messages": row["messages"]}
 

@@ -250,3 +250,15 @@ def test_our_columns_edited_by_others(tmp_path: Path) -> None:
         (entry,) = read_records(tmp_path / "x.parquet")
         assert entry.record is None
         assert says in entry.reason
+
+
+def test_further_fields_as_older_versions_wrote_them(tmp_path: Path) -> None:
+    message = {"role": "user", "content": "<image>a"}
+    extra = {"id": 7, "image": 3, "system": "s", "question": "q", "c3l_messages": [{"weight": 1}]}
+    row = {"id": None, "images": ["a.jpg"], "messages": [message], "extra": json.dumps(extra)}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
+    expected = (Message("user", "a", (0,), {"weight": 1}),)
+    fields = {"id": 7, "image": 3, "system": "s", "question": "q"}
+    assert read(tmp_path / "x.parquet") == [Record((ImageRef("a.jpg"),), expected, fields)]
+    write(tmp_path / "y.parquet", *read(tmp_path / "x.parquet"))
+    assert read(tmp_path / "y.parquet") == read(tmp_path / "x.parquet")

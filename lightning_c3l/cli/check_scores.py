@@ -71,9 +71,9 @@ def main(arguments: list[str]) -> int:
     found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
     how = ranks.figures()
     write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
-    write_text_atomic(options.source.with_suffix(".check.svg"), _picture(kinds[ALL]))
+    write_text_atomic(options.source.with_suffix(".check.svg"), _chart(kinds[ALL]))
     Console().print(_table(found), ranks_table(how))
-    print(f"figures in {options.source.with_suffix('.check.json')}, a picture beside it")
+    print(f"figures in {options.source.with_suffix('.check.json')}, a chart beside it")
     reached = found[ALL]["answer"]["auroc"]
     if options.at_least is not None and reached < options.at_least:
         print(f"answer reaches {reached:.3f}, less than {options.at_least}")
@@ -108,7 +108,7 @@ def _scores(record: Record) -> dict[str, float]:
     return {**{name: one.value for name, one in found.items()}, TOKENS: float(found["answer"].tokens)}
 
 
-def _picture(all_: Labelled) -> str:
+def _chart(all_: Labelled) -> str:
     groups = {"right": all_.right["answer"], "wrong": all_.wrong["answer"]}
     return histogram("S(I²C) of right and of wrong records", groups, "answer reading, nats per token", "records")
 

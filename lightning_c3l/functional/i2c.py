@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_c3l.functional.checks import at_least_float32, masked_mean, require_shape, require_tokens
+
 
 class Readings(NamedTuple):
     """All readings of a batch of answers, each `[B]`; the module docstring has the formulas.
@@ -43,12 +45,12 @@ class Readings(NamedTuple):
     tokens: Tensor
 
 
-def answer_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
     """Mean over answer tokens of p_t (log p_t - log q_t).
 
     Args:
-        logp: log-probability of each answer token with the image, `[B, T]`.
-        logq: the same without the image, `[B, T]`.
+        logp_image: log-probability of each answer token with the image, `[B, T]`.
+        logp_blind: the same without the image, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
 
     Returns:
@@ -64,16 +66,16 @@ def answer_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
         >>> answer_reading(p.log(), q.log(), torch.ones(1, 2))
         tensor([0.1733])
     """
-    logp, logq, mask = _checked(logp, logq, mask)
-    return _masked_mean(_weighted_log_ratio(logp, logq), mask)
+    logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
+    return masked_mean(_weighted_log_ratio(logp_image, logp_blind), mask)
 
 
-def positions_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
     """Divergence between p and q, each normalised over the answer's positions; exactly 0 at T = 1.
 
     Args:
-        logp: log-probability of each answer token with the image, `[B, T]`.
-        logq: the same without the image, `[B, T]`.
+        logp_image: log-probability of each answer token with the image, `[B, T]`.
+        logp_blind: the same without the image, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
 
     Returns:
@@ -90,21 +92,21 @@ def positions_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
         >>> positions_reading(p.log(), q.log(), torch.ones(1, 2))
         tensor([0.0566])
     """
-    logp, logq, mask = _checked(logp, logq, mask)
+    logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
     # p_t / sum_t p_t is the softmax of log p_t over the positions.
     outside = ~mask
-    share_p = logp.masked_fill(outside, -torch.inf).log_softmax(dim=1)
-    share_q = logq.masked_fill(outside, -torch.inf).log_softmax(dim=1)
+    share_p = logp_image.masked_fill(outside, -torch.inf).log_softmax(dim=1)
+    share_q = logp_blind.masked_fill(outside, -torch.inf).log_softmax(dim=1)
     # Shares outside the answer are 0, so their terms are 0 as well.
     return _weighted_log_ratio(share_p, share_q).sum(dim=1)
 
 
-def gap_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
+def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
     """Mean over answer tokens of log p_t - log q_t.
 
     Args:
-        logp: log-probability of each answer token with the image, `[B, T]`.
-        logq: the same without the image, `[B, T]`.
+        logp_image: log-probability of each answer token with the image, `[B, T]`.
+        logp_blind: the same without the image, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
 
     Returns:
@@ -120,8 +122,8 @@ def gap_reading(logp: Tensor, logq: Tensor, mask: Tensor) -> Tensor:
         >>> gap_reading(p.log(), q.log(), torch.ones(1, 2))
         tensor([0.3466])
     """
-    logp, logq, mask = _checked(logp, logq, mask)
-    return _masked_mean(logp - logq, mask)
+    logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
+    return masked_mean(logp_image - logp_blind, mask)
 
 
 def token_kl(logits_image: Tensor, logits_blind: Tensor) -> Tensor:
@@ -143,16 +145,18 @@ def token_kl(logits_image: Tensor, logits_blind: Tensor) -> Tensor:
         >>> token_kl(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log())
         tensor(0.1438)
     """
-    _same_shape("logits_image", logits_image, "logits_blind", logits_blind)
-    return log_kl(_wide(logits_image).log_softmax(dim=-1), _wide(logits_blind).log_softmax(dim=-1))
+    require_shape("logits_image", logits_image, tuple(logits_blind.shape))
+    return log_kl(
+        at_least_float32(logits_image).log_softmax(dim=-1), at_least_float32(logits_blind).log_softmax(dim=-1)
+    )
 
 
-def log_kl(logp: Tensor, logq: Tensor) -> Tensor:
+def log_kl(logp_image: Tensor, logp_blind: Tensor) -> Tensor:
     """`token_kl` of log-probabilities `[..., V]` that the caller has normalised already."""
-    total: Tensor = torch.linalg.vecdot(logp.exp(), logp - logq)
+    total: Tensor = torch.linalg.vecdot(logp_image.exp(), logp_image - logp_blind)
     # 0 log 0 counts as 0; the careful form costs four times as much, so it runs only where a token is impossible
     if bool(total.isnan().any()):
-        total = _weighted_log_ratio(logp, logq).sum(dim=-1)
+        total = _weighted_log_ratio(logp_image, logp_blind).sum(dim=-1)
     # The float sum of near-equal distributions may be negative by a rounding error.
     return total.clamp_min(0.0)
 
@@ -176,16 +180,17 @@ def vocabulary_reading(kl: Tensor, mask: Tensor) -> Tensor:
         >>> vocabulary_reading(torch.tensor([[0.1, 0.3, torch.nan]]), torch.tensor([[True, True, False]]))
         tensor([0.2000])
     """
-    kl, _, mask = _checked(kl, kl, mask, "kl", "kl")
-    return _masked_mean(kl, mask)
+    require_shape("kl", kl, tuple(mask.shape))
+    kl, _, mask = _checked(kl, kl, mask)
+    return masked_mean(kl, mask)
 
 
-def all_readings(logp: Tensor, logq: Tensor, kl: Tensor, mask: Tensor) -> Readings:
+def all_readings(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor) -> Readings:
     """Compute all four readings of a batch, with the mean log-probabilities and the length.
 
     Args:
-        logp: log-probability of each answer token with the image, `[B, T]`.
-        logq: the same without the image, `[B, T]`.
+        logp_image: log-probability of each answer token with the image, `[B, T]`.
+        logp_blind: the same without the image, `[B, T]`.
         kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
 
@@ -204,51 +209,30 @@ def all_readings(logp: Tensor, logq: Tensor, kl: Tensor, mask: Tensor) -> Readin
         >>> [round(value.item(), 4) for value in found]
         [0.3466, 0.0, 0.7, 0.6931, -0.6931, -1.3863, 1]
     """
-    logp, logq, mask = _checked(logp, logq, mask)
+    logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
     return Readings(
-        answer=answer_reading(logp, logq, mask),
-        positions=positions_reading(logp, logq, mask),
+        answer=answer_reading(logp_image, logp_blind, mask),
+        positions=positions_reading(logp_image, logp_blind, mask),
         vocabulary=vocabulary_reading(kl, mask),
-        gap=gap_reading(logp, logq, mask),
-        mean_logp=_masked_mean(logp, mask),
-        mean_logq=_masked_mean(logq, mask),
+        gap=gap_reading(logp_image, logp_blind, mask),
+        mean_logp=masked_mean(logp_image, mask),
+        mean_logq=masked_mean(logp_blind, mask),
         tokens=mask.sum(dim=1),
     )
 
 
-def _weighted_log_ratio(logp: Tensor, logq: Tensor) -> Tensor:
+def _weighted_log_ratio(logp_image: Tensor, logp_blind: Tensor) -> Tensor:
     """Elementwise p (log p - log q), with 0 log 0 = 0."""
-    p = logp.exp()
+    p = logp_image.exp()
     # `p == 0` rather than `p > 0` below keeps a nan visible: it must show in the score, not turn into 0.
-    return torch.where(p == 0, torch.zeros_like(p), p * (logp - logq))
+    return torch.where(p == 0, torch.zeros_like(p), p * (logp_image - logp_blind))
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of each row `[B, T]` over its masked positions, `[B]`."""
-    # Filling, not multiplying: nan * 0 is nan.
-    return values.masked_fill(~mask, 0.0).sum(dim=1) / mask.sum(dim=1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32, so that sums over long answers and wide vocabularies keep their digits."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _same_shape(left_name: str, left: Tensor, right_name: str, right: Tensor) -> None:
-    if left.shape != right.shape:
-        raise ValueError(f"{left_name} {tuple(left.shape)} and {right_name} {tuple(right.shape)} differ in shape")
-
-
-def _checked(
-    logp: Tensor, logq: Tensor, mask: Tensor, p_name: str = "logp", q_name: str = "logq"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The inputs, widened, after the checks that every reading shares."""
+def _checked(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs in float32 or more, after the checks that every reading shares."""
     if mask.dim() != 2:
         raise ValueError(f"mask must be [B, T], not {tuple(mask.shape)}")
-    _same_shape(p_name, logp, "mask", mask)
-    _same_shape(q_name, logq, "mask", mask)
-    mask = mask.bool()
-    empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
-    if empty:
-        raise ValueError(f"rows {empty} have no answer token")
-    return _wide(logp), _wide(logq), mask
+    for name, value in (("logp_image", logp_image), ("logp_blind", logp_blind)):
+        require_shape(name, value, tuple(mask.shape))
+    require_tokens(mask.bool(), "answer token")
+    return at_least_float32(logp_image), at_least_float32(logp_blind), mask.bool()

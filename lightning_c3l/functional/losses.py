@@ -16,6 +16,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_c3l.functional.checks import at_least_float32, masked_mean, require_shape, require_tokens
+
 # Below this length a vector counts as zero and its cosine as 0: a projection whose units are all off has no
 # direction.
 _SHORTEST = 1e-8
@@ -40,10 +42,10 @@ def sequence_nll(logp: Tensor, mask: Tensor) -> Tensor:
         >>> sequence_nll(torch.tensor([[0.5, 0.25]]).log(), torch.ones(1, 2))
         tensor([1.0397])
     """
-    _require_shape("mask", mask, tuple(logp.shape))
+    require_shape("mask", mask, tuple(logp.shape))
     mask = mask.bool()
-    _require_tokens(mask, "supervised token")
-    return -_wide(logp).masked_fill(~mask, 0.0).sum(dim=1) / mask.sum(dim=1)
+    require_tokens(mask, "supervised token")
+    return -masked_mean(at_least_float32(logp), mask)
 
 
 def contrastive_pseudo_label_loss(
@@ -134,12 +136,12 @@ class ContrastivePseudoLabelLoss(nn.Module):
         """
         if hidden.dim() != 3 or hidden.shape[2] != self.projection.in_features:
             raise ValueError(f"hidden must be [B, L, {self.projection.in_features}], not {tuple(hidden.shape)}")
-        _require_shape("mask", mask, tuple(hidden.shape[:2]))
+        require_shape("mask", mask, tuple(hidden.shape[:2]))
         mask = mask.bool()
-        _require_tokens(mask, "token")
+        require_tokens(mask, "token")
         # Cleared before the linear layer: a nan in padding would reach W's gradient through 0 * nan.
         clean = hidden.masked_fill(~mask.unsqueeze(-1), 0.0).to(self.projection.weight.dtype)
-        active = _wide(self.projection(clean).relu())
+        active = at_least_float32(self.projection(clean).relu())
         return active.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     def forward(self, anchor: Tensor, candidates: Tensor, mask: Tensor) -> Tensor:
@@ -201,7 +203,7 @@ def c3l_loss(
     if write_nll.dim() != 1 or not len(write_nll):
         raise ValueError(f"write_nll must be [G] with at least one group, not {tuple(write_nll.shape)}")
     for name, value in (("answer_nll", answer_nll), ("contrastive", contrastive), ("weights", weights)):
-        _require_shape(name, value, tuple(write_nll.shape))
+        require_shape(name, value, tuple(write_nll.shape))
     likelihood = weights * nll_weight * (0.5 * write_nll + 0.5 * answer_nll)
     return (likelihood + contrastive_weight * contrastive).mean()
 
@@ -222,12 +224,7 @@ def _info_nce(anchor: Tensor, positive: Tensor, pool: Tensor, real: Tensor, temp
 
 
 def _direction(x: Tensor) -> Tensor:
-    return F.normalize(_wide(x), dim=-1, eps=_SHORTEST)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32, so that sums over long rows keep their digits."""
-    return x if x.dtype == torch.float64 else x.float()
+    return F.normalize(at_least_float32(x), dim=-1, eps=_SHORTEST)
 
 
 class _AllGather(torch.autograd.Function):
@@ -263,7 +260,7 @@ def _gather_candidates(candidates: Tensor, mask: Tensor) -> tuple[Tensor, Tensor
     missing = (0, most_width - width, 0, most_groups - groups)
     # gloo and nccl agree on bytes, not on bool.
     real = _stack_ranks(F.pad(mask.to(torch.uint8), missing)).bool()
-    padded = F.pad(_wide(candidates), (0, 0, *missing))
+    padded = F.pad(at_least_float32(candidates), (0, 0, *missing))
     pool: Tensor = _AllGather.apply(padded)  # type: ignore[no-untyped-call]
     return pool.flatten(0, 2), real.flatten()
 
@@ -278,19 +275,8 @@ def _check_groups(anchor: Tensor, candidates: Tensor, mask: Tensor, temperature:
     if candidates.dim() != 3 or candidates.shape[1] < 1:
         raise ValueError(f"candidates must be [G, K, D] with K at least 1, not {tuple(candidates.shape)}")
     groups, width, size = candidates.shape
-    _require_shape("anchor", anchor, (groups, size))
-    _require_shape("mask", mask, (groups, width))
+    require_shape("anchor", anchor, (groups, size))
+    require_shape("mask", mask, (groups, width))
     masked = (~mask[:, 0]).nonzero().flatten().tolist()
     if masked:
         raise ValueError(f"groups {masked} mask their positive (candidate 0)")
-
-
-def _require_shape(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(value.shape) != shape:
-        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {shape}")
-
-
-def _require_tokens(mask: Tensor, what: str) -> None:
-    empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
-    if empty:
-        raise ValueError(f"rows {empty} have no {what}")

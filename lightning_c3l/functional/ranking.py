@@ -106,8 +106,8 @@ def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _midranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rank of each value, from 1; equal values share their mean rank."""
-    _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (counts.cumsum() - (counts - 1) / 2)[places]
+    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (counts.cumsum() - (counts - 1) / 2)[inverse]
     return ranks
 
 

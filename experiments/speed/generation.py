@@ -1,12 +1,13 @@
-"""Generation: texts branched from one prompt against `generate(num_return_sequences=N)`."""
+"""Generation: completions that share one prompt against `generate(num_return_sequences=N)`."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from experiments.speed.models import PlainLVLM, work
+from experiments.speed.models import PlainLVLM, Workload
 from experiments.speed.shapes import Shape
-from experiments.speed.timing import Spread, ratio, side_by_side
+from experiments.speed.timing import ratio, side_by_side, spread
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.generation import Generator
@@ -21,26 +22,23 @@ _IMAGES = 50
 
 
 def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str, Any]:
-    """Ratio of seconds for texts of the same forced length."""
-    load, plain = work(shape), PlainLVLM(lvlm)
-    prompts = list(plain.prompts(load))
-    sampling = Sampling(samples=shape.candidates, max_new_tokens=_TOKENS, temperature=1.0)
+    """Ratio of seconds for texts of the same forced length, and tokens per second."""
+    load, plain = Workload.random(shape), PlainLVLM(lvlm)
     questions = [pairs[0][0] for pairs in load.pairs]
+    requests = [GenerationRequest(*each) for each in zip(questions, load.images, strict=True)]
+    sampling = Sampling(samples=shape.candidates, max_new_tokens=_TOKENS, temperature=1.0)
 
-    def branched() -> object:
-        # without ends, every text runs to its full length
-        generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
-        requests = [GenerationRequest(*each) for each in zip(questions, load.images, strict=False)]
-        return generator.generate(requests, len(requests))
+    def shared() -> object:
+        # without end tokens, every text runs to its full length
+        return Generator(lvlm.decoder, lvlm.encoder, sampling, ends=()).generate(requests, len(requests))
 
-    def returned() -> object:
-        return plain.generate(load.images, prompts, _TOKENS, num_return_sequences=shape.candidates)
-
-    seconds = side_by_side({"branched": branched, "returned": returned}, repeats)
+    prompts = [plain.render(question) for question in questions]
+    returned = partial(plain.generate, load.images, prompts, _TOKENS, num_return_sequences=shape.candidates)
+    seconds = side_by_side({"shared": shared, "returned": returned}, repeats)
     tokens = shape.groups * shape.candidates * _TOKENS
     return {
-        "vs_num_return_sequences": ratio(seconds["returned"], seconds["branched"]),
-        "tokens_per_second": Spread.of([tokens / s for s in seconds["branched"]]),
+        "vs_num_return_sequences": ratio(seconds["returned"], seconds["shared"]),
+        "tokens_per_second": spread([tokens / s for s in seconds["shared"]]),
     }
 
 

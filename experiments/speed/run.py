@@ -1,4 +1,4 @@
-"""The whole bench: every figure from one run, medians of several rounds with their spread."""
+"""The whole bench: every figure from one run, medians of several repeats with their extremes."""
 
 import tempfile
 from dataclasses import asdict, dataclass
@@ -10,25 +10,27 @@ from tqdm import tqdm
 
 from experiments.speed.generation import bench_generation, texts_differing
 from experiments.speed.memory import peak_bytes
-from experiments.speed.models import build
+from experiments.speed.models import build_llava
 from experiments.speed.scoring import bench_growth, bench_scoring
 from experiments.speed.shapes import SHAPES, variants
-from experiments.speed.timing import Spread
+from experiments.speed.timing import ratio
 from experiments.speed.training import bench_training
 from lightning_c3l.lvlm.huggingface import LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
 
 _VOCABULARIES = {"32k": "small-32000", "152k": "small-152000"}
+# float32 stands at the top of the figures, the others under these names
+_SHORT_NAMES = {"bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchConfig:
     """What is measured.
 
     Attributes:
         shape: name of a shape in `SHAPES`.
         device: cpu or cuda.
-        repeats: rounds of each comparison.
+        repeats: of each comparison.
         growth: also measure how scoring grows with candidates, answer length and image tokens.
         memory: also measure peak memory with two vocabularies.
     """
@@ -40,66 +42,52 @@ class Options:
     memory: bool = True
 
 
-def run_bench(options: Options, precisions: tuple[Precision, ...]) -> dict[str, Any]:
-    """Figures by precision: float32 at the top, others under their short names."""
-    names = {"float32": "", "bfloat16": "bf16", "float16": "fp16"}
-    found: dict[str, Any] = {"machine": _machine(options), "options": asdict(options)}
+def run_bench(config: BenchConfig, precisions: tuple[Precision, ...]) -> dict[str, Any]:
+    """Figures by precision, with the machine and the options they were measured with."""
+    device = torch.cuda.get_device_name() if config.device == "cuda" else "CPU"
+    found: dict[str, Any] = {
+        "machine": {"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__},
+        "options": asdict(config),
+    }
     with tempfile.TemporaryDirectory(prefix="c3l-bench-") as folder:
         for precision in precisions:
-            figures = _precision(options, precision, Path(folder))
-            if names[precision]:
-                found[names[precision]] = figures
-            else:
-                found |= figures
+            figures = _figures(config, precision, Path(folder))
+            found |= {_SHORT_NAMES[precision]: figures} if precision in _SHORT_NAMES else figures
     return found
 
 
-def _precision(options: Options, precision: Precision, root: Path) -> dict[str, Any]:
-    shape, device = SHAPES[options.shape], torch.device(options.device)
-    sizes = sum(len(shapes) for shapes in variants(shape).values())
-    steps = 3 + (sizes if options.growth else 0) + (4 if options.memory else 0)
-    with tqdm(total=steps, desc=f"bench {precision}", unit="part") as bar:
-        lvlm = build(root / "model", shape, precision, device)
-        found: dict[str, Any] = {"scoring": _done(bar, bench_scoring(lvlm, shape, options.repeats))}
-        found["generation"] = _done(bar, bench_generation(lvlm, shape, options.repeats))
-        found["generation"]["texts_differing"] = texts_differing(precision, device)
-        if options.growth:
-            found["growth"] = {}
-            for name, shapes in variants(shape).items():
-                found["growth"][name] = {}
-                for size, other in shapes.items():
-                    changed = other.side != shape.side
-                    one = build(root / f"side-{other.side}", other, precision, device) if changed else lvlm
-                    found["growth"][name][size] = _done(bar, bench_growth(one, other, max(1, options.repeats // 2)))
-        del lvlm
-        adapted = build(root / "model", shape, precision, device, LoRA())
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        found["train"] = _done(bar, bench_training(adapted, shape, options.repeats))
-        if device.type == "cuda":
-            found["train"]["peak_bytes"] = torch.cuda.max_memory_allocated()
-        del adapted
-        if options.memory:
-            for name, size in _VOCABULARIES.items():
-                found["scoring"][f"memory_ratio_{name}"] = _memory(bar, options, precision, root / size, size)
-    return found
-
-
-def _memory(bar: "tqdm[Any]", options: Options, precision: Precision, folder: Path, shape: str) -> Spread:
-    """Peak of shared scoring divided by that of the plain forward."""
-    peaks: dict[str, list[int]] = {"shared": [], "plain": []}
-    for way, values in peaks.items():
-        for _ in range(min(3, options.repeats)):
-            values.append(peak_bytes(way, folder, shape, precision, options.device))
+def _figures(config: BenchConfig, precision: Precision, root: Path) -> dict[str, Any]:
+    shape, device, cuda = SHAPES[config.shape], torch.device(config.device), config.device == "cuda"
+    growth = variants(shape) if config.growth else {}
+    parts = 3 + sum(map(len, growth.values())) + 4 * config.memory
+    with tqdm(total=parts, desc=f"bench {precision}", unit="part") as bar:
+        lvlm = build_llava(root / "model", shape, precision, device)
+        found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, config.repeats)}
         bar.update()
-    return Spread.of([a / b for a, b in zip(peaks["shared"], peaks["plain"], strict=True)])
-
-
-def _done(bar: "tqdm[Any]", figures: dict[str, Any]) -> dict[str, Any]:
-    bar.update()
-    return figures
-
-
-def _machine(options: Options) -> dict[str, Any]:
-    name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+        found["generation"] = bench_generation(lvlm, shape, config.repeats)
+        found["generation"]["texts_differing"] = texts_differing(precision, device)
+        bar.update()
+        for name, shapes in growth.items():
+            for size, other in shapes.items():
+                changed = other.side != shape.side
+                one = build_llava(root / f"side-{other.side}", other, precision, device) if changed else lvlm
+                of_name = found.setdefault("growth", {}).setdefault(name, {})
+                of_name[size] = bench_growth(one, other, max(1, config.repeats // 2))
+                bar.update()
+        del lvlm
+        adapted = build_llava(root / "model", shape, precision, device, LoRA())
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        found["train"] = bench_training(adapted, shape, config.repeats)
+        if cuda:
+            found["train"]["peak_bytes"] = torch.cuda.max_memory_allocated()
+        bar.update()
+        del adapted
+        for name, size in _VOCABULARIES.items() if config.memory else ():
+            peaks = dict[str, list[float]]()
+            for implementation in ("shared", "plain"):
+                of_child = (implementation, root / size, size, precision, config.device)
+                peaks[implementation] = [peak_bytes(*of_child) for _ in range(min(3, config.repeats))]
+                bar.update()
+            found["scoring"][f"memory_ratio_{name}"] = ratio(peaks["shared"], peaks["plain"])
+    return found

@@ -43,7 +43,7 @@ class Shape:
 SHAPES = {
     # about 64 million parameters
     "small": Shape(),
-    # the sizes of llava-hf/llava-1.5-7b-hf: 576 image tokens, 7 thousand million parameters
+    # the sizes of llava-hf/llava-1.5-7b-hf: 576 image tokens, 7 billion parameters
     "llava-7b": Shape(4096, 32, 32, 11008, 1024, 24, 16, 32_064, groups=8),
     # small, with the vocabularies of LLaMA and Qwen2
     "small-32000": Shape(vocabulary=32_000),
@@ -54,12 +54,9 @@ SHAPES = {
 
 
 def variants(shape: Shape) -> dict[str, dict[str, Shape]]:
-    """The shape with one size changed: how each way of scoring grows."""
+    """The shape with one size changed, by that size and its value: how scoring grows with it."""
     return {
         "candidates": {str(n): replace(shape, candidates=n, groups=1) for n in (1, 2, 5, 8, 16)},
         "answer tokens": {str(n): replace(shape, answer=n, groups=1) for n in (10, 40, 160)},
-        "image tokens": {
-            str((side // shape.patch) ** 2): replace(shape, side=side, groups=1)
-            for side in (12 * shape.patch, 24 * shape.patch, 36 * shape.patch)
-        },
+        "image tokens": {str(n * n): replace(shape, side=n * shape.patch, groups=1) for n in (12, 24, 36)},
     }

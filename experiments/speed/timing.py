@@ -1,65 +1,77 @@
-"""Timing several ways of doing one thing side by side, so that a drift of the machine hits all of them alike."""
+"""Timing several implementations of one thing in turn, the memory of this process, and the table of the figures."""
 
+import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
 
 import torch
+from rich.table import Table
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Spread:
-    """A figure over several runs."""
+class Spread(TypedDict):
+    """A figure over several repeats."""
 
     median: float
     min: float
     max: float
 
-    @classmethod
-    def of(cls, values: list[float]) -> "Spread":
-        """Median and extremes."""
-        return cls(statistics.median(values), min(values), max(values))
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and extremes."""
+    return Spread(median=statistics.median(values), min=min(values), max=max(values))
 
 
-def side_by_side(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; every round runs all of them, after one that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(repeats + 1):
-        for name, run in ways.items():
-            _wait()
-            began = time.perf_counter()
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> Spread:
+    """How many times as long the slow implementation takes, repeat by repeat."""
+    return spread([s / f for s, f in zip(slow, fast, strict=True)])
+
+
+def side_by_side(implementations: Mapping[T, Callable[[], object]], repeats: int) -> dict[T, list[float]]:
+    """Seconds of each implementation in each repeat; one more repeat before them does not count.
+
+    Every repeat runs all implementations, so that a drift of the machine affects them alike.
+    """
+    seconds: dict[T, list[float]] = {name: [] for name in implementations}
+    for repeat in range(repeats + 1):
+        for name, run in implementations.items():
+            _synchronize()
+            start = time.perf_counter()
             run()
-            _wait()
-            if number:
-                seconds[name].append(time.perf_counter() - began)
+            _synchronize()
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
-def ratio(slow: list[float], fast: list[float]) -> Spread:
-    """How many times as long the slow way takes, round by round."""
-    return Spread.of([s / f for s, f in zip(slow, fast, strict=True)])
-
-
-def as_plain(value: Any) -> Any:
-    """Figures as values that JSON can hold."""
-    if isinstance(value, dict):
-        return {name: as_plain(one) for name, one in value.items()}
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def spreads(figures: dict[str, Any], name: str = "") -> list[tuple[str, Spread]]:
-    """All spreads among nested figures, by their path."""
-    out = list[tuple[str, Spread]]()
-    for key, value in figures.items():
-        if isinstance(value, Spread):
-            out.append((name + key, value))
-        elif isinstance(value, dict):
-            out += spreads(value, f"{name}{key}.")
-    return out
-
-
-def _wait() -> None:
+def _synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def process_memory(name: str) -> int:
+    """Memory of this process in bytes, as Linux counts it: `VmRSS` is resident now, `VmHWM` its peak."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise OSError(f"/proc/self/status has no {name}")
+    return 1024 * int(found[1])
+
+
+def spread_table(figures: Mapping[str, Any], digits: str) -> Table:
+    """One row for each spread among nested figures, named by its path; `digits` is a format such as `.3g`."""
+
+    def rows(nested: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, float]]]:
+        for name, value in nested.items():
+            if isinstance(value, dict) and value.keys() == Spread.__annotations__.keys():
+                yield prefix + name, value
+            elif isinstance(value, dict):
+                yield from rows(value, f"{prefix}{name}.")
+
+    table = Table("figure", *Spread.__annotations__)
+    for name, values in rows(figures, ""):
+        table.add_row(name, *(f"{value:{digits}}" for value in values.values()))
+    return table

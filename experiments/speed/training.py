@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.speed.models import work
+from experiments.speed.models import Workload
 from experiments.speed.shapes import Shape
-from experiments.speed.timing import Spread, ratio, side_by_side
+from experiments.speed.timing import ratio, side_by_side, spread
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.batches import GroupBatch, TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -51,7 +51,7 @@ def training_step(decoder: Decoder, batch: GroupBatch, head: ContrastivePseudoLa
 
 def bench_training(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[str, Any]:
     """Ratio of seconds of a step on the same groups, forward and backward."""
-    load, device = work(shape), lvlm.model.device
+    load, device = Workload.random(shape), lvlm.model.device
     samples = [
         GroupSample(image, "Write a question with its answer.", tuple(f"{q} {a}" for q, a in pairs), *pairs[0])
         for image, pairs in zip(load.images, load.pairs, strict=True)
@@ -69,5 +69,5 @@ def bench_training(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[st
     lvlm.network.eval()
     return {
         "vs_unshared": ratio(seconds["unshared"], seconds["shared"]),
-        "groups_per_second": Spread.of([shape.groups / s for s in seconds["shared"]]),
+        "groups_per_second": spread([shape.groups / s for s in seconds["shared"]]),
     }

@@ -1,5 +1,5 @@
-"""The experiment that judges written data: {starting, tuned} writer x {random, top S(I2C)} selection.
+"""Compare generated data: {starting, tuned} writer x {random, top S(I2C)} selection.
 
-`plan` says what is done, `writers` write, `sets` choose, `tuning` tunes, `answering` asks and counts, and `run` does
-all of this stage by stage; `claims` compares, `results` and `page` show.
+`plan` holds sizes and names, `writers` generate pairs, `sets` select them, `tuning` trains on them, `answering` runs
+the benchmarks, `run` does all of it stage by stage; `results` compares, `page` shows.
 """

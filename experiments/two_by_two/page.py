@@ -1,16 +1,14 @@
 """The experiment as one self-contained page: a chart for each figure, and the tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import PackageLoader
 from markupsafe import Markup
 
-from experiments.two_by_two.results import TITLES, shown
+from experiments.two_by_two.results import SET_FIGURES, TITLES, interval_text
 from lightning_c3l.report.drawing import chart, label, palette
 from lightning_c3l.report.templating import FigureRow, FigureTable, page_environment
-
-_COLUMNS = {"pairs": "pairs", "truth_rate": "true", "i2c_mean": "S(I²C)", "yes_share": "yes among yes/no"}
 
 
 def render(results: Mapping[str, Any]) -> str:
@@ -18,26 +16,25 @@ def render(results: Mapping[str, Any]) -> str:
     charts = {
         f"{TITLES[name]}, %": interval_chart(f"{TITLES[name]}, %", own) for name, own in results["figures"].items()
     }
-    template = page_environment(PackageLoader(__package__)).get_template("two_by_two.html")
-    return template.render(seeds=results["seeds"], charts=charts, tables=list(_tables(results)))
-
-
-def _tables(results: Mapping[str, Any]) -> Iterator[FigureTable]:
+    tables = list[FigureTable]()
     for caption, key in (("Figures, %", "figures"), ("Differences", "contrasts")):
         columns = results[key]
         names = dict.fromkeys(row for own in columns.values() for row in own)
-        rows = [FigureRow(row, [shown(own[row]) for own in columns.values()]) for row in names]
-        yield FigureTable(f"{caption}, with 95 % intervals", ["", *(TITLES[name] for name in columns)], rows)
-    sets = [FigureRow(name, [own[key] for key in _COLUMNS]) for name, own in results["means_of_sets"].items()]
-    yield FigureTable("Sets, means over the seeds", ["set", *_COLUMNS.values()], sets)
+        rows = [FigureRow(row, [interval_text(own[row]) for own in columns.values()]) for row in names]
+        tables.append(FigureTable(f"{caption}, with 95 % intervals", ["", *(TITLES[name] for name in columns)], rows))
+    titles = [title.replace("I2C", "I²C") for title in SET_FIGURES.values()]
+    sets = [FigureRow(name, [own[key] for key in SET_FIGURES]) for name, own in results["means_of_sets"].items()]
+    tables.append(FigureTable("Sets, means over the seeds", ["set", *titles], sets))
+    template = page_environment(PackageLoader(__package__)).get_template("two_by_two.html")
+    return template.render(seeds=results["seeds"], charts=charts, tables=tables)
 
 
 def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
-    """One row a model: its interval, its mean, and a small mark for each seed.
+    """One row for each model: its interval, its mean, and a small mark for each seed.
 
     Args:
-        title: what the chart shows, for screen readers.
-        rows: `mean`, `low`, `high` and `by_seed` of each.
+        title: for screen readers.
+        rows: `mean`, `low`, `high` and `by_seed` of each model.
 
     Returns:
         The `svg` element.
@@ -51,7 +48,7 @@ def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
                 seeds, [index + 0.28] * len(seeds), "|", color="#000000", alpha=0.6, markersize=5, markeredgewidth=1
             )
             (mean,) = axes.plot([own["mean"]], [index], "o", color=palette(0), markersize=8, clip_on=False)
-            drawn.mark(mean, f"{name}: {shown(own)}", series=name, value=own["mean"])
+            drawn.mark(mean, f"{name}: {interval_text(own)}", series=name, value=own["mean"])
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
         axes.spines["bottom"].set_visible(False)

@@ -1,12 +1,12 @@
-"""What the experiment does."""
+"""Sizes of the experiment, and names of its sets and models."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
-# sets of written pairs: who wrote and what chose
-WRITERS = ("starting", "tuned")
+# sets of generated pairs: who wrote them and how they were selected
+STARTING, TUNED = "starting", "tuned"
+WRITERS = (STARTING, TUNED)
 GRID = ("starting-random", "starting-top", "tuned-random", "tuned-top")
-# no claim rests on these: true pairs are the upper line; `tuned-top-even` is `tuned-top` with yes as often as no
+# no claim rests on these: true pairs are the upper limit; `tuned-top-even` is `tuned-top` with yes as often as no
 TRUE, EVEN = "true-pairs", "tuned-top-even"
 SETS = (*GRID, EVEN, TRUE)
 # the starting model as it is
@@ -36,29 +36,25 @@ class ExperimentPlan:
     scenes: int = 150
 
     def __post_init__(self) -> None:
-        """Refuse sizes of nothing; scores need another image to be compared with."""
+        """Check the sizes; a score compares an image with another one, so there must be two."""
         for name, value in asdict(self).items():
             least = 2 if name.endswith("images") else 1
             if value < least:
                 raise ValueError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
-
-    def made_with(self, **more: Any) -> dict[str, Any]:
-        """What the results depend on, by name."""
-        return {**asdict(self), **more}
 
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds such as `0-4` or `0,2,5-7`.
 
     Raises:
-        ValueError: if they are none, or come twice.
+        ValueError: there are none, or one occurs twice.
     """
     seeds = list[int]()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError(f"seeds: {text!r} names no seeds; write them as 0-4 or 0,2,5")
+            raise ValueError(f"seeds: {text!r} is not a list of seeds; write them as 0-4 or 0,2,5")
         seeds += range(int(first), int(last if dash else first) + 1)
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds: {text!r} names none, or one twice")
+        raise ValueError(f"seeds: {text!r} contains no seed, or one twice")
     return seeds

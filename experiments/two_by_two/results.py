@@ -1,6 +1,6 @@
-"""How far sets differ in what they are worth: figures and contrasts with intervals, as JSON and as tables."""
+"""How much the sets differ in value: figures and contrasts with intervals, as JSON and as tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,12 +12,36 @@ from rich.text import Text
 from experiments.two_by_two.answering import FIGURES, figure_of
 from experiments.two_by_two.plan import MODELS, SETS
 from experiments.two_by_two.run import Experiment
-from lightning_c3l.functional.significance import percentile_interval
+from lightning_c3l.functional.significance import Figure, percentile_interval
 from lightning_c3l.report.text import number
 
-SAMPLES = 2000
-# totals `[..., P, K]` -> figure `[...]`
-Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+TITLES: Mapping[str, str] = {
+    "pope_f1": "POPE, F1",
+    "seed_rank": "SEED, rank",
+    "seed_text": "SEED, text",
+    "mmbench_circular": "MMBench, circular",
+    "llava_w_score": "LLaVA-Bench, score",
+}
+# figures of a set that are averaged over the seeds, and their titles
+SET_FIGURES = {"pairs": "pairs", "truth_rate": "true", "i2c_mean": "S(I2C)", "yes_share": "yes among yes/no"}
+# the claim first, then the two main effects
+CLAIM = "tuned-top - starting-random"
+CONTRASTS: Mapping[str, Mapping[str, float]] = {
+    CLAIM: {"tuned-top": 1, "starting-random": -1},
+    "writer: tuned - starting": {
+        "tuned-top": 0.5,
+        "tuned-random": 0.5,
+        "starting-top": -0.5,
+        "starting-random": -0.5,
+    },
+    "selection: top - random": {
+        "tuned-top": 0.5,
+        "starting-top": 0.5,
+        "tuned-random": -0.5,
+        "starting-random": -0.5,
+    },
+    "tuned-top-even - starting-random": {"tuned-top-even": 1, "starting-random": -1},
+}
 
 
 @dataclass(frozen=True)
@@ -37,28 +61,28 @@ class Difference:
     by_seed: tuple[float, ...]
 
     @property
-    def sign(self) -> int:
-        """1 or -1 where the interval lies on one side of 0, else 0."""
-        return int(self.low > 0) - int(self.high < 0)
+    def verdict(self) -> str:
+        """On which side of 0 the interval lies."""
+        return "above 0" if self.low > 0 else "below 0" if self.high < 0 else "not told from 0"
 
 
 def difference(
     counts: Mapping[str, NDArray[np.float64]],
     weights: Mapping[str, float],
     figure: Figure,
-    samples: int = SAMPLES,
+    samples: int = 2000,
     seed: int = 0,
 ) -> Difference:
     """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
 
-    Seeds and images are both drawn with replacement, each as many as there are. An image that is drawn is drawn for
-    all seeds and models, with all questions about it: so what makes it hard for all of them leaves no trace.
+    Seeds and images are both drawn with replacement, each as many as there are. An image is drawn for all seeds and
+    models at once, with all questions about it: what makes it hard for all of them cancels out.
 
     Args:
-        counts: what the questions about each image add to the sums, `[S, I, P, K]` for S seeds, I images and P
-            parts that are drawn together, by model.
+        counts: what the questions about each image add to the sums, `[S, I, P, K]` for S seeds, I images and P parts
+            that are drawn together, by model.
         weights: of the models, such as 1 and -1.
-        figure: from totals over images to a figure.
+        figure: from totals over images, `[..., P, K]`, to a figure, `[...]`.
         samples: number of resamples.
         seed: of the resampling.
 
@@ -84,110 +108,73 @@ def difference(
     return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 
-# what is weighed against what: the claim first, then the two main effects
-CLAIM = "tuned-top - starting-random"
-CONTRASTS: Mapping[str, Mapping[str, float]] = {
-    CLAIM: {"tuned-top": 1, "starting-random": -1},
-    "writer: tuned - starting": {
-        "tuned-top": 0.5,
-        "tuned-random": 0.5,
-        "starting-top": -0.5,
-        "starting-random": -0.5,
-    },
-    "selection: top - random": {
-        "tuned-top": 0.5,
-        "starting-top": 0.5,
-        "tuned-random": -0.5,
-        "starting-random": -0.5,
-    },
-    "tuned-top-even - starting-random": {"tuned-top-even": 1, "starting-random": -1},
-}
+def compute_results(experiment: Experiment, seeds: Sequence[int]) -> dict[str, Any]:
+    """Figures of all models in percent, contrasts between them, the claim, and what the sets are like.
 
+    Args:
+        experiment: finished for these seeds.
+        seeds: to report.
 
-TITLES: Mapping[str, str] = {
-    "pope_f1": "POPE, F1",
-    "seed_rank": "SEED, rank",
-    "seed_text": "SEED, text",
-    "mmbench_circular": "MMBench, circular",
-    "llava_w_score": "LLaVA-Bench, score",
-}
-_VERDICTS = {1: "above 0", 0: "not told from 0", -1: "below 0"}
-
-# by figure and model, or by figure and contrast
-Differences = Mapping[str, Mapping[str, Difference]]
-
-
-def measure_models(experiment: Experiment, seeds: Sequence[int]) -> tuple[Differences, Differences]:
-    """Figures of all models in percent, and all contrasts between them, with their intervals."""
-    kept = {model: [experiment.counts(seed, model) for seed in seeds] for model in MODELS}
-    figures, contrasts = dict[str, Mapping[str, Difference]](), dict[str, Mapping[str, Difference]]()
+    Returns:
+        The object of `results.json`.
+    """
+    of_seeds = {model: [experiment.counts(seed, model) for seed in seeds] for model in MODELS}
+    figures, contrasts = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    claim = dict[str, str]()
     for name in FIGURES:
-        counts = {model: np.stack([one[name] for one in own]) for model, own in kept.items()}
+        counts = {model: np.stack([one[name] for one in own]) for model, own in of_seeds.items()}
         figure = figure_of(name)
-        figures[name] = {model: difference(counts, {model: 1.0}, figure) for model in MODELS}
-        contrasts[name] = {title: difference(counts, weights, figure) for title, weights in CONTRASTS.items()}
-    return figures, contrasts
-
-
-def as_json(
-    experiment: Experiment, seeds: Sequence[int], figures: Differences, contrasts: Differences
-) -> dict[str, Any]:
-    """All of it as one object."""
-    sets = {seed: experiment.sets(seed) for seed in seeds}
+        differences = {title: difference(counts, weights, figure) for title, weights in CONTRASTS.items()}
+        figures[name] = {model: asdict(difference(counts, {model: 1.0}, figure)) for model in MODELS}
+        contrasts[name] = {title: asdict(one) for title, one in differences.items()}
+        claim[name] = differences[CLAIM].verdict
+    sets = {str(seed): experiment.sets(seed) for seed in seeds}
+    means: dict[str, dict[str, float | None]] = {name: {} for name in SETS}
+    for name, own in means.items():
+        for key in SET_FIGURES:
+            known = [of_seed[name][key] for of_seed in sets.values() if of_seed[name][key] is not None]
+            own[key] = sum(known) / len(known) if known else None
     return {
         "plan": asdict(experiment.plan),
         "seeds": list(seeds),
-        "figures": _plain(figures),
-        "contrasts": _plain(contrasts),
-        "claim": {name: _VERDICTS[contrasts[name][CLAIM].sign] for name in FIGURES},
-        "sets": {str(seed): own for seed, own in sets.items()},
-        "means_of_sets": {name: _means([sets[seed][name] for seed in seeds]) for name in SETS},
+        "figures": figures,
+        "contrasts": contrasts,
+        "claim": claim,
+        "sets": sets,
+        "means_of_sets": means,
     }
 
 
-def _plain(found: Differences) -> dict[str, dict[str, Any]]:
-    return {name: {key: asdict(one) for key, one in own.items()} for name, own in found.items()}
-
-
-def _means(of_seeds: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Means of the figures of a set that are numbers."""
-    out = dict[str, float | None]()
-    for name in ("pairs", "truth_rate", "i2c_mean", "yes_share"):
-        known = [own[name] for own in of_seeds if own[name] is not None]
-        out[name] = sum(known) / len(known) if known else None
-    return out
-
-
 def tables(results: Mapping[str, Any]) -> list[Table]:
-    """Figures by model, what the sets are like, and the contrasts."""
-    figures = _table("figure, %", [(TITLES[name], own) for name, own in results["figures"].items()], MODELS)
-    contrasts = _table("difference", [(TITLES[name], own) for name, own in results["contrasts"].items()], CONTRASTS)
+    """What the sets are like, the figures by model, and the contrasts."""
     sets = Table(title="sets (means over the seeds)")
-    for column in ("set", "pairs", "true", "S(I2C)", "yes among yes/no"):
-        sets.add_column(column, justify="left" if column == "set" else "right")
+    sets.add_column("set")
+    for title in SET_FIGURES.values():
+        sets.add_column(title, justify="right")
     for name, own in results["means_of_sets"].items():
-        sets.add_row(
-            Text(name), number(own["pairs"], 0), *(number(own[key]) for key in ("truth_rate", "i2c_mean", "yes_share"))
-        )
-    return [sets, figures, contrasts]
+        sets.add_row(Text(name), *(number(own[key], 0 if key == "pairs" else 3) for key in SET_FIGURES))
+    return [
+        sets,
+        _interval_table("figure, %", results["figures"], MODELS),
+        _interval_table("difference", results["contrasts"], CONTRASTS),
+    ]
 
 
-def _table(title: str, columns: Sequence[tuple[str, Mapping[str, Any]]], rows: Any) -> Table:
+def _interval_table(title: str, columns: Mapping[str, Mapping[str, Any]], rows: Iterable[str]) -> Table:
     table = Table(title=f"{title} (95 % intervals)")
     table.add_column("", no_wrap=True)
-    for name, _ in columns:
-        table.add_column(name.replace(", ", ",\n"), justify="right")
+    for name in columns:
+        table.add_column(TITLES[name].replace(", ", ",\n"), justify="right")
     for row in rows:
-        table.add_row(Text(row), *(shown(own[row]).replace(" (", "\n(") for _, own in columns))
+        table.add_row(Text(row), *(interval_text(own[row]).replace(" (", "\n(") for own in columns.values()))
     return table
 
 
-def shown(one: Mapping[str, Any]) -> str:
+def interval_text(figure: Mapping[str, Any]) -> str:
     """A figure with its interval."""
-    return f"{number(one['mean'], 1)} ({number(one['low'], 1)} to {number(one['high'], 1)})"
+    return f"{number(figure['mean'], 1)} ({number(figure['low'], 1)} to {number(figure['high'], 1)})"
 
 
 def summary(results: Mapping[str, Any]) -> str:
     """One line about the claim."""
-    said = "; ".join(f"{TITLES[name]}: {verdict}" for name, verdict in results["claim"].items())
-    return f"{CLAIM}: {said}"
+    return f"{CLAIM}: " + "; ".join(f"{TITLES[name]}: {verdict}" for name, verdict in results["claim"].items())

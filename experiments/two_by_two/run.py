@@ -1,9 +1,10 @@
-"""The experiment stage by stage: what is finished lies in the run folder, and the same command goes on from there."""
+"""The experiment stage by stage: finished stages lie in the run folder, and the same command resumes from them."""
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.two_by_two import sets, writers
-from experiments.two_by_two.answering import EXAMS, FIGURES, Paper
+from experiments.two_by_two.answering import CONFIGS, FIGURES, SceneBenchmark
 from experiments.two_by_two.plan import BASE, NONE, SETS, ExperimentPlan
-from lightning_c3l.evaluation.benchmarks.answers import answer_row
-from lightning_c3l.evaluation.benchmarks.base import Answer
+from experiments.two_by_two.sets import set_file, write_sets
+from experiments.two_by_two.tuning import tuned_lvlm
+from experiments.two_by_two.writers import FOLLOW, write_pairs
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
@@ -23,11 +24,7 @@ from lightning_c3l.scenes.benchmarks import write_benchmarks
 from lightning_c3l.scenes.recipe import recipe_hash
 from lightning_c3l.scenes.shown import benchmark_scenes
 
-# sums by image, `[I, P, K]`, of each figure
-Counts = dict[str, NDArray[np.float64]]
-# name, last file, work
-Stage = tuple[str, Path, Callable[[], None]]
-# a folder's last file: where it lies, the stage is finished
+# a folder's last file: if it exists, the stage is finished
 _COUNTS, _SETS = "counts.json", "sets.json"
 
 
@@ -39,7 +36,7 @@ class Experiment:
         plan: sizes.
 
     Raises:
-        ValueError: it was begun with other sizes, or is in use.
+        ValueError: it was created with other sizes, or is in use.
     """
 
     def __init__(self, out: Path, plan: ExperimentPlan) -> None:
@@ -51,83 +48,68 @@ class Experiment:
             raise ValueError(
                 f"{out}: is in use by another run: wait until it has ended, or choose another --out"
             ) from None
-        manifest.begin(out / "manifest.json", plan.made_with(base=recipe_hash()), "choose another --out")
-        self._papers: list[Paper] = []
+        manifest.begin(out / "manifest.json", {**asdict(plan), "base": recipe_hash()}, "choose another --out")
 
     def run(self, seeds: Sequence[int]) -> None:
-        """Do what is missing."""
-        stages = self._stages(seeds)
+        """Run all stages that are not finished."""
+        # name, last file, work
+        stages = list[tuple[str, Path, Callable[[], None]]]()
+        stages.append((NONE, self.folder(0, NONE) / _COUNTS, partial(self._answer, 0, NONE)))
+        for seed in seeds:
+            stages.append(
+                (f"seed {seed}, writers and sets", self.seed_folder(seed) / _SETS, partial(self._write, seed))
+            )
+            for name in SETS:
+                file = self.folder(seed, name) / _COUNTS
+                stages.append((f"seed {seed}, {name}", file, partial(self._answer, seed, name)))
         with tqdm(total=len(stages), desc="two-by-two", unit="stage") as bar:
-            for name, done, work in stages:
-                if not done.exists():
-                    began = time.perf_counter()
+            for name, file, work in stages:
+                if not file.exists():
+                    start = time.perf_counter()
                     work()
-                    bar.write(f"{name}: {time.perf_counter() - began:.0f} s")
+                    bar.write(f"{name}: {time.perf_counter() - start:.0f} s")
                 bar.update()
 
-    def counts(self, seed: int, model: str) -> Counts:
-        """What a model's answers add to the figures; without tuning there is no seed."""
-        kept = json.loads((self._folder(seed, model) / _COUNTS).read_text(encoding="utf-8"))
-        return {figure: np.array(list(kept[figure].values()), dtype=np.float64) for figure in FIGURES}
+    def seed_folder(self, seed: int) -> Path:
+        """Folder of everything that depends on a seed."""
+        return self.out / f"seed-{seed}"
+
+    def folder(self, seed: int, model: str) -> Path:
+        """Folder of a model's answers; without tuning there is no seed."""
+        return self.out / NONE if model == NONE else self.seed_folder(seed) / "models" / model
+
+    def counts(self, seed: int, model: str) -> dict[str, NDArray[np.float64]]:
+        """What a model's answers add to the sums of each figure, `[I, P, K]` for I images."""
+        found = json.loads((self.folder(seed, model) / _COUNTS).read_text(encoding="utf-8"))
+        return {figure: np.array(list(found[figure].values()), dtype=np.float64) for figure in FIGURES}
 
     def sets(self, seed: int) -> dict[str, Any]:
         """Figures of the sets of a seed."""
-        found: dict[str, Any] = json.loads((self._seed(seed) / _SETS).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((self.seed_folder(seed) / _SETS).read_text(encoding="utf-8"))
         return found
 
-    def _stages(self, seeds: Sequence[int]) -> list[Stage]:
-        """Every stage, in order."""
-        stages: list[Stage] = [(NONE, self._folder(0, NONE) / _COUNTS, partial(self._answer, 0, NONE))]
-        for seed in seeds:
-            folder = self._seed(seed)
-            stages.append((f"seed {seed}, writers and sets", folder / _SETS, partial(self._write, seed)))
-            stages += [
-                (
-                    f"seed {seed}, {name}",
-                    self._folder(seed, name) / _COUNTS,
-                    partial(self._answer, seed, name),
-                )
-                for name in SETS
-            ]
-        return stages
-
     def _write(self, seed: int) -> None:
-        folder = self._seed(seed)
-        writers.write(self.plan, seed, folder)
-        write_json_atomic(folder / _SETS, sets.write_sets(self.plan, seed, folder))
+        folder = self.seed_folder(seed)
+        write_pairs(self.plan, seed, folder)
+        write_json_atomic(folder / _SETS, write_sets(self.plan, seed, folder))
 
     def _answer(self, seed: int, model: str) -> None:
-        """Tune, ask everything, and keep answers and sums."""
-        folder = self._folder(seed, model)
-        lvlm = (
-            HuggingFaceLVLM(BASE, lora=None, keep_reference=False)
-            if model == NONE
-            else sets.tuned(self.plan, seed, self._seed(seed), model)
-        )
-        sums = dict[str, Mapping[str, Any]]()
-        for paper in self._all_papers():
-            answers = paper.answers(lvlm)
-            write_text_atomic(folder / f"{paper.name}.jsonl", _lines(paper, answers, model))
-            sums |= paper.counts(answers)
-        write_json_atomic(folder / _COUNTS, sums)
+        """Tune, answer all benchmarks, and write answers and sums."""
+        if model == NONE:
+            lvlm = HuggingFaceLVLM(BASE, lora=None, keep_reference=False)
+        else:
+            folder = self.seed_folder(seed)
+            lvlm = tuned_lvlm(set_file(folder, model), folder, self.plan.epochs, seed)
+        sums = dict[str, Any]()
+        for benchmark in self._benchmarks:
+            answers = benchmark.answers(lvlm)
+            rows = (json.dumps(row) + "\n" for row in benchmark.rows(answers, model))
+            write_text_atomic(self.folder(seed, model) / f"{benchmark.name}.jsonl", "".join(rows))
+            sums |= benchmark.counts(answers)
+        write_json_atomic(self.folder(seed, model) / _COUNTS, sums)
 
-    def _all_papers(self) -> list[Paper]:
-        if not self._papers:
-            folder = self.out / "benchmarks"
-            write_benchmarks(folder, benchmark_scenes(self.plan.scenes, writers.FOLLOW, seed=0))
-            self._papers = [Paper(name, folder) for name in EXAMS]
-        return self._papers
-
-    def _seed(self, seed: int) -> Path:
-        return self.out / f"seed-{seed}"
-
-    def _folder(self, seed: int, model: str) -> Path:
-        return self.out / NONE if model == NONE else self._seed(seed) / "models" / model
-
-
-def _lines(paper: Paper, answers: Sequence[Answer], model: str) -> str:
-    rows = (
-        answer_row(question, answer, paper.prompt(question), model, False, paper.questions.digest)
-        for question, answer in zip(paper.questions.questions, answers, strict=True)
-    )
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    @cached_property
+    def _benchmarks(self) -> list[SceneBenchmark]:
+        folder = self.out / "benchmarks"
+        write_benchmarks(folder, benchmark_scenes(self.plan.scenes, FOLLOW, seed=0))
+        return [SceneBenchmark(name, folder) for name in CONFIGS]

@@ -1,18 +1,13 @@
 """`bench-data`: speed and memory of data in and out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import write_json_atomic
-
-if TYPE_CHECKING:
-    from experiments.speed.timing import Spread
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class BenchDataOptions:
         out: folder for bench-data.json.
         images: images to decode.
         records: records to score and to convert.
-        repeats: rounds of each comparison.
+        repeats: repeats of each comparison.
     """
 
     out: Path = Path("runs/bench")
@@ -32,7 +27,7 @@ class BenchDataOptions:
     repeats: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse numbers that count nothing."""
+        """Check the numbers."""
         for name in ("images", "records", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}")
@@ -41,27 +36,20 @@ class BenchDataOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `bench-data`; returns its exit status."""
     options = parse_options("bench-data", BenchDataOptions, arguments)
-    # late: it takes seconds to import, which a wrong option need not wait for
-    from experiments.speed.data import bench_set_scoring, conversion_rate, loading_rate
-    from experiments.speed.timing import Spread, as_plain, spreads
+    # late: these imports take seconds, which a wrong option need not wait for
+    from experiments.speed.data import bench_conversion, bench_loading, bench_set_scoring
+    from experiments.speed.timing import spread, spread_table
 
+    rates = [bench_conversion(options.records)["records_per_second"] for _ in range(options.repeats)]
     found: dict[str, Any] = {
-        "loading": loading_rate(options.images, repeats=options.repeats),
-        "converting": Spread.of(
-            [conversion_rate(options.records)["records_per_second"] for _ in range(options.repeats)]
-        ),
+        "loading": bench_loading(options.images, repeats=options.repeats),
+        "converting": spread(rates),
         "scoring": bench_set_scoring(options.records),
     }
-    write_json_atomic(options.out / "bench-data.json", as_plain(found))
-    Console().print(_table(spreads(found), found["scoring"]))
+    write_json_atomic(options.out / "bench-data.json", found)
+    table = spread_table(found, ",.4g")
+    for name, value in found["scoring"].items():
+        table.add_row(f"scoring.{name}", f"{value:,.4g}", "", "")
+    Console().print(table)
     print(f"figures in {options.out / 'bench-data.json'}")
     return 0
-
-
-def _table(measured: Sequence[tuple[str, "Spread"]], scoring: Mapping[str, float]) -> Table:
-    table = Table("figure", "median", "min", "max")
-    for name, spread in measured:
-        table.add_row(name, *(f"{value:,.4g}" for value in asdict(spread).values()))
-    for name, value in scoring.items():
-        table.add_row(f"scoring.{name}", f"{value:,.4g}", "", "")
-    return table

@@ -1,4 +1,4 @@
-"""`two-by-two`: what data is worth that the starting or the tuned writer wrote, chosen by S(I2C) or at random."""
+"""`two-by-two`: the value of data from the starting or the tuned writer, selected by S(I2C) or at random."""
 
 import logging
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 
 @dataclass(frozen=True)
 class TwoByTwoOptions:
-    """Tune the embedded world's starting model on each set and measure all of them; resumes where it was.
+    """Tune the embedded world's starting model on each set and evaluate all models; resumes a run that was stopped.
 
     Attributes:
         out: run folder.
@@ -31,18 +31,18 @@ def main(arguments: list[str]) -> int:
     options = parse_options("two-by-two", TwoByTwoOptions, arguments)
     seeds = parse_seeds(options.seeds)
     quieten()
-    # it names the devices before each of many trainings
+    # Lightning prints the devices before each of many trainings
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # late: they take seconds that a wrong option need not wait for
+    # late: these imports take seconds, which a wrong option need not wait for
     from experiments.two_by_two.page import render
-    from experiments.two_by_two.results import as_json, measure_models, summary, tables
+    from experiments.two_by_two.results import compute_results, summary, tables
     from experiments.two_by_two.run import Experiment
     from lightning_c3l.runs import lock
 
     try:
         experiment = Experiment(options.out, options.plan)
         experiment.run(seeds)
-        results = as_json(experiment, seeds, *measure_models(experiment, seeds))
+        results = compute_results(experiment, seeds)
     finally:
         lock.release()
     write_json_atomic(options.out / "results.json", results)

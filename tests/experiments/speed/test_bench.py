@@ -1,4 +1,4 @@
-"""The bench compares ways that do the same, and counts what it says it counts."""
+"""The bench compares implementations that do the same, and counts what it says it counts."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.speed.models import PlainLVLM, build, work
+from experiments.speed.models import PlainLVLM, Workload, build_llava
 from experiments.speed.scoring import recorded_products
 from experiments.speed.shapes import SHAPES, variants
-from experiments.speed.timing import Spread, ratio, side_by_side
+from experiments.speed.timing import process_memory, ratio, side_by_side, spread_table
 from experiments.speed.training import UnsharedDecoder, training_step
 from lightning_c3l.cli.bench import main
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss
@@ -26,20 +26,22 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
-    build(folder, SHAPE, "float32", CPU)
+    build_llava(folder, SHAPE, "float32", CPU)
     return folder
 
 
 @pytest.fixture
 def lvlm(checkpoint: Path) -> HuggingFaceLVLM:
-    return build(checkpoint, SHAPE, "float32", CPU)
+    return build_llava(checkpoint, SHAPE, "float32", CPU)
 
 
-@pytest.mark.parametrize(("batch_size", "keep"), [(1, False), (3, False), (6, True)])
-def test_plain_and_shared_scoring_give_the_same_figures(lvlm: HuggingFaceLVLM, batch_size: int, keep: bool) -> None:
-    load = work(SHAPE)
+@pytest.mark.parametrize(("batch_size", "head_on_answers"), [(1, False), (3, False), (6, True)])
+def test_plain_and_shared_scoring_give_the_same_figures(
+    lvlm: HuggingFaceLVLM, batch_size: int, head_on_answers: bool
+) -> None:
+    load = Workload.random(SHAPE)
     shared = score_pairs(lvlm, load.images, load.pairs)
-    plain = PlainLVLM(lvlm).score(load, batch_size, keep)
+    plain = PlainLVLM(lvlm).score(load, batch_size, head_on_answers)
     assert len(plain) == load.count == 6
     for number, figures in enumerate(plain):
         mask = shared.mask[number]
@@ -48,29 +50,29 @@ def test_plain_and_shared_scoring_give_the_same_figures(lvlm: HuggingFaceLVLM, b
 
 
 def test_texts_have_the_lengths_that_the_shape_says(lvlm: HuggingFaceLVLM) -> None:
-    load = work(SHAPE)
+    load = Workload.random(SHAPE)
     assert score_pairs(lvlm, load.images, load.pairs).mask.sum(1).tolist() == [SHAPE.answer] * 6
     for question, _ in load.pairs[0]:
         assert len(lvlm.processor.tokenizer(f" {question}")["input_ids"]) == SHAPE.question
 
 
 def test_plain_generation_writes_the_forced_length(lvlm: HuggingFaceLVLM) -> None:
-    load, plain = work(SHAPE), PlainLVLM(lvlm)
-    prompts = list(plain.prompts(load))
+    load, plain = Workload.random(SHAPE), PlainLVLM(lvlm)
+    prompts = [plain.render(pairs[0][0]) for pairs in load.pairs]
     before = plain.inputs(load.images, prompts)["input_ids"].shape[1]
     out = plain.generate(load.images, prompts, 7, num_return_sequences=3)
     assert out.shape == (6, before + 7)
 
 
 def test_a_shared_step_has_the_gradients_of_one_whose_candidates_carry_their_images(checkpoint: Path) -> None:
-    load = work(SHAPE)
+    load = Workload.random(SHAPE)
     samples = [
         GroupSample(image, "Write a question.", tuple(f"{q} {a}" for q, a in pairs), *pairs[0])
         for image, pairs in zip(load.images, load.pairs, strict=True)
     ]
     found = list[dict[str, torch.Tensor]]()
     for kind in (None, UnsharedDecoder):
-        lvlm = build(checkpoint, SHAPE, "float32", CPU, LoRA(rank=2))
+        lvlm = build_llava(checkpoint, SHAPE, "float32", CPU, LoRA(rank=2))
         awaken_adapter(lvlm)
         torch.manual_seed(0)
         head = ContrastivePseudoLabelLoss(lvlm.hidden_size, 16, 0.2, False)
@@ -95,12 +97,22 @@ def test_products_are_counted_with_their_shapes() -> None:
     assert sum(found.values()) == 6
 
 
-def test_ways_run_side_by_side() -> None:
+def test_implementations_run_side_by_side() -> None:
     calls = list[str]()
     seconds = side_by_side({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert calls == ["a", "b"] * 4
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
-    assert ratio([2.0, 6.0, 9.0], [1.0, 2.0, 1.0]) == Spread(median=3.0, min=2.0, max=9.0)
+    assert ratio([2.0, 6.0, 9.0], [1.0, 2.0, 1.0]) == {"median": 3.0, "min": 2.0, "max": 9.0}
+
+
+def test_the_table_names_spreads_by_their_path() -> None:
+    figures = {"a": {"b": ratio([2.0], [1.0]), "batch": 3}, "c": ratio([1234.5], [1.0])}
+    table = spread_table(figures, ",.4g")
+    assert [list(column.cells) for column in table.columns] == [["a.b", "c"], *[["2", "1,234"]] * 3]
+
+
+def test_memory_is_resident_memory_and_its_peak() -> None:
+    assert 10_000_000 < process_memory("VmRSS") <= process_memory("VmHWM")
 
 
 def test_variants_change_one_size_at_a_time() -> None:

@@ -7,8 +7,13 @@ import pytest
 from PIL import Image
 
 from data_modules.formats import read_records
-from experiments.speed.data import bench_set_scoring, conversion_rate, loading_rate, write_photographs, write_records
-from experiments.speed.timing import Spread
+from experiments.speed.data import (
+    bench_conversion,
+    bench_loading,
+    bench_set_scoring,
+    write_photographs,
+    write_records,
+)
 from lightning_c3l.cli.bench_data import main
 from lightning_c3l.cli.convert import Job, convert
 
@@ -34,7 +39,7 @@ def test_memory_does_not_grow_with_the_set() -> None:
 
 
 def test_conversion_figures() -> None:
-    found = conversion_rate(50)
+    found = bench_conversion(50)
     assert found["records"] == 50
     assert 300 < found["bytes_per_record"] < 700
     assert found["seconds"] > 0
@@ -50,14 +55,13 @@ def test_converted_records(tmp_path: Path) -> None:
     assert all(record is not None and set(record.extra) == {"id"} for record in records)
 
 
-def test_every_way_of_decoding_is_measured() -> None:
-    found = loading_rate(images=3, size=(64, 48), longest_side=16, repeats=2)
+def test_every_implementation_of_decoding_is_measured() -> None:
+    found = bench_loading(images=3, size=(64, 48), longest_side=16, repeats=2)
     assert found.pop("images") == 3
     names = {"pillow", "pillow_2", "pool_1", "pool_2", "relative", "of_two"}
     assert set(found) == names | {f"{name}_shrunk" for name in names}
     for spread in found.values():
-        assert isinstance(spread, Spread)
-        assert 0 < spread.min <= spread.median <= spread.max
+        assert 0 < spread["min"] <= spread["median"] <= spread["max"]
 
 
 def test_photographs_are_different_and_of_usual_size(tmp_path: Path) -> None:

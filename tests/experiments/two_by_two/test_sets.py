@@ -18,7 +18,7 @@ from tests.helpers.scored import scored
 
 
 def pool(counts: dict[tuple[str, int], int], score: float = 0.0) -> list[ScoredCandidate]:
-    """Pairs about pictures of their own, so that none is a near-duplicate of another."""
+    """Pairs about images of their own, so that none is a near-duplicate of another."""
     return [
         scored(score + number, image=f"{kind} {tokens} {number}", kind=kind, tokens=tokens)
         for (kind, tokens), count in counts.items()
@@ -63,7 +63,7 @@ def test_too_small_a_cell_is_an_error_that_names_it() -> None:
 
 
 def twins(count: int) -> list[ScoredCandidate]:
-    """Two answers to the same question about each of many pictures, the true one with the higher score."""
+    """Two answers to the same question about each of many images, the true one with the higher score."""
     return [
         scored(score, question="Where is it?", answer=answer, image=f"{number}.png")
         for number in range(count)
@@ -91,8 +91,8 @@ def test_a_random_pool_depends_on_its_seed_alone() -> None:
 def yes_no(answers: str) -> list[ScoredCandidate]:
     words = {"y": "yes", "n": "no"}
     return [
-        scored(-float(place), question=f"Are there any {place}?", answer=words[one], image=str(place), kind="presence")
-        for place, one in enumerate(answers)
+        scored(-float(index), question=f"Are there any {index}?", answer=words[one], image=str(index), kind="presence")
+        for index, one in enumerate(answers)
     ]
 
 

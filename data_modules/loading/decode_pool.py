@@ -1,4 +1,4 @@
-"""Decoding in processes of its own, so that an image on which a decoder hangs or dies costs that image alone."""
+"""Decoding in separate processes, so that an image on which a decoder hangs or dies costs that image only."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,20 +14,19 @@ from data_modules.loading.decoding import MAX_PIXELS, UnreadableImage
 __all__ = ["DecodePool", "Decoded"]
 
 K = TypeVar("K")
-# What the processes call, by name, since they import it themselves.
+# called by the processes, which import it by this name
 _DECODER = "data_modules.loading.decoding:decode_rgb"
 
 
 class DecodePool:
-    """Decodes images in processes of its own; a context manager.
+    """Decodes images in separate processes; a context manager.
 
     The processes are started when there is work for them, by `subprocess` and not by forking, which would copy the
-    locks of torch's threads. They import Pillow and numpy, nothing else, and end when the parent
-    closes them or is gone.
+    locks of torch's threads. They import Pillow and numpy, nothing else, and end when the parent closes them or ends.
 
     Args:
-        workers: processes.
-        seconds: time for one image, from when a process takes it.
+        workers: number of processes.
+        seconds: time limit for one image, from when a process starts on it.
         max_pixels: larger images are unreadable.
         longest_side: larger images are shrunk; see `decode_rgb`.
 
@@ -55,49 +54,49 @@ class DecodePool:
         self.close()
 
     def close(self) -> None:
-        """Ends all processes, also such as are still decoding."""
+        """End all processes, including those that are still decoding."""
         for worker in self._workers:
             worker.close()
 
     def map(self, items: Iterable[tuple[K, bytes | Path | UnreadableImage]]) -> Iterator[tuple[K, Decoded]]:
-        """Decodes images in the order given, a few ahead of whoever asks.
+        """Decode images in the given order, a few ahead of the consumer.
 
-        Memory stays constant however many there are: each process has four files or images under way.
+        Memory stays constant however many there are: each process has at most four files or images in flight.
 
         Args:
-            items: each a name of any kind, and the file's bytes or its path; or the reason why it could not even be
-                fetched, which is handed out in its turn.
+            items: each a key of any kind, and the file's bytes or its path; or the reason why it could not be
+                fetched, which is yielded in its turn.
 
         Yields:
-            The name, and the RGB image or the reason why there is none; that error is handed out, not raised.
+            The key, and the RGB image or the reason why there is none; that error is yielded, not raised.
 
         Raises:
             OSError: no decoding process can be started.
-            RuntimeError: another `map` of this pool is not at its end, or the pool is closed.
+            RuntimeError: another `map` of this pool has not finished, or the pool is closed.
         """
         if self._is_busy:
-            raise RuntimeError("a decode pool maps one thing at a time")
+            raise RuntimeError("the decode pool is in use: one map at a time")
         self._is_busy = True
-        under_way: deque[tuple[K, DecodeProcess | UnreadableImage]] = deque()
-        turns = cycle(self._workers)  # in turn, so that whoever comes next has room for one more
+        in_flight: deque[tuple[K, DecodeProcess | UnreadableImage]] = deque()
+        turns = cycle(self._workers)  # in turn, so that the next one has room for one more
+
+        def first() -> tuple[K, Decoded]:
+            key, found = in_flight.popleft()
+            return key, found if isinstance(found, UnreadableImage) else found.receive()
+
         try:
             for key, source in items:
-                if len(under_way) == AHEAD * len(self._workers):
-                    yield _first(under_way)
+                if len(in_flight) == AHEAD * len(self._workers):
+                    yield first()
                 if isinstance(source, UnreadableImage):
-                    under_way.append((key, source))
+                    in_flight.append((key, source))
                     continue
                 worker = next(turns)
                 worker.send(source)
-                under_way.append((key, worker))
-            while under_way:
-                yield _first(under_way)
+                in_flight.append((key, worker))
+            while in_flight:
+                yield first()
         finally:
             self._is_busy = False
             for worker in self._workers:
                 worker.forget()
-
-
-def _first(under_way: "deque[tuple[K, DecodeProcess | UnreadableImage]]") -> tuple[K, Decoded]:
-    key, found = under_way.popleft()
-    return key, found if isinstance(found, UnreadableImage) else found.receive()

@@ -1,4 +1,4 @@
-"""One decoding process, seen from the process that wants the images."""
+"""One decoding process, from the side of the process that needs the images."""
 
 import json
 import os
@@ -18,22 +18,22 @@ from data_modules.loading.decoding import UnreadableImage
 
 Decoded = Image.Image | UnreadableImage
 
-# Images under way, so that the process finds the next one while the last one is fetched.
+# images in flight, so that the process finds the next one while the last one is fetched
 AHEAD = 4
-# glibc would give the memory of every image back to the system and fetch it anew, which doubles the time for each.
-# 32 MiB is the most that it allows for the first.
+# glibc would return the memory of every image to the system and fetch it anew, which doubles the time for each;
+# 32 MiB is the most that it allows for the first
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
 
 
 class _Crash(UnreadableImage):
-    """The process died, and not of its time limit."""
+    """The process died for another reason than its time limit."""
 
 
 class DecodeProcess:
     """One decoding process, started when first needed and again after it died.
 
     Args:
-        options: what `decode_worker` is told: the decoder and its options, and the seconds for one image.
+        options: options of `decode_worker`: the decoder and its options, and the seconds for one image.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class DecodeProcess:
         self._requests: deque[tuple[int, bytes]] = deque()
 
     def send(self, source: bytes | Path) -> None:
-        """Asks for an image, while fewer than `AHEAD` are under way."""
+        """Request an image, while fewer than `AHEAD` are in flight."""
         self._check_open()
         number = self._turn = (self._turn + 1) % AHEAD
         if isinstance(source, Path):
@@ -62,9 +62,9 @@ class DecodeProcess:
         self._write(request)
 
     def receive(self) -> Decoded:
-        """The oldest image asked for, or the reason why there is none.
+        """The oldest requested image, or the reason why there is none.
 
-        A process that dies gives it a second chance: something else may have killed it. One that was late does not.
+        If the process dies, the image is tried once more, since something else may have killed it; not if it was late.
         """
         self._check_open()
         try:
@@ -79,26 +79,26 @@ class DecodeProcess:
         return answer
 
     def _next(self) -> Decoded:
-        """The answer to the oldest request, or what became of the process."""
+        """The answer to the oldest request, or how the process ended."""
         try:
             return self._answer(self._requests[0][0])
         except EOFError:
             return self._obituary()
 
     def _again(self) -> None:
-        """A new process for everything that has no answer."""
+        """Start a new process for all requests without an answer."""
         self._start()
         for _, request in self._requests:
             self._write(request)
 
     def forget(self) -> None:
-        """Ends the process if images that nobody wants any more are under way."""
+        """End the process if it still works on images that are no longer wanted."""
         if self._requests:
             self._requests.clear()
             self._end()
 
     def close(self) -> None:
-        """Ends the process and gives its memory back."""
+        """End the process and free its memory."""
         self._end()
         for file in self._files:
             file.close()
@@ -149,11 +149,11 @@ class DecodeProcess:
         try:
             self._read(len(READY))
         except EOFError:
-            raise OSError("the process that decodes images does not start; its message is above") from None
+            raise OSError("the process that decodes images does not start; its error message is above") from None
         self._is_ready = True
 
     def _obituary(self) -> UnreadableImage:
-        """What became of the process, which is put away: all of its answers have been read."""
+        """How the process ended; it is discarded, all of its answers having been read."""
         assert self._process is not None
         status = self._process.wait()
         self._end()
@@ -176,7 +176,7 @@ class DecodeProcess:
 
 
 def _memory_file() -> IO[bytes]:
-    """An unnamed file that lives in memory where the system has such."""
+    """An unnamed file, in memory where the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("images"), "w+b")
     return tempfile.TemporaryFile()

@@ -1,7 +1,7 @@
 """The process that decodes for a `DecodePool`: requests on its standard input, answers on its standard output.
 
-Files' bytes and images go through shared memory, since pipes would copy them in small pieces. Imports as little as it
-can: it is started for every pool and again after every crash.
+The bytes of files and images go through shared memory, since pipes would copy them in small pieces. Imports as little
+as possible: it is started for every pool and again after every crash.
 """
 
 import json
@@ -24,17 +24,17 @@ REQUEST = struct.Struct("!BIQ")
 # worker to parent: width and height of the image in the memory; or 0 and the length of the reason that follows
 ANSWER = struct.Struct("!II")
 READY = b"r"
-# Pillow keeps RGB in four bytes a pixel; passed on like that nothing has to be regrouped on either side
+# Pillow stores RGB in four bytes per pixel; passed on like that, nothing has to be regrouped on either side
 RAW_MODE, PIXEL_BYTES = "RGBX", 4
 
-# bytes of shared memory that are kept for the next image; those of a photograph of 4 million pixels
+# bytes of shared memory that are kept for the next image: those of 4 million pixels
 _KEPT = 16 << 20
 
 Decode = Callable[[bytes | Path, int, int | None], Image.Image]
 
 
 class SharedMemory:
-    """An open file that several processes see as memory, one of them at a time.
+    """An open file that several processes map into memory, one of them using it at a time.
 
     Args:
         file: descriptor; the caller closes it.
@@ -45,31 +45,31 @@ class SharedMemory:
         self._map: mmap.mmap | None = None
 
     def write(self, data: bytes) -> None:
-        """Puts data at its beginning."""
+        """Write data to its beginning."""
         if os.fstat(self.file).st_size < len(data):
             os.ftruncate(self.file, len(data))
         self.view(len(data))[:] = data
 
     def view(self, size: int) -> memoryview:
-        """Its first bytes, which are there."""
-        if not size:  # nothing cannot be mapped
+        """Its first bytes, which must have been written."""
+        if not size:  # an empty range cannot be mapped
             return memoryview(bytearray())
         if self._map is None or len(self._map) < size:
             self._map = mmap.mmap(self.file, 0)
         return memoryview(self._map)[:size]
 
     def trim(self) -> None:
-        """Gives back what a large image took; what is mapped here or there is valid again once it has grown."""
+        """Free the memory of a large image; mappings become valid again once the file has grown."""
         if os.fstat(self.file).st_size > _KEPT:
             os.ftruncate(self.file, 0)
 
 
 def main() -> None:
-    """Answer until the input ends, which it does when the parent is gone, whatever way it went."""
+    """Answer until the input ends, which it does when the parent ends for whatever reason."""
     options = json.loads(sys.argv[1])
     module, _, name = options["decoder"].partition(":")
     decode: Decode = getattr(import_module(module), name)
-    Image.init()  # loads the formats, which is not the first image's fault
+    Image.init()  # loads the formats, before the time of the first image is measured
     memories = [SharedMemory(file) for file in options["memories"]]
     requests, answers = _own_streams()
     # Ctrl-C and a batch system's SIGTERM reach the whole process group; the parent alone decides what they mean
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Both pipes under numbers of their own; what libraries print goes nowhere, libtiff's remarks on bad files too."""
+    """Both pipes under other descriptors; what libraries print (libtiff on bad files) is discarded."""
     pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):

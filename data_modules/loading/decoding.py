@@ -52,7 +52,7 @@ MAX_PIXELS = 64_000_000
 # Shrinking begins with a cheap reduction to so many times the wanted size; Pillow's own choice for thumbnails.
 _GAP = 2.0
 
-# EXIF tag 274: how the stored image has to be turned to be seen upright.
+# EXIF tag 274: how the stored image has to be turned to be upright
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -78,7 +78,7 @@ class UnreadableImage(ValueError):
 
 
 def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side: int | None = None) -> Image.Image:
-    """Decodes an image as it is meant to be seen: upright, on white, 8 bits a channel, first frame.
+    """Decode an image as it is meant to be seen: upright, on white, 8 bits per channel, first frame.
 
     Args:
         source: the file's bytes, or its path.
@@ -95,10 +95,12 @@ def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side:
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of every odd tag, and a user's `-W error` would turn its size warning into a
-            # failure.
+            # Pillow warns of every odd tag, and a user's `-W error` would turn its size warning into a failure
             warnings.simplefilter("ignore")
-            return _shrunk(_decode(source, max_pixels, longest_side), longest_side)
+            rgb = _decode(source, max_pixels, longest_side)
+            if longest_side is not None:
+                rgb.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
+            return rgb
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
@@ -111,58 +113,35 @@ def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side:
 
 def _decode(source: bytes | Path, max_pixels: int, longest_side: int | None) -> Image.Image:
     Image.init()
+    if isinstance(source, Path):
+        # checked first: opening a named pipe would hang
+        if not source.is_file():
+            raise UnreadableImage("is not a file" if source.exists() else "no such file")
+        is_empty = source.stat().st_size == 0
+    else:
+        is_empty = not source
+    if is_empty:
+        raise UnreadableImage("is empty")
     # Pillow fails on the name of a format that it was built without
     formats = [name for name in FORMATS if name in Image.OPEN]
-    with Image.open(_opened(source), formats=formats) as image:
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise UnreadableImage(f"has no pixels ({width}x{height})")
         if width * height > max_pixels:
             raise UnreadableImage(f"too many pixels: {width}x{height}, the limit is {max_pixels}")
-        if longest_side is not None:
-            _draft(image, longest_side)
+        if longest_side is not None and _GAP * longest_side < max(width, height):
+            # lets a JPEG decoder skip what shrinking would discard, and keeps twice the size for it to average
+            scale = _GAP * longest_side / max(width, height)
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
         image.load()
-        # TIFF is turned by Pillow while it loads, which also removes the tag.
-        turn = _UPRIGHT.get(_orientation(image))
+        try:
+            # Pillow turns TIFF while it loads, which also removes the tag
+            turn = _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
+        except Exception:  # the EXIF block cannot be read, the image still can
+            turn = None
         rgb = _to_rgb(image)
         return rgb.transpose(turn) if turn is not None else rgb
-
-
-def _draft(image: Image.Image, longest_side: int) -> None:
-    """Lets a JPEG decoder leave out what shrinking would throw away, and keeps twice the size for it to average."""
-    scale = _GAP * longest_side / max(image.size)
-    if scale < 1:
-        width, height = image.size
-        image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-
-
-def _shrunk(rgb: Image.Image, longest_side: int | None) -> Image.Image:
-    if longest_side is not None:
-        rgb.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=_GAP)
-    return rgb
-
-
-def _opened(source: bytes | Path) -> BytesIO | Path:
-    """The source, if it can be opened without waiting (a named pipe would hang) and holds anything at all."""
-    if isinstance(source, bytes):
-        if not source:
-            raise UnreadableImage("is empty")
-        return BytesIO(source)
-    if not source.exists():
-        raise UnreadableImage("no such file")
-    if not source.is_file():
-        raise UnreadableImage("is not a file")
-    if source.stat().st_size == 0:
-        raise UnreadableImage("is empty")
-    return source
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where the EXIF block cannot be read: its image still can."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -179,7 +158,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_to_rgb(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey levels, scaled (never clipped) to 8 bits."""
+    """Scale (never clip) grey levels of 16 bits, 32 bits or floats to 8 bits."""
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = _range(values, is_float=image.mode == "F")
@@ -193,9 +172,9 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
 def _range(values: "np.ndarray[Any, np.dtype[np.float64]]", is_float: bool) -> tuple[float, float]:
     """The values that become black and white.
 
-    Integers: the smallest depth of usual sensors that holds the brightest value, since 10- and 12-bit
-    images are stored in 16 bits without saying so and would come out black. Floats: 0 to 1 or 0 to 255
-    where that holds them. Else: their own least and greatest value.
+    Integers: the smallest depth of usual sensors that holds the brightest value, since 10- and 12-bit images are
+    stored in 16 bits without saying so and would come out black. Floats: 0 to 1 or 0 to 255 where that holds them.
+    Otherwise: their own least and greatest value.
     """
     least, most = float(values.min()), float(values.max())
     scales = (1.0, 255.0) if is_float else tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))

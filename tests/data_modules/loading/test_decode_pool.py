@@ -246,7 +246,7 @@ def test_one_map_at_a_time() -> None:
     with DecodePool() as pool:
         first = pool.map((n, png(n)) for n in range(20))
         next(first)
-        with pytest.raises(RuntimeError, match="one thing at a time"):
+        with pytest.raises(RuntimeError, match="one map at a time"):
             next(pool.map([("x", png(1))]))
 
 

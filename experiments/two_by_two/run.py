@@ -20,9 +20,9 @@ from experiments.two_by_two.writers import FOLLOW, write_pairs
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import write_benchmarks
 from lightning_c3l.scenes.recipe import recipe_hash
-from lightning_c3l.scenes.shown import benchmark_scenes
 
 # a folder's last file: if it exists, the stage is finished
 _COUNTS, _SETS = "counts.json", "sets.json"

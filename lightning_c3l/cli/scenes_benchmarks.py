@@ -5,8 +5,8 @@ from pathlib import Path
 from shlex import quote
 
 from lightning_c3l.cli.options import parse_options
+from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
-from lightning_c3l.scenes.shown import benchmark_scenes
 
 # rates answers by the known truth
 JUDGE = "SceneJudge"
@@ -14,12 +14,12 @@ JUDGE = "SceneJudge"
 
 @dataclass(frozen=True)
 class ScenesBenchmarksOptions:
-    """Write yes/no, four-choice and open questions about scenes that no training shows, with their images.
+    """Write yes/no, four-choice and open questions about scenes that are in no training set, with their images.
 
     Attributes:
         out: folder of the files.
         scenes: number of images.
-        seed: other seeds have other images.
+        seed: sets of different seeds have no image in common.
         follow: how usual the scenes are, 0 to 0.9.
     """
 
@@ -32,10 +32,9 @@ class ScenesBenchmarksOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `scenes-benchmarks`; returns its exit status."""
     options = parse_options("scenes-benchmarks", ScenesBenchmarksOptions, arguments)
-    shown = benchmark_scenes(options.scenes, options.follow, options.seed)
-    write_benchmarks(options.out, shown)
+    write_benchmarks(options.out, benchmark_scenes(options.scenes, options.follow, options.seed))
     print(
-        f"{options.out}: {len(shown)} images in {IMAGES}/; for each of them 4 questions in each split of pope/, "
+        f"{options.out}: {options.scenes} images in {IMAGES}/; for each of them 4 questions in each split of pope/, "
         "3 in seed/, 3 in 4 rotations in mmbench/ and 3 in llava_w/. To ask the shipped LVLM:"
     )
     for line in commands(options.out):

@@ -1,4 +1,4 @@
-"""The embedded world's benchmarks as files, in the formats of the benchmarks that they are made after."""
+"""The embedded world's benchmarks as files, in the formats of the benchmarks that they are modelled on."""
 
 import csv
 import io
@@ -8,51 +8,49 @@ from pathlib import Path
 from typing import Any
 
 from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
-from lightning_c3l.scenes.choices import COLUMNS, mmbench_rows, seed_file
+from lightning_c3l.scenes.benchmark_questions import (
+    COLUMNS,
+    SPLITS,
+    llava_files,
+    mmbench_rows,
+    seed_file,
+    yes_no_rows,
+)
+from lightning_c3l.scenes.benchmark_scenes import BenchmarkScene
 from lightning_c3l.scenes.drawing import draw
-from lightning_c3l.scenes.open_questions import llava_files
-from lightning_c3l.scenes.shown import Shown
-from lightning_c3l.scenes.yes_no import SPLITS, yes_no_rows
 
-# below the folder that they are written to; a benchmark's questions lie in the folder of its name
+# folder of the images beside the folders of the benchmarks, which have their names
 IMAGES = "images"
 
 
-def write_benchmarks(out: Path, shown: Sequence[Shown]) -> None:
+def write_benchmarks(out: Path, scenes: Sequence[BenchmarkScene]) -> None:
     """Write images and questions: `images/`, `pope/`, `seed/`, `mmbench/` and `llava_w/` in a folder.
 
     Args:
         out: the folder; files of the same names are replaced.
-        shown: the images.
+        scenes: the images.
 
     Raises:
         OSError: a file cannot be written.
     """
-    images = {one.key: _png(one) for one in shown}
-    for key, data in images.items():
-        with atomic_path(out / IMAGES / key) as path:
-            path.write_bytes(data)
+    images = dict[str, bytes]()
+    for one in scenes:
+        file = io.BytesIO()
+        draw(one.scene).save(file, format="PNG")
+        images[one.key] = file.getvalue()
+        with atomic_path(out / IMAGES / one.key) as path:
+            path.write_bytes(images[one.key])
     for split in SPLITS:
-        write_text_atomic(out / "pope" / f"scenes_pope_{split}.json", _lines(yes_no_rows(shown, split)))
-    write_json_atomic(out / "seed" / "scenes_seed.json", seed_file(shown))
-    write_text_atomic(out / "mmbench" / "scenes_mmbench.tsv", _table(mmbench_rows(shown, images)))
-    for name, rows in llava_files(shown).items():
+        write_text_atomic(out / "pope" / f"scenes_pope_{split}.json", _lines(yes_no_rows(scenes, split)))
+    write_json_atomic(out / "seed" / "scenes_seed.json", seed_file(scenes))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(mmbench_rows(scenes, images))
+    write_text_atomic(out / "mmbench" / "scenes_mmbench.tsv", table.getvalue())
+    for name, rows in llava_files(scenes).items():
         write_text_atomic(out / "llava_w" / name, _lines(rows))
-
-
-def _png(shown: Shown) -> bytes:
-    file = io.BytesIO()
-    draw(shown.scene).save(file, format="PNG")
-    return file.getvalue()
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def _table(rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

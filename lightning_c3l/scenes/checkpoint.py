@@ -42,7 +42,7 @@ class Sizes:
         width: hidden size of the Llama decoder.
         layers: its layers.
         heads: attention heads of both.
-        vocabulary: at most so many tokens, bytes included.
+        vocabulary: maximum number of tokens, bytes included.
         context: longest sequence, in tokens.
     """
 
@@ -58,7 +58,7 @@ class Sizes:
 
 
 def build_checkpoint(folder: Path, corpus: Iterable[str], sizes: Sizes, seed: int) -> None:
-    """Write a LLaVA with random weights, a tokenizer made from `corpus`, and a processor with a chat template.
+    """Write a LLaVA with random weights, a tokenizer trained on `corpus`, and a processor with a chat template.
 
     Args:
         folder: where the checkpoint goes.

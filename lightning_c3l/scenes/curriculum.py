@@ -50,7 +50,17 @@ class Curriculum:
 
 
 def record(number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[Conversation, Image | None]:
-    """The record `number` of a run of `total`; the same arguments give the same record."""
+    """One training record; the same arguments give the same record.
+
+    Args:
+        number: of the record.
+        total: records of the run.
+        curriculum: the mix.
+        seed: of the run.
+
+    Returns:
+        The conversation, and its image if it has one.
+    """
     random = Random(f"record {seed} {number}")
     scene = sample_scene(random.getrandbits(40), curriculum.follow)
     name = f"{seed}-{number}"

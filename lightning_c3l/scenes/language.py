@@ -1,4 +1,4 @@
-"""What is said about scenes: questions of four kinds, captions, what is true and what the prior would say."""
+"""The language of scenes: questions of four kinds and captions, their true answers and those of the prior."""
 
 import re
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ _DIGITS = {str(number): word for number, word in enumerate(NUMBERS, start=1)}
 
 @dataclass(frozen=True)
 class Query:
-    """A question understood: its kind and the shape that it asks about."""
+    """A parsed question: its kind and the shape that it asks about."""
 
     kind: str
     shape: str
 
 
 def wordings(query: Query) -> list[str]:
-    """All ways in which this world asks a question."""
+    """All wordings of a question."""
     return [wording.format(shape=_PLURALS[query.shape]) for wording in QUESTIONS[query.kind]]
 
 
@@ -46,7 +46,7 @@ def ask(query: Query, random: Random) -> str:
 
 
 def understand(question: str) -> Query | None:
-    """The query behind a question's words; None where there is not exactly one."""
+    """Parse a question; None unless it has exactly one kind and one shape."""
     words = re.findall(r"[a-z]+", question.lower())
     opening = " ".join(words)
     kinds = [kind for kind, pattern in _OPENINGS if pattern.search(opening)]
@@ -57,7 +57,7 @@ def understand(question: str) -> Query | None:
 
 
 def true_answer(scene: Scene, query: Query) -> str | None:
-    """The answer that the scene gives; None where the question asks for what is not there."""
+    """The answer that is true of the scene; None if the question is about a shape that is not there."""
     thing = scene.things.get(query.shape)
     if query.kind == "presence":
         return "no" if thing is None else "yes"
@@ -65,7 +65,7 @@ def true_answer(scene: Scene, query: Query) -> str | None:
 
 
 def usual_answer(query: Query) -> str:
-    """What the prior says, whatever the image shows."""
+    """The answer of the prior, which does not depend on the image."""
     habit = PRIOR[query.shape]
     if query.kind == "presence":
         return "yes" if habit.present else "no"
@@ -73,17 +73,22 @@ def usual_answer(query: Query) -> str:
 
 
 def normalise(answer: str) -> str:
-    """An answer without case, spare blanks, end punctuation and digits for words."""
+    """An answer in lower case, without extra white space and final punctuation, with digits spelled out."""
     text = " ".join(answer.lower().split()).rstrip(".!")
     return _DIGITS.get(text, text)
 
 
 def truth(scene: Scene, question: str, answer: str) -> Verdict:
-    """Judge a written pair.
+    """Judge a generated pair.
+
+    Args:
+        scene: the truth.
+        question: any text.
+        answer: any text.
 
     Returns:
-        right, wrong, unanswerable (the question asks for what is not there), or unparsable (question or answer is
-        none that this world knows).
+        right, wrong, unanswerable (the question is about a shape that is not there), or unparsable (the question or the
+        answer is not one of this world).
     """
     query = understand(question)
     if query is None or normalise(answer) not in ANSWERS[query.kind]:

@@ -1,4 +1,4 @@
-"""What a trained base can do: question answering by kind, and what is wrong in the pairs that it writes."""
+"""How good a trained base is: accuracy of its answers by kind, and what is wrong in the pairs that it generates."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
-from lightning_c3l.records import Candidate
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
@@ -29,12 +28,12 @@ def measure_base(lvlm: TextGenerator, scenes: int = 250, seed: int = 1 << 41) ->
 
     Args:
         lvlm: a base of the embedded world.
-        scenes: scenes for each figure.
-        seed: seed of the first of them.
+        scenes: number of scenes for each figure.
+        seed: of the first scene.
 
     Returns:
         `qa_unusual` and `qa_usual` with the accuracy over all and by kind, and `writing` on unusual scenes: truth
-        rate, verdicts, and `invented`: the share of the wrong answers that are what the prior says.
+        rate, verdicts, and `invented`: the share of the wrong answers that the prior gives.
     """
     unusual = [sample_scene(seed + i, 0.0) for i in range(scenes)]
     usual = [sample_scene(seed + i, 1.0) for i in range(scenes)]
@@ -47,7 +46,7 @@ def measure_base(lvlm: TextGenerator, scenes: int = 250, seed: int = 1 << 41) ->
 
 
 def answer_accuracy(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Share of right greedy answers, one question of each kind for each scene."""
+    """Share of right greedy answers, over all and by kind; one question of each kind for each scene."""
     random = stream(0)
     asked = [(scene, random.choice(queries(scene, kind))) for scene in scenes for kind in KINDS]
     right = Counter[str]()
@@ -62,28 +61,22 @@ def answer_accuracy(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, f
 
 
 def writing_figures(lvlm: TextGenerator, scenes: Sequence[Scene]) -> dict[str, Any]:
-    """Verdicts on pairs written at temperature 0.7, two for each scene and kind."""
+    """Verdicts on pairs generated at temperature 0.7, two for each scene and kind."""
     by_key = {str(number): scene for number, scene in enumerate(scenes)}
     writing = GenerationConfig("scenes", sampling=Sampling(2, 32, 0.7), batch_size=_BATCH)
     images = ImageChunk(list(by_key), lambda key: draw(by_key[key]))
     written = generate_candidates(lvlm, images, writing, seed=0)
-    verdicts = Counter(
-        "unparsable" if one.rejected else truth(by_key[one.image], one.question, one.answer) for one in written
-    )
-    wrong = [one for one in written if not one.rejected and _is_wrong(by_key[one.image], one)]
-    invented = sum(_is_usual(one) for one in wrong)
+    verdicts, wrong, invented = Counter[str](), 0, 0
+    for one in written:
+        verdict = "unparsable" if one.rejected else truth(by_key[one.image], one.question, one.answer)
+        verdicts[verdict] += 1
+        if verdict in ("wrong", "unanswerable"):
+            query = understand(one.question)
+            wrong += 1
+            invented += query is not None and normalise(one.answer) == usual_answer(query)
     return {
         "pairs": len(written),
         "truth_rate": verdicts["right"] / len(written),
         "verdicts": dict(verdicts),
-        "invented": invented / len(wrong) if wrong else 0.0,
+        "invented": invented / wrong if wrong else 0.0,
     }
-
-
-def _is_wrong(scene: Scene, one: Candidate) -> bool:
-    return truth(scene, one.question, one.answer) in ("wrong", "unanswerable")
-
-
-def _is_usual(one: Candidate) -> bool:
-    query = understand(one.question)
-    return query is not None and normalise(one.answer) == usual_answer(query)

@@ -1,4 +1,4 @@
-"""The hash of everything that shapes the shipped base: it must not be edited without training again."""
+"""Hash of everything that determines the shipped base, which must be trained again whenever it changes."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ def recipe_hash() -> str:
     Comments, docstrings, layout and imports do not count, nor do class paths and the notes at the head of the
     experiment file.
     """
-    from lightning_c3l.scenes.checkpoint import build_tokenizer  # late: paths alone need no transformers
+    from lightning_c3l.scenes.checkpoint import build_tokenizer  # late: it imports transformers
 
     parts = list[str]()
     for name in SOURCES:

@@ -1,7 +1,7 @@
 """The embedded world: scenes of coloured shapes with known truth and a planted language prior.
 
 A scene has up to four kinds of shape, each in a corner (place) of its own, in one colour, one to four times. The
-prior is what somebody who never looks would say: every shape has a usual colour, place and number, and is usually
+prior is what somebody who never looks would answer: every shape has a usual colour, place and number, and is usually
 there or usually not. `follow` is the probability with which each attribute of a drawn scene obeys the prior.
 """
 
@@ -44,7 +44,7 @@ PRIOR: Mapping[str, Habit] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands where.
+    """A scene.
 
     Attributes:
         things: the kinds of shape that are there, by their name.
@@ -63,7 +63,7 @@ def sample_scene(seed: int, follow: float) -> Scene:
         follow: probability with which each attribute obeys the prior, 0 (fully unusual) to 1 (fully usual).
 
     Raises:
-        ValueError: if `follow` is no probability.
+        ValueError: `follow` is not a probability.
     """
     if not 0.0 <= follow <= 1.0:
         raise ValueError(f"follow must lie between 0 and 1, not {follow}")
@@ -93,13 +93,13 @@ def _obey(random: Random, follow: float, usual: str, choices: tuple[str, ...]) -
 
 
 def _sample_presence(random: Random, follow: float) -> list[str]:
-    """The shapes that are there, in random order; empty where there are more than places."""
+    """The shapes that are there, in random order; empty if there are more than corners."""
     shapes = [s for s in SHAPES if PRIOR[s].present == (random.random() < follow)]
     random.shuffle(shapes)
     return shapes if len(shapes) <= len(PLACES) else []
 
 
 def _sample_places(random: Random, follow: float, shapes: list[str]) -> list[str] | None:
-    """A place for each shape, none twice; None where this draw put two shapes into one corner."""
+    """A corner for each shape; None if this draw puts two shapes into one."""
     places = [_obey(random, follow, PRIOR[shape].thing.place, PLACES) for shape in shapes]
     return places if len(set(places)) == len(places) else None

@@ -14,9 +14,9 @@ from PIL import Image
 from data_modules.scenes import SceneImages, scene_of
 from lightning_c3l.cli.scenes_benchmarks import main
 from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import ANSWERS, truth, understand, usual_answer
-from lightning_c3l.scenes.shown import benchmark_scenes
 from lightning_c3l.scenes.world import PRIOR
 
 SCENES = 40
@@ -43,15 +43,15 @@ def test_yes_and_no_are_true_and_equally_often(out: Path, split: str) -> None:
     rows = lines(out / "pope" / f"scenes_pope_{split}.json")
     assert [row["question_id"] for row in rows] == list(range(1, 4 * SCENES + 1))
     assert all(truth(scene_of(row["image"]), row["text"], row["label"]) == "right" for row in rows)
-    by_picture = Counter((row["image"], row["label"]) for row in rows)
-    assert len(by_picture) == 2 * SCENES
-    assert set(by_picture.values()) == {2}
+    by_image = Counter((row["image"], row["label"]) for row in rows)
+    assert len(by_image) == 2 * SCENES
+    assert set(by_image.values()) == {2}
     asked = [(row["image"], understand(row["text"])) for row in rows]
     assert len(set(asked)) == len(asked)  # no shape twice
 
 
 def absent(out: Path, split: str) -> list[tuple[str, str]]:
-    """Picture and shape of the questions whose answer is no."""
+    """Image and shape of the questions whose answer is no."""
     rows = lines(out / "pope" / f"scenes_pope_{split}.json")
     queries = [(row["image"], understand(row["text"])) for row in rows if row["label"] == "no"]
     return [(image, query.shape) for image, query in queries if query is not None]
@@ -108,7 +108,7 @@ def test_rotations_turn_the_same_options_through_all_letters(out: Path) -> None:
         assert all({row[letter] for row in group} == {group[0][one] for one in "ABCD"} for letter in "ABCD")
 
 
-def test_the_table_carries_the_pictures_that_lie_beside_it(out: Path) -> None:
+def test_the_table_carries_the_images_that_lie_beside_it(out: Path) -> None:
     carried = {base64.b64decode(row["image"]) for row in table(out)}
     files = sorted((out / "images").iterdir())
     assert carried == {file.read_bytes() for file in files}
@@ -136,7 +136,7 @@ def test_the_real_benchmarks_readers_read_them(out: Path, name: str, questions: 
     paths = {"seed": "scenes_seed.json", "mmbench": "scenes_mmbench.tsv"}
     found = benchmarks.load(name).read_questions([out / name / paths.get(name, "")])
     assert len(found.questions) == questions * SCENES
-    assert all(one.image in found.pictures or (out / "images" / str(one.image)).is_file() for one in found.questions)
+    assert all(one.image in found.images or (out / "images" / str(one.image)).is_file() for one in found.questions)
     assert all(one.reference if name == "llava_w" else one.truth for one in found.questions)
 
 
@@ -156,7 +156,8 @@ def test_the_same_words_write_the_same_files(out: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--scenes", "0"], ["--follow", "1"], ["--follow", "nan"], ["--seed", "-1"]])
-def test_what_cannot_be_drawn_is_refused_before_anything_is_written(tmp_path: Path, words: list[str]) -> None:
-    with pytest.raises(ValueError, match="must"):
+def test_values_out_of_range_are_refused_before_anything_is_written(tmp_path: Path, words: list[str]) -> None:
+    # the parser refuses nan itself
+    with pytest.raises(SystemExit if "nan" in words else ValueError, match="2" if "nan" in words else "must"):
         main([str(tmp_path / "out"), *words])
     assert not (tmp_path / "out").exists()

@@ -59,7 +59,7 @@ def test_invented_answers_are_the_priors_and_the_others_never_are() -> None:
             assert kind != "color" or answer in usual
 
 
-def test_true_answers_are_true_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_true_answers_are_true_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = list[Scene]()
 
     def watched(seed: int, follow: float) -> Scene:
@@ -78,7 +78,7 @@ def test_true_answers_are_true_of_the_picture(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
-def test_blind_records_have_no_picture(share: float, low: int, high: int) -> None:
+def test_blind_records_have_no_image(share: float, low: int, high: int) -> None:
     drawn = [record(number, 200, replace(QUIET, blind=share), 1) for number in range(200)]
     assert low <= sum(image is None for _, image in drawn) <= high  # 0.5: six standard deviations
     assert all((conversation.image is None) == (image is None) for conversation, image in drawn)

@@ -1,4 +1,4 @@
-"""Pictures read back from their pixels, by nothing that drew them."""
+"""Images read back from their pixels, by nothing that drew them."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,9 @@ HALF = {"top": slice(0, 24), "bottom": slice(24, 48), "left": slice(0, 24), "rig
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
-def corner(picture: Image.Image, place: str) -> NDArray[np.int16]:
+def corner(image: Image.Image, place: str) -> NDArray[np.int16]:
     vertical, horizontal = place.split()
-    return np.asarray(picture).astype(np.int16)[HALF[vertical], HALF[horizontal]]
+    return np.asarray(image).astype(np.int16)[HALF[vertical], HALF[horizontal]]
 
 
 def ink(pixels: NDArray[np.int16], background: NDArray[np.int16]) -> NDArray[np.bool_]:
@@ -60,11 +60,11 @@ def read_color(pixels: NDArray[np.int16], mask: NDArray[np.bool_], background: N
 @pytest.mark.parametrize("seed", range(40))
 def test_pixels_say_what_the_truth_says(seed: int) -> None:
     scene = sample_scene(seed, 0.3)
-    picture = draw(scene)
-    background = np.asarray(picture).astype(np.int16).reshape(-1, 3).max(0)
+    image = draw(scene)
+    background = np.asarray(image).astype(np.int16).reshape(-1, 3).max(0)
     filled = set[str]()
     for place in ("top left", "top right", "bottom left", "bottom right"):
-        pixels = corner(picture, place)
+        pixels = corner(image, place)
         mask = ink(pixels, background)
         if not mask.any():
             continue
@@ -81,9 +81,9 @@ def alone(shape: str, number: str = "one", seed: int = 1) -> Scene:
 
 
 def mask_of(scene: Scene) -> NDArray[np.bool_]:
-    picture = draw(scene)
-    background = np.asarray(picture).astype(np.int16).reshape(-1, 3).max(0)
-    return ink(corner(picture, "top left"), background)
+    image = draw(scene)
+    background = np.asarray(image).astype(np.int16).reshape(-1, 3).max(0)
+    return ink(corner(image, "top left"), background)
 
 
 @pytest.mark.parametrize("shape", ["circle", "square", "triangle", "cross", "diamond", "ring"])
@@ -111,9 +111,9 @@ def test_shapes_look_like_their_names() -> None:
         assert [shape for shape, look in looks.items() if look[2]] == ["triangle"]
 
 
-def test_pictures_are_rgb_of_one_size_and_repeat() -> None:
+def test_images_are_rgb_of_one_size_and_repeat() -> None:
     scene = sample_scene(3, 0.5)
-    picture = draw(scene)
-    assert (picture.mode, picture.size) == ("RGB", (SIZE, SIZE)) == ("RGB", (48, 48))
-    assert picture.tobytes() == draw(scene).tobytes()
-    assert picture.tobytes() != draw(Scene(scene.things, scene.seed + 1)).tobytes()
+    image = draw(scene)
+    assert (image.mode, image.size) == ("RGB", (SIZE, SIZE)) == ("RGB", (48, 48))
+    assert image.tobytes() == draw(scene).tobytes()
+    assert image.tobytes() != draw(Scene(scene.things, scene.seed + 1)).tobytes()

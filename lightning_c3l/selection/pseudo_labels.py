@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Literal
 
-from lightning_c3l.records import Candidate, Group, ScoredCandidate, Scores
+from lightning_c3l.records import Group, ScoredCandidate, Scores
 from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.texts import normalised
 
@@ -74,7 +74,7 @@ def select_group(
     statuses = ["rejected"] * len(candidates)
     seen: set[tuple[str, str]] = set()
     for i in ranked:
-        text = _same_text(candidates[i].candidate)
+        text = normalised(candidates[i].candidate.question), normalised(candidates[i].candidate.answer)
         below = reading_of(candidates[ranked[0]], reading) - reading_of(candidates[i], reading)
         if text in seen:
             statuses[i] = "duplicate"
@@ -161,7 +161,3 @@ def reading_of(scored: ScoredCandidate, reading: str) -> float:
 def _name(scored: ScoredCandidate) -> str:
     candidate = scored.candidate
     return f"candidate of {candidate.image}, kind {candidate.instruction.kind!r}, sample {candidate.sample}"
-
-
-def _same_text(candidate: Candidate) -> tuple[str, str]:
-    return normalised(candidate.question), normalised(candidate.answer)

@@ -5,6 +5,7 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from callbacks.order import Order
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.modules.whole_batch import WholeBatchModule
@@ -13,6 +14,8 @@ from lightning_c3l.runs.atomic import atomic_folder
 
 class AdapterExport(Callback):
     """Writes the adapter (or, under full fine-tuning, the whole model) when training ends well, unless no step ran."""
+
+    order = Order.ADAPTER
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save through a temporary name: a half-written folder must not look whole."""

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.interruption import Interruption
+from callbacks.order import Order
 from lightning_c3l.distributed import collectives
 from lightning_c3l.runs.atomic import atomic_path, sync_folder, sync_tree
 from lightning_c3l.runs.checkpoint_files import save_checkpoint
@@ -86,6 +87,8 @@ class Checkpointing(Checkpoint):
         every: optimizer steps between two writings inside an epoch; 0 writes no checkpoint at all.
         interruption: knows whether the run was told to stop.
     """
+
+    order = Order.CHECKPOINT
 
     def __init__(self, every: int, interruption: Interruption) -> None:
         self.every, self.interruption = every, interruption

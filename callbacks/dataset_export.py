@@ -10,6 +10,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from callbacks.order import Order
 from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images.sources import EncodedImages
 from lightning_c3l.distributed import collectives
@@ -34,6 +35,8 @@ class DatasetExport(Callback):
         reading: reading of S(I2C) that decides; on the command line that of `i2c` unless given.
         near_duplicate: pairs of one image whose words overlap so far (Jaccard) count as the same.
     """
+
+    order = Order.EXPORT
 
     def __init__(self, target_size: int = 5000, reading: str | None = None, near_duplicate: float = 0.8) -> None:
         reading = "answer" if reading is None else reading

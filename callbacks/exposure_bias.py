@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.control_training import can_train_control, train_control
 from callbacks.measuring import measured_once, origin, share_out
+from callbacks.order import Order
 from lightning_c3l.lvlm.base import GenerationRequest
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.rounds.engine import RoundEngine
@@ -45,6 +46,8 @@ class ExposureBias(Callback):
         measure: off leaves the measurement out.
         control: train a second time on the same stored groups without the contrastive term, and measure that too.
     """
+
+    order = Order.EXPOSURE
 
     def __init__(self, measure: bool = True, control: bool = False) -> None:
         self.measure, self.control = measure, control

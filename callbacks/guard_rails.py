@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
+from callbacks.order import Order
 from callbacks.round_images import require_measured
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
@@ -41,6 +42,8 @@ class GuardRails(Callback):
         limits: how far a state may fall behind the first one.
         images: held-out images to write about, those of the rounds where there are none.
     """
+
+    order = Order.GUARD
 
     def __init__(
         self,
@@ -208,7 +211,8 @@ def _best(run: RoundRun) -> BestState:
 
 def _reading(trainer: Trainer) -> str:
     """The reading of S(I2C) that the rounds of this run go by."""
-    return next(one.reading for one in trainer.callbacks if isinstance(one, I2CReweighting))  # type: ignore[attr-defined]
+    rounds = next(one for one in trainer.callbacks if isinstance(one, I2CReweighting))  # type: ignore[attr-defined]
+    return rounds.pseudo_labels.reading
 
 
 def _with_state(figures: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -12,6 +12,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.checkpointing import is_stopping, save_last
+from callbacks.order import Order
 from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
@@ -25,47 +26,69 @@ from lightning_c3l.rounds.templates import nothing_parsed
 from lightning_c3l.selection.pseudo_labels import GroupBy, grouped, select_group, weigh_groups
 
 
+@dataclass(frozen=True)
+class PseudoLabelConfig:
+    """How pseudo-labels are chosen and weighed; flat options of `I2CReweighting`.
+
+    Attributes:
+        reading: reading of S(I2C) that chooses and weighs.
+        margin: a negative scores at least this much below the positive.
+        cap: no group weighs more than this many times the mean of its kind.
+        group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
+            (an ablation in which one kind of question takes over).
+    """
+
+    reading: str = "answer"
+    margin: float = 0.0
+    cap: float = 3.0
+    group_by: GroupBy = "instruction"
+
+    def __post_init__(self) -> None:
+        """Validate the options."""
+        if self.reading not in READINGS:
+            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {self.reading!r}")
+        if not self.margin >= 0:
+            raise ValueError(f"i2c.margin must be at least 0, not {self.margin}")
+        if not self.cap >= 1:
+            raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
+
+    def select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
+        """Pseudo-labels of every group, and all candidates with their status."""
+        chosen = [select_group(own, self.reading, self.margin, self.group_by) for own in grouped(scored, self.group_by)]
+        groups = weigh_groups([group for group, _ in chosen if group is not None], self.reading, self.cap)
+        return groups, [one for _, own in chosen for one in own]
+
+
 class I2CReweighting(Callback):
     """Makes a round before the first epoch and after every `epochs_per_round` epochs but the last.
 
     Args:
-        reading: which reading of S(I2C) chooses and weighs.
         scorer: the frozen starting model, or the model being trained (an ablation that is known to collapse).
-        margin: a negative must score at least so much below the positive.
-        cap: no group weighs more than so many times the mean of its kind.
         images_per_round: images drawn for each round; null takes all of them each time.
         epochs_per_round: epochs of training on a round's groups.
-        group_by: what pseudo-labels are chosen among: the candidates of one (image, instruction), or all of one image
-            (an ablation in which one kind of question takes over).
-        restart_round: a run that goes on forgets what it has of the round that it was making, unless that was made
-            with the same options and images: the same command may be started again.
+        restart_round: a resumed run discards what it has of the round that it was making, unless that was made with the
+            same options and images: the same command may be started again.
+        pseudo_labels: fields of `PseudoLabelConfig`.
+
+    Raises:
+        ValueError: if an option is out of range.
     """
+
+    order = Order.ROUND
 
     def __init__(
         self,
-        reading: str = "answer",
         scorer: Scorer = "reference",
-        margin: float = 0.0,
-        cap: float = 3.0,
         images_per_round: int | None = None,
         epochs_per_round: int = 1,
-        group_by: GroupBy = "instruction",
         restart_round: bool = False,
+        **pseudo_labels: Any,
     ) -> None:
-        if reading not in READINGS:
-            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {reading!r}")
-        if not margin >= 0:
-            raise ValueError(f"i2c.margin must be at least 0, not {margin}")
-        for name, value in (
-            ("cap", cap),
-            ("epochs_per_round", epochs_per_round),
-            ("images_per_round", images_per_round),
-        ):
+        self.pseudo_labels = PseudoLabelConfig(**pseudo_labels)
+        for name, value in (("epochs_per_round", epochs_per_round), ("images_per_round", images_per_round)):
             if value is not None and not value >= 1:
                 raise ValueError(f"i2c.{name} must be at least 1, not {value}")
-        self.reading, self.scorer, self.margin, self.cap = reading, scorer, margin, cap
-        self.images_per_round, self.epochs_per_round = images_per_round, epochs_per_round
-        self.group_by: GroupBy = group_by
+        self.scorer, self.images_per_round, self.epochs_per_round = scorer, images_per_round, epochs_per_round
         self._restart = restart_round
         self._run: RoundRun | None = None
         self._round = -1
@@ -162,14 +185,14 @@ class I2CReweighting(Callback):
         source, keys = run.source("images")
         folder, seed = run.store.round_folder(self._wanted), run.engine.seed
         keys = resumed_keys(folder, self._choose(keys, seed, self._wanted))
-        describes = run.module.loss.anchor == "description"
+        describes, chosen = run.module.loss.anchor == "description", self.pseudo_labels
         made_with = run.engine.made_with(
             keys,
             longest_side=run.data.longest_side,
             scorer=self.scorer,
             descriptions=describes,
-            group_by=self.group_by,
-            thresholds={"reading": self.reading, "margin": self.margin, "cap": self.cap},
+            group_by=chosen.group_by,
+            thresholds={"reading": chosen.reading, "margin": chosen.margin, "cap": chosen.cap},
         )
         return Task(
             name=f"round {self._wanted}",
@@ -198,10 +221,11 @@ class I2CReweighting(Callback):
         """Select, and store the round."""
         with profiler.profile("select"):
             truth = run.data.truth
-            groups, candidates = self._select(judged(records.candidates, truth.judge if truth else None))
+            scored = judged(records.candidates, truth.judge if truth else None)
+            groups, candidates = self.pseudo_labels.select(scored)
             figures = {
                 "round": self._wanted,
-                **round_figures(candidates, groups, self.reading, seed),
+                **round_figures(candidates, groups, self.pseudo_labels.reading, seed),
                 "refused_images": len(records.refused),
             }
         spent = {stage: round(sum(times), 3) for stage, times in profiler.recorded_durations.items()}
@@ -225,12 +249,6 @@ class I2CReweighting(Callback):
         if self.images_per_round is None or self.images_per_round >= len(keys):
             return list(keys)
         return stream("images", seed, number).sample(list(keys), self.images_per_round)
-
-    def _select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
-        """Pseudo-labels of every group, and all candidates with their status."""
-        chosen = [select_group(own, self.reading, self.margin, self.group_by) for own in grouped(scored, self.group_by)]
-        groups = weigh_groups([group for group, _ in chosen if group is not None], self.reading, self.cap)
-        return groups, [one for _, own in chosen for one in own]
 
 
 def _is_whole(run: RoundRun, number: int, task: Task) -> bool:

@@ -18,6 +18,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from callbacks.order import Order
 from lightning_c3l.distributed import collectives
 from lightning_c3l.runs.folder import job, last_checkpoint
 
@@ -36,6 +37,8 @@ class Interruption(Callback):
     Args:
         command: the words of the command that may be interrupted.
     """
+
+    order = Order.INTERRUPTION
 
     def __init__(self, command: list[str]) -> None:
         self.command = command

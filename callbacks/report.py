@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from PIL.Image import Image
 from rich.console import Console
 
+from callbacks.order import Order
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import ScoredCandidate
@@ -22,6 +23,8 @@ from lightning_c3l.runs.atomic import write_text_atomic
 
 class RunReport(Callback):
     """Writes the report when a run ends well, and shows the rounds in the terminal."""
+
+    order = Order.REPORT
 
     def __init__(self) -> None:
         self._began = time.perf_counter()

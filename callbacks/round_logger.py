@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from callbacks.metrics_file import MetricsFile
+from callbacks.order import Order
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 
 
@@ -91,6 +92,8 @@ def _stored_key() -> bool:
 
 class RoundLogger(Callback):
     """Logs each finished round once, as `round/<figure>`."""
+
+    order = Order.LOG
 
     def __init__(self) -> None:
         self._logged = -1

@@ -6,6 +6,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from callbacks.measuring import measured_once, origin, share_out
+from callbacks.order import Order
 from callbacks.round_images import require_measured
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
@@ -25,6 +26,8 @@ class WriterComparison(Callback):
     Args:
         answer_tokens: longest answer in question answering, in tokens.
     """
+
+    order = Order.COMPARISON
 
     def __init__(self, answer_tokens: int = 16) -> None:
         self.answer_tokens = answer_tokens

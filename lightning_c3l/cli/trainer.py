@@ -18,6 +18,7 @@ from callbacks.guard_rails import GuardRails
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.interruption import Interruption
 from callbacks.metrics_file import MetricsFile
+from callbacks.order import Order
 from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger, wandb_logger
@@ -125,8 +126,10 @@ class C3LCLI(LightningCLI):
             # tqdm as in generation and scoring: rich's live display cannot be nested
             given.append(QuestionProgress() if self.subcommand == "test" else TQDMProgressBar())
         trainer = super().instantiate_trainer(**kwargs, callbacks=[*own, *given])
-        # the exporters and the report come last, in this order, but for the checkpoint that holds everybody's state
-        trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
+        trainer.callbacks = sorted(  # type: ignore[attr-defined]
+            trainer.callbacks,  # type: ignore[attr-defined]
+            key=lambda callback: getattr(callback, "order", Order.OTHER),
+        )
         return trainer
 
     def instantiate_classes(self) -> None:
@@ -139,25 +142,6 @@ class C3LCLI(LightningCLI):
                 "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
                 "experiments/hardware/fsdp.yaml for runs that must go on"
             )
-
-
-def _place(callback: Any) -> int:
-    order = (
-        I2CReweighting,
-        RoundLogger,
-        # it puts the state back that all others measure and export
-        GuardRails,
-        WriterComparison,
-        AdapterExport,
-        ExposureBias,
-        DatasetExport,
-        RunReport,
-    )
-    if isinstance(callback, Interruption):
-        return -1
-    if isinstance(callback, Checkpointing):
-        return len(order) + 2
-    return next((i for i, kind in enumerate(order, start=1) if isinstance(callback, kind)), 0)
 
 
 def _with_whole_files(plugins: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from callbacks.adapter_export import AdapterExport
 from callbacks.guard_rails import GuardRails
-from callbacks.i2c_reweighting import I2CReweighting
+from callbacks.i2c_reweighting import I2CReweighting, PseudoLabelConfig
 from data_modules.rounds import RoundDataModule
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
@@ -331,7 +331,7 @@ def test_inflation_compares_means_of_the_reading_that_the_rounds_go_by(tmp_path,
             return [replace(one, scores=replace(one.scores, gap=one.scores.answer / 2)) for one in found]
 
     run = Run(tmp_path, GuardRails())
-    run.rounds.reading = reading
+    run.rounds.pseudo_labels = PseudoLabelConfig(reading)
     told = run.go(Gapped(), (0.5, {"i2c_mean": 1.0}), (0.5, {}))
     assert told["states"][0]["inflation"] == pytest.approx(inflated)
 

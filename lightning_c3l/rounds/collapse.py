@@ -1,7 +1,7 @@
-"""Signs that self-training collapses: figures of a later state of the model against those of its first.
+"""Signs of collapse in self-training: figures of a later state of the model compared with those of the first.
 
-A writer that trains on its own texts can fall apart while its scores rise: with the trained model as its own scorer,
-S(I2C) grows as the truth of what it writes falls and one kind of question takes over (see
+An LVLM that trains on its own texts can collapse while its scores rise: with the trained model as its own scorer,
+S(I2C) grows while fewer candidates are true and one kind of question takes over (see
 `callbacks.guard_rails.GuardRails`). No figure here needs the truth.
 """
 
@@ -22,27 +22,27 @@ _NAMES = {
     "answer_tokens": "mean answer length in tokens",
     "inflation": "S(I2C) by the run's scorer over that by the starting model",
 }
-# factors; all others are least shares
+# factors; all others are minimum shares
 _FACTORS = ("answer_tokens", "inflation")
 
 
 @dataclass(frozen=True)
 class CollapseLimits:
-    """How far a round may fall behind the first one; null leaves a figure out.
+    """How far a round may fall behind the first one; null ignores a figure.
 
-    All but the last two are shares of the first round's figure, whose rise never counts against a state: better writers
-    parse better and owe more to the image.
+    All but the last two are shares of the first round's figure; a rise is always allowed: better generators parse
+    better and depend more on the image.
 
     Attributes:
-        parsed_rate: least share; texts that hold no question and answer are the first thing a broken writer writes.
-        distinct_rate: least share; good writers repeat themselves more too, so there is some room.
-        kind_entropy: least share; falls where one kind of question takes over.
-        image_contrast: least share; falls where another image would do as well. Both means of S(I2C) may rise together
-            where the trained model scores, so the difference alone would not show it.
-        held_out: least share of the starting model's `held_out_criterion`, which the frozen starting model scores.
-        answer_tokens: answers may become at most so many times as long, or as short.
-        inflation: S(I2C) by the run's scorer may rise at most so many times as much as by the frozen starting model;
-            more than that is a model that grows sure of itself. It stays near 1 where the starting model scores anyway.
+        parsed_rate: minimum share; texts without question and answer are the first sign of collapse.
+        distinct_rate: minimum share; good generators repeat themselves more too, so there is some room.
+        kind_entropy: minimum share; falls if one kind of question takes over.
+        image_contrast: minimum share; falls if another image would do as well. With the trained model as the scorer
+            both means of S(I2C) may rise together, which their difference alone would not show.
+        held_out: minimum share of the first state's `held_out_criterion`, scored by the frozen starting model.
+        answer_tokens: answers may become at most this many times as long, or as short.
+        inflation: S(I2C) by the run's scorer may rise at most this many times as much as by the frozen starting model;
+            more means that the model grows overconfident. It stays near 1 if the starting model is the scorer.
     """
 
     parsed_rate: float | None = 0.9
@@ -54,7 +54,7 @@ class CollapseLimits:
     inflation: float | None = 1.5
 
     def __post_init__(self) -> None:
-        """Refuse limits that the first round itself would break."""
+        """Refuse limits that the first round itself would violate."""
         for name, limit in asdict(self).items():
             if limit is None:
                 continue
@@ -67,25 +67,25 @@ class CollapseLimits:
 
 
 def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLimits = CollapseLimits()) -> list[str]:
-    """Which limits a state breaks.
+    """Limits that a state violates.
 
-    A figure that the first state lacks, or that is not above 0 there, has nothing to be compared with and is passed
-    over. One that was there and is gone breaks its limit: nothing is left to measure.
+    A figure that is missing in the first state, or not above 0 there, is ignored. One that was there and is missing now
+    violates its limit.
 
     Args:
         first: figures of the first state, by the names of `CollapseLimits`.
-        now: the same of the state that is judged.
-        limits: how far it may fall.
+        now: figures of the state that is judged.
+        limits: how far they may fall.
 
     Returns:
-        A sentence for each broken limit.
+        A sentence per violated limit.
     """
     found = (_broken(name, limit, first.get(name), now.get(name)) for name, limit in asdict(limits).items())
     return [sentence for sentence in found if sentence]
 
 
 def held_out_criterion(scored: Sequence[ScoredCandidate]) -> float | None:
-    """What a writer's text owes to its own image and to no other, on average over everything it wrote.
+    """How much candidates depend on their own image and on no other, on average over all that were generated.
 
     That is S(I2C) with the right image less S(I2C) with another one (the `answer` reading, in nats a token); a text
     that cannot be parsed, or has no such control, adds nothing. So a writer gains nothing by writing only what is easy
@@ -112,7 +112,7 @@ def inflation(own: object, reference: object) -> float | None:
 
 
 def _broken(name: str, limit: float | None, first: object, now: object) -> str:
-    """What to say of one figure; empty where it holds."""
+    """A sentence if this figure violates its limit, else ''."""
     before, after = finite(first), finite(now)
     if limit is None or before is None or before <= 0:
         return ""

@@ -1,6 +1,6 @@
-"""How varied written questions are: what kinds they are of and how many of them are distinct.
+"""Diversity of generated questions: the entropy of their kinds and the share of distinct ones.
 
-A writer trained on its own best pairs drifts to the easiest kind of question; these figures show it.
+An LVLM trained on its own best pairs drifts to the easiest kind of question; these figures show it.
 """
 
 import math
@@ -24,8 +24,8 @@ def kind_entropy(kinds: Sequence[str]) -> float:
         kinds: kind of each question.
 
     Returns:
-        -sum s ln s over the shares s, in nats: 0 where all are of one kind (or there is none), ln k for k
-        even kinds.
+        -sum s ln s over the shares s, in nats: 0 if all are of one kind (or there is none), ln k for k
+        equally frequent kinds.
     """
     shares = [count / len(kinds) for count in Counter(kinds).values()]
     return math.fsum(share * math.log(1 / share) for share in shares)
@@ -35,7 +35,7 @@ def distinct_rate(pairs: Sequence[tuple[str, str]]) -> float:
     """Share of distinct questions.
 
     Args:
-        pairs: (image, question) of each written pair, compared as they are.
+        pairs: (image, question) of each candidate, compared exactly.
 
     Returns:
         Distinct pairs / all pairs, 0.0 for none.
@@ -79,8 +79,8 @@ class KindEntropy(Metric):
         unknown = sorted(set(kinds) - self.positions.keys())
         if unknown:
             raise ValueError(f"unknown kinds {unknown}, announced are {tuple(self.positions)}")
-        places = torch.tensor([self.positions[kind] for kind in kinds], dtype=torch.int64, device=self.counts.device)
-        self.counts += places.bincount(minlength=len(self.positions))
+        indices = torch.tensor([self.positions[kind] for kind in kinds], dtype=torch.int64, device=self.counts.device)
+        self.counts += indices.bincount(minlength=len(self.positions))
 
     def compute(self) -> Tensor:
         """Entropy over everything counted, a float32 scalar; 0 before any update."""
@@ -110,7 +110,7 @@ class DistinctRate(Metric):
         """Add a batch.
 
         Args:
-            pairs: (image, question) of each written pair.
+            pairs: (image, question) of each candidate.
         """
         hashes = [_hash(image, question) for image, question in pairs]
         self.hashes.append(torch.tensor(hashes, dtype=torch.int64, device=self.device))

@@ -24,10 +24,10 @@ from lightning_c3l.lvlm.base import DESCRIBE, GenerationRequest, InferenceLVLM, 
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.generation import (
+    Completions,
     GenerationConfig,
     ImageChunk,
     Read,
-    Written,
     candidates_of,
     generate_candidates,
     iter_image_chunks,
@@ -88,11 +88,11 @@ class RoundEngine:
         self._score_size = BatchSize(config.score_batch_size, "writing.score_batch_size")
 
     def generate(
-        self, images: ImageChunk, seed: int, progress: str = "write", written: Written | None = None
+        self, images: ImageChunk, seed: int, progress: str = "write", completions: Completions | None = None
     ) -> list[Candidate]:
         """Candidates about images; the arguments are those of `generate_candidates`."""
         with self.inference():
-            return generate_candidates(self.lvlm, images, self.config, seed, progress, self._size, written)
+            return generate_candidates(self.lvlm, images, self.config, seed, progress, self._size, completions)
 
     def score(
         self,
@@ -229,7 +229,7 @@ class RoundEngine:
         gone = {key for key in task.keys if task.digests and key not in task.digests}
         for key in (key for span in todo for key in task.keys[span.start : span.stop] if key in gone):
             warnings.warn(f"image {key} is left out: {_GONE}", stacklevel=2)
-            journal.written.refused[key] = _GONE
+            journal.completions.refused[key] = _GONE
 
         def read(key: str) -> Image:
             # a part keeps its images, so that those behind a missing one keep their instructions; this one is not used
@@ -252,9 +252,9 @@ class RoundEngine:
     def _make_part(self, task: Task, chunk: ImageChunk, journal: Journal, profiler: Profiler) -> None:
         """Generate and score what is missing of a part; the journal keeps each piece as soon as it is finished."""
         with profiler.profile("generate"):
-            candidates = self.generate(chunk, task.seed, written=journal.written)
+            candidates = self.generate(chunk, task.seed, completions=journal.completions)
             if task.describes:
-                used = [key for key in chunk.keys if key not in journal.written.refused]
+                used = [key for key in chunk.keys if key not in journal.completions.refused]
                 missing = [key for key in used if key not in journal.descriptions]
                 greedy = Sampling(1, self.config.sampling.max_new_tokens, 0.0)
                 texts = self.answers(missing, [DESCRIBE] * len(missing), chunk.read, greedy)
@@ -263,7 +263,7 @@ class RoundEngine:
         with profiler.profile("score"):
             self.score(candidates, chunk.read, task.seed + chunk.start, task.scorer, known=journal.scores)
             for key in chunk.keys:  # those without a candidate that can be parsed are finished too
-                if key not in journal.written.refused:
+                if key not in journal.completions.refused:
                     journal.scores.setdefault((key,), [])
 
     def _merged(self, task: Task, assigned: Mapping[str, list[Instruction]], job: RowJob) -> Records:
@@ -275,10 +275,10 @@ class RoundEngine:
             return journal.is_whole(_counts(assigned, task.keys, range(len(task.keys))), task.describes)
 
         job.wait_until(is_complete)
-        candidates = candidates_of(assigned, self.config, journal.written)
+        candidates = candidates_of(assigned, self.config, journal.completions)
         scores = {image: found for (image,), found in journal.scores.items()}
         descriptions = {key: journal.descriptions[key] for key in task.keys if key in journal.descriptions}
-        refused = {key: journal.written.refused[key] for key in task.keys if key in journal.written.refused}
+        refused = {key: journal.completions.refused[key] for key in task.keys if key in journal.completions.refused}
         return Records(with_scores(candidates, scores), descriptions, refused)
 
 

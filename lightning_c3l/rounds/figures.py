@@ -1,4 +1,4 @@
-"""Figures of a round and of a writer, from scored candidates."""
+"""Figures of a round and of a generator, from scored candidates."""
 
 import statistics
 from collections import Counter
@@ -16,25 +16,25 @@ Judge = Callable[[str, str, str], Verdict]
 
 
 def judged(scored: Sequence[ScoredCandidate], judge: Judge | None) -> list[ScoredCandidate]:
-    """The same candidates with the world's verdicts, where there is a judge."""
+    """The candidates with the judge's verdicts; unchanged without a judge."""
     if judge is None:
         return list(scored)
     return [ScoredCandidate(s.candidate, s.scores, s.shuffled, verdict(s.candidate, judge), s.status) for s in scored]
 
 
 def verdict(candidate: Candidate, judge: Judge) -> Verdict:
-    """A judge's verdict, a text that could not be parsed included."""
+    """The judge's verdict; "unparsable" for a rejected candidate."""
     return "unparsable" if candidate.rejected else judge(candidate.image, candidate.question, candidate.answer)
 
 
 def truth_rate(scored: Sequence[ScoredCandidate]) -> float | None:
-    """Right / all; None where nothing was judged."""
+    """Share of right candidates among the judged ones; None if none was judged."""
     verdicts = [one.verdict for one in scored if one.verdict is not None]
     return verdicts.count("right") / len(verdicts) if verdicts else None
 
 
 def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """How much of what was written can be parsed, and how varied it is."""
+    """How many of the generated candidates can be parsed, and how diverse they are."""
     parsed = [one for one in candidates if not one.rejected]
     kinds = Counter(question_kind(one.question) for one in parsed)
     return {
@@ -50,7 +50,14 @@ def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:
 def round_figures(
     scored: Sequence[ScoredCandidate], groups: Sequence[Group], reading: str, seed: int
 ) -> dict[str, Any]:
-    """What the rounds table shows of one round; truth figures only where candidates were judged."""
+    """Figures of one round for the rounds table; those of the truth only if candidates were judged.
+
+    Args:
+        scored: all candidates of the round.
+        groups: its pseudo-labels.
+        reading: reading of S(I2C) that chose them.
+        seed: of the random control.
+    """
     parsed = [one for one in scored if one.scores is not None]
     positives = [group.positive for group in groups]
     scores = [getattr(one.scores, reading) for one in parsed]
@@ -76,11 +83,11 @@ def round_figures(
 
 
 def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
-    """How far S(I2C) with the right image stands above S(I2C) with another one, whatever the size of both.
+    """Relative difference of S(I2C) with the right image and with another one.
 
     Returns:
-        (r - s) / (|r| + |s|) of the mean `answer` readings r and s: 1 where another image says nothing of an answer,
-        0 where it says as much; None where no text was scored against both.
+        (r - s) / (|r| + |s|) of the mean `answer` readings r and s: 1 if another image says nothing about an answer,
+        0 if it says as much; None if no candidate was scored with both.
     """
     both = [(one.scores.answer, one.shuffled) for one in scored if one.scores and one.shuffled is not None]
     right, other = _mean([answer for answer, _ in both]), _mean([shuffled for _, shuffled in both])
@@ -90,7 +97,7 @@ def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
 
 
 def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:
-    """How well each reading, and plain confidence, tells right pairs from the others."""
+    """AUROC of each reading, and of plain confidence, at telling right pairs from the others."""
     parsed = [one for one in scored if one.scores is not None and one.verdict is not None]
     labels = [one.verdict == "right" for one in parsed]
     tables = [asdict(one.scores) for one in parsed if one.scores is not None]

@@ -70,7 +70,7 @@ class ImageChunk:
 
 
 @dataclass(frozen=True)
-class Written:
+class Completions:
     """Completions that exist already, and where new ones go.
 
     Attributes:
@@ -124,7 +124,7 @@ def generate_candidates(
     seed: int,
     progress: str = "write",
     size: BatchSize | None = None,
-    written: Written | None = None,
+    completions: Completions | None = None,
 ) -> list[Candidate]:
     """Generate the candidates of images, in chunks that bound the memory.
 
@@ -137,7 +137,7 @@ def generate_candidates(
         seed: of the samples.
         progress: label of the progress bar.
         size: batch size that is known to fit; default `config.batch_size`.
-        written: completions that exist and are not generated again; new ones are added as soon as they are finished.
+        completions: those that exist and are not generated again; new ones are added as soon as they are finished.
 
     Returns:
         `sampling.samples` candidates for each (image, instruction), in that order; none for unsupported images.
@@ -150,25 +150,25 @@ def generate_candidates(
     instructions = assign(load_templates(config.templates), len(keys), config.per_image, images.start)
     assigned = dict(zip(keys, instructions, strict=True))
     size = size or BatchSize(config.batch_size, "writing.batch_size")
-    written = Written() if written is None else written
-    missing = [key for key in keys if written.lacks(key, len(assigned[key]))]
+    completions = Completions() if completions is None else completions
+    missing = [key for key in keys if completions.lacks(key, len(assigned[key]))]
     # a few batches each, so that finished rows can be refilled
     parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size)))
     total = sum(len(assigned[key]) for key in missing) * config.sampling.samples
     with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not collectives.is_rank_zero()) as bar:
         for chunk in iter_image_chunks(lvlm, replace(images, keys=missing), spans(len(missing), parts)):
-            _find_unsupported(lvlm, chunk, written, size)
+            _find_unsupported(lvlm, chunk, completions, size)
             prompts = {
                 (key, n): GenerationRequest(one.text, chunk.read(key), text_seed(seed, key, one), config.begin)
                 for key in chunk.keys
-                if key not in written.refused
+                if key not in completions.refused
                 for n, one in enumerate(assigned[key])
             }
-            size.run(partial(_generate_missing, lvlm, prompts, config.sampling, written, bar))
-    return candidates_of(assigned, config, written)
+            size.run(partial(_generate_missing, lvlm, prompts, config.sampling, completions, bar))
+    return candidates_of(assigned, config, completions)
 
 
-def _find_unsupported(lvlm: LVLM, chunk: ImageChunk, written: Written, size: BatchSize) -> None:
+def _find_unsupported(lvlm: LVLM, chunk: ImageChunk, completions: Completions, size: BatchSize) -> None:
     """Note the images of a chunk that the LVLM does not support, and warn of each."""
 
     def messages(batch_size: int) -> list[str]:
@@ -178,43 +178,43 @@ def _find_unsupported(lvlm: LVLM, chunk: ImageChunk, written: Written, size: Bat
     for key, message in zip(chunk.keys, size.run(messages), strict=True):
         if message:
             warnings.warn(f"image {key} is left out: {message}", stacklevel=2)
-            written.refused[key] = message
+            completions.refused[key] = message
 
 
 def _generate_missing(
     lvlm: TextGenerator,
     prompts: Mapping[tuple[str, int], GenerationRequest],
     sampling: Sampling,
-    written: Written,
+    completions: Completions,
     bar: "tqdm[Any]",
     batch_size: int,
 ) -> None:
     """Generate for the prompts that have no completions; those of finished prompts survive an out-of-memory error."""
-    names = [name for name in prompts if name not in written.texts]
+    names = [name for name in prompts if name not in completions.texts]
     done = bar.n
 
     def keep(index: int, texts: list[str]) -> None:
-        written.texts[names[index]] = texts
+        completions.texts[names[index]] = texts
 
     try:
         requests = [prompts[name] for name in names]
         for index, texts in enumerate(lvlm.generate(requests, sampling, batch_size, bar.update, keep)):
             keep(index, texts)
     except torch.OutOfMemoryError:
-        bar.n = done + sum(name in written.texts for name in names) * sampling.samples
+        bar.n = done + sum(name in completions.texts for name in names) * sampling.samples
         raise
 
 
 def candidates_of(
-    assigned: Mapping[str, Sequence[Instruction]], config: GenerationConfig, written: Written
+    assigned: Mapping[str, Sequence[Instruction]], config: GenerationConfig, completions: Completions
 ) -> list[Candidate]:
     """Candidates of all completions of images, given the instructions of each image; unsupported ones have none."""
     return [
         candidate(key, instruction, sample, f"{config.begin} {text}".strip())
         for key, instructions in assigned.items()
-        if key not in written.refused
+        if key not in completions.refused
         for n, instruction in enumerate(instructions)
-        for sample, text in enumerate(written.texts[key, n])
+        for sample, text in enumerate(completions.texts[key, n])
     ]
 
 

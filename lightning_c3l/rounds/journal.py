@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Scores
-from lightning_c3l.rounds.generation import Written
+from lightning_c3l.rounds.generation import Completions
 from lightning_c3l.rounds.scoring import Known, TurnScore
 from lightning_c3l.runs.row_files import Row
 
@@ -32,9 +32,9 @@ class Journal:
     """Everything that is finished about a set of images, from the rows of all ranks.
 
     Attributes:
-        written: texts by image and number of the instruction, and images that cannot be looked at.
+        completions: texts by image key and index of the instruction, and unsupported images with the reason.
         descriptions: the model's own description of each image.
-        scores: of the different pairs of each image.
+        scores: of the distinct question-answer pairs of each image.
 
     Args:
         append: called with each new row at once, to keep it.
@@ -45,7 +45,7 @@ class Journal:
             lambda key, texts: append({"image": key[0], "prompt": key[1], "texts": texts})
         )
         self._refused = WriteThroughDict[str, str](lambda key, reason: append({"image": key, "refused": reason}))
-        self.written = Written(self._texts, self._refused)
+        self.completions = Completions(self._texts, self._refused)
         self.descriptions = WriteThroughDict[str, str](lambda key, text: append({"image": key, "description": text}))
         self._scores = WriteThroughDict[tuple[str, ...], list[TurnScore]](
             lambda images, scores: append({"image": images[0], "scores": [_row(one) for one in scores]})
@@ -66,11 +66,11 @@ class Journal:
                 self.descriptions.data[image] = row["description"]
 
     def is_whole(self, instructions: Mapping[str, int], describes: bool) -> bool:
-        """Whether nothing is left to do about these images, each with the number of its instructions."""
+        """Whether these images are finished, given the number of instructions of each."""
         return all(
-            key in self.written.refused
+            key in self.completions.refused
             or (
-                not self.written.lacks(key, count)
+                not self.completions.lacks(key, count)
                 and (key,) in self.scores
                 and (key in self.descriptions or not describes)
             )

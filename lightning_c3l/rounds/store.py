@@ -1,4 +1,4 @@
-"""The run folder: what each round wrote, scored and chose, and the summary that the report is made from."""
+"""The run folder: candidates, scores and pseudo-labels of each round, and the summary that the report is made from."""
 
 import json
 import re
@@ -57,15 +57,15 @@ class RunStore:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def write_round(self, number: int, done: Round) -> None:
-        """Keep a round; one of the same number is replaced.
+        """Write a round, replacing one of the same number, and remove the rows that it was merged from.
 
-        The rows that it was put together from go once it is whole. The manifest tells the digests of its files.
+        `round.json` is written last: a round without it is not complete. The manifest holds the digests of the files.
         """
         folder = self.round_folder(number)
         (folder / "round.json").unlink(missing_ok=True)
-        places = {_identity(one): place for place, one in enumerate(done.candidates)}
+        positions = {_identity(one): index for index, one in enumerate(done.candidates)}
         _write_lines(folder / _CANDIDATES, (one.to_row() for one in done.candidates))
-        _write_lines(folder / _GROUPS, (_places(group, places) for group in done.groups))
+        _write_lines(folder / _GROUPS, (_group_row(group, positions) for group in done.groups))
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
@@ -76,22 +76,22 @@ class RunStore:
         shutil.rmtree(folder / "parts", ignore_errors=True)
 
     def forget(self, number: int) -> None:
-        """Take away all that there is of a round."""
+        """Remove a round."""
         folder = self.round_folder(number)
-        # a round without its figures is not whole: so an interrupted removal leaves none
+        # first, so that an interrupted removal leaves no round
         (folder / "round.json").unlink(missing_ok=True)
         if folder.is_dir():
             shutil.rmtree(folder)
 
     def read_round(self, number: int) -> Round:
-        """A round as `write_round` got it.
+        """Read a round as it was passed to `write_round`.
 
         Raises:
             DamagedRound: if the round is not there, or a file is not what was written.
         """
         folder = self.round_folder(number)
         if number not in self.rounds():
-            raise DamagedRound(f"{folder}: no finished round lies here")
+            raise DamagedRound(f"{folder}: no finished round here")
         try:
             digests = manifest.read(folder / "manifest.json").get("files", {})
         except ValueError as error:
@@ -103,7 +103,7 @@ class RunStore:
         groups = [
             Group(
                 positive=candidates[row["positive"]],
-                negatives=tuple(candidates[place] for place in row["negatives"]),
+                negatives=tuple(candidates[index] for index in row["negatives"]),
                 weight=row["weight"],
                 sampling_weight=row["sampling_weight"],
             )
@@ -112,47 +112,48 @@ class RunStore:
         return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), self.read_figures(number))
 
     def read_figures(self, number: int) -> dict[str, Any]:
-        """What the rounds table shows of a round.
+        """Figures of a round, for the rounds table.
 
         Raises:
-            DamagedRound: the file is not what was written; names it.
+            DamagedRound: if the file is not what was written; names it.
         """
         file = self.round_folder(number) / "round.json"
         try:
             return manifest.read(file)
-        except ValueError as error:  # it has no digest, for the time of training is put into it
+        except ValueError as error:  # it has no digest, since the time of training is added to it
             raise DamagedRound(str(error)) from error
 
     def add_seconds(self, number: int, stage: str, seconds: float) -> None:
-        """Count time to a stage of a finished round."""
+        """Add time to a stage of a finished round."""
         figures = self.read_figures(number)
         spent = figures.setdefault("seconds", {})
         spent[stage] = round(spent.get(stage, 0.0) + seconds, 3)
         write_json_atomic(self.round_folder(number) / "round.json", figures)
 
     def write_candidates(self, name: str, candidates: Sequence[ScoredCandidate]) -> None:
-        """Keep candidates that belong to no round, those of the final data set among them."""
+        """Write candidates that belong to no round, such as those of the final data set, to `<name>.jsonl`."""
         _write_lines(self.folder / f"{name}.jsonl", (one.to_row() for one in candidates))
 
     def summary(self) -> dict[str, Any]:
-        """What is known of the run so far; a damaged file is put aside, since it is made of what can be made again."""
+        """The run's summary so far; a damaged file is renamed and started anew, since its parts can be made again."""
         file = self.folder / "summary.json"
         try:
             return manifest.read(file) if file.is_file() else {}
         except ValueError as error:
             aside = file.replace(file.with_name("summary.json.damaged"))
-            warnings.warn(f"{error}; it is kept as {aside}, and written again", stacklevel=2)
+            warnings.warn(f"{error}; it is kept as {aside} and written again", stacklevel=2)
             return {}
 
     def update_summary(self, **parts: Any) -> None:
-        """Put figures into summary.json beside those that are there; numbers that are not finite become null."""
+        """Replace these parts of summary.json; non-finite numbers become null."""
         write_json_atomic(self.folder / "summary.json", {**self.summary(), **jsonable(parts)})
 
 
-def _places(group: Group, places: dict[tuple[str, str, str, int], int]) -> dict[str, Any]:
+def _group_row(group: Group, positions: dict[tuple[str, str, str, int], int]) -> dict[str, Any]:
+    """A group as the positions of its candidates in the round."""
     return {
-        "positive": places[_identity(group.positive)],
-        "negatives": [places[_identity(one)] for one in group.negatives],
+        "positive": positions[_identity(group.positive)],
+        "negatives": [positions[_identity(one)] for one in group.negatives],
         "weight": group.weight,
         "sampling_weight": group.sampling_weight,
     }
@@ -165,12 +166,12 @@ def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     lines = "".join(json.dumps(jsonable(row), ensure_ascii=False) + "\n" for row in rows)
-    # file names that are no UTF-8 hold lone surrogates, which only JSON's own escapes can carry
+    # file names that are not UTF-8 hold lone surrogates, which JSON can only hold as escapes
     write_text_atomic(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", lines))
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    # not splitlines(): a written text may hold U+2028, which JSON leaves as it is
+    # not splitlines(): a candidate may hold U+2028, which JSON does not escape
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 

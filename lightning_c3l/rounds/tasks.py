@@ -92,7 +92,7 @@ def begin(config: GenerationConfig, task: Task, trained: bool = False) -> Row:
         _begin_images(task, known)
     kept = manifest.read(job.manifest)
     if kept["code"] != (now := version("lightning_c3l")):
-        warnings.warn(f"{task.folder}: begun with version {kept['code']}, goes on with {now}", stacklevel=2)
+        warnings.warn(f"{task.folder}: created with version {kept['code']}, resumed with {now}", stacklevel=2)
     return kept
 
 
@@ -121,14 +121,14 @@ def _begin_images(task: Task, known: Mapping[str, str]) -> None:
     changed = [key for key, digest in known.items() if task.digests.get(key, digest) != digest]
     if changed:
         raise ValueError(
-            f"{task.folder}: image {changed[0]} is not the one that this was begun with ({len(changed)} of "
-            f"{len(known)} have changed); put it back to go on, or {task.again} to begin again"
+            f"{task.folder}: image {changed[0]} has changed since this was started ({len(changed)} of "
+            f"{len(known)} have); restore it to resume, or {task.again} to start over"
         )
     gone = [key for key in known if task.digests and key not in task.digests]
     if 2 * len(gone) > len(known):
         raise ValueError(
-            f"{task.folder}: {len(gone)} of the {len(known)} images that this was begun with are gone or broken, "
-            f"{gone[0]} among them; put them back to go on, or {task.again} to begin again"
+            f"{task.folder}: {len(gone)} of the {len(known)} images that this was started with are gone or broken, "
+            f"{gone[0]} among them; restore them to resume, or {task.again} to start over"
         )
 
 

@@ -1,4 +1,4 @@
-"""Worlds in which the truth about a written pair is known."""
+"""Worlds in which it is known whether a question-answer pair is true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Asked:
 
     Attributes:
         image: key of the image.
-        kind: kind of the instruction that would ask for it.
-        question: its words.
-        answer: what is true.
-        seen: whether training images show the attribute that it asks for; None where that is not known.
+        kind: kind of the instruction that asks for such questions.
+        question: the question.
+        answer: the true answer.
+        seen: whether training images show the attribute that it is about; None if unknown.
     """
 
     image: str
@@ -27,13 +27,19 @@ class Asked:
 
 
 class Truth(Protocol):
-    """Judges pairs and asks questions with known answers."""
+    """Judges question-answer pairs, and has questions with known answers."""
 
     def judge(self, image: str, question: str, answer: str) -> Verdict:
-        """Judge a written pair about the image of that key."""
+        """Judge a question-answer pair about an image.
+
+        Args:
+            image: key of the image.
+            question: generated question.
+            answer: generated answer.
+        """
 
     def questions(self, images: Sequence[str]) -> list[Asked]:
         """Questions for plain question answering on these images."""
 
     def resolve(self, image: str, question: str) -> Asked | None:
-        """A written question with its true answer; None where it has none."""
+        """A generated question with its true answer; None if it has none."""

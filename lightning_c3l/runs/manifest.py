@@ -1,4 +1,4 @@
-"""What records were made with: written before the first of them, compared before more are made."""
+"""Manifests: the settings that records were made with, compared before more are made."""
 
 import json
 from collections.abc import Collection
@@ -9,16 +9,16 @@ from lightning_c3l.runs.atomic import write_json_atomic
 
 
 def begin(path: Path, made_with: dict[str, Any], again: str, notes: Collection[str] = ()) -> None:
-    """Write the manifest, or make sure that the one that is there says the same.
+    """Write the manifest, or compare an existing one.
 
     Args:
         path: the manifest.
         made_with: settings by name, JSON values.
-        again: option that begins again.
+        again: what to do to start over, for the message.
         notes: names that are not compared.
 
     Raises:
-        ValueError: it cannot be read, or was written with other settings; names the first that differs.
+        ValueError: if it cannot be read, or has other settings; names the first that differs.
     """
     if not path.is_file():
         write_json_atomic(path, made_with)
@@ -26,20 +26,21 @@ def begin(path: Path, made_with: dict[str, Any], again: str, notes: Collection[s
     try:
         before = read(path)
     except ValueError as error:
-        raise ValueError(f"{error}; {again} to begin again") from error
+        raise ValueError(f"{error}; {again} to start over") from error
     for name in {**before, **made_with}:
         if name not in notes and before.get(name) != made_with.get(name):
+            old, new = before.get(name), made_with.get(name)
             raise ValueError(
-                f"{path.parent}: begun with {name} {before.get(name)!r}, now it is {made_with.get(name)!r}; "
-                f"give the same to go on, or {again} to begin again"
+                f"{path.parent}: created with {name}={old!r}, got {name}={new!r}: use {name}={old!r} to resume, or "
+                f"{again} to start over"
             )
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A manifest.
+    """Read a manifest.
 
     Raises:
-        ValueError: it is no JSON object.
+        ValueError: if it is not a JSON object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

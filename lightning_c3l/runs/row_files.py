@@ -1,8 +1,8 @@
-"""Rows that several processes make: each appends to a file of its own, and nothing is made twice.
+"""Row files: JSON lines with checksums, which several processes append to, each to a file of its own.
 
-Every run begins new files, and every line ends with a checksum of itself: what a killed process was writing, or what a
-disk has spoilt since, does not count and is made again. Rows of a numbered set, which each process writes in ascending
-order, can be merged in constant memory.
+Each start of a process opens a new file. A line that a killed process left unfinished, or that was damaged since, fails
+its checksum and is ignored, so its row is made again. Numbered rows, which each process appends in ascending order, are
+merged in constant memory.
 """
 
 import heapq
@@ -17,30 +17,30 @@ from uuid import uuid4
 from lightning_c3l.runs.atomic import naming, sync_folder
 
 Row = dict[str, Any]
-# a line's end: a row's last field is the checksum of the row without it
+# end of a line: the last field is the checksum of the row without it
 _TAIL = b', "crc": "%08x"}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
-# files open at once while rows are merged
+# maximum number of files that a merge opens at once
 _OPEN = 200
 
 
 class RowFiles:
-    """The rows of one set, in a folder.
+    """The row files of a folder.
 
     Args:
         folder: created with the first row.
-        key: field of a row that holds its number in the set, from 1.
+        key: field that holds the number of a row, from 1.
     """
 
     def __init__(self, folder: Path, key: str = "record") -> None:
         self.folder, self.key = folder, key
 
     def writer(self, name: str) -> "RowWriter":
-        """A new file of this process."""
+        """A writer to a new file, whose name starts with `name`."""
         return RowWriter(self.folder / f"{name}-{uuid4().hex[:12]}.jsonl")
 
     def done(self, count: int) -> "Done":
-        """Which of the numbers 1 to `count` have a row."""
+        """The numbers from 1 to `count` that have a row."""
         found = Done(count)
         for file in self._files():
             for row in _rows(file):
@@ -52,20 +52,20 @@ class RowFiles:
         return next(self.unordered(), None) is not None
 
     def unordered(self) -> Iterator[Row]:
-        """All rows, file by file."""
+        """Yield all rows, file by file."""
         for file in self._files():
             yield from _rows(file)
 
     def rows(self) -> Iterator[Row]:
-        """All rows of a numbered set in the order of their numbers, each number once.
+        """Yield numbered rows in ascending order, one per number.
 
-        Many files are first merged into fewer, since a process may have only so many open; no other may write now.
+        If there are more files than a process may open, they are merged into fewer first; nobody may append meanwhile.
         """
         while len(files := self._files()) > _OPEN:
-            together = self.writer("merged")
+            merged = self.writer("merged")
             for row in self._merged(files[:_OPEN]):
-                together.append([row])
-            together.close()
+                merged.append([row])
+            merged.close()
             for file in files[:_OPEN]:
                 file.unlink()
         yield from self._merged(files)
@@ -78,7 +78,7 @@ class RowFiles:
             last = row[self.key]
 
     def remove(self) -> None:
-        """Take everything away: the manifest last, so that what is left of an interrupted removal is known."""
+        """Remove all files: the manifest last, so that the rest of an interrupted removal is recognised."""
         for file in [*self._files(), *self.folder.glob("manifest.json")]:
             file.unlink()
         if self.folder.is_dir():
@@ -89,17 +89,17 @@ class RowFiles:
 
 
 class RowWriter:
-    """Appends rows to one file, which appears with the first."""
+    """Appends rows to one file, which is created with the first row."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Hand rows over to the system at once.
+        """Append rows; the operating system has them when it returns.
 
         Raises:
-            OSError: they cannot be written; names the file.
+            OSError: if they cannot be written; names the file.
         """
         data = b"".join(map(_line, rows))
         with naming(self._path):
@@ -107,11 +107,11 @@ class RowWriter:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("xb", buffering=0)
                 sync_folder(self._path.parent)
-            while data:  # an unbuffered file may take less
+            while data:  # an unbuffered write may be partial
                 data = data[self._file.write(data) :]
 
     def sync(self) -> None:
-        """Wait until the disk has what was appended: from now on a power cut cannot take it."""
+        """Wait until the disk has all rows, so that a power cut does not lose them."""
         if self._file is not None:
             with naming(self._path):
                 os.fsync(self._file.fileno())
@@ -125,22 +125,22 @@ class RowWriter:
 
 
 class Done:
-    """A set of numbers from 1 to `count`, a bit each."""
+    """A set of numbers from 1 to `count`, one bit each."""
 
     def __init__(self, count: int) -> None:
         self.count, self._bits = count, bytearray(count // 8 + 1)
 
     def add(self, number: int) -> None:
-        """Put a number in; one beyond the end is passed over."""
+        """Add a number; one out of range is ignored."""
         if 1 <= number <= self.count:
             self._bits[number >> 3] |= 1 << (number & 7)
 
     def __contains__(self, number: int) -> bool:
-        """Whether a number is in."""
+        """Whether a number is in the set."""
         return 1 <= number <= self.count and bool(self._bits[number >> 3] & 1 << (number & 7))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Size of the set."""
         return sum(byte.bit_count() for byte in self._bits)
 
 

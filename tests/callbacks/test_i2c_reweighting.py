@@ -253,12 +253,14 @@ def test_a_damaged_round_that_training_has_not_seen_is_made_again(bare, tmp_path
 def test_another_option_is_refused_until_the_round_is_restarted(bare, tmp_path, monkeypatch):
     made(bare, tmp_path, 3)
     monkeypatch.setattr(bare, "writing", replace(bare.writing, sampling=Sampling(3, 5, 1.0)))
-    with pytest.raises(ValueError, match=r"begun with max_new_tokens 4, now it is 5; .*--i2c\.restart_round true"):
+    with pytest.raises(
+        ValueError, match=r"created with max_new_tokens=4, got max_new_tokens=5: .*--i2c\.restart_round true"
+    ):
         made(bare, tmp_path, 3)
     data = Data(3)
     monkeypatch.undo()
     monkeypatch.setattr(bare, "loss", LossConfig())
-    with pytest.raises(ValueError, match=r"begun with thresholds .*'margin': 0\.0.*'margin': 0\.5"):
+    with pytest.raises(ValueError, match=r"created with thresholds=.*'margin': 0\.0.*'margin': 0\.5"):
         I2CReweighting(margin=0.5).on_fit_start(Run(tmp_path, data), bare)
     callback = I2CReweighting(margin=0.5, restart_round=True)
     callback.on_fit_start(Run(tmp_path, data), bare)
@@ -286,7 +288,7 @@ def test_other_weights_are_refused_before_training_and_expected_after(bare, tmp_
     before = weight.detach().clone()
     try:
         weight.data += 1
-        with pytest.raises(ValueError, match="begun with weights"):
+        with pytest.raises(ValueError, match="created with weights"):
             made(bare, tmp_path, 3)
         resumed, data = I2CReweighting(), Data(3)
         resumed.load_state_dict(first.state_dict())
@@ -298,7 +300,7 @@ def test_other_weights_are_refused_before_training_and_expected_after(bare, tmp_
         same.on_fit_start(Run(tmp_path, data), bare)
         assert len(data.handed) == 2
         other.load_state_dict(first.state_dict())
-        with pytest.raises(ValueError, match=r"begun with thresholds .*'margin': 0\.0.*a new run"):
+        with pytest.raises(ValueError, match=r"created with thresholds=.*'margin': 0\.0.*a new run"):
             other.on_fit_start(Run(tmp_path, data), bare)
     finally:
         weight.data.copy_(before)
@@ -456,7 +458,7 @@ def test_a_run_folder_of_an_earlier_version_goes_on(bare, tmp_path, monkeypatch)
 def test_a_round_that_is_gone_is_named(bare, tmp_path):
     resumed = I2CReweighting()
     resumed.load_state_dict({"round": 0, "wanted": 0})
-    with pytest.raises(ValueError, match=r"rounds/0: no finished round lies here; .*training on round 0: put it back"):
+    with pytest.raises(ValueError, match=r"rounds/0: no finished round here; .*training on round 0: put it back"):
         resumed.on_fit_start(Run(tmp_path, Data(2)), bare)
 
 

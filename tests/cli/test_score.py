@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path
     assert not (tmp_path / "out.jsonl").exists()
     status, printed = run(*words, "out.jsonl", "--seed", "1", cwd=tmp_path)
     assert status == 2
-    assert "begun with seed 0, now it is 1" in printed
+    assert "created with seed=0, got seed=1" in printed
     status, printed = run(*words, "out.jsonl", "--devices", "2", "--strategy", "ddp", cwd=tmp_path)
     assert status == 0, printed
     assert "of 192 records are done already" in printed

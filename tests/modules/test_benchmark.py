@@ -108,7 +108,7 @@ def test_a_blind_run_has_a_file_and_a_folder_of_its_own(
         assert row["blind"] is True
         assert row["prompt"] == f"{row['question']} Say yes or no."
         assert [[row["text"]]] == generate_texts(lvlm, [None], [row["prompt"]], GREEDY, 0)
-    with pytest.raises(ValueError, match=r"begun with blind True, now it is False; .* another --run.version"):
+    with pytest.raises(ValueError, match=r"created with blind=True, got blind=False: .* another --run.version"):
         run_benchmark(tmp_path, lvlm, benchmark_files["pope"], "pope")
 
 
@@ -166,10 +166,10 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
 @pytest.mark.parametrize(
     ("data", "module", "said"),
     [
-        ({"limit": 3}, {}, "begun with count 5, now it is 3"),
-        ({"prompt": "{question} Why?"}, {}, "begun with prompts"),
-        ({}, {"max_new_tokens": 7}, "begun with max_new_tokens 6, now it is 7"),
-        ({}, {"losses": True}, "begun with losses False, now it is True"),
+        ({"limit": 3}, {}, "created with count=5, got count=3"),
+        ({"prompt": "{question} Why?"}, {}, "created with prompts="),
+        ({}, {"max_new_tokens": 7}, "created with max_new_tokens=6, got max_new_tokens=7"),
+        ({}, {"losses": True}, "created with losses=False, got losses=True"),
     ],
 )
 def test_other_settings_are_refused_by_name(

@@ -68,7 +68,7 @@ def test_a_trained_checkpoint_answers_as_its_adapter_does(
     with torch.no_grad():
         next(p for p in other.network.parameters() if p.requires_grad).add_(1.0)
     second = checkpoint_of(InstructionTuningModule(other), tmp_path / "other")
-    with pytest.raises(ValueError, match="begun with weights"):
+    with pytest.raises(ValueError, match="created with weights"):
         run_benchmark(tmp_path / "file", load_tiny(tiny_checkpoint), files, "llava_w", checkpoint=second)
 
 

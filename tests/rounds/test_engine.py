@@ -201,11 +201,11 @@ def test_spoilt_rows_are_made_again(
 
 def test_other_settings_are_refused_by_name_and_another_version_is_not(engine: Engine, tmp_path: Path) -> None:
     engine.make_records(task(tmp_path / "round"))
-    with pytest.raises(ValueError, match=r"begun with model 'a', now it is 'b'; .*--i2c\.restart_round"):
+    with pytest.raises(ValueError, match=r"created with model='a', got model='b': .*--i2c\.restart_round"):
         engine.make_records(task(tmp_path / "round", made_with={"model": "b", "seed": 3}))
     path = tmp_path / "round" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0.0.1"}))
-    with pytest.warns(UserWarning, match=r"begun with version 0\.0\.1"):
+    with pytest.warns(UserWarning, match=r"created with version 0\.0\.1"):
         engine.make_records(task(tmp_path / "round"))
 
 

@@ -15,11 +15,11 @@ def test_the_first_start_writes_it_and_others_must_say_the_same(tmp_path: Path) 
     path.write_text(json.dumps({**read(path), "counts": 7}))
     begin(path, {"model": "a", "seed": 0, "code": "2"}, "--again", notes=("code", "counts"))
     assert read(path)["code"] == "1"
-    with pytest.raises(ValueError, match=r"round: begun with seed 0, now it is 1; .*--again to begin again"):
+    with pytest.raises(ValueError, match=r"round: created with seed=0, got seed=1: .*--again to start over"):
         begin(path, {"model": "a", "seed": 1}, "--again", notes=("code", "counts"))
-    with pytest.raises(ValueError, match=r"begun with seed 0, now it is None"):
+    with pytest.raises(ValueError, match=r"created with seed=0, got seed=None"):
         begin(path, {"model": "a"}, "--again", notes=("code", "counts"))
-    with pytest.raises(ValueError, match=r"begun with counts 7, now it is None"):
+    with pytest.raises(ValueError, match=r"created with counts=7, got counts=None"):
         begin(path, {"model": "a", "seed": 0}, "--again", notes=("code",))
 
 
@@ -27,5 +27,5 @@ def test_the_first_start_writes_it_and_others_must_say_the_same(tmp_path: Path) 
 def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, content: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"manifest\.json: is damaged .*; --again to begin again"):
+    with pytest.raises(ValueError, match=r"manifest\.json: is damaged .*; --again to start over"):
         begin(path, {"model": "a"}, "--again")

@@ -28,9 +28,9 @@ def test_only_missing_rows_are_made_and_only_with_the_same_settings(
     second.finish()
     assert [row["record"] for row in second.files.rows()] == [1, 2, 3]
     assert json.loads(second.manifest.read_text()) == {"model": "a", "seed": 0, "code": 1}
-    with pytest.raises(ValueError, match=r"parts: begun with seed 0, now it is 1; .*--again"):
+    with pytest.raises(ValueError, match=r"parts: created with seed=0, got seed=1: .*--again"):
         job(tmp_path, model="a", seed=1).begin()
-    with pytest.raises(ValueError, match=r"begun with dtype None, now it is 'float32'"):
+    with pytest.raises(ValueError, match=r"created with dtype=None, got dtype='float32'"):
         job(tmp_path, model="a", seed=0, dtype="float32").begin()
 
 
@@ -38,7 +38,7 @@ def test_a_manifest_binds_as_long_as_there_are_rows_or_what_was_made_of_them(tmp
     job(tmp_path, seed=0).begin()
     job(tmp_path, seed=1).begin()
     (tmp_path / "result").touch()
-    with pytest.raises(ValueError, match=r"begun with seed 1, now it is 2"):
+    with pytest.raises(ValueError, match=r"created with seed=1, got seed=2"):
         job(tmp_path, seed=2).begin()
 
 

@@ -76,7 +76,7 @@ def test_more_seeds_are_added_to_those_that_are_there(tmp_path: Path, monkeypatc
 def test_other_sizes_are_refused_by_name(tmp_path: Path) -> None:
     Experiment(tmp_path, ExperimentPlan(size=100))
     lock.release()
-    with pytest.raises(ValueError, match=r"begun with size 100, now it is 120; .* choose another --out"):
+    with pytest.raises(ValueError, match=r"created with size=100, got size=120: .* choose another --out"):
         Experiment(tmp_path, ExperimentPlan(size=120))
 
 

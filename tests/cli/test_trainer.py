@@ -73,7 +73,7 @@ def test_broken_pictures_are_listed_and_the_run_goes_on(finished):
     assert [row["key"] for row in rows] == ["broken.png"]
     assert rows[0]["reason"]
     assert "1 of 5 images left out" in printed
-    assert "passed over by the ending: 1 .heic" in printed
+    assert "not counted as images: 1 .heic" in printed
 
 
 def test_records_of_the_data_set(finished):

@@ -1,8 +1,8 @@
 """Two small rounds of the demonstration against those that version 0.1.0 of 2026-11-28 (commit 235e8ab) made.
 
 `two_rounds.json` holds, for each round, its candidates (image, text, status, the six readings of the answer to five
-digits) and its groups (positive, negatives, weight). Texts, statuses and groups must be the same; readings may differ by
-rounding, since another processor adds in another order.
+digits) and its groups (positive, negatives, weight). Texts, statuses and groups must be the same; readings may differ
+by rounding, since another processor adds in another order.
 """
 
 import json

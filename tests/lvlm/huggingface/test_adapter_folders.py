@@ -16,10 +16,18 @@ from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 
 
+@pytest.fixture(scope="module")
+def saved(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter folder; do not write into it."""
+    folder = tmp_path_factory.mktemp("saved") / "adapter"
+    load_tiny(tiny_checkpoint).save(folder)
+    return folder
+
+
 @pytest.fixture
-def adapter(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    load_tiny(tiny_checkpoint).save(tmp_path / "adapter")
-    return tmp_path / "adapter"
+def adapter(saved: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test, which finds the base by its absolute path."""
+    return Path(shutil.copytree(saved, tmp_path / "adapter"))
 
 
 def change(folder: Path, **changes: object) -> None:

@@ -14,6 +14,7 @@ _KEY = re.compile(r'Parser key "(.+?)"(?: element \d+)?:\s*')
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.\S.*?)(?:\. Got value: (.*))?", re.DOTALL)
 _UNION = re.compile(r"Subtypes: \[(.*?)\]\n.*\nGiven value: (.*)", re.DOTALL)
 _NO_CLASS = re.compile(r"Expected a dot import path string: (?P<name>.+)")
+_PROTOCOL = re.compile(r"Expected an instantiatable class, but \S+LVLM is a protocol")
 _OTHER_CLASS = re.compile(
     r"Import path (?P<name>\S+) does not (?:implement protocol|correspond to a subclass of) (?P<kind>\w+)"
 )
@@ -58,6 +59,8 @@ def _in_words(reason: str, union: re.Match[str] | None) -> str:
     if other := _OTHER_CLASS.fullmatch(reason):
         hint = "; use HuggingFaceLVLM, or see lightning_c3l/lvlm/base.py" if other["kind"].endswith("LVLM") else ""
         return plain_reason(f"the class {other['name']} is not a {other['kind']}{hint}")
+    if _PROTOCOL.fullmatch(reason):
+        return "class_path is missing; add class_path: HuggingFaceLVLM, with its options below init_args"
     if unknown := _NO_CLASS.fullmatch(reason):
         return plain_reason(f"there is no class {unknown['name']}; check the name, or give its dotted import path")
     found = _EXPECTED.fullmatch(reason)

@@ -64,6 +64,13 @@ def test_a_message_in_one_line(message: str, plain: str) -> None:
             ["Parser key \"a\":\n  Expected a typing.Literal['b', 'c']. Got value: d"],
             ("a", "must be one of 'b', 'c', not d"),
         ),
+        # options of an LVLM without its class
+        (
+            [
+                'Parser key "lvlm":\n  Expected an instantiatable class, but lightning_c3l.lvlm.base.RoundLVLM is a protocol'
+            ],
+            ("lvlm", "class_path is missing; add class_path: HuggingFaceLVLM, with its options below init_args"),
+        ),
     ],
 )
 def test_the_reason_is_the_innermost_one(messages: list[str], found: tuple[str, str]) -> None:

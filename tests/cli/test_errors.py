@@ -66,9 +66,7 @@ def test_a_message_in_one_line(message: str, plain: str) -> None:
         ),
         # options of an LVLM without its class
         (
-            [
-                'Parser key "lvlm":\n  Expected an instantiatable class, but lightning_c3l.lvlm.base.RoundLVLM is a protocol'
-            ],
+            ['Parser key "lvlm":\n  Expected an instantiatable class, but some.RoundLVLM is a protocol'],
             ("lvlm", "class_path is missing; add class_path: HuggingFaceLVLM, with its options below init_args"),
         ),
     ],

@@ -20,8 +20,8 @@ def _next(choices: tuple[str, ...], usual: str) -> str:
     return choices[(choices.index(usual) + 1) % len(choices)]
 
 
-# of each shape one color, place and number that no training image shows, where a source is asked to hide them: none
-# of them usual, so that they tell what was learnt from what was known
+# one color, place and number of each shape that no training image shows if a source hides them; none of them is
+# usual, so that they tell what was learnt from what the prior says
 HIDDEN = {
     shape: Thing(_next(COLORS, habit.thing.color), _next(PLACES, habit.thing.place), _next(NUMBERS, habit.thing.number))
     for shape, habit in PRIOR.items()
@@ -40,7 +40,7 @@ def scene_of(key: str) -> Scene:
     """The scene behind an image key of this world.
 
     Raises:
-        ValueError: if the key is none of this world's.
+        ValueError: the key does not belong to this world.
     """
     try:
         name, seed, follow = Path(key).stem.split("_")
@@ -52,13 +52,16 @@ def scene_of(key: str) -> Scene:
 
 
 class SceneImages:
-    """An image source of drawn scenes, which knows the truth about each.
+    """An image source of drawn scenes.
 
     Args:
         count: number of scenes.
-        follow: probability with which each attribute obeys the prior.
+        follow: probability with which each attribute follows the prior.
         seed: scenes of different seeds have nothing in common.
         hide: leave out scenes that show one of the `HIDDEN` attributes.
+
+    Raises:
+        ValueError: `count` or `follow` is out of range.
     """
 
     root: Path | None = None
@@ -86,15 +89,15 @@ class SceneImages:
 
 
 def is_scenes(spec: str) -> bool:
-    """Whether a source's name means scenes of this world."""
+    """Whether a spec names scenes of this world."""
     return spec.startswith("scenes:")
 
 
 def parse_scenes(spec: str) -> SceneImages:
-    """Scenes by their description, `scenes:count=400,follow=0.2,seed=1,hide=true`; all but `count` may be left out.
+    """Parse `scenes:count=400,follow=0.2,seed=1,hide=true`, of which all but `count` may be left out.
 
     Raises:
-        ValueError: naming the part that is no option of `SceneImages`.
+        ValueError: names the part that is not an option of `SceneImages`.
     """
     readers: dict[str, Callable[[str], Any]] = {
         "count": int,
@@ -109,7 +112,7 @@ def parse_scenes(spec: str) -> SceneImages:
             options[name] = readers[name](value)
         except (KeyError, ValueError) as error:
             raise ValueError(
-                f"{spec}: {part!r} is no option; known are count=N, follow=0..1, seed=N and hide=true|false"
+                f"{spec}: {part!r} is not an option; known are count=N, follow=0..1, seed=N and hide=true|false"
             ) from error
     if "count" not in options:
         raise ValueError(f"{spec}: count is missing, as in scenes:count=100")
@@ -123,7 +126,7 @@ class SceneTruth:
     """The truth about every image of this world; see `lightning_c3l.rounds.truth.Truth`."""
 
     def judge(self, image: str, question: str, answer: str) -> Verdict:
-        """Judge a written pair."""
+        """Judge a generated pair."""
         return truth(scene_of(image), question, answer)
 
     def questions(self, images: Sequence[str]) -> list[Asked]:
@@ -137,7 +140,7 @@ class SceneTruth:
         return out
 
     def resolve(self, image: str, question: str) -> Asked | None:
-        """A written question with the answer that its scene gives."""
+        """A generated question with its true answer; None if it cannot be understood or has none."""
         query, scene = understand(question), scene_of(image)
         if query is None or true_answer(scene, query) is None:
             return None
@@ -145,19 +148,19 @@ class SceneTruth:
 
 
 def _asked(image: str, scene: Scene, query: Query, question: str) -> Asked:
-    """The question with its answer; attributes count as unseen where they are one of the `HIDDEN`."""
+    """The question with its answer; an answer that is one of the `HIDDEN` attributes counts as unseen."""
     answer = str(true_answer(scene, query))
     seen = query.kind == "presence" or answer != getattr(HIDDEN[query.shape], query.kind)
     return Asked(image, query.kind, question, answer, seen)
 
 
 class SceneRecords:
-    """The records that the base LVLM is trained on, made as they are asked for.
+    """The records that the base LVLM is trained on, made on access.
 
     Args:
-        count: number of records; their order is the curriculum, so they are not shuffled.
-        seed: seed of all of them.
-        curriculum: the mix.
+        count: number of records; their order is the curriculum, so they must not be shuffled.
+        seed: seed of all records.
+        curriculum: shares of the kinds of records.
     """
 
     def __init__(self, count: int, seed: int = 0, curriculum: Curriculum = Curriculum()) -> None:  # noqa: B008
@@ -172,5 +175,5 @@ class SceneRecords:
         return record(index, self.count, self.curriculum, self.seed)
 
     def name(self, index: int) -> str:
-        """What to call a record that is left out."""
+        """What a record is called in the list of rejected ones."""
         return f"scene record {index}"

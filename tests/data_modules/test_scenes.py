@@ -12,7 +12,7 @@ def test_a_name_means_the_same_scenes_as_the_options():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("scenes:", "no option"),
+        ("scenes:", "not an option"),
         ("scenes:seed=1", "count is missing"),
         ("scenes:count=many", "count=many"),
         ("scenes:count=3,hide=maybe", "hide=maybe"),

@@ -36,7 +36,7 @@ def extras(draw: st.DrawFn, dialect: str) -> dict[str, Any]:
     if draw(st.booleans()):
         found["id"] = draw(st.sampled_from(["7", "ü", "", 7, 7.0, None, True, [1]]))
     if draw(st.integers(0, 3)) == 0:
-        found[draw(st.sampled_from((*ODD_FIELDS[dialect], "c3l_extra", "c3l_forms")))] = draw(JSON)
+        found[draw(st.sampled_from((*ODD_FIELDS[dialect], "c3l_extra")))] = draw(JSON)
     if draw(st.integers(0, 5)) == 0:
         found["c3l_extra"] = {"question": 1, "x": None}
     return found

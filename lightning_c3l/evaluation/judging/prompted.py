@@ -26,7 +26,6 @@ from lightning_c3l.evaluation.judging.base import (
     Review,
 )
 from lightning_c3l.runs.digests import sha256_digest
-from lightning_c3l.runs.row_jobs import RowJob
 
 _PROMPT = """\
 Two assistants were asked a question about a picture. You compare their answers. You do not see the picture; a \
@@ -81,7 +80,7 @@ def parse_ratings(reply: str) -> tuple[float, float]:
 
 
 class ReplyCache:
-    """ReplyCache by their keys, on disk: no reply that was paid for is requested again.
+    """Replies by their keys, on disk: no reply that was paid for is requested again.
 
     Args:
         folder: where they are kept; None keeps them in memory only.
@@ -89,9 +88,12 @@ class ReplyCache:
 
     def __init__(self, folder: Path | None) -> None:
         self._texts: dict[str, str] = {}
-        # other commands may append to the same folder now, each to a file of its own
-        self._job = None if folder is None else RowJob(folder)
-        if self._job is not None:
+        self._job = None
+        if folder is not None:
+            from lightning_c3l.runs.row_jobs import RowJob  # late: `judge --help` need not wait for torch
+
+            # other commands may append to the same folder now, each to a file of its own
+            self._job = RowJob(folder)
             self._texts = {row["key"]: row["reply"] for row in self._job.files.unordered()}
             self._job.open()
 
@@ -126,7 +128,7 @@ class ReplyCache:
 
 
 class Responder(Protocol):
-    """ReplyCache to prompts."""
+    """Whoever replies to prompts."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""`adapter/`: what training made, as a folder that the user's own tools load."""
+"""Exports the trained adapter as `adapter/`, a folder that peft and transformers load."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class AdapterExport(Callback):
     order = Order.ADAPTER
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save through a temporary name: a half-written folder must not look whole."""
+        """Write the folder under a temporary name and rename it, so that it is complete or absent."""
         if not isinstance(pl_module, WholeBatchModule) or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if trainer.global_step == 0:

@@ -1,4 +1,4 @@
-"""`checkpoints/last.ckpt`: one file, always whole, from which a run goes on."""
+"""`checkpoints/last.ckpt`: one file, always complete, which a run resumes from."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ _FRESH = LAST.with_name(".tmp-last.ckpt")
 
 
 def save_last(trainer: Trainer) -> None:
-    """Write the checkpoint that the run goes on from, where checkpoints are wanted.
+    """Write the checkpoint that the run resumes from, if checkpoints are enabled.
 
-    All processes must call it, between two optimizer steps. Some strategies write a folder, which cannot be replaced in
-    one go: for a moment there is only the old one, under another name.
+    Every rank must call it, between two optimizer steps. Some strategies write a folder, which cannot be replaced
+    atomically: for a moment only the old one exists, under another name.
     """
     wanted = any(isinstance(one, Checkpointing) and one.every for one in trainer.callbacks)  # type: ignore[attr-defined]
     if not wanted or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -53,18 +53,18 @@ def is_stopping(trainer: Trainer) -> bool:
 
 
 class WholeFile(TorchCheckpointIO):
-    """Writes beside the place of the file and renames; Lightning's own goes through the folder for temporary files."""
+    """Writes to a temporary file beside the target and renames it; Lightning uses the system's temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Whole, with its digest, or not at all."""
-        # into a file of our own: of one that it opens itself, torch does not say that the disk is full
+        """Write the checkpoint with its digest, completely or not at all."""
+        # torch does not report a full disk for a file that it opens itself
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             save_checkpoint(checkpoint, file)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Weights and plain values alone, whatever `weights_only` says: other objects could run code.
+        """Load weights and plain values only, whatever `weights_only` says: other objects could run code.
 
         Raises:
             ValueError: if the file holds other objects, or is no checkpoint of Lightning; names it.
@@ -81,7 +81,7 @@ class WholeFile(TorchCheckpointIO):
 
 
 class Checkpointing(Checkpoint):
-    """Writes the checkpoint, and lets go where the run was told to stop; must be the last callback.
+    """Writes checkpoints, and ends a run that was told to stop; must be the last callback.
 
     Args:
         every: optimizer steps between two writings inside an epoch; 0 writes no checkpoint at all.
@@ -96,13 +96,13 @@ class Checkpointing(Checkpoint):
         self._stop_at_step = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """A batch need not end with an optimizer step."""
+        """Remember the step: a batch need not end with an optimizer step."""
         self._before = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Only between two optimizer steps: gradients that wait for more are in no checkpoint."""
+        """Write only between two optimizer steps: accumulated gradients are in no checkpoint."""
         if trainer.global_step == self._before:
             if not trainer.is_last_batch:
                 # training that stopped here would lose the batches since the last step
@@ -126,10 +126,10 @@ class Checkpointing(Checkpoint):
             self.interruption.leave(reason)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """With what the other callbacks made of this epoch, such as the next round.
+        """Write the checkpoint with what the other callbacks did in this epoch, such as the next round.
 
-        Where training stopped in the middle of the epoch, Lightning calls the epoch done all the same. The checkpoint
-        of the last step does not, and stays: a run that goes on from it trains on the rest.
+        If training stopped in the middle of the epoch, Lightning counts the epoch as done all the same. The checkpoint
+        of the last step does not, and is kept: a run resumed from it trains on the rest.
         """
         if trainer.is_last_batch:
             save_last(trainer)

@@ -17,13 +17,13 @@ from lightning_c3l.modules.c3l import C3LModule
 
 
 def can_train_control(trainer: Trainer) -> bool:
-    """Whether a second training can run in the processes of the first: where each of them holds the whole model."""
+    """Whether a second training can run in the processes of the first: each of them must hold the whole model."""
     # no isinstance: DeepSpeed's strategy is derived from DDP's
     return type(trainer.strategy) is DDPStrategy or isinstance(trainer.strategy, SingleDeviceStrategy)
 
 
 def train_control(trainer: Trainer, module: C3LModule) -> C3LModule:
-    """Train in the processes of a run that has ended; all of them must call this.
+    """Train the control in the processes of a run that has ended; every rank must call it.
 
     Args:
         trainer: of that run.
@@ -33,7 +33,7 @@ def train_control(trainer: Trainer, module: C3LModule) -> C3LModule:
         The control, trained for as many steps.
     """
     with isolate_rng():
-        # adapters and heads begin alike however much the run has drawn before, and in every process
+        # adapters and heads are initialised alike on every rank, whatever the run has drawn before
         torch.manual_seed(module.seed)
         loss = replace(module.loss, contrastive_weight=0.0)
         control = C3LModule(module.lvlm.fresh(), module.writing, loss, module.optimization)
@@ -75,7 +75,7 @@ def _trainer_like(trainer: Trainer) -> Trainer:
         enable_progress_bar=trainer.progress_bar_callback is not None,
         callbacks=[
             ReplayRounds(folder, rounds.epochs_per_round if rounds is not None else 1),
-            _AsLong(trainer.global_step),
+            _SameLength(trainer.global_step),
         ],
     )
 
@@ -87,7 +87,7 @@ def _strategy_like(strategy: Strategy) -> Strategy | str:
 
 
 class RunningProcesses(LightningEnvironment):
-    """The processes that run already: none is started, nothing about them is changed, and no job is queued again.
+    """The processes that run already: none is started or changed, and no job is requeued.
 
     Args:
         node_rank: number of this process's node.
@@ -100,23 +100,23 @@ class RunningProcesses(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """They are there."""
+        """True: they exist already."""
         return True
 
     def node_rank(self) -> int:
-        """As in the run."""
+        """Index of the node, as in the run."""
         return self._node_rank
 
     def local_rank(self) -> int:
-        """As in the run."""
+        """Index of the process on its node, as in the run."""
         return self._local_rank
 
     def teardown(self) -> None:
-        """Leave the environment's variables, which the run still needs."""
+        """Keep the environment variables, which the run still needs."""
 
 
-class _AsLong(Callback):
-    """Ends a training after so many steps, which a run may have been stopped after, and leaves its signals alone."""
+class _SameLength(Callback):
+    """Ends a training after the number of steps that the run took, and keeps the run's signal handlers."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -124,13 +124,13 @@ class _AsLong(Callback):
         self._handler: Any = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the run's handler back, which the trainer has replaced."""
+        """Restore the run's handler, which the trainer has replaced."""
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop where the run did."""
+        """Stop after as many steps as the run took."""
         if trainer.global_step >= self.steps:
             trainer.should_stop = True

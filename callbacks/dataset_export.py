@@ -1,4 +1,4 @@
-"""The written data set: kept pairs as LLaVA JSON and Parquet, from fresh images."""
+"""Exports the data set: selected pairs about fresh images as LLaVA JSON and Parquet."""
 
 import os
 import shutil
@@ -31,9 +31,9 @@ class DatasetExport(Callback):
     """Writes `vlit.json` and `vlit.parquet` after training, and for `predict`.
 
     Args:
-        target_size: pairs to keep.
-        reading: reading of S(I2C) that decides; on the command line that of `i2c` unless given.
-        near_duplicate: pairs of one image whose words overlap so far (Jaccard) count as the same.
+        target_size: number of pairs to keep.
+        reading: reading of S(I2C) to select by; on the command line that of `i2c` unless given.
+        near_duplicate: pairs about one image whose words overlap this much (Jaccard) count as duplicates.
     """
 
     order = Order.EXPORT

@@ -1,7 +1,7 @@
-"""Exposure bias, measured: what follows the model's own written beginning against a truth-made one.
+"""Exposure bias: what follows the model's own prefix compared with what follows a prefix made from the truth.
 
-A written pair is cut after "Answer:"; what follows is the answer. Beginnings that the model wrote itself are compared
-with beginnings made from the truth: the negative log-likelihood of the true answer (nats an answer), and how often
+A candidate is cut after "Answer:"; what follows is the answer. Prefixes that the model generated itself are compared
+with prefixes made from the truth: the negative log-likelihood of the true answer (nats an answer), and how often
 the sampled answer is right; on attributes that the training images show and on those that they hide.
 """
 
@@ -32,7 +32,7 @@ _PART = "exposure_bias"
 
 @dataclass(frozen=True)
 class Continued:
-    """A beginning and what followed: `nll` of the true answer, and whether the sampled one was right."""
+    """A prefix and what followed: `nll` of the true answer, and whether the sampled one was right."""
 
     asked: Asked
     nll: float
@@ -40,10 +40,10 @@ class Continued:
 
 
 class ExposureBias(Callback):
-    """Measures the starting and the tuned model after training, where the truth is known.
+    """Measures the starting and the tuned model after training, if the truth is known.
 
     Args:
-        measure: off leaves the measurement out.
+        measure: whether to measure at all.
         control: train a second time on the same stored groups without the contrastive term, and measure that too.
     """
 
@@ -53,7 +53,7 @@ class ExposureBias(Callback):
         self.measure, self.control = measure, control
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All conditions into summary.json; what an earlier start of this run measured there is not measured again."""
+        """Write all conditions to summary.json, except those that an earlier start of this run has measured."""
         run = RoundRun.of(trainer, pl_module) if self.measure else None
         if run is None or not isinstance(pl_module, C3LModule):
             return
@@ -129,7 +129,15 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
 def continue_all(
     engine: RoundEngine, asked: Sequence[Asked], kinds: dict[str, str], read: Read, truth: Truth
 ) -> list[Continued]:
-    """Likelihood and sampled continuation of each beginning, shared out over the processes."""
+    """Likelihood and sampled continuation of each prefix, shared among the ranks.
+
+    Args:
+        engine: with the model.
+        asked: questions with their true answers.
+        kinds: instruction of each kind.
+        read: returns the image of a key.
+        truth: judges the continuations.
+    """
 
     def work(own: Sequence[Asked], first: int) -> list[Continued]:
         out, size = list[Continued](), engine.config.batch_size
@@ -152,15 +160,15 @@ def _continue(
 ) -> list[Continued]:
     images = [read(one.image) for one in asked]
     prompts = [kinds[one.kind] for one in asked]
-    begun = [BEGINNING.format(question=one.question) for one in asked]
-    whole = [f"{beginning} {one.answer}" for beginning, one in zip(begun, asked, strict=True)]
-    # log p(answer | beginning) = log p(beginning and answer) - log p(beginning)
-    pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, begun, whole, strict=True)]
+    prefixes = [BEGINNING.format(question=one.question) for one in asked]
+    whole = [f"{prefix} {one.answer}" for prefix, one in zip(prefixes, asked, strict=True)]
+    # log p(answer | prefix) = log p(prefix and answer) - log p(prefix)
+    pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, prefixes, whole, strict=True)]
     tokens = score_pairs(engine.lvlm, images, pairs)
     # a small difference of large sums
     sums = (tokens.logp_image * tokens.mask).double().sum(dim=1).view(-1, 2)
     nll = (sums[:, 0] - sums[:, 1]).tolist()
-    requests = [GenerationRequest(*one) for one in zip(prompts, images, seeds, begun, strict=True)]
+    requests = [GenerationRequest(*one) for one in zip(prompts, images, seeds, prefixes, strict=True)]
     texts = engine.lvlm.generate(requests, replace(engine.config.sampling, samples=1))
     return [
         Continued(one, loss, truth.judge(one.image, one.question, text[0].split("\n")[0]) == "right")

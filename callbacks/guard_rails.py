@@ -1,4 +1,4 @@
-"""Guard rails against self-training collapse: every state of the model is held against the first."""
+"""Guard rails against collapse in self-training: every state of the model is compared with the first."""
 
 import math
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class GuardRails(Callback):
         return {"states": self._states, "moved": self._moved, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run judges no state twice, and goes on with the one that it began with."""
+        """A resumed run judges no state twice, and compares with the same first state."""
         self._states, self._moved = [dict(state) for state in state_dict["states"]], state_dict["moved"]
         self._measured = state_dict.get("measured", {})
 
@@ -161,7 +161,7 @@ class GuardRails(Callback):
             rank_zero_warn(f"guard: state {number}: {sentence}")
         best = _best(run)
         known = collectives.on_rank_zero(best.known)
-        # what a run left that was begun again from an earlier checkpoint does not count
+        # a later state was left by a run that was restarted from an earlier checkpoint, and does not count
         better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
         if better and not any(one["tripped"] for one in self._states):
             best.keep(module, {name: state[name] for name in ("round", "held_out")})

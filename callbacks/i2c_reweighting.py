@@ -106,7 +106,7 @@ class I2CReweighting(Callback):
         self._ended = state_dict.get("ended", 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first round, before the first loader is built; on resume, the stored one."""
+        """Make the first round, before the first loader is built; on resume, read the stored one."""
         self._run = run = RoundRun.of(trainer, pl_module)
         if run is None:
             return
@@ -120,15 +120,15 @@ class I2CReweighting(Callback):
             self._read_round(run)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock: a run resumed in the middle of an epoch gets no call at the start of that epoch."""
+        """Start timing: a run resumed in the middle of an epoch has no call at the start of that epoch."""
         self._epoch_began = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Training time counts to the round."""
+        """Start timing the epoch; training time counts to the round."""
         self._epoch_began = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The next round, before the next loader is built."""
+        """Make the next round, before the next loader is built."""
         if self._run is None:
             return
         if collectives.is_rank_zero():
@@ -144,7 +144,7 @@ class I2CReweighting(Callback):
             return
         profiler, self._wanted = SimpleProfiler(), self._round + 1
         with profiler.profile("engine"):
-            # who is interrupted while the round is made goes on with the very weights that write it
+            # a run interrupted while the round is made resumes with the very weights that generate it
             save_last(trainer)
         self._make_round(self._run, profiler)
 
@@ -269,7 +269,7 @@ def _is_whole(run: RoundRun, number: int, task: Task) -> bool:
 
 
 def _require_whole(store: RunStore, number: int) -> None:
-    """A round that has been trained on cannot be made again: the model is another one since."""
+    """Refuse to resume on a damaged round: it cannot be made again, since the model has been trained on it."""
     try:
         store.read_round(number)
     except DamagedRound as error:
@@ -279,5 +279,5 @@ def _require_whole(store: RunStore, number: int) -> None:
 
 
 def _has_epochs(trainer: Trainer, done: int) -> bool:
-    """Whether the run has all of its epochs with so many."""
+    """Whether the run ends after this number of epochs."""
     return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done

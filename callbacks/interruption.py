@@ -29,10 +29,10 @@ _GRACE = 3.0
 
 
 class Interruption(Callback):
-    """Stops the run at the end of an optimizer step, or at once where no step is under way.
+    """Stops the run at the end of an optimizer step, or at once if no step is running.
 
-    At once means while a round or the data set is made: every text is kept as soon as it is written. Another signal
-    ends the process on the spot.
+    At once means while a round or the data set is made: every candidate is stored as soon as it is generated. A second
+    signal ends the process on the spot.
 
     Args:
         command: the words of the command that may be interrupted.
@@ -50,11 +50,11 @@ class Interruption(Callback):
         self._requeue: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Before the first round."""
+        """Install the handlers, before the first round."""
         self._trainer = trainer
-        place = trainer._accelerator_connector.cluster_environment
-        if isinstance(place, SLURMEnvironment) and place.auto_requeue and place.requeue_signal is not None:
-            self._requeue = int(place.requeue_signal)
+        cluster = trainer._accelerator_connector.cluster_environment
+        if isinstance(cluster, SLURMEnvironment) and cluster.auto_requeue and cluster.requeue_signal is not None:
+            self._requeue = int(cluster.requeue_signal)
         if current_thread() is main_thread():
             numbers = [signal.SIGINT, signal.SIGTERM, *([] if self._requeue is None else [self._requeue])]
             self._before = {int(number): signal.getsignal(number) for number in numbers}
@@ -63,44 +63,44 @@ class Interruption(Callback):
             os.register_at_fork(after_in_child=self._in_fork)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning has put its own handlers in place since; they talk to other processes, which may not listen."""
+        """Install the handlers again: Lightning has replaced them by its own, which communicate with other ranks."""
         self._install()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """As above."""
+        """Install the handlers again, as in `on_train_start`."""
         self._install()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """As above."""
+        """Install the handlers again, as in `on_train_start`."""
         self._install()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on there are steps to finish."""
+        """From here on there are steps to finish before stopping."""
         self._stepping = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The round that may follow needs no farewell."""
+        """Stop now if asked to: the round that may follow can be interrupted at any time."""
         self._stepping = False
         if self._asked is not None:
             self.leave(self._asked)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """A run that fails by itself leaves no handlers behind."""
+        """Remove the handlers if the run failed by itself."""
         if self._asked is None:
             self._uninstall()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put back what was there."""
+        """Restore the former handlers."""
         self._uninstall()
 
     def agreed(self) -> int | None:
-        """The signal that some process got, if any; the same in all of them, which must all ask."""
+        """The signal that some rank got, if any; every rank must call it, and all get the same."""
         got = [number for number in collectives.gather(self._asked) if number is not None]
         # one that wants the job to be started again is told from one that ends it
         return self._requeue if self._requeue in got else next(iter(got), None)
 
     def leave(self, number: int) -> NoReturn:
-        """Say how to go on, and end the run."""
+        """Print how to resume, and end the run."""
         self._asked, agreed, self._stepping = number, self._stepping, False
         self._say_farewell(number)
         if number == signal.SIGINT:
@@ -195,7 +195,7 @@ class Interruption(Callback):
             _say(f"stopped; to go on:\n  {shlex.join(self._command())}")
 
     def _command(self) -> list[str]:
-        """What to type to go on."""
+        """The command that resumes the run."""
         folder = Path("." if self._trainer is None else self._trainer.default_root_dir)
         version = re.fullmatch(r"version_(\d+)", folder.name)
         where = ["--run.version", version[1]] if version else []
@@ -232,5 +232,5 @@ def _requeue() -> None:
 
 
 def _say(what: str) -> None:
-    """Without Python's buffers, which the interrupted thread may be using."""
+    """Print without Python's buffers, which the interrupted thread may be using."""
     os.write(1, f"\n{what}\n".encode())

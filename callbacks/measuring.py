@@ -31,13 +31,13 @@ def share_out(items: Sequence[_Item], work: Callable[[Sequence[_Item], int], Seq
 
 
 def origin(engine: RoundEngine, *what: Any) -> str:
-    """Digest of a writer and of what it is measured on: figures of equal digests are equal.
+    """Digest of a model and of what it is measured on: equal digests mean equal figures.
 
-    Every process must ask for it.
+    Every rank must call it.
 
     Args:
         engine: with the model that is measured.
-        what: all else that the figures depend on, as values of JSON.
+        what: what else the figures depend on, as JSON values.
     """
     templates = [[one.kind, one.text] for one in load_templates(engine.config.templates)]
     # the name that this class had when the first digests were made

@@ -18,13 +18,13 @@ class MetricsFile(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "_Writer":
-        """What writes the file."""
+        """The writer of the file."""
         if self._experiment is None:
             self._experiment = _Writer(self.log_dir)
         return self._experiment  # type: ignore[return-value]
 
     def go_on_from(self, step: int) -> None:
-        """Forget what was logged of steps that are about to be taken again, and of those of another run."""
+        """Remove the rows of steps that will be taken again, and those of another run."""
         self.experiment.forget_from(step)
 
 
@@ -32,7 +32,7 @@ class _Writer(ExperimentWriter):
     """Appends to the file that is there."""
 
     def forget_from(self, step: int) -> None:
-        """Keep the rows of earlier steps."""
+        """Keep only the rows of earlier steps."""
         rows = [row for row in self._rows() if row["step"].isdecimal() and int(row["step"]) < step]
         self.metrics_keys = sorted({key for row in rows for key in row})
         if rows:
@@ -41,7 +41,7 @@ class _Writer(ExperimentWriter):
             Path(self.metrics_file_path).unlink(missing_ok=True)
 
     def save(self) -> None:
-        """As Lightning does; a full disk is told with the file's name."""
+        """Save as Lightning does; an error names the file."""
         with naming(Path(self.metrics_file_path)):
             super().save()
 
@@ -75,4 +75,4 @@ class _Writer(ExperimentWriter):
         self._write(self._rows())
 
     def _check_log_dir_exists(self) -> None:
-        """Nothing is deleted before it is known from which step the run goes on."""
+        """No-op: nothing is deleted before it is known from which step the run resumes."""

@@ -1,4 +1,4 @@
-"""How far the questions of a benchmark have been answered."""
+"""Progress over the questions of a benchmark."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 class QuestionProgress(ProgressBar):
-    """A bar over the questions of the first process, which goes on by chunks."""
+    """Progress bar over the questions of rank zero, advanced by chunks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -16,15 +16,15 @@ class QuestionProgress(ProgressBar):
         self._bar: tqdm[Any] | None = None
 
     def disable(self) -> None:
-        """Of processes that are not the first."""
+        """Hide the bar; Lightning calls it on ranks other than zero."""
         self._enabled = False
 
     def enable(self) -> None:
-        """The opposite."""
+        """Show the bar."""
         self._enabled = True
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """With what is left of the questions."""
+        """Start the bar with the number of questions that are left."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         left = data.questions_left(trainer.global_rank, trainer.world_size)
         self._bar = tqdm(total=left, desc="answer", unit="question", disable=not self._enabled)
@@ -32,16 +32,16 @@ class QuestionProgress(ProgressBar):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
     ) -> None:
-        """A chunk's questions."""
+        """Advance by the questions of a chunk."""
         if self._bar is not None:
             self._bar.update(len(batch.items))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The figures come below it."""
+        """Close the bar, so that the figures are printed below it."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """So does the error."""
+        """Close the bar, so that the error is printed below it."""
         self._close()
 
     def _close(self) -> None:

@@ -27,15 +27,15 @@ class ReplayRounds(Callback):
         return {"number": self._number}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run goes on with it."""
+        """Resume with that round."""
         self._number = state_dict["number"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first round, or the one that a resumed run was at."""
+        """Hand over the first round, or the one that a resumed run was at."""
         self._hand_over(trainer, self._number)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The next one, where there is one."""
+        """Hand over the next round, if there is one."""
         done = trainer.current_epoch + 1
         if done % self.epochs_per_round == 0 and done // self.epochs_per_round in self.store.rounds():
             self._hand_over(trainer, done // self.epochs_per_round)

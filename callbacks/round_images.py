@@ -1,4 +1,4 @@
-"""The images of a round when a run goes on: what is there now against what the round was made with."""
+"""The images of a resumed run compared with those that its rounds were made with."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from lightning_c3l.runs.atomic import write_json_atomic
 
 
 def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: RoundData, number: int) -> list[Group]:
-    """The groups of a finished round whose images are what their texts were written about.
+    """The groups of a finished round whose images are unchanged.
 
     Args:
         groups: of the round.
@@ -43,7 +43,7 @@ def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: R
 
 
 def require_measured(measured: Mapping[str, Any], data: RoundData, option: str) -> None:
-    """Refuse to measure a writer on other images than the first one.
+    """Refuse to measure on other images than the first time.
 
     Args:
         measured: source of the images and digest of each, from the first measurement.
@@ -64,7 +64,7 @@ def require_measured(measured: Mapping[str, Any], data: RoundData, option: str) 
 
 
 def tell_of_changes(store: RunStore, now: Mapping[str, str]) -> None:
-    """Say what has become of the images since the last start, and keep the list for the next one; one process only."""
+    """Report how the images have changed since the last start, and store the list; rank zero only."""
     file = store.folder / "images.json"
     try:
         before = manifest.read(file) if file.is_file() else None

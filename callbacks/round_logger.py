@@ -52,17 +52,17 @@ class DispensableWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Where W&B takes them."""
+        """Log metrics if W&B still answers."""
         self._try(lambda: super(DispensableWandbLogger, self).log_metrics(metrics, step))
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        """Where W&B takes them."""
+        """Log hyperparameters if W&B still answers."""
         self._try(lambda: super(DispensableWandbLogger, self).log_hyperparams(params))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Where W&B lets us; a failed run writes no more into its folder, which may be about to go."""
+        """Finish W&B's run; a failed run must write no more into its folder, which may be removed."""
 
         def end() -> None:
             super(DispensableWandbLogger, self).finalize(status)
@@ -107,7 +107,7 @@ class RoundLogger(Callback):
         self._logged = state_dict["logged"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The step from which a run goes on is known now."""
+        """Tell the metrics file the step from which the run resumes, which is known now."""
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile) and trainer.is_global_zero:
                 logger.go_on_from(trainer.global_step)

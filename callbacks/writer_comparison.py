@@ -1,4 +1,4 @@
-"""The starting and the tuned writer on the same held-out images, and their plain question answering."""
+"""Compares the starting and the tuned model: candidates about held-out images, and plain question answering."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +19,9 @@ from lightning_c3l.rounds.truth import Asked, Truth
 
 
 class WriterComparison(Callback):
-    """Measures the writer before the first round and after the last epoch, with the same seed.
+    """Measures the model before the first round and after the last epoch, with the same seed.
 
-    The processes share the images and the questions; the figures do not depend on how many there are.
+    The ranks share the images and the questions; the figures do not depend on the number of ranks.
 
     Args:
         answer_tokens: longest answer in question answering, in tokens.

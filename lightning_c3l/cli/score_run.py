@@ -75,7 +75,7 @@ def _finish(scored: Scored) -> int:
 
 
 class _Interruption(Callback):
-    """Says how to go on, and lets SIGTERM end the process: Lightning's own handler waits for a training step.
+    """Prints how to resume, and lets SIGTERM end the process: Lightning's own handler waits for a training step.
 
     Every row is on the disk as soon as it is made.
     """
@@ -89,7 +89,7 @@ class _Interruption(Callback):
 
 
 def _made_with(options: ScoreOptions, lvlm: AnswerScorer, count: int) -> dict[str, Any]:
-    """What the rows depend on; a run goes on only where all of it is the same."""
+    """What the rows depend on; a run resumes only if all of it is the same."""
     file = Path(options.source)
     return {
         "set": options.source,

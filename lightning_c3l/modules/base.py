@@ -42,7 +42,7 @@ class TrainedWeightsModule(LightningModule):
                 config.scheduler.reconfigure()
 
     def forward(self) -> None:
-        """Nothing: steps call the LVLM piece by piece. FSDP learns from this call that all other parts are of it."""
+        """No-op. FSDP2 makes the module of the first forward the root; training steps call submodules directly."""
 
     @contextmanager
     def whole_weights(self) -> Iterator[None]:
@@ -100,7 +100,7 @@ class TrainedWeightsModule(LightningModule):
 
         Raises:
             ValueError: it is of another base, a weight is missing, too much or of another shape (the first is named),
-                or training is to go on from weights alone.
+                or training is to resume from weights alone.
         """
         trainer = self._trainer
         file = "the checkpoint" if trainer is None else f"{trainer.ckpt_path}: the checkpoint"

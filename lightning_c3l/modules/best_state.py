@@ -1,4 +1,4 @@
-"""The best state of a run so far: a folder that users load, with the trained weights to go back to."""
+"""The best state of a run so far: a folder that users load, with the trained weights to roll back to."""
 
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,20 @@ _DIGEST = "weights"
 
 
 class BestState:
-    """Keeps and puts back the trained weights of one state; frozen ones are never copied.
+    """Stores and restores the trained weights of one state; frozen ones are never copied.
 
     Args:
-        folder: where it lies; whole or absent.
+        folder: of the state; complete or absent.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def known(self) -> dict[str, Any] | None:
-        """What was noted of the state that is kept; None where there is none.
+        """The note on the stored state; None if there is none.
 
         Raises:
-            ValueError: the note is damaged; names the file.
+            ValueError: if the note is damaged; names the file.
         """
         noted = self._note()
         return None if noted is None else {name: value for name, value in noted.items() if name != _DIGEST}
@@ -49,11 +49,11 @@ class BestState:
             raise ValueError(f"{error}; remove {self.folder} to go on without the best state so far") from error
 
     def keep(self, module: Any, noted: dict[str, Any]) -> None:
-        """Replace what is kept by the weights of now; every process must call it, the first one writes.
+        """Replace the stored state by the current weights; every rank must call it, rank zero writes.
 
         Args:
             module: a `TrainedWeightsModule`.
-            noted: what `known` shall say of the state.
+            noted: the note that `known` returns.
         """
 
         def write() -> None:
@@ -67,7 +67,7 @@ class BestState:
             collectives.on_rank_zero(write)
 
     def put_back(self, module: nn.Module) -> dict[str, Any]:
-        """Give a module the kept weights; every process must call it.
+        """Restore the stored weights; every rank must call it.
 
         Returns:
             What was noted of the state.
@@ -78,11 +78,11 @@ class BestState:
         """
         noted = collectives.broadcast(self._note())
         if noted is None:
-            raise ValueError(f"{self.folder}: the state to go back to is gone; go on with guard.action: warn")
+            raise ValueError(f"{self.folder}: best state missing, cannot roll back; set guard.action: warn to resume")
         file, digest = self.folder / _WEIGHTS, noted.pop(_DIGEST, None)
         collectives.require_visible(file)
         if digest not in (None, file_digest(file)):  # states of older versions have none
-            raise ValueError(f"{file}: damaged, its digest is not the one in {_STATE}; go on with guard.action: warn")
+            raise ValueError(f"{file}: damaged, its digest differs from {_STATE}; set guard.action: warn to resume")
         kept, trained = load_tensors(file), _trained(module)
         if {n: v.shape for n, v in kept.items()} != {n: p.shape for n, p in trained.items()}:
             raise ValueError(f"{self.folder}: holds weights of another LVLM or of other adapter options; remove it")

@@ -23,10 +23,10 @@ class LossConfig:
 
     Attributes:
         contrastive_weight: lambda; 0 leaves the contrastive term and its candidates out.
-        nll_weight: of the likelihood terms; 0 is possible but destroys the writer.
+        nll_weight: of the likelihood terms; 0 is possible but makes the model forget how to generate.
         temperature: tau of the contrastive term.
         projection_size: width of z = mean ReLU(W h + b).
-        anchor: what the anchor is read from: the prompt with its image, the instruction alone, or the model's own
+        anchor: what the anchor is pooled from: the prompt with its image, the instruction alone, or the model's own
             description of the image.
         context: whether candidates are read after image and instruction, or after the instruction alone.
         cross_group: use the texts of other images of the batch (of all ranks) as negatives too.
@@ -41,7 +41,7 @@ class LossConfig:
     cross_group: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse losses that cannot train, and warn of the one that is known to destroy."""
+        """Refuse losses that cannot train, and warn of the one that is known to destroy the model."""
         for name, weight in (("contrastive_weight", self.contrastive_weight), ("nll_weight", self.nll_weight)):
             if not weight >= 0:
                 raise ValueError(f"loss.{name} must be at least 0, not {weight}")
@@ -54,7 +54,7 @@ class LossConfig:
 
 
 class C3LModule(WholeBatchModule):
-    """Trains an LVLM on pseudo-labels and writes candidates with it.
+    """Trains an LVLM on pseudo-labels.
 
     The objective of an optimizer step is the mean of L over all of its groups: of all micro-batches and processes. With
     `cross_group` the contrastive term of a group depends on which groups share its micro-batch, and so on how the
@@ -62,7 +62,7 @@ class C3LModule(WholeBatchModule):
 
     Args:
         lvlm: the model.
-        writing: how it is asked to write.
+        writing: options of generation, for the rounds.
         loss: the objective.
         optimization: learning rate and schedule.
     """
@@ -94,7 +94,7 @@ class C3LModule(WholeBatchModule):
         """No-op: the callback `DatasetExport` makes the records."""
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
-        """Collate function that the datamodule is handed."""
+        """Collate function that the datamodule gets."""
         if self.loss.contrastive_weight == 0:
             samples = [GroupSample(**{**sample.__dict__, "texts": sample.texts[:1]}) for sample in samples]
         return self.lvlm.encode_groups(samples, self.loss.anchor, self.loss.context)

@@ -22,11 +22,11 @@ class ScoringModule(LightningModule):
     """Scores chunks of a set in `predict` and appends their rows to this rank's row file.
 
     Args:
-        lvlm: who scores.
+        lvlm: scores the answers.
         job: takes the rows; the datamodule begins it.
-        batch_size: records with their pictures at once; halved where memory runs out.
-        seed: seed of the control's partners.
-        shuffle: also score each answer with other pictures.
+        batch_size: records per batch, with their images; halved if memory runs out.
+        seed: of the shuffled-image control.
+        shuffle: whether to score each answer with other images too.
     """
 
     def __init__(self, lvlm: AnswerScorer, job: RowJob, batch_size: int, seed: int, shuffle: bool = True) -> None:
@@ -48,7 +48,7 @@ class ScoringModule(LightningModule):
         self._began = time.perf_counter()
 
     def predict_step(self, chunk: ScoringChunk, batch_idx: int) -> None:
-        """Score a chunk and keep its rows at once."""
+        """Score a chunk and append its rows."""
         rows = score_chunk(self.lvlm, chunk, self.size, self.seed, self.shuffle)
         self.job.append(rows)
         self._answers += sum(turn["status"] == "scored" for row in rows for turn in row["turns"])
@@ -57,7 +57,7 @@ class ScoringModule(LightningModule):
         self._bar.update(len(rows))
 
     def on_predict_end(self) -> None:
-        """Wait for the other ranks: afterwards all rows are there."""
+        """Wait until all ranks have appended their rows."""
         self._bar.close()
         self.job.finish()
 
@@ -67,8 +67,8 @@ def score_chunk(
 ) -> list[Row]:
     """A row for each record: its number, and the state of each of the assistant's turns.
 
-    Rows are `{"record": number, "turns": [...]}`; a turn has its place among the record's messages (`turn`), and a
-    `status`: `scored` (with the readings, and `shuffled`), `text_only` (no picture before it) or `rejected` (with a
+    Rows are `{"record": number, "turns": [...]}`; a turn has its index among the record's messages (`turn`), and a
+    `status`: `scored` (with the readings, and `shuffled`), `text_only` (no image before it) or `rejected` (with a
     `reason`). They do not depend on which process scores the chunk.
     """
     with lvlm.cache_image_features():
@@ -93,7 +93,7 @@ def score_chunk(
 
 
 def _without_refused(lvlm: AnswerScorer, chunk: ScoringChunk) -> list[ScoringItem]:
-    """The records, those with a picture that the LVLM cannot take marked so."""
+    """The records; those with an image that the LVLM does not support are marked as rejected."""
     keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
     refusals = lvlm.unsupported_images([chunk.images[key] for key in keys]) if keys else []
     refused = {key: reason for key, reason in zip(keys, refusals, strict=True) if reason}
@@ -102,26 +102,26 @@ def _without_refused(lvlm: AnswerScorer, chunk: ScoringChunk) -> list[ScoringIte
 
 def _turns(item: ScoringItem, scores: Sequence[TurnScore] | None) -> list[dict[str, Any]]:
     if item.conversation is None:
-        return [_rejected(place, item.reason) for place in item.answers]
-    first = _first_picture(item.conversation)
+        return [_rejected(index, item.reason) for index in item.answers]
+    first = _first_image_turn(item.conversation)
     found = [TurnScore(None)] * len(item.answers) if scores is None else scores
-    return [_turn(place, first, one) for place, one in zip(item.answers, found, strict=True)]
+    return [_turn(index, first, one) for index, one in zip(item.answers, found, strict=True)]
 
 
-def _turn(place: int, first: int | None, found: TurnScore) -> dict[str, Any]:
-    if first is None or place < first:
-        return {"turn": place, "status": "text_only"}
+def _turn(index: int, first: int | None, found: TurnScore) -> dict[str, Any]:
+    if first is None or index < first:
+        return {"turn": index, "status": "text_only"}
     if found.scores is None:
-        return _rejected(place, found.reason)
-    return {"turn": place, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled}
+        return _rejected(index, found.reason)
+    return {"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled}
 
 
-def _rejected(place: int, reason: str) -> dict[str, Any]:
-    return {"turn": place, "status": "rejected", "reason": reason}
+def _rejected(index: int, reason: str) -> dict[str, Any]:
+    return {"turn": index, "status": "rejected", "reason": reason}
 
 
-def _first_picture(conversation: Conversation) -> int | None:
-    """Place of the first turn with a picture, None where there is none."""
+def _first_image_turn(conversation: Conversation) -> int | None:
+    """Index of the first turn with an image, None if there is none."""
     if not conversation.images:
         return None
-    return next((place for place, turn in enumerate(conversation.turns) if turn.images), 0)
+    return next((index for index, turn in enumerate(conversation.turns) if turn.images), 0)

@@ -47,7 +47,7 @@ class InstructionTuningModule(WholeBatchModule):
 
         Raises:
             ConversationError: a record is too long, or has nothing to train on.
-            ImageError: the LVLM cannot look at one of its pictures.
+            ImageError: if an image is not supported.
         """
         return self.lvlm.encode_conversations(samples)
 

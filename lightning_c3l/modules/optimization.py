@@ -1,4 +1,4 @@
-"""AdamW with warm-up: one place for how both modules are optimised."""
+"""AdamW with warm-up, for all modules that train."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class Schedule(LambdaLR):
-    """A schedule that can give a restored optimizer the settings of this start.
+    """A schedule that can reset a restored optimizer to the settings of this start.
 
     A checkpoint brings back the optimizer's options with its moments: the learning rate among them.
 
@@ -26,11 +26,11 @@ class Schedule(LambdaLR):
         super().__init__(optimizer, lr_lambda)
 
     def state_dict(self) -> dict[str, Any]:
-        """As of `LambdaLR`, without the settings of this start."""
+        """State of `LambdaLR`, without the settings of this start."""
         return {name: value for name, value in super().state_dict().items() if name != "_options"}
 
     def reconfigure(self) -> None:
-        """Put the settings of this start into the optimizer, at the step that it has come to."""
+        """Apply the settings of this start to the optimizer, at its current step."""
         self.base_lrs = [options["lr"] for options in self._options]
         for group, options, share in zip(self.optimizer.param_groups, self._options, self.lr_lambdas, strict=True):
             group.update(options, initial_lr=options["lr"], lr=options["lr"] * share(self.last_epoch))
@@ -58,7 +58,7 @@ class OptimizerConfig:
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
-        """Refuse rates that cannot train."""
+        """Validate the ranges."""
         if not self.learning_rate > 0:
             raise ValueError(f"optimization.learning_rate must be above 0, not {self.learning_rate}")
         for name, value in (("weight_decay", self.weight_decay), ("warmup_steps", self.warmup_steps)):
@@ -75,7 +75,7 @@ class OptimizerConfig:
         return rise * (self.final_share + (1 - self.final_share) * fall)
 
     def configure(self, parameters: Iterable[nn.Parameter], total: Callable[[], int]) -> OptimizerLRSchedulerConfig:
-        """Optimizer and schedule in the form that Lightning asks for."""
+        """Optimizer and schedule in the form that Lightning expects."""
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
             [

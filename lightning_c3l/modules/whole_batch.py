@@ -1,4 +1,4 @@
-"""The gradient of an optimizer step as that of its whole batch, however micro-batches and processes cut it."""
+"""Gradients of an optimizer step that do not depend on how its batch is split into micro-batches and ranks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

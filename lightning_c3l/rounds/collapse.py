@@ -88,13 +88,13 @@ def held_out_criterion(scored: Sequence[ScoredCandidate]) -> float | None:
     """How much candidates depend on their own image and on no other, on average over all that were generated.
 
     That is S(I2C) with the right image less S(I2C) with another one (the `answer` reading, in nats a token); a text
-    that cannot be parsed, or has no such control, adds nothing. So a writer gains nothing by writing only what is easy
-    to parse, nor by answers that fit every image. It must be scored by the frozen starting model: a model's score of
-    its own texts rises as it grows sure of itself, whatever they say. It does rise where questions drift to a kind that
-    scores high: a state that drifted must be told by its `kind_entropy`.
+    that cannot be parsed, or has no such control, adds nothing. So a model gains nothing by generating only what is
+    easy to parse, nor by answers that fit every image. It must be scored by the frozen starting model: a model's
+    score of its own texts rises as it grows overconfident, whatever they say. It does rise if questions drift to a
+    kind that scores high: a state that drifted must be told by its `kind_entropy`.
 
     Returns:
-        The criterion, None where nothing was written.
+        The criterion, None without candidates.
     """
     if not scored:
         return None

@@ -18,7 +18,7 @@ class ImageSource(Protocol):
 
     @property
     def root(self) -> Path | None:
-        """Folder that the keys are relative to, None where the pictures are no files of their own."""
+        """Folder that the keys are relative to, None if the images are not files of their own."""
 
     def keys(self) -> Sequence[str]:
         """All keys, each once, always in the same order."""

@@ -38,7 +38,7 @@ class Round:
 
 
 class DamagedRound(ValueError):
-    """A finished round that is gone, or whose files are not what was written."""
+    """A finished round that is missing or whose files have changed."""
 
 
 class RunStore:
@@ -52,7 +52,7 @@ class RunStore:
         return self.folder / "rounds" / str(number)
 
     def rounds(self) -> list[int]:
-        """Numbers of the rounds that are whole: a round's figures are written last."""
+        """Numbers of the complete rounds, those with a `round.json`."""
         names = (file.parent.name for file in self.folder.glob("rounds/*/round.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 

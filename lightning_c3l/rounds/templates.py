@@ -1,4 +1,4 @@
-"""Instruction templates by kind, and the parsing of written text into a question and its answer."""
+"""Instruction templates by kind, and the parsing of completions into a question and an answer."""
 
 import json
 import re
@@ -94,7 +94,7 @@ def assign(
 
 @dataclass(frozen=True)
 class Parsed:
-    """A written text understood; `rejected` names the reason where it was not."""
+    """A parsed completion; `rejected` is the reason if it could not be parsed."""
 
     question: str = ""
     answer: str = ""
@@ -102,7 +102,7 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """Find the first question with its answer in a written text, labelled or as JSON."""
+    """Find the first question with its answer in a completion, labelled or as JSON."""
     if not text.strip():
         return Parsed(rejected="empty text")
     found = _parse_json(text) or _parse_labels(text)
@@ -128,7 +128,7 @@ def nothing_parsed(templates: str, texts: Sequence[str]) -> str:
 
     Args:
         templates: name of the shipped set, or path of the file, that asked.
-        texts: what was written, none of which holds a pair.
+        texts: completions, none of which holds a pair.
     """
     if not texts:
         return "no text was written, since the LVLM could take none of the images"
@@ -172,6 +172,6 @@ def _parse_labels(text: str) -> tuple[str, str] | str:
 
 
 def _tidy(text: str) -> str:
-    """One line without the quotes and marks that models like to put around a text."""
+    """The text as one line, without surrounding quotes and Markdown marks."""
     line = " ".join(text.split()).strip("*_` ").strip()
     return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" else line

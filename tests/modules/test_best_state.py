@@ -46,7 +46,7 @@ def test_kept_weights_come_back_bit_for_bit(lora, tiny_checkpoint, tmp_path):
 
 
 def test_a_state_that_is_gone_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"best: the state to go back to is gone.*guard\.action"):
+    with pytest.raises(ValueError, match=r"best: best state missing, cannot roll back.*guard\.action"):
         BestState(tmp_path / "best").put_back(nn.Linear(1, 1))
 
 

@@ -126,7 +126,7 @@ class _Problem:
 
 
 class EndpointResponder:
-    """ReplyCache of an endpoint; see `Responder`.
+    """Replies of an endpoint; see `Responder`.
 
     Args:
         endpoint: the endpoint.

@@ -3,6 +3,7 @@
 `two_rounds.json` holds, for each round, its candidates (image, text, status, the six readings of the answer to five
 digits) and its groups (positive, negatives, weight). Texts, statuses and groups must be the same; readings may differ
 by rounding, since another processor adds in another order.
+"""
 
 import json
 from pathlib import Path

@@ -66,7 +66,9 @@ def _guarded(run: Callable[[], int]) -> int:
         # Lightning's Trainer ends with status 1 when it catches Ctrl-C
         if isinstance(end.__context__, KeyboardInterrupt):
             return 128 + signal.SIGINT
-        raise
+        if isinstance(end.code, str):
+            raise
+        return end.code or 0
     except Exception as error:
         # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
         # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
@@ -83,17 +85,25 @@ def _guarded(run: Callable[[], int]) -> int:
         return 2
 
 
-def _run_trainer() -> int:
+def _run_trainer(words: list[str]) -> int:
     from lightning_c3l.cli.trainer import run_trainer  # late: the other verbs need not wait for its imports
 
-    run_trainer()
+    run_trainer(words)
     return 0
 
 
-def main() -> int:
-    """Run one verb; a user's mistake ends in one line and status 2."""
+def main(args: list[str] | None = None) -> int:
+    """Run one verb in this process.
+
+    Args:
+        args: the verb and its options; those of the command line unless given.
+
+    Returns:
+        The exit status: 0, 1 for what the verb counts as bad news, 2 for a user's mistake, which is printed in one
+        line, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     _print_anywhere()
-    words = sys.argv[1:]
+    words = sys.argv[1:] if args is None else list(args)
     if not words or words[0] in ("-h", "--help", "help"):
         return _overview()
     if words[0] in ("-V", "--version", "version"):
@@ -105,5 +115,5 @@ def main() -> int:
     if words[0] not in _METHODS and not words[0].startswith("-"):
         return _overview(unknown=words[0])
     if words == ["fit"]:
-        sys.argv += ["--config", str(DEMO)]
-    return _guarded(_run_trainer)
+        words += ["--config", str(DEMO)]
+    return _guarded(lambda: _run_trainer(words))

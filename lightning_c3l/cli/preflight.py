@@ -65,6 +65,8 @@ def _check_devices(trainer: Namespace) -> None:
 def _check_model(model: Namespace) -> None:
     """Build what is made of plain values, such as the loss, and look for the checkpoint."""
     options = vars(model.init_args)
+    if isinstance(size := options.get("batch_size"), int) and size < 1:
+        raise ValueError(f"model.batch_size must be at least 1, not {size}")
     classes = {name for name, value in options.items() if isinstance(value, Namespace) and "class_path" in value}
     parser = Parser()
     parser.add_class_arguments(_class_of(model), skip=classes, fail_untyped=False)

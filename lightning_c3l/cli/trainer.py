@@ -1,6 +1,5 @@
 """The LightningCLI: `fit`, `predict` and `test` from experiment files."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +63,11 @@ class C3LCLI(LightningCLI):
         for name, callback in ROUND_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the words given to `main`, whatever the words of the process are."""
+        self.words = list(args)
+        self.config = parser.parse_args(self.words)
+
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it was given.
 
@@ -85,6 +89,9 @@ class C3LCLI(LightningCLI):
         if config.export.reading is None:
             # here, so that config.yaml holds what was used
             config.export.reading = config.i2c.reading
+        if str(config.trainer.max_time).lstrip().startswith("{"):
+            # an option that may be a text keeps what is typed
+            config.trainer.max_time = yaml.safe_load(config.trainer.max_time)
         shorten(config)
         check(self._parser(str(self.subcommand)), config, str(self.subcommand), list(ROUND_CALLBACKS))
         if self.subcommand == "test":
@@ -115,7 +122,7 @@ class C3LCLI(LightningCLI):
                 if config.run.wandb is None
                 else [*loggers, wandb_logger(config.run.wandb, config.run.name, folder)]
             )
-        interruption = Interruption(command_line())
+        interruption = Interruption(["python", "-m", "lightning_c3l", *self.words])
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
         given = [RoundLogger(), AdapterExport(), interruption, Checkpointing(every, interruption)]
         own = config.trainer.callbacks or []
@@ -150,13 +157,8 @@ def _with_whole_files(plugins: Any) -> list[Any]:
     return own if any(isinstance(plugin, CheckpointIO) for plugin in own) else [*own, WholeFile()]
 
 
-def command_line() -> list[str]:
-    """The words of this command, as they can be typed again."""
-    return ["python", "-m", "lightning_c3l", *sys.argv[1:]]
-
-
-def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
-    """Parse, build and run."""
+def run_trainer(words: list[str]) -> C3LCLI:
+    """Parse a Trainer method and its options, build what they name, and run it."""
     quieten()
     try:
         return C3LCLI(
@@ -168,7 +170,7 @@ def run_trainer(arguments: list[str] | None = None) -> C3LCLI:
             parser_kwargs={"parser_mode": "omegaconf+"},
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            args=arguments,
+            args=words,
         )
     except (Exception, SystemExit) as error:
         # one that was told to stop says how to go on in its folder

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def abandon() -> None:
         made = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
         if all(path.name in _BEFORE_RECORDS or path.parts[0] in _BESIDE_RECORDS for path in made):
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # there are other versions
+                folder.parent.rmdir()
 
 
 def leave() -> None:
@@ -211,11 +214,10 @@ def _new(run: RunConfig) -> Path:
     """The given version, or the first free one: making its folder claims it."""
     if run.version is not None:
         return run.home / f"version_{run.version}"
-    run.home.mkdir(parents=True, exist_ok=True)
     number = max(_versions(run), default=-1) + 1
     while True:
         try:
-            (folder := run.home / f"version_{number}").mkdir()
+            (folder := run.home / f"version_{number}").mkdir(parents=True)
             return folder
         except FileExistsError:
             number += 1

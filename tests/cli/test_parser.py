@@ -13,11 +13,6 @@ DEMO = ("fit", "--config", str(ROOT / "experiments" / "demo.yaml"))
 POPE = ("test", "--config", str(ROOT / "experiments" / "eval" / "pope.yaml"))
 
 
-@pytest.fixture(autouse=True)
-def _no_words_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
-
-
 def parsed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     with pytest.raises(SystemExit) as left:
         run_trainer([*words, "--print_config"])

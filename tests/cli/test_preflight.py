@@ -8,9 +8,10 @@ import pytest
 import yaml
 from jsonargparse import Namespace
 
-from lightning_c3l.cli import main as entry
+from lightning_c3l.cli.main import main
 from lightning_c3l.cli.preflight import shorten
 from lightning_c3l.lvlm.huggingface import model as huggingface
+from tests.helpers.benchmark_files import write_benchmark
 from tests.helpers.commandline import tiny_config, write_images
 
 
@@ -34,9 +35,8 @@ def work(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    monkeypatch.setattr("sys.argv", ["lightning_c3l", *words])
-    assert entry.main() == 2
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main([*words]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     return line.removeprefix("error: ")
 
@@ -76,21 +76,21 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 )
 def test_of_a_mistake_no_run_folder_is_left_and_no_model_is_loaded(work, option, said, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert refused(monkeypatch, capsys, "fit", "--config", "tiny.yaml", f"--{option}").startswith(said)
+    assert refused(capsys, "fit", "--config", "tiny.yaml", f"--{option}").startswith(said)
     assert not (work / "runs").exists()
 
 
-def test_a_run_folder_that_cannot_be_made(work, monkeypatch, capsys):
-    assert "file/runs" in refused(monkeypatch, capsys, "fit", "--config", "tiny.yaml", "--run.root=file/runs")
+def test_a_run_folder_that_cannot_be_made(work, capsys):
+    assert "file/runs" in refused(capsys, "fit", "--config", "tiny.yaml", "--run.root=file/runs")
 
 
-def test_predict_needs_its_own_images_alone(work, monkeypatch, capsys):
+def test_predict_needs_its_own_images_alone(work, capsys):
     words = ["predict", "--config", "tiny.yaml", "--data.held_out=nowhere", "--data.fresh=nowhere"]
-    assert refused(monkeypatch, capsys, *words, "--data.images=lost").startswith("lost: no such folder")
-    assert refused(monkeypatch, capsys, *words) == "a model is loaded"
+    assert refused(capsys, *words, "--data.images=lost").startswith("lost: no such folder")
+    assert refused(capsys, *words) == "a model is loaded"
 
 
-def test_records_are_read_before_a_model_is_loaded(work, monkeypatch, capsys):
+def test_records_are_read_before_a_model_is_loaded(work, capsys):
     config = yaml.safe_load((work / "tiny.yaml").read_text())
     config["model"] = {
         "class_path": "lightning_c3l.modules.instruction_tuning.InstructionTuningModule",
@@ -101,9 +101,20 @@ def test_records_are_read_before_a_model_is_loaded(work, monkeypatch, capsys):
         "init_args": {"path": "set.json"},
     }
     (work / "tune.yaml").write_text(yaml.safe_dump(config))
-    assert "set.json" in refused(monkeypatch, capsys, "fit", "--config", "tune.yaml")
+    assert "set.json" in refused(capsys, "fit", "--config", "tune.yaml")
     (work / "set.json").write_text(json.dumps([{"image": "lost.png"}]))
-    assert refused(monkeypatch, capsys, "fit", "--config", "tune.yaml").startswith("set.json: no record to train on")
+    assert refused(capsys, "fit", "--config", "tune.yaml").startswith("set.json: no record to train on")
+
+
+def test_the_batch_size_of_a_benchmark_is_checked_before_a_model_is_loaded(work, capsys):
+    config = yaml.safe_load((work / "tiny.yaml").read_text())
+    lvlm = config["model"]["init_args"]["lvlm"]
+    config["model"] = {"class_path": "EvaluationModule", "init_args": {"lvlm": lvlm, "batch_size": 0}}
+    questions, images = write_benchmark(work / "set", "pope")
+    data = {"benchmark": "pope", "questions": questions, "images": images}
+    config["data"] = {"class_path": "BenchmarkDataModule", "init_args": data}
+    (work / "pope.yaml").write_text(yaml.safe_dump(config))
+    assert refused(capsys, "test", "--config", "pope.yaml") == "model.batch_size must be at least 1, not 0"
 
 
 def configured(kind: str, limit: int | None, dev_run: Any) -> Namespace:
@@ -133,15 +144,14 @@ def test_a_dev_run_of_tuning_is_left_to_lightning():
     shorten(Namespace(data=None, trainer=Namespace(fast_dev_run=True)))
 
 
-def test_a_dev_run_goes_through_all_stages(tmp_path, tiny_checkpoint, monkeypatch, capsys):
+def test_a_dev_run_goes_through_all_stages(tmp_path, tiny_checkpoint, capsys):
     write_images(tmp_path / "images", 12)
     write_images(tmp_path / "other", 12)
     config = yaml.safe_load(tiny_config(tmp_path, tiny_checkpoint).read_text())
     config["data"]["init_args"]["held_out"] = str(tmp_path / "other")
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     words = ["fit", "--config", str(tmp_path / "tiny.yaml"), "--trainer.fast_dev_run", "true"]
-    monkeypatch.setattr("sys.argv", ["lightning_c3l", *words])
-    assert entry.main() == 0, capsys.readouterr().err
+    assert main(words) == 0, capsys.readouterr().err
     folder = tmp_path / "runs" / "tiny" / "version_0"
     summary = json.loads((folder / "summary.json").read_text())
     # 4 images, 4 kinds, 3 samples, in the round, in the comparison and in the data set

@@ -218,10 +218,8 @@ def test_no_file_is_written_over_another(source: Path, out: str, more: list[str]
 def test_a_selection_of_nothing_leaves_the_old_file(source: Path) -> None:
     out = source.parent / "out.jsonl"
     out.write_text("old")
-    status, printed = run("select", str(source), str(out), "--min-score", "5", cwd=ROOT)
-    assert status == 2
-    assert "--min-score 5 keeps none of 5 records" in printed
-    assert "set.jsonl" in printed
+    with pytest.raises(ValueError, match=r"set\.jsonl: .*--min-score 5 keeps none of 5 records"):
+        main([str(source), str(out), "--min-score", "5"])
     assert out.read_text() == "old"
     assert sorted(path.name for path in source.parent.iterdir()) == ["out.jsonl", "set.jsonl", "set.meta.json"]
 

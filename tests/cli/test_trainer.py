@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
 from lightning_c3l.cli.trainer import C3LCLI, run_trainer
-from tests.helpers.commandline import run, start, tiny_config, write_images
+from tests.helpers.commandline import run, run_here, start, tiny_config, write_images
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,6 @@ def test_the_reading_of_the_rounds_is_that_of_the_export_unless_given(finished, 
         raise Enough
 
     monkeypatch.setattr(C3LCLI, "instantiate_classes", stop)
-    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
     for words, found in (
         ([], ("answer", "answer")),
         (["--i2c.reading", "gap"], ("gap", "gap")),
@@ -127,14 +126,14 @@ def test_checkpoints_hold_no_frozen_weight_and_no_pickled_code(finished):
     assert any("lora_" in name for name in names)
 
 
-def test_predict_writes_a_data_set_with_a_trained_checkpoint(finished, tiny_checkpoint):
+def test_predict_writes_a_data_set_with_a_trained_checkpoint(finished, capsys):
     work, folder, _ = finished
     write_images(work / "other", 3)
-    status, printed = run(
+    status, printed = run_here(
+        capsys,
         "predict",
         *("--config", str(work / "tiny.yaml"), "--data.images", str(work / "other")),
         *("--ckpt_path", str(folder / "checkpoints" / "last.ckpt"), "--export.target_size", "5"),
-        cwd=work,
     )
     assert status == 0, printed
     records = json.loads((work / "runs" / "tiny" / "version_1" / "vlit.json").read_text())
@@ -144,9 +143,9 @@ def test_predict_writes_a_data_set_with_a_trained_checkpoint(finished, tiny_chec
     assert json.loads((folder / "vlit.json").read_text()) != records
 
 
-def test_a_users_mistake_is_one_line(tmp_path, tiny_checkpoint):
-    """The real command, once; the other mistakes are in `test_preflight.py` and `test_parser.py`."""
-    status, printed = run("fit", "--config", str(tiny_config(tmp_path, tiny_checkpoint)), cwd=tmp_path)
+def test_a_users_mistake_is_one_line(tmp_path, tiny_checkpoint, capsys):
+    """The other mistakes are in `test_preflight.py` and `test_parser.py`."""
+    status, printed = run_here(capsys, "fit", "--config", str(tiny_config(tmp_path, tiny_checkpoint)))
     errors = [line for line in printed.splitlines() if line.startswith("error:")]
     assert status == 2
     assert len(errors) == 1, printed
@@ -155,24 +154,25 @@ def test_a_users_mistake_is_one_line(tmp_path, tiny_checkpoint):
     assert not list(tmp_path.rglob("version_*"))
 
 
-def test_a_checkpoint_without_processor_is_one_line(tmp_path, tiny_checkpoint):
+def test_a_checkpoint_without_processor_is_one_line(tmp_path, tiny_checkpoint, capsys):
     bare = tmp_path / "bare"
     AutoModelForImageTextToText.from_pretrained(tiny_checkpoint).save_pretrained(bare)
     write_images(tmp_path / "images", 2)
-    status, printed = run("fit", "--config", str(tiny_config(tmp_path, bare)), cwd=tmp_path)
+    status, printed = run_here(capsys, "fit", "--config", str(tiny_config(tmp_path, bare)))
     errors = [line for line in printed.splitlines() if line.startswith("error:")]
     assert status != 0
     assert len(errors) == 1, printed
     assert "processor" in errors[0]
     assert str(bare) in errors[0]
     assert "Traceback" not in printed
-    assert not list(tmp_path.rglob("version_*"))
+    # nor the folder of the experiment
+    assert not list((tmp_path / "runs").rglob("*"))
 
 
-def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_checkpoint):
+def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_checkpoint, capsys):
     write_images(tmp_path / "images", 2)
     path = tiny_config(tmp_path, tiny_checkpoint)
-    status, printed = run("fit", "--config", str(path), "--model.writing.begin", "", cwd=tmp_path)
+    status, printed = run_here(capsys, "fit", "--config", str(path), "--model.writing.begin", "")
     assert status != 0
     said = r"^error: round 0 has no group to train on: none of 24 texts .*The templates \(scenes\) must ask for "
     assert re.search(said, printed, re.MULTILINE), printed
@@ -252,10 +252,8 @@ def test_fit_alone_runs_the_demo_and_a_config_keeps_it_out(monkeypatch):
     from lightning_c3l.cli import main as entry
 
     seen = []
-    monkeypatch.setattr(cli, "run_trainer", lambda: seen.append(list(__import__("sys").argv[1:])))
-    monkeypatch.setattr("sys.argv", ["lightning_c3l", "fit"])
-    assert entry.main() == 0
-    monkeypatch.setattr("sys.argv", ["lightning_c3l", "fit", "--config", "mine.yaml"])
-    assert entry.main() == 0
+    monkeypatch.setattr(cli, "run_trainer", seen.append)
+    assert entry.main(["fit"]) == 0
+    assert entry.main(["fit", "--config", "mine.yaml"]) == 0
     assert seen == [["fit", "--config", str(entry.DEMO)], ["fit", "--config", "mine.yaml"]]
     assert entry.DEMO.is_file()

@@ -65,12 +65,6 @@ PARSED = dict[str, Any]()
 FIELDS = ("claim", "command", "hardware", "minutes", "expected", "measured")
 
 
-@pytest.fixture(autouse=True)
-def _no_words_of_pytest(monkeypatch):
-    """Lightning warns where a process has words of its own besides those that a test gives."""
-    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
-
-
 def read(name: str) -> Any:
     return yaml.safe_load(experiment(name).read_text())
 

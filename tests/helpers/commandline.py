@@ -1,4 +1,4 @@
-"""The real command line in a process of its own."""
+"""The real command line, in this process or in one of its own."""
 
 import os
 import signal
@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
+
+from lightning_c3l.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +44,13 @@ def run(*words: str, cwd: Path, timeout: float = 240) -> tuple[int, str]:
     finally:
         process.kill()
     return process.returncode, printed
+
+
+def run_here(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit status and everything that was printed, of a command in this process."""
+    capsys.readouterr()
+    status = main([*words])
+    return status, "".join(capsys.readouterr())
 
 
 def write_images(folder: Path, count: int) -> None:

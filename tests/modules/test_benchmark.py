@@ -250,7 +250,6 @@ def test_through_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A run folder like any other, with a judge of the experiment file; the callbacks of rounds keep quiet."""
-    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
     config = benchmark_config(tmp_path, tiny_checkpoint, "llava_w", benchmark_files["llava_w"])
     judge = ["--model.init_args.judge", "tests.modules.test_benchmark.Ruler"]
     cli = run_trainer(["test", "--config", str(config), *judge])
@@ -274,7 +273,6 @@ def test_through_the_command_line(
 def test_what_is_wrong_with_the_questions_is_said_before_a_model_is_loaded(
     tmp_path: Path, benchmark_files: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["lightning_c3l"])
     questions, _ = benchmark_files["pope"]
     (tmp_path / "empty").mkdir()
     config = benchmark_config(tmp_path, tmp_path / "no model", "pope", (questions, str(tmp_path / "empty")))

@@ -159,7 +159,6 @@ def parsed(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["lightning_c3l"])
 
     def run(*words: str, upto: str = "before_instantiate_classes"):
         monkeypatch.setattr(C3LCLI, upto, stop)
@@ -185,7 +184,6 @@ def test_nothing_in_a_checkpoint_changes_the_configuration(tmp_path, parsed, ver
 
 
 def test_objects_in_checkpoints_cannot_be_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["lightning_c3l"])
     demo = str(Path(__file__).parents[2] / "experiments" / "demo.yaml")
     with pytest.raises(ValueError, match="weights_only: objects in a checkpoint can run code"):
         run_trainer(["fit", "--config", demo, "--weights_only", "false", "--run.root", str(tmp_path)])

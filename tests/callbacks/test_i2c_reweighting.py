@@ -390,7 +390,7 @@ def test_other_images_under_the_same_names_are_refused_while_a_round_is_made(bar
     keys = stopped(bare, tmp_path, 4, monkeypatch)
     data = Data(4)
     data.changed = {keys[2]: "another picture"}
-    with pytest.raises(ValueError, match=rf"image {keys[2]} is not the one .*1 of 4 .*--i2c\.restart_round true"):
+    with pytest.raises(ValueError, match=rf"image {keys[2]} has changed since .*1 of 4 .*--i2c\.restart_round true"):
         I2CReweighting().on_fit_start(Run(tmp_path, data), bare)
     I2CReweighting(restart_round=True).on_fit_start(Run(tmp_path, data), bare)
     assert {group.image for group in data.handed[0][1]} == set(keys)

@@ -1,7 +1,6 @@
 """The whole bench: every figure from one run, medians of several repeats with their extremes."""
 
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from experiments.speed.scoring import bench_growth, bench_scoring
 from experiments.speed.shapes import SHAPES, variants
 from experiments.speed.timing import ratio
 from experiments.speed.training import bench_training
+from lightning_c3l.cli.bench import BenchOptions
 from lightning_c3l.lvlm.huggingface import LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
 
@@ -23,48 +23,33 @@ _VOCABULARIES = {"32k": "small-32000", "152k": "small-152000"}
 _SHORT_NAMES = {"bfloat16": "bf16", "float16": "fp16"}
 
 
-@dataclass(frozen=True)
-class BenchConfig:
-    """What is measured.
-
-    Attributes:
-        shape: name of a shape in `SHAPES`.
-        device: cpu or cuda.
-        repeats: of each comparison.
-        growth: also measure how scoring grows with candidates, answer length and image tokens.
-        memory: also measure peak memory with two vocabularies.
-    """
-
-    shape: str = "small"
-    device: str = "cpu"
-    repeats: int = 5
-    growth: bool = True
-    memory: bool = True
-
-
-def run_bench(config: BenchConfig, precisions: tuple[Precision, ...]) -> dict[str, Any]:
+def run_bench(options: BenchOptions) -> dict[str, Any]:
     """Figures by precision, with the machine and the options they were measured with."""
-    device = torch.cuda.get_device_name() if config.device == "cuda" else "CPU"
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     found: dict[str, Any] = {
         "machine": {"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__},
-        "options": asdict(config),
+        "options": {
+            **{name: getattr(options, name) for name in ("shape", "device", "repeats")},
+            "growth": not options.no_growth,
+            "memory": not options.no_memory,
+        },
     }
     with tempfile.TemporaryDirectory(prefix="c3l-bench-") as folder:
-        for precision in precisions:
-            figures = _figures(config, precision, Path(folder))
+        for precision in options.precision:
+            figures = _figures(options, precision, Path(folder))
             found |= {_SHORT_NAMES[precision]: figures} if precision in _SHORT_NAMES else figures
     return found
 
 
-def _figures(config: BenchConfig, precision: Precision, root: Path) -> dict[str, Any]:
-    shape, device, cuda = SHAPES[config.shape], torch.device(config.device), config.device == "cuda"
-    growth = variants(shape) if config.growth else {}
-    parts = 3 + sum(map(len, growth.values())) + 4 * config.memory
+def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[str, Any]:
+    shape, device, cuda = SHAPES[options.shape], torch.device(options.device), options.device == "cuda"
+    growth = variants(shape) if not options.no_growth else {}
+    parts = 3 + sum(map(len, growth.values())) + (0 if options.no_memory else 4)
     with tqdm(total=parts, desc=f"bench {precision}", unit="part") as bar:
         lvlm = build_llava(root / "model", shape, precision, device)
-        found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, config.repeats)}
+        found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, options.repeats)}
         bar.update()
-        found["generation"] = bench_generation(lvlm, shape, config.repeats)
+        found["generation"] = bench_generation(lvlm, shape, options.repeats)
         found["generation"]["texts_differing"] = texts_differing(precision, device)
         bar.update()
         for name, shapes in growth.items():
@@ -72,22 +57,22 @@ def _figures(config: BenchConfig, precision: Precision, root: Path) -> dict[str,
                 changed = other.side != shape.side
                 one = build_llava(root / f"side-{other.side}", other, precision, device) if changed else lvlm
                 of_name = found.setdefault("growth", {}).setdefault(name, {})
-                of_name[size] = bench_growth(one, other, max(1, config.repeats // 2))
+                of_name[size] = bench_growth(one, other, max(1, options.repeats // 2))
                 bar.update()
         del lvlm
         adapted = build_llava(root / "model", shape, precision, device, LoRA())
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        found["train"] = bench_training(adapted, shape, config.repeats)
+        found["train"] = bench_training(adapted, shape, options.repeats)
         if cuda:
             found["train"]["peak_bytes"] = torch.cuda.max_memory_allocated()
         bar.update()
         del adapted
-        for name, size in _VOCABULARIES.items() if config.memory else ():
+        for name, size in _VOCABULARIES.items() if not options.no_memory else ():
             peaks = dict[str, list[float]]()
             for implementation in ("shared", "plain"):
-                of_child = (implementation, root / size, size, precision, config.device)
-                peaks[implementation] = [peak_bytes(*of_child) for _ in range(min(3, config.repeats))]
+                of_child = (implementation, root / size, size, precision, options.device)
+                peaks[implementation] = [peak_bytes(*of_child) for _ in range(min(3, options.repeats))]
                 bar.update()
             found["scoring"][f"memory_ratio_{name}"] = ratio(peaks["shared"], peaks["plain"])
     return found

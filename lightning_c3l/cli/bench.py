@@ -41,14 +41,13 @@ class BenchOptions:
 
 def main(arguments: list[str]) -> int:
     """Run the verb `bench`; returns its exit status."""
-    chosen = parse_options("bench", BenchOptions, arguments)
+    options = parse_options("bench", BenchOptions, arguments)
     # late: these imports take seconds, which a wrong option need not wait for
-    from experiments.speed.run import BenchConfig, run_bench
+    from experiments.speed.run import run_bench
     from experiments.speed.timing import spread_table
 
-    config = BenchConfig(chosen.shape, chosen.device, chosen.repeats, not chosen.no_growth, not chosen.no_memory)
-    found = run_bench(config, tuple(chosen.precision))
-    write_json_atomic(chosen.out / "bench.json", found)
+    found = run_bench(options)
+    write_json_atomic(options.out / "bench.json", found)
     Console().print(spread_table(found, ".3g"))
-    print(f"figures in {chosen.out / 'bench.json'}")
+    print(f"figures in {options.out / 'bench.json'}")
     return 0

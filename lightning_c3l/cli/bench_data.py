@@ -37,13 +37,12 @@ def main(arguments: list[str]) -> int:
     """Run the verb `bench-data`; returns its exit status."""
     options = parse_options("bench-data", BenchDataOptions, arguments)
     # late: these imports take seconds, which a wrong option need not wait for
-    from experiments.speed.data import bench_conversion, bench_loading, bench_set_scoring
+    from experiments.speed.data import bench_loading, bench_set_scoring, conversion_rate
     from experiments.speed.timing import spread, spread_table
 
-    rates = [bench_conversion(options.records)["records_per_second"] for _ in range(options.repeats)]
     found: dict[str, Any] = {
         "loading": bench_loading(options.images, repeats=options.repeats),
-        "converting": spread(rates),
+        "converting": spread([conversion_rate(options.records) for _ in range(options.repeats)]),
         "scoring": bench_set_scoring(options.records),
     }
     write_json_atomic(options.out / "bench-data.json", found)

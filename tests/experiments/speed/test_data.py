@@ -8,7 +8,6 @@ from PIL import Image
 
 from data_modules.formats import read_records
 from experiments.speed.data import (
-    bench_conversion,
     bench_loading,
     bench_set_scoring,
     write_photographs,
@@ -38,15 +37,9 @@ def test_memory_does_not_grow_with_the_set() -> None:
     assert bench_set_scoring(200_000)["grown_mb"] < 100
 
 
-def test_conversion_figures() -> None:
-    found = bench_conversion(50)
-    assert found["records"] == 50
-    assert 300 < found["bytes_per_record"] < 700
-    assert found["seconds"] > 0
-
-
 def test_converted_records(tmp_path: Path) -> None:
     write_records(tmp_path / "x.jsonl", 30)
+    assert 300 < (tmp_path / "x.jsonl").stat().st_size / 30 < 700
     values = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert {len(value["conversations"]) for value in values} == {2, 4}
     assert all(value["conversations"][0]["value"].startswith("<image>\n") for value in values)

@@ -6,6 +6,7 @@ for the session. Each call makes a process group of its own in them. After a fai
 
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -46,6 +47,8 @@ def run_ranks(work: Work, argument: str, ranks: int = 2, *, seconds: float = 240
         # the others may wait for the one that failed
         _end(pool)
         raise
+    finally:
+        shutil.rmtree(store, ignore_errors=True)
     if fresh:
         _end(pool)
 

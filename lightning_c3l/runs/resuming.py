@@ -1,4 +1,4 @@
-"""Which options may differ from those that a run was begun with when it goes on from a checkpoint."""
+"""Which options may differ from those a run was created with when it resumes from a checkpoint."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -82,7 +82,7 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
     compared.
 
     Args:
-        before: configuration that the run was begun with, as in its config.yaml.
+        before: configuration that the run was created with, as in its config.yaml.
         now: configuration of this start.
         where: name of the former, for messages.
 
@@ -96,8 +96,8 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
         if found == "refused" or (found == "round" and not restarts):
             again = ", or --i2c.restart_round true to make the round again" if found == "round" else ""
             raise ValueError(
-                f"{option} is {new!r}, but this run was begun with {old!r} ({where}): give that to go on{again}, or "
-                "begin a new run without --ckpt_path"
+                f"{option} is {new!r}, but this run was created with {old!r} ({where}): use the same to resume{again}, "
+                "or start a new run without --ckpt_path"
             )
         if found != "free":
             what = "goes on if it holds the same" if found == "content" else "applied from here on"

@@ -60,10 +60,10 @@ def test_differences_are_named_as_on_the_command_line() -> None:
 
 def test_a_round_that_is_made_again_may_have_other_options() -> None:
     before = {"i2c": {"margin": 0.0, "restart_round": False}}
-    with pytest.raises(ValueError, match=r"i2c\.margin is 0\.5, .* begun with 0\.0 .*--i2c\.restart_round true"):
+    with pytest.raises(ValueError, match=r"i2c\.margin is 0\.5, .* created with 0\.0 .*--i2c\.restart_round true"):
         require_same_run(before, {"i2c": {"margin": 0.5, "restart_round": False}}, "x")
     require_same_run(before, {"i2c": {"margin": 0.5, "restart_round": True}}, "x")
-    with pytest.raises(ValueError, match="seed_everything is 2, but this run was begun with 1"):
+    with pytest.raises(ValueError, match="seed_everything is 2, but this run was created with 1"):
         require_same_run({"seed_everything": 1}, {"seed_everything": 2, "i2c": {"restart_round": True}}, "x")
 
 
@@ -71,7 +71,7 @@ def test_a_limit_may_be_raised_alone() -> None:
     for before, now in ((4, 8), (4, None), (4, 4), (None, None)):
         require_same_run({"data": {"limit": before}}, {"data": {"limit": now}}, "x")
     for before, now in ((8, 4), (None, 4)):
-        with pytest.raises(ValueError, match=f"data.limit is 4, but this run was begun with {before}"):
+        with pytest.raises(ValueError, match=f"data.limit is 4, but this run was created with {before}"):
             require_same_run({"data": {"limit": before}}, {"data": {"limit": now}}, "x")
 
 
@@ -136,10 +136,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model.lvlm.lora.alpha", "8"], r"model\.lvlm\.lora\.alpha is 8, but this run was begun with 4"),
-        (["--model.lvlm.lora.dropout", "0.1"], r"model\.lvlm\.lora\.dropout is 0\.1, but .* begun with 0\.0"),
-        (["--data.shuffle", "false"], r"data\.shuffle is False, but this run was begun with True"),
-        (["--seed_everything", "2"], r"seed_everything is 2, but this run was begun with 1"),
+        (["--model.lvlm.lora.alpha", "8"], r"model\.lvlm\.lora\.alpha is 8, but this run was created with 4"),
+        (["--model.lvlm.lora.dropout", "0.1"], r"model\.lvlm\.lora\.dropout is 0\.1, but .* created with 0\.0"),
+        (["--data.shuffle", "false"], r"data\.shuffle is False, but this run was created with True"),
+        (["--seed_everything", "2"], r"seed_everything is 2, but this run was created with 1"),
     ],
 )
 def test_what_cannot_change_is_refused_and_nothing_is_touched(
@@ -175,7 +175,7 @@ def test_another_base_and_other_data_are_refused_by_what_is_in_them(
 def test_a_checkpoint_that_lies_alone_knows_its_options(tuned: Path, begun: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.ckpt"
     shutil.copy(begun / "checkpoints" / "last.ckpt", alone)
-    with pytest.raises(ValueError, match=r"lora\.alpha is 8, but this run was begun with 4 \(.*alone\.ckpt"):
+    with pytest.raises(ValueError, match=r"lora\.alpha is 8, but this run was created with 4 \(.*alone\.ckpt"):
         again(tuned, begun, "--model.lvlm.lora.alpha", "8", "--ckpt_path", str(alone))
 
 

@@ -77,13 +77,14 @@ def from_json(value: Any, beside: Beside = (), dialect: str | None = None) -> Re
     extra = {name: one for name, one in value.items() if name not in _IMAGES}
     images = _listed_images(value, extra)
     slots: list[Slot] = []
-    messages = (_read_pair if dialect == "pairs" else _read_conversation)(extra, dialect, slots)
+    messages = _read_messages(extra, dialect, slots)
     extra = unescape_fields(assign_message_fields(messages, extra))
     if slots or images or beside:
         images = _in_order(images, slots, messages, [image for _, image in beside])
     record = Record(tuple(images), tuple(messages), extra, dialect)
     refuse_unread(record)
-    if beside:
+    # images that the record names and that came with it; those that it does not name have their data already
+    if beside and any(image.data is None for image in images):
         _attach(images, beside)
     return record
 
@@ -102,8 +103,7 @@ def to_json(record: Record, dialect: str, lossy: bool = False) -> dict[str, Any]
     Raises:
         Inexpressible: the dialect cannot hold the record.
     """
-    extra, taken = record.extra, _TAKEN[dialect]
-    written: dict[str, Any] = {"id": extra["id"]} if "id" in extra else {}
+    written: dict[str, Any] = {"id": record.extra["id"]} if "id" in record.extra else {}
     if record.images and dialect != "messages":
         names = [image_reference(image) for image in record.images]
         if dialect == "sharegpt":
@@ -114,10 +114,19 @@ def to_json(record: Record, dialect: str, lossy: bool = False) -> dict[str, Any]
         images = iter(record.images)
         written["messages"] = [write_parts(message, images) for message in record.messages]
     elif dialect == "pairs":
-        written |= _write_pair(record.messages, lossy)
+        roles = [message.role for message in record.messages]
+        first = record.messages[0]
+        if roles not in (["system", "user", "assistant"], ["user", "assistant"]) or (
+            # a system message that says nothing would not be read back
+            roles[0] == "system" and not (first.text or first.image_positions)
+        ):
+            raise Inexpressible(f"a pair is one question with its answer, not turns of {', '.join(roles)}")
+        texts = [write_text(message, lossy) for message in record.messages]
+        written |= dict(zip(("system", "question", "answer")[-len(roles) :], texts, strict=True))
+        written |= message_fields(record.messages)
     else:
         written["conversations"] = [write_turn(message, lossy) for message in record.messages]
-    return written | escape_record_fields(record, taken)
+    return written | escape_record_fields(record, _TAKEN[dialect])
 
 
 def escape_record_fields(record: Record, taken: frozenset[str] = _TAKEN["messages"]) -> dict[str, Any]:
@@ -162,44 +171,27 @@ def _listed_images(value: dict[str, Any], extra: dict[str, Any]) -> list[ImageRe
     return [to_image(image) for image in images]
 
 
-def _read_conversation(extra: dict[str, Any], dialect: str, slots: list[Slot]) -> list[Message]:
-    """The messages of LLaVA, ShareGPT or OpenAI, which are taken out of `extra`."""
+def _read_messages(extra: dict[str, Any], dialect: str, slots: list[Slot]) -> list[Message]:
+    """The messages, which are taken out of `extra`; their images are appended to `slots`."""
+    prompt = prompt_field(extra)
+    if dialect == "pairs":
+        messages = []
+        for role, field in (("system", prompt), ("user", "question"), ("assistant", "answer")):
+            if field is not None:
+                if not isinstance(text := extra.pop(field), str):
+                    raise ValueError(f"'{field}' must be a text, got {type(text).__name__}")
+                messages.append(Message(role, *read_text(text, slots, role)))
+        return messages
     field, names = ("messages", MESSAGES) if dialect == "messages" else ("conversations", CONVERSATIONS)
     turns = extra.pop(field)
     if not isinstance(turns, list) or not turns:
         raise ValueError(f"'{field}' is missing, empty or no list")
-    prompt = prompt_field(extra)
     messages = [read_turn(turn, number, names, slots) for number, turn in enumerate(turns, start=1)]
     if prompt is not None and messages[0].role != "system":
         own: list[Slot] = []
         messages.insert(0, Message("system", *read_text(extra.pop(prompt), own, "system")))
         slots[:0] = own
     return messages
-
-
-def _read_pair(extra: dict[str, Any], dialect: str, slots: list[Slot]) -> list[Message]:
-    """The messages of a question and its answer, which are taken out of `extra`."""
-    messages = []
-    for role, field in (("system", prompt_field(extra)), ("user", "question"), ("assistant", "answer")):
-        if field is None:
-            continue
-        text = extra.pop(field)
-        if not isinstance(text, str):
-            raise ValueError(f"'{field}' must be a text, got {type(text).__name__}")
-        messages.append(Message(role, *read_text(text, slots, role)))
-    return messages
-
-
-def _write_pair(messages: Sequence[Message], lossy: bool) -> dict[str, Any]:
-    roles = [message.role for message in messages]
-    names = ("system", "question", "answer")[-len(roles) :]
-    if roles not in (["system", "user", "assistant"], ["user", "assistant"]) or (
-        # a system message that says nothing would not be read back
-        roles[0] == "system" and not (messages[0].text or messages[0].image_positions)
-    ):
-        raise Inexpressible(f"a pair is one question with its answer, not turns of {', '.join(roles)}")
-    texts = [write_text(message, lossy) for message in messages]
-    return dict(zip(names, texts, strict=True)) | message_fields(messages)
 
 
 def _in_order(
@@ -243,8 +235,6 @@ def _attach(images: Sequence[ImageRef], beside: Beside) -> None:
     Raises:
         ValueError: it is not clear which file belongs to which image.
     """
-    if all(image.data is not None for image in images):
-        return  # the record names none: they are its images
     indices = [number for number, _ in beside]
     if len(set(indices)) < len(indices) or max(indices) >= len(images):
         if len(beside) != len(images):

@@ -1,6 +1,5 @@
 """The images of a record: where they are found, their bytes, and files for them."""
 
-import binascii
 import json
 import os
 import re
@@ -42,7 +41,13 @@ def to_image(value: Any) -> ImageRef:
     """
     if isinstance(value, str):
         if value.startswith("data:"):
-            return _from_data_url(value)
+            head, comma, payload = value.partition(",")
+            if not head.endswith(";base64"):
+                return ImageRef(value)
+            try:
+                return ImageRef(head + comma, b64decode(payload, validate=True))
+            except ValueError as error:
+                raise ValueError(f"the image {head}, is no base64: {error}") from error
         return ImageRef(value.removeprefix("file://"))
     if isinstance(value, bytes):
         return ImageRef("", value)
@@ -51,16 +56,6 @@ def to_image(value: Any) -> ImageRef:
         if isinstance(data, bytes) or (path and isinstance(path, str)):
             return ImageRef(path or "", data)
     raise ValueError(f"'image' must be a path, got {type(value).__name__}")
-
-
-def _from_data_url(url: str) -> ImageRef:
-    head, comma, payload = url.partition(",")
-    if not head.endswith(";base64"):
-        return ImageRef(url)
-    try:
-        return ImageRef(head + comma, b64decode(payload, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"the image {head}, is no base64: {error}") from error
 
 
 def image_reference(image: ImageRef) -> str:
@@ -203,8 +198,14 @@ def extract_image(image: ImageRef, folder: Path) -> ImageRef:
         OSError: the file cannot be written.
     """
     assert image.data is not None
-    name = image.name
-    if not name or is_inline(image) or not _is_free(name, folder, image.data):
+    name, path = image.name, folder / image.name
+    is_usable = name != "" and not is_inline(image) and is_safe_name(name)
+    if is_usable and path.exists():
+        is_usable = path.is_file() and path.read_bytes() == image.data
+    elif is_usable:
+        # `a` may be the file of another image, so that no folder `a` can hold `a/b.png`
+        is_usable = not any((folder / parent).is_file() for parent in PurePosixPath(name).parents)
+    if not is_usable:
         name = content_digest(image.data, size=10) + image_extension(image.data)
     if not (folder / name).exists():
         with atomic_path(folder / name) as temporary:
@@ -223,22 +224,7 @@ def as_file(image: ImageRef, root: Path, carried: Path) -> ImageRef:
     return ImageRef(os.path.relpath(carried / extract_image(image, carried).name, root))
 
 
-def safe_name(name: str) -> str:
-    """The name itself if it is a path that stays below any folder, else its last part."""
-    return name if _is_safe(name) else PurePosixPath(name).name
-
-
-def _is_free(name: str, folder: Path, data: bytes) -> bool:
-    if not _is_safe(name):
-        return False
-    path = folder / name
-    if not path.exists():
-        # `a` may be the file of another image, so that no folder `a` can hold `a/b.png`
-        return not any((folder / parent).is_file() for parent in PurePosixPath(name).parents)
-    return path.is_file() and path.read_bytes() == data
-
-
-def _is_safe(name: str) -> bool:
+def is_safe_name(name: str) -> bool:
     """Whether the name is a path that stays below the folder that it is relative to, on any system."""
     parts = name.split("/")
     return (

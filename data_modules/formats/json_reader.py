@@ -27,31 +27,22 @@ class JsonReader:
     def __init__(self, path: Path) -> None:
         self.files, self.container = [path], path.suffix.lower()[1:]
 
-    def entries(self, take: Take) -> Iterator[Entry]:
-        """The wanted records; others are passed over without being parsed.
+    def entries(self, take: Take) -> Iterator[Entry | None]:
+        """All entries, None for those that are not wanted, which are not parsed.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return (entry for entry in self._scan(take) if entry is not None)
+        with self.files[0].open("rb") as stream:
+            head = stream.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
+            while not head and (more := stream.read(CHUNK)):
+                head = more.lstrip()
+            stream.seek(0)
+            yield from (_list_entries if head.startswith(b"[") else _line_entries)(stream, take)
 
     def count(self) -> int:
         """The number of entries."""
-        return sum(1 for _ in self._scan(lambda number: False))
-
-    def _scan(self, take: Take) -> Iterator[Entry | None]:
-        """All entries, None for those that are not wanted."""
-        with self.files[0].open("rb") as stream:
-            yield from _list_entries(stream, take) if _is_list(stream) else _line_entries(stream, take)
-
-
-def _is_list(stream: IO[bytes]) -> bool:
-    """Whether the file holds a list, and not lines; the stream is back at its beginning afterwards."""
-    head = stream.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
-    while not head and (more := stream.read(CHUNK)):
-        head = more.lstrip()
-    stream.seek(0)
-    return head.startswith(b"[")
+        return sum(1 for _ in self.entries(lambda number: False))
 
 
 def _line_entries(stream: IO[bytes], take: Take) -> Iterator[Entry | None]:

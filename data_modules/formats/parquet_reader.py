@@ -40,8 +40,8 @@ class ParquetReader:
     def __init__(self, path: Path) -> None:
         self.files = [path]
 
-    def entries(self, take: Take) -> Iterator[Entry]:
-        """The wanted records.
+    def entries(self, take: Take) -> Iterator[Entry | None]:
+        """All entries, None for those that are not wanted, which are not converted from Arrow.
 
         Raises:
             ValueError: no Parquet file, or damaged, or with binary data in other columns than that of the images.
@@ -54,14 +54,14 @@ class ParquetReader:
             holds_bytes = any("binary" in str(column.type) for column in schema)
             try:
                 for batch in file.iter_batches(batch_size=_ROWS_WITH_IMAGES if holds_bytes else _ROWS):
-                    wanted = [row for row in range(batch.num_rows) if take(number + row + 1)]
-                    rows = _rows(batch.take(pa.array(wanted, pa.int64()))) if wanted else []
-                    for index, row in zip(wanted, rows, strict=True):
-                        entry = _entry(number + index + 1, row, decoder if is_ours else None)
-                        if is_ours and entry.record is not None and noted in DIALECTS:
+                    wanted = [take(number + row) for row in range(1, batch.num_rows + 1)]
+                    rows = iter(_rows(batch.filter(pa.array(wanted, pa.bool_()))) if any(wanted) else ())
+                    for is_wanted in wanted:
+                        number += 1
+                        entry = _entry(number, next(rows), decoder if is_ours else None) if is_wanted else None
+                        if is_ours and entry is not None and entry.record is not None and noted in DIALECTS:
                             entry.record.dialect = noted
                         yield entry
-                    number += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 yield Entry(number + 1, None, f"damaged, the rest cannot be read: {one_line(error)}")
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from data_modules.formats.images import is_inline
 from data_modules.formats.json_reader import JsonReader
@@ -16,24 +15,6 @@ from data_modules.images.shard_files import looks_like_shards
 READABLE = (".json", ".jsonl", ".parquet", ".tar", ".tar.gz", ".tgz")
 # records that are looked at for the layout of a set: its first ones may hold no image
 _FIRST = 1000
-
-
-class RecordReader(Protocol):
-    """Reads a set in constant memory."""
-
-    @property
-    def container(self) -> str:
-        """`json`, `jsonl`, `parquet` or `tar`."""
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that the set lies in; none for the output of a command."""
-
-    def entries(self, take: Take) -> Iterator[Entry]:
-        """The records whose numbers `take` accepts, or why they are broken; others are not parsed."""
-
-    def count(self) -> int:
-        """The number of entries that `entries` gives if it takes all."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +33,8 @@ class Layout:
     carries_images: bool
 
 
-def open_reader(source: str | Path) -> RecordReader:
-    """The reader for a file, by the end of its name.
+def open_reader(source: str | Path) -> JsonReader | ParquetReader | ShardReader:
+    """The reader for a file, by the end of its name. Its `files` are those that the set lies in, none for a pipe.
 
     Raises:
         ValueError: no reader for such a name.
@@ -82,7 +63,9 @@ def read_records(source: str | Path, take: Take = lambda number: True) -> Iterat
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    yield from open_reader(source).entries(take)
+    for entry in open_reader(source).entries(take):
+        if entry is not None:
+            yield entry
 
 
 def count_records(source: str | Path) -> int:
@@ -95,11 +78,6 @@ def count_records(source: str | Path) -> int:
     return open_reader(source).count()
 
 
-def files_of(source: str | Path) -> list[Path]:
-    """The files that a set lies in; none for the output of a command."""
-    return open_reader(source).files
-
-
 def read_layout(source: str | Path) -> Layout:
     """How a set lies in its file, by its first records.
 
@@ -107,12 +85,12 @@ def read_layout(source: str | Path) -> Layout:
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    reader, dialect = open_reader(source), ""
-    for entry in islice(reader.entries(lambda number: True), _FIRST):
+    container, dialect = open_reader(source).container, ""
+    for entry in islice(read_records(source), _FIRST):
         if (record := entry.record) is None:
             continue
         if record.images:
             carried = any(image.data is not None and not is_inline(image) for image in record.images)
-            return Layout(reader.container, record.dialect, carried)
+            return Layout(container, record.dialect, carried)
         dialect = dialect or record.dialect
-    return Layout(reader.container, dialect or "llava", False)
+    return Layout(container, dialect or "llava", False)

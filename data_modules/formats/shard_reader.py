@@ -12,12 +12,12 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self, cast
 
 from data_modules.formats.dialects import parse_entry
 from data_modules.formats.fields import KEY, MEMBERS
-from data_modules.formats.images import UNKNOWN_EXTENSION, safe_name
+from data_modules.formats.images import UNKNOWN_EXTENSION, is_safe_name
 from data_modules.formats.json_reader import LIMIT
 from data_modules.formats.messages import PLACEHOLDER
 from data_modules.formats.record import Entry, ImageRef, Take
@@ -59,20 +59,16 @@ class ShardReader:
         """The shards; none for the output of a command."""
         return [] if self._is_pipe else [Path(name) for name in expand(self._source)]
 
-    def entries(self, take: Take) -> Iterator[Entry]:
-        """The wanted samples; of the others only the headers are read.
-
-        Raises:
-            ValueError: a shard cannot be open_shard.
-        """
-        return (entry for entry in self._scan(take) if entry is not None)
-
     def count(self) -> int:
         """The number of entries, by the members' headers."""
-        return sum(1 for _ in self._scan(lambda number: False))
+        return sum(1 for _ in self.entries(lambda number: False))
 
-    def _scan(self, take: Take) -> Iterator[Entry | None]:
-        """All entries, None for those that are not wanted."""
+    def entries(self, take: Take) -> Iterator[Entry | None]:
+        """All samples, None for those that are not wanted, of which only the headers are read.
+
+        Raises:
+            ValueError: a shard cannot be opened.
+        """
         decoder, number = StrictDecoder(), 0
         for shard in expand(self._source):
             # hashes of the keys of samples without a .json
@@ -154,26 +150,25 @@ class _Sample:
         if not self._is_wanted:
             return
         try:
-            self._read(archive, member, name)
+            extension = "." + name.lower()
+            ending = extension.rpartition(".")[2]
+            if extension == ".json":
+                self._json = _content(archive, member, LIMIT)
+            elif extension.endswith(_IMAGES):
+                numbered = _NUMBERED.fullmatch(extension[1:])
+                path = member.name if is_safe_name(member.name) else PurePosixPath(member.name).name
+                image = ImageRef(path, _content(archive, member, _MOST_IMAGE_BYTES))
+                self._images.append((int(numbered[1] or 0) if numbered else LIMIT, image))
+            elif ending in _UNREAD_IMAGES or ending in KIND_BY_ENDING:
+                kind = KIND_BY_ENDING.get(ending, "images of this kind")
+                self._wrong = f"{member.name!r}: {kind} not supported, only text and images"
+            else:
+                self._others[name] = None
+                if member.size <= _MOST_FIELD_BYTES and not member.issparse():
+                    with suppress(UnicodeDecodeError):  # binary
+                        self._others[name] = _content(archive, member, _MOST_FIELD_BYTES).decode()
         except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
             self._wrong = f"{member.name!r}: {one_line(error)}"
-
-    def _read(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
-        extension = "." + name.lower()
-        ending = extension.rpartition(".")[2]
-        if extension == ".json":
-            self._json = _content(archive, member, LIMIT)
-        elif extension.endswith(_IMAGES):
-            numbered = _NUMBERED.fullmatch(extension[1:])
-            image = ImageRef(safe_name(member.name), _content(archive, member, _MOST_IMAGE_BYTES))
-            self._images.append((int(numbered[1] or 0) if numbered else LIMIT, image))
-        elif ending in _UNREAD_IMAGES or ending in KIND_BY_ENDING:
-            raise ValueError(f"{KIND_BY_ENDING.get(ending, 'images of this kind')} not supported, only text and images")
-        else:
-            self._others[name] = None
-            if member.size <= _MOST_FIELD_BYTES and not member.issparse():
-                with suppress(UnicodeDecodeError):  # binary
-                    self._others[name] = _content(archive, member, _MOST_FIELD_BYTES).decode()
 
     def entry(self, decoder: StrictDecoder, without_json: set[int]) -> Entry | None:
         """The record; None if it is not wanted.

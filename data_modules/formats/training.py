@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from data_modules.formats.images import as_file, require_file
 from data_modules.formats.readers import read_records
@@ -78,7 +78,16 @@ def to_conversation(record: Record, number: int) -> Conversation:
     _check_turns(record.messages)
     name = record.extra.get("id")
     images: str | tuple[str, ...] | None = tuple(image.name for image in record.images) or None
-    turns = [_turn(message) for message in record.messages]
+    turns = []
+    for message in record.messages:
+        text, positions = message.text, message.image_positions
+        if positions and not text[: positions[0]].strip():
+            gone = len(text) - len(text.lstrip())
+            text, positions = text[gone:], tuple(max(0, position - gone) for position in positions)
+        if positions and not text[positions[-1] :].strip():
+            text = text.rstrip()
+            positions = tuple(min(position, len(text)) for position in positions)
+        turns.append(Turn(cast(Role, message.role), text, positions))
     index = 1 if turns[0].role == "system" else 0
     first = record.messages[index]
     if len(record.images) == 1 and first.image_positions and not first.text[: first.image_positions[0]].strip():
@@ -102,15 +111,3 @@ def _check_turns(messages: Sequence[Message]) -> None:
     for number, message in enumerate(messages, start=1):
         if message.image_positions and message.role != "user":
             raise ValueError(f"turn {number} is from the {message.role} and holds an image; only questions may")
-
-
-def _turn(message: Message) -> Turn:
-    """The message without the spaces next to an image at an end of its text."""
-    text, positions = message.text, message.image_positions
-    if positions and not text[: positions[0]].strip():
-        gone = len(text) - len(text.lstrip())
-        text, positions = text[gone:], tuple(max(0, position - gone) for position in positions)
-    if positions and not text[positions[-1] :].strip():
-        text = text.rstrip()
-        positions = tuple(min(position, len(text)) for position in positions)
-    return Turn(message.role, text, positions)  # type: ignore[arg-type]  # _check_turns has checked the role

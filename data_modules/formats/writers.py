@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.images import extract_image, is_inline
@@ -14,20 +13,8 @@ from data_modules.formats.shard_writer import ShardWriter
 from data_modules.formats.text_writers import CsvWriter, JsonWriter
 from lightning_c3l.runs.atomic import atomic_path
 
-
-class FormatWriter(Protocol):
-    """Writes records to one file, which has its end once it is closed."""
-
-    @property
-    def carries_images(self) -> bool:
-        """Whether the images' files go into it."""
-
-    def write(self, record: Record, number: int) -> None:
-        """Add a record; nothing of it is written if it raises Inexpressible."""
-
-    def close(self) -> None:
-        """Write what is left."""
-
+# They write to one file, which has its end once it is closed; nothing is written of a record that raises Inexpressible.
+FormatWriter = JsonWriter | CsvWriter | ParquetRecordWriter | ShardWriter
 
 _FORMATS: dict[str, Callable[[Path, WriteOptions], FormatWriter]] = {
     ".json": JsonWriter,
@@ -57,24 +44,20 @@ class RecordWriter:
             OSError: a file cannot be written.
         """
         is_moved = self._options.extract_to is not None or not self._inner.carries_images
+        images = list(record.images)
+        for index, image in enumerate(images if is_moved else ()):
+            if image.data is None:
+                continue
+            if self._options.extract_to is not None:
+                images[index] = extract_image(image, self._options.extract_to)
+            elif not is_inline(image):
+                if not self._options.lossy:
+                    raise Inexpressible(f"it carries the image {image.name!r}, which must be extracted or embedded")
+                images[index] = ImageRef(image.name)
         try:
-            if is_moved and any(image.data is not None for image in record.images):
-                record = replace(record, images=tuple(map(self._moved, record.images)))
-            self._inner.write(record, number)
+            self._inner.write(replace(record, images=tuple(images)), number)
         except RecursionError as error:
             raise Inexpressible("nested too deeply") from error
-
-    def _moved(self, image: ImageRef) -> ImageRef:
-        """The image by the name of its file, if it is not inside the JSON."""
-        if image.data is None:
-            return image
-        if self._options.extract_to is not None:
-            return extract_image(image, self._options.extract_to)
-        if is_inline(image):
-            return image
-        if not self._options.lossy:
-            raise Inexpressible(f"it carries the image {image.name!r}, which must be extracted or embedded")
-        return ImageRef(image.name)
 
 
 def check_target(path: str | Path, lossy: bool = False) -> str:

@@ -19,7 +19,7 @@ from data_modules.formats import (
     read_records,
 )
 from data_modules.formats.fields import left_out_line, left_out_members
-from data_modules.formats.readers import files_of
+from data_modules.formats.readers import open_reader
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.options import one_of, parse_options
@@ -124,7 +124,7 @@ def _rejected(job: Job) -> Path:
 
 def _check_files(job: Job) -> None:
     out, rejected = job.out.resolve(), _rejected(job).resolve()
-    sources = {file.resolve() for file in files_of(job.source)}
+    sources = {file.resolve() for file in open_reader(job.source).files}
     if out == rejected or sources & {out, rejected}:
         raise ValueError(f"{job.out}: IN, OUT and the list of broken records must be three files")
     if job.out.is_dir():

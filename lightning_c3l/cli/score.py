@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_modules.formats import image_root, read_layout
-from data_modules.formats.readers import files_of
+from data_modules.formats.readers import open_reader
 from data_modules.formats.writers import check_target
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
@@ -76,7 +76,7 @@ def _check(options: ScoreOptions) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if options.images is not None and not options.images.is_dir():
         raise ValueError(f"--images {options.images}: no such folder")
-    if options.out.resolve() in [file.resolve() for file in files_of(options.source)]:
+    if options.out.resolve() in [file.resolve() for file in open_reader(options.source).files]:
         raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
     if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")

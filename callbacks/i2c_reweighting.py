@@ -21,7 +21,7 @@ from lightning_c3l.rounds.engine import Records, Scorer
 from lightning_c3l.rounds.figures import judged, round_figures
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
-from lightning_c3l.rounds.tasks import Task, begin, known_images, resumed_keys
+from lightning_c3l.rounds.tasks import Task, begin_task, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
 from lightning_c3l.selection.pseudo_labels import GroupBy, grouped, select_group, weigh_groups
 
@@ -176,7 +176,7 @@ class I2CReweighting(Callback):
             rank_zero_info(f"i2c.restart_round: round {self._round} has been trained on and is not made again")
         collectives.on_rank_zero(lambda: _require_whole(run.store, self._round))
         task = replace(self._task(run), again="a new run")
-        collectives.on_rank_zero(lambda: begin(run.engine.config, task, trained=True))
+        collectives.on_rank_zero(lambda: begin_task(run.engine.config, task, trained=True))
         self._hand_over(run)
         collectives.on_rank_zero(lambda: tell_of_changes(run.store, task.digests))
 
@@ -211,7 +211,7 @@ class I2CReweighting(Callback):
         keys = self._choose(run.source("images")[1], run.engine.seed, self._wanted)
         if known_images(task.folder) == {key: task.digests.get(key, "") for key in keys}:
             try:
-                begin(run.engine.config, task)
+                begin_task(run.engine.config, task)
                 return
             except ValueError as error:
                 rank_zero_info(f"round {self._wanted} is made again: {error}")
@@ -253,7 +253,7 @@ class I2CReweighting(Callback):
 
 def _is_whole(run: RoundRun, number: int, task: Task) -> bool:
     """Whether the round has been made already, with the same settings; rank zero only."""
-    begin(run.engine.config, task)
+    begin_task(run.engine.config, task)
     store = run.store
     if number not in store.rounds():
         return False

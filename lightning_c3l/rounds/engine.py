@@ -34,7 +34,7 @@ from lightning_c3l.rounds.generation import (
 )
 from lightning_c3l.rounds.journal import Journal
 from lightning_c3l.rounds.scoring import Known, score_candidates, with_scores
-from lightning_c3l.rounds.tasks import Task, assigned_instructions, begin, digest, layout, resumed_keys, row_job
+from lightning_c3l.rounds.tasks import Task, assigned_instructions, begin_task, digest, layout, resumed_keys, row_job
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.digests import trained_digest
 from lightning_c3l.runs.row_files import Row
@@ -210,7 +210,7 @@ class RoundEngine:
         """
         profiler = profiler or PassThroughProfiler()
         with profiler.profile("engine"):
-            images_per_part = collectives.on_rank_zero(lambda: begin(self.config, task))["images_a_part"]
+            images_per_part = collectives.on_rank_zero(lambda: begin_task(self.config, task))["images_a_part"]
             job = row_job(self.config, task)
             job.open()
 

@@ -56,7 +56,7 @@ class Task:
 
 
 def row_job(config: GenerationConfig, task: Task, trained: bool = False) -> RowJob:
-    """The rows of a task; see `begin`."""
+    """The rows of a task; see `begin_task`."""
     # the digest of all comes last: it has less to say than the setting that differs
     settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
     notes = {"code": version("lightning_c3l"), "images_a_part": images_per_part(config)}
@@ -72,7 +72,7 @@ def row_job(config: GenerationConfig, task: Task, trained: bool = False) -> RowJ
     )
 
 
-def begin(config: GenerationConfig, task: Task, trained: bool = False) -> Row:
+def begin_task(config: GenerationConfig, task: Task, trained: bool = False) -> Row:
     """Write the manifest and the list of images of a task, or compare them with the last start; rank zero only.
 
     Args:

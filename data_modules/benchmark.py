@@ -97,22 +97,22 @@ class BenchmarkDataModule(LightningDataModule):
     def chunks(self, rank: int, world: int) -> Iterator[QuestionChunk]:
         """Yield this rank's chunks that have a question without an answer."""
         with DecodePool(self.workers) as pool:
-            yield from with_images(map(self._load, self._unfinished(rank, world)), pool)
+            yield from with_images(map(self._waiting, self._unfinished(rank, world)), pool)
 
     def _unfinished(self, rank: int, world: int) -> Iterator[int]:
         for number in range(rank, len(self._chunks), world):
             if any(index + 1 not in self.done for index in self._chunks[number]):
                 yield number
 
-    def _load(self, number: int) -> WaitingChunk[QuestionItem]:
-        indices = self._chunks[number]
-        files = {key: self._files[key] for index in indices if (key := self._keys[index]) is not None}
-        return WaitingChunk(number, [self._item(index) for index in indices], files)
-
-    def _item(self, index: int) -> QuestionItem:
-        question, key = self.selected[index], self._keys[index]
-        options = tuple(question.options.values())
-        return QuestionItem(index + 1, self.prompt(question), question_with_hint(question), options, key)
+    def _waiting(self, number: int) -> WaitingChunk[QuestionItem]:
+        items, files = list[QuestionItem](), dict[str, bytes | Path]()
+        for index in self._chunks[number]:
+            question, key = self.selected[index], self._keys[index]
+            options = tuple(question.options.values())
+            items.append(QuestionItem(index + 1, self.prompt(question), question_with_hint(question), options, key))
+            if key is not None:
+                files[key] = self._files[key]
+        return WaitingChunk(number, items, files)
 
 
 def find_image_files(

@@ -53,19 +53,23 @@ class ScoringDataModule(LightningDataModule):
 
     def records_left(self, rank: int, world: int) -> int:
         """Number of records that this process will score."""
-        chunks = (n for n in range(_chunk(self.done.count) + 1) if n % world == rank and self._is_open(n))
-        return sum(len(self._numbers(n)) for n in chunks)
+        return sum(map(len, self._unfinished(rank, world)))
 
     def chunks(self, rank: int, world: int) -> Iterator[ScoringChunk]:
         """Every `world`-th chunk that is not done, from number `rank` on, whole: scores depend on the neighbours."""
-
-        def take(number: int) -> bool:
-            return _chunk(number) % world == rank and self._is_open(_chunk(number))
-
+        wanted = {_chunk(numbers.start) for numbers in self._unfinished(rank, world)}
+        entries = read_records(self.source, lambda number: _chunk(number) in wanted)
         with DecodePool(self.workers, longest_side=self.longest_side) as pool:
-            yield from with_images(self._chunks(read_records(self.source, take)), pool)
+            yield from with_images(self._waiting(entries), pool)
 
-    def _chunks(self, entries: Iterable[Entry]) -> Iterator[WaitingChunk[ScoringItem]]:
+    def _unfinished(self, rank: int, world: int) -> Iterator[range]:
+        """The numbers of the records of each chunk of this process that is not done."""
+        for start in range(rank * CHUNK + 1, self.done.count + 1, world * CHUNK):
+            numbers = range(start, min(start + CHUNK, self.done.count + 1))
+            if any(number not in self.done for number in numbers):
+                yield numbers
+
+    def _waiting(self, entries: Iterable[Entry]) -> Iterator[WaitingChunk[ScoringItem]]:
         for number, own in groupby(entries, key=lambda entry: _chunk(entry.number)):
             files: dict[str, bytes | Path] = {}
             yield WaitingChunk(number, [self._item(entry, files) for entry in own], files)
@@ -84,12 +88,6 @@ class ScoringDataModule(LightningDataModule):
         keys = [image_key(file) for file in own]
         files |= dict(zip(keys, own, strict=True))
         return ScoringItem(entry.number, answers, conversation, tuple(keys))
-
-    def _is_open(self, chunk: int) -> bool:
-        return any(number not in self.done for number in self._numbers(chunk))
-
-    def _numbers(self, chunk: int) -> range:
-        return range(chunk * CHUNK + 1, min((chunk + 1) * CHUNK, self.done.count) + 1)
 
 
 def _chunk(number: int) -> int:

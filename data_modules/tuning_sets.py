@@ -55,16 +55,28 @@ class FileRecords:
         if folder is None and path.startswith("pipe:"):
             raise ValueError(f"{path}: give images, the folder that its images are written to")
         self.path, self.root = path, image_root(path, folder)
-        self.rejected = list[RejectedImage]()
-        self._numbers = list[int]()
-        self.conversations, scores = self._read(folder or Path(path).with_suffix(".images"), weights)
+        self.rejected, self.conversations, self._numbers = list[RejectedImage](), list[Conversation](), list[int]()
+        # kind and score of each conversation
+        scores = list[tuple[str, float]]()
+        records = trainable(path, self.root, folder or Path(path).with_suffix(".images"))
+        for one in tqdm(records, desc="read", unit="record", delay=2, leave=False):
+            if one.conversation is None or one.record is None:
+                self.rejected.append(RejectedImage(f"{path}, record {one.number}", one.reason))
+                continue
+            self.conversations.append(one.conversation)
+            self._numbers.append(one.number)
+            if weights is not None:
+                scores.append((record_kind(one.record), record_score(one.record.extra, weights).value))
+        if not self.conversations:
+            reason = self.rejected[0].reason if self.rejected else "it is empty"
+            raise ValueError(f"{path}: no record to train on; the first: {reason}")
         if weights is not None:
             if not any(math.isfinite(score) for _, score in scores):
                 raise ValueError(
                     f"{path}: no record has the score {weights!r}; run `score` on it, or set weights to null"
                 )
             found = zip(self.conversations, loss_weights(scores), strict=True)
-            self.conversations = [replace(one, weight=weight) for one, weight in found]
+            self.conversations = [replace(conversation, weight=weight) for conversation, weight in found]
 
     def __len__(self) -> int:
         return len(self.conversations)
@@ -91,22 +103,6 @@ class FileRecords:
     def name(self, index: int) -> str:
         """What a record is called where it is left out: its file, and its number there."""
         return f"{self.path}, record {self._numbers[index]}"
-
-    def _read(self, carried: Path, weights: str | None) -> tuple[list[Conversation], list[tuple[str, float]]]:
-        """All conversations, and the kind and score of each."""
-        conversations, scores = list[Conversation](), list[tuple[str, float]]()
-        for one in tqdm(trainable(self.path, self.root, carried), desc="read", unit="record", delay=2, leave=False):
-            if one.conversation is None or one.record is None:
-                self.rejected.append(RejectedImage(f"{self.path}, record {one.number}", one.reason))
-                continue
-            conversations.append(one.conversation)
-            self._numbers.append(one.number)
-            if weights is not None:
-                scores.append((record_kind(one.record), record_score(one.record.extra, weights).value))
-        if not conversations:
-            reason = self.rejected[0].reason if self.rejected else "it is empty"
-            raise ValueError(f"{self.path}: no record to train on; the first: {reason}")
-        return conversations, scores
 
 
 def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:

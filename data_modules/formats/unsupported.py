@@ -72,7 +72,15 @@ def refuse_unread(record: Record) -> None:
     Raises:
         ValueError: names the field, or the turn and what it says.
     """
-    _refuse_fields(record)
+    for name, value in record.extra.items():
+        # JSON reads this field as the image, but Parquet that an older version wrote has it among the extra fields
+        is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
+        # in a record whose images were read, all but numbered fields are notes about them, such as ids and sources
+        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (record.images and not _NUMBERED.fullmatch(name)):
+            continue
+        is_read = isinstance(value, str) and any(value == image.name for image in record.images)
+        if not is_read and _is_reference(value, _is_id(name)):
+            raise ValueError(f"field {name!r} seems to name what is not read: name an image 'image', several 'images'")
     for turn, message in enumerate(record.messages, start=1):
         if message.extra:
             try:
@@ -86,19 +94,6 @@ def refuse_unread(record: Record) -> None:
                     )
         if message.role == "user" and "<" in message.text:
             _refuse_text(message.text, turn)
-
-
-def _refuse_fields(record: Record) -> None:
-    """Refuse a record with a field that names an image that was not read."""
-    for name, value in record.extra.items():
-        # JSON reads this field as the image, but Parquet that an older version wrote has it among the extra fields
-        is_file = name == "file_name" and isinstance(value, str) and value.lower().endswith(EXTENSIONS)
-        # in a record whose images were read, all but numbered fields are notes about them, such as ids and sources
-        if (not is_file and _kind_of_field(name) in ("", "maybe")) or (record.images and not _NUMBERED.fullmatch(name)):
-            continue
-        is_read = isinstance(value, str) and any(value == image.name for image in record.images)
-        if not is_read and _is_reference(value, _is_id(name)):
-            raise ValueError(f"field {name!r} seems to name what is not read: name an image 'image', several 'images'")
 
 
 def _refuse_text(text: str, turn: int) -> None:

@@ -88,25 +88,28 @@ def predict_chunk(
         items = _mark_unsupported(lvlm, chunk, batch_size)
         texts = _for_each(items, batch_size, generate) if config.text else {}
         losses = _for_each(items, batch_size, compute_losses) if config.losses else {}
-    return [_row(item, texts.get(item.number), losses.get(item.number)) for item in items]
+    rows = list[Row]()
+    for item in items:
+        row: Row = {"record": item.number}
+        text, own = texts.get(item.number), losses.get(item.number)
+        failed = [one for one in (text, own) if isinstance(one, LVLMError)]
+        if item.reason or failed:
+            row["problem"] = item.reason or " ".join(str(failed[0]).split())
+        elif isinstance(own, list) and not all(map(math.isfinite, own)):
+            row["problem"] = "the loss of an option is not finite (an option without tokens?)"
+        else:
+            if isinstance(own, list):
+                row["losses"] = [round(loss, _DECIMALS) for loss in own]
+            if text is not None:
+                row["text"] = text
+        rows.append(row)
+    return rows
 
 
 def answer_from_row(question_id: str, row: Mapping[str, Any]) -> Answer:
     """Return the answer in a row of `predict_chunk`."""
     losses = row.get("losses")
     return Answer(question_id, row.get("text"), None if losses is None else tuple(losses), row.get("problem", ""))
-
-
-def _row(item: QuestionItem, text: str | LVLMError | None, losses: list[float] | LVLMError | None) -> Row:
-    row: Row = {"record": item.number}
-    for failed in (text, losses):
-        if item.reason or isinstance(failed, LVLMError):
-            return {**row, "problem": item.reason or " ".join(str(failed).split())}
-    if isinstance(losses, list):
-        if not all(map(math.isfinite, losses)):
-            return {**row, "problem": "the loss of an option is not finite (an option without tokens?)"}
-        row["losses"] = [round(loss, _DECIMALS) for loss in losses]
-    return row if text is None else {**row, "text": text}
 
 
 def _mark_unsupported(lvlm: LVLM, chunk: QuestionChunk, batch_size: BatchSize) -> list[QuestionItem]:

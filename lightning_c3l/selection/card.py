@@ -195,10 +195,11 @@ def _shares(counts: Sequence[int], totals: Sequence[int]) -> list[str]:
 
 
 def _steps(selection: Selection) -> list[list[str]]:
-    def fell(counts: Mapping[str, int]) -> str:
-        return ", ".join(f"{number(count)} {escape(why)}" for why, count in counts.items()) or "none"
-
-    return [[escape(step.rule), number(step.kept), fell(step.fell)] for step in selection.steps]
+    rows = []
+    for step in selection.steps:
+        fell = ", ".join(f"{number(count)} {escape(why)}" for why, count in step.fell.items()) or "none"
+        rows.append([escape(step.rule), number(step.kept), fell])
+    return rows
 
 
 def _scorer(scored_with: Mapping[str, Any]) -> list[list[str]]:

@@ -112,7 +112,10 @@ class ColumnsBuilder:
         self._score.append(record.score.value)
         self._tokens.append(record.score.tokens)
         self._kind.append(self._kinds.setdefault(record.kind, len(self._kinds)))
-        self._reason.append(self._reason_code(record.score.why))
+        why = record.score.why
+        if why.startswith("rejected") and why not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+            why = OTHER_REASONS
+        self._reason.append(self._reasons.setdefault(why, len(self._reasons)))
         self._image.append(record.images)
         texts = [text for _, text in record.messages]
         questions, answers = ([text for role, text in record.messages if role == one] for one in ("user", "assistant"))
@@ -123,11 +126,6 @@ class ColumnsBuilder:
         if self._shingled_by:
             self._shingles.extend(shingle_hashes(texts, self._shingled_by))
         self._starts.append(len(self._shingles))
-
-    def _reason_code(self, why: str) -> int:
-        if why.startswith("rejected") and why not in self._reasons and len(self._reasons) >= _MOST_REASONS:
-            why = OTHER_REASONS
-        return self._reasons.setdefault(why, len(self._reasons))
 
     def finish(self) -> Columns:
         """The columns of all records; the builder must not be used afterwards."""

@@ -84,7 +84,12 @@ def drop_near(columns: Columns, alive: Mask, rule: NearDuplicateRule) -> Mask:
     # most records of most sets are alone in all their buckets, and their questions are asked once
     buckets = np.full((len(ranked), compared.shape[1]), -1, np.int64)
     buckets[worded] = compared
-    questions = _shared_questions(columns, ranked, scope) if rule.one_per_question else np.full(len(ranked), -1)
+    questions = np.full(len(ranked), -1)
+    if rule.one_per_question:  # the number of each question that is asked more than once in a scope
+        both = np.stack([scope[ranked], columns.question[ranked]], axis=1)
+        _, question_of, counts = np.unique(both, axis=0, return_inverse=True, return_counts=True)
+        question_of = question_of.reshape(-1)
+        questions = np.where(counts[question_of] > 1, question_of, -1)
     stayed, asked, result = defaultdict[int, list[int]](list), set[int](), alive.copy()
     crowded = np.flatnonzero((buckets >= 0).any(axis=1) | (questions >= 0))
     for position in tqdm(crowded, desc="near-duplicates", unit="record", delay=1, leave=False):
@@ -99,14 +104,6 @@ def drop_near(columns: Columns, alive: Mask, rule: NearDuplicateRule) -> Mask:
         for bucket in own:
             stayed[bucket].append(record)
     return result
-
-
-def _shared_questions(columns: Columns, records: NDArray[np.int64], scope: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Number of each record's question among those asked more than once in a scope, -1 for others, [M]."""
-    both = np.stack([scope[records], columns.question[records]], axis=1)
-    _, question, counts = np.unique(both, axis=0, return_inverse=True, return_counts=True)
-    question = question.reshape(-1)
-    return np.where(counts[question] > 1, question, -1)
 
 
 def _scope(columns: Columns, over: Over) -> NDArray[np.uint64]:
@@ -150,11 +147,19 @@ def _band_keys(
     columns: Columns, records: NDArray[np.int64], scope: NDArray[np.uint64], count: int, rows: int
 ) -> NDArray[np.uint64]:
     """A hash of scope and signature for each record and band, [M, bands]."""
+    from datasketch import MinHash  # late: it takes scipy along, a second that small groups need not wait for
+
+    blank = MinHash(PERMUTATIONS, hashfunc=int, scheme="affine32")  # the shingles are hashes already
     keys = np.empty((len(records), count), np.uint64)
     with tqdm(total=len(records), desc="MinHash", unit="record", delay=1, leave=False) as bar:
         for start in range(0, len(records), _CHUNK):
             some = records[start : start + _CHUNK]
-            by_band = _signatures(columns, some)[:, : count * rows].reshape(-1, count, rows)
+            signatures = np.empty((len(some), PERMUTATIONS), np.uint64)
+            for position, record in enumerate(some):
+                one = blank.copy()
+                one.update_batch(columns.shingles[columns.starts[record] : columns.starts[record + 1]])
+                signatures[position] = one.hashvalues
+            by_band = signatures[:, : count * rows].reshape(-1, count, rows)
             key = np.repeat(scope[some, None], count, axis=1)
             for row in range(rows):
                 key = (key ^ by_band[:, :, row]) * _SPREAD
@@ -162,18 +167,6 @@ def _band_keys(
             keys[start : start + len(some)] = key
             bar.update(len(some))
     return keys
-
-
-def _signatures(columns: Columns, records: NDArray[np.int64]) -> NDArray[np.uint64]:
-    from datasketch import MinHash  # late: it takes scipy along, a second that small groups need not wait for
-
-    blank = MinHash(PERMUTATIONS, hashfunc=int, scheme="affine32")  # the shingles are hashes already
-    signatures = np.empty((len(records), PERMUTATIONS), np.uint64)
-    for position, record in enumerate(records):
-        one = blank.copy()
-        one.update_batch(columns.shingles[columns.starts[record] : columns.starts[record + 1]])
-        signatures[position] = one.hashvalues
-    return signatures
 
 
 def _any_alike(columns: Columns, record: int, others: NDArray[np.int64], threshold: float) -> bool:

@@ -163,9 +163,12 @@ def select_records(columns: Columns, plan: SelectionPlan, allow_empty: bool = Fa
     """
     alive = eligible = columns.scored
     reasons, fell_at, yes_no = list(columns.reasons), columns.reason.copy(), None
-    steps = [_scored_step(columns, plan)]
+    kept = alive | columns.text_only if plan.text_only == "keep" else alive
+    codes, counts = np.unique(fell_at[~kept], return_counts=True)
+    unscored = {reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)}
+    steps = [Step("scored", int(alive.sum()), unscored)]
     if not steps[0].kept and not allow_empty:
-        found = ", ".join(f"{count:,} {why}" for why, count in steps[0].fell.items()) or "the set is empty"
+        found = ", ".join(f"{count:,} {why}" for why, count in unscored.items()) or "the set is empty"
         raise ValueError(_nothing_left(steps[0], len(alive), f"{found}; see the verb `score`"))
     for outcome in _outcomes(columns, plan, alive):
         before = alive
@@ -228,13 +231,6 @@ def _fill_size(columns: Columns, plan: SelectionPlan, alive: Mask) -> _Outcome:
     by_score, balanced = ((int((own > 0).sum()), int((own < 0).sum())) for own in signs)
     out = {"not among the best": alive & ~best & ~kept, "beyond the balance of yes and no": best & ~kept}
     return _Outcome(f"{rule} --balance-yes-no", out, yes_no=YesNoBalance(by_score, balanced))
-
-
-def _scored_step(columns: Columns, plan: SelectionPlan) -> Step:
-    kept = columns.scored | columns.text_only if plan.text_only == "keep" else columns.scored
-    codes, counts = np.unique(columns.reason[~kept], return_counts=True)
-    fell = {columns.reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)}
-    return Step("scored", int(columns.scored.sum()), fell)
 
 
 def _nothing_left(step: Step, before: int, hint: str) -> str:

@@ -1,7 +1,7 @@
 """The score of a record, from the fields that `score` or a run wrote into it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,7 +47,12 @@ def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "m
     Returns:
         The score, nan with the reason where the record has none.
     """
-    items = list(_items(extra))
+    listed, own = extra.get(SCORES), extra.get("c3l")
+    items: list[Mapping[str, Any]] = []
+    if isinstance(listed, Sequence):
+        items = [item for item in listed if isinstance(item, Mapping)]
+    elif isinstance(own, Mapping) and isinstance(own.get("scores"), Mapping):
+        items = [{**own["scores"], "status": "scored"}]
     scored = [
         (value, int(tokens))
         for item in items
@@ -69,14 +74,6 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) <= _LARGEST else None
-
-
-def _items(extra: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    listed, own = extra.get(SCORES), extra.get("c3l")
-    if isinstance(listed, Sequence):
-        yield from (item for item in listed if isinstance(item, Mapping))
-    elif isinstance(own, Mapping) and isinstance(own.get("scores"), Mapping):
-        yield {**own["scores"], "status": "scored"}
 
 
 def _why(items: Sequence[Mapping[str, Any]], by: str) -> str:

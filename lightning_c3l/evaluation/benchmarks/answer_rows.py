@@ -71,8 +71,13 @@ def parse_answer(where: str, row: Row) -> Answer:
     Raises:
         ValueError: the row has neither text nor losses, or the losses are not numbers.
     """
-    field, losses = _output_field(row), _parse_losses(where, row.get("losses"))
-    problem = cell_text(row.get("problem"))
+    field, problem, given = _output_field(row), cell_text(row.get("problem")), row.get("losses")
+    losses = None
+    if isinstance(given, list) and all(type(one) in (int, float) or one is None for one in given):
+        with suppress(OverflowError):  # an integer beyond any float
+            losses = tuple(math.nan if one is None else float(one) for one in given)
+    if given is not None and losses is None:
+        raise ValueError(f"{where}: losses must be a list of numbers, one per option, not {quoted(given)}")
     if field is None and losses is None and not problem:
         names = ", ".join(quoted(name, 30) for name in list(row)[:_NAMED]) + (", ..." if len(row) > _NAMED else "")
         raise ValueError(
@@ -91,14 +96,24 @@ def parse_row_question(row: Row, benchmark: str) -> tuple[Question, str]:
     text = row.get("question", row.get("text") if output != "text" else None)
     image = cell_text(row.get("image"))
     splits = row.get("splits") or row.get("category") or row.get("split")
+    options, categories = dict[str, str](), dict[str, str]()
+    if benchmark == "mmbench":
+        options, categories = option_columns(row), mmbench_categories(row)
+    elif benchmark == "seed":  # four letters, also if their texts are not known
+        options, categories = seed_options(row) or dict.fromkeys(LETTERS, ""), seed_categories(row, _row_id(row))
+    # our own rows have them in one field each
+    if benchmark in ("mmbench", "seed") and isinstance(own := row.get("options"), dict) and own:
+        options = {str(letter): cell_text(option) for letter, option in own.items()}
+    if isinstance(own := row.get("categories"), dict):
+        categories = {str(table): cell_text(value) for table, value in own.items()}
     question = Question(
         _row_id(row),
         cell_text(text).strip(),
         next(filter(None, truths), "").strip(),
         image if 0 < len(image) < _LONGEST_PATH else None,
-        _options(row, benchmark),
+        options,
         splits=parse_splits(splits) if benchmark == "pope" else (),
-        categories=_categories(row, benchmark),
+        categories=categories,
     )
     return question, cell_text(row.get("prompt"))
 
@@ -150,31 +165,3 @@ def _user_message(messages: Any) -> str:
         if isinstance(message, dict) and message.get("role") == "user":
             return str(_message_text(message.get("content")) or "")
     return ""
-
-
-def _parse_losses(where: str, value: Any) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, list) and all(type(one) in (int, float) or one is None for one in value):
-        with suppress(OverflowError):  # an integer beyond any float
-            return tuple(math.nan if one is None else float(one) for one in value)
-    raise ValueError(f"{where}: losses must be a list of numbers, one per option, not {quoted(value)}")
-
-
-def _options(row: Row, benchmark: str) -> dict[str, str]:
-    """Options by letter; for SEED-Bench four letters without texts if a row has none."""
-    if benchmark not in ("seed", "mmbench"):
-        return {}
-    own = row.get("options")
-    if isinstance(own, dict) and own:
-        return {str(letter): cell_text(text) for letter, text in own.items()}
-    return option_columns(row) if benchmark == "mmbench" else seed_options(row) or dict.fromkeys(LETTERS, "")
-
-
-def _categories(row: Row, benchmark: str) -> dict[str, str]:
-    own = row.get("categories")
-    if isinstance(own, dict):
-        return {str(table): cell_text(value) for table, value in own.items()}
-    if benchmark == "mmbench":
-        return mmbench_categories(row)
-    return seed_categories(row, _row_id(row)) if benchmark == "seed" else {}

@@ -17,6 +17,7 @@ from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionS
 from lightning_c3l.evaluation.benchmarks.final_answer import has_reasoning, object_text
 from lightning_c3l.evaluation.benchmarks.mmbench import are_verdicts
 from lightning_c3l.evaluation.benchmarks.pope import pope_id, split_of_name
+from lightning_c3l.evaluation.benchmarks.questions import DIGEST_LENGTH
 from lightning_c3l.evaluation.benchmarks.rows import Row, cell_text, parse_index, quoted, read_rows
 from lightning_c3l.runs.digests import sha256_of_files
 
@@ -67,11 +68,6 @@ class AnswerFile:
         """The answers, with the ids of their rows."""
         return tuple(row.answer for row in self.rows)
 
-    @property
-    def judged(self) -> bool:
-        """Whether these are another tool's verdicts, one row per base question."""
-        return any(row.answer.hit is not None for row in self.rows)
-
 
 def answer_row(
     question: Question, answer: Answer, prompt: str, model_id: str, blind: bool, digest: str
@@ -117,7 +113,10 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
         raw += [row for _, row in numbered]
         rows += [_parse_row(path, number, row, benchmark_name) for number, row in numbered]
     if benchmark_name == "mmbench" and are_verdicts(raw):
-        rows = [_with_verdict(row, one["hit"]) for row, one in zip(rows, raw, strict=True)]
+        for index, (row, hit) in enumerate(zip(rows, (one["hit"] for one in raw), strict=True)):
+            if hit not in (0, 1, "0", "1"):
+                raise ValueError(f"{row.where}: hit is {quoted(hit)}; a verdict is 0 or 1")
+            rows[index] = replace(row, answer=replace(row.answer, text=None, hit=bool(int(hit))))
     source = ", ".join(map(str, paths))
     hashes = {str(path): sha256_of_files([path]) for path in paths}
     version = _only_value(source, raw, ("questions",), "versions of the questions")
@@ -129,7 +128,7 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     carried = None
     if not missing:
         questions = _carried_questions(rows, benchmark_name)
-        carried = QuestionSet(questions, version or next(iter(hashes.values()))[:16], source)
+        carried = QuestionSet(questions, version or next(iter(hashes.values()))[:DIGEST_LENGTH], source)
     return AnswerFile(tuple(rows), source, hashes, version, carried, model, blind.pop() if blind else None, missing)
 
 
@@ -161,12 +160,6 @@ def _parse_row(path: Path, number: int, row: Row, benchmark_name: str) -> Answer
     if question.id.isdecimal() and parse_index(question.id) is None:
         raise ValueError(f"{where}: the id {quoted(question.id)} is too large a number")
     return AnswerRow(where, parse_answer(where, row), question, prompt)
-
-
-def _with_verdict(row: AnswerRow, hit: Any) -> AnswerRow:
-    if hit not in (0, 1, "0", "1"):
-        raise ValueError(f"{row.where}: hit is {quoted(hit)}; a verdict is 0 or 1")
-    return replace(row, answer=replace(row.answer, text=None, hit=bool(int(hit))))
 
 
 def _only_value(source: str, rows: Sequence[Row], fields: Sequence[str], what: str) -> str:

@@ -142,18 +142,19 @@ class ProtocolScore:
 
 
 class Benchmark(Protocol):
-    """One benchmark: its files, its prompts and its protocols."""
+    """One benchmark: its files, its prompts and its protocols. Benchmarks derive from it and replace the defaults."""
 
     name: str
     # protocols by which answers can be scored, the default first
     protocols: tuple[str, ...]
 
     def files(self, paths: Sequence[Path]) -> list[Path]:
-        """List the files to read for these files or folders.
+        """List the files to read for these files or folders; by default the files themselves.
 
         Raises:
             ValueError: a folder contains none.
         """
+        return list(paths)
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
         """Read the benchmark's own files, or the folder that contains them.
@@ -171,16 +172,19 @@ class ScoredBenchmark(Benchmark, Protocol):
     """A benchmark whose answers are scored one by one, without a judge."""
 
     def unit(self, question: Question) -> str:
-        """Return the id of what counts as one: the question, or the base question that several rows share."""
+        """Return the id of what counts as one: by default the question, else the base question that rows share."""
+        return question.id
 
     def question_ids(self, rows: Sequence[QuestionReference], questions: Sequence[Question]) -> list[str]:
-        """Return the id of the question that each row of an answer file refers to."""
+        """Return the id of the question that each row of an answer file refers to, by default the row's own."""
+        return [row.id for row in rows]
 
     def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """Return a cell of a row as `Question.truth`; empty if it is not a valid one."""
 
     def required_field(self, protocol: str) -> str:
-        """Return the field of `Answer` that a protocol reads: `text`, `losses` or `hit`."""
+        """Return the field of `Answer` that a protocol reads: by default `text`, else `losses` or `hit`."""
+        return "text"
 
     def metric_inputs(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[Any], ...]:
         """Return arrays over the pairs, as the headline's class in `metrics.headlines` takes them."""

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -122,35 +122,39 @@ def option_letter(text: str, options: Mapping[str, str]) -> str | None:
         The letter, None if no or several options are chosen: never a random one.
     """
     text, options = _normalize(text), {letter: _normalize(own) for letter, own in options.items()}
-    masked = _mask_option_texts(text, options)
-    if first := _first_line_letter(masked, options):
-        return first
-    if stated := set(_stated_letters(masked, options)):
+    # without the options' texts that contain a single letter, in any case, the longest first
+    masked, lettered = text, [own for own in options.values() if len(own) > 1 and _CAPITAL.search(own.upper())]
+    for own in sorted(lettered, key=len, reverse=True):
+        masked = re.sub(_bounded(own), "\u2026", masked, flags=re.IGNORECASE)
+    # a first line that is only a letter, unless another line is another letter
+    lines = [_SMALL[0].fullmatch(line) for line in masked.split("\n")]
+    alone = {one[1].upper() for one in lines if one}
+    if lines[0] and len(alone) == 1 and alone <= options.keys():
+        return alone.pop()
+    stated = set[str]()
+    for found in _STATED.finditer(masked):
+        rest = masked[found.end() : found.end() + _AFTER]
+        if found[1].upper() in options and not _is_word(found[1], rest, options):
+            stated.add(found[1].upper())
+            if also := _ALSO.match(rest):
+                stated.add(also[1])
+    if stated:
         return stated.pop() if len(stated) == 1 else None
     single = _single_letters(masked, options)
-    return single.pop() if len(single) == 1 else _option_by_text(text, options)
+    if len(single) == 1:
+        return single.pop()
+    # the one option whose text is the answer, or else is contained in it as whole words, in any case
+    answer = _casefolded(text)
+    known = {letter: _casefolded(own) for letter, own in options.items() if own}
+    held = [letter for letter, own in known.items() if own == answer]
+    held = held or [letter for letter, own in known.items() if re.search(_bounded(own), answer)]
+    return held[0] if len(held) == 1 else None
 
 
 def _normalize(text: str) -> str:
     """A text with plain letters instead of full-width ones, single spaces and no empty lines."""
     lines = (" ".join(line.split()) for line in unicodedata.normalize("NFKC", text).splitlines())
     return "\n".join(line for line in lines if line)
-
-
-def _first_line_letter(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter that is the whole first line, unless another line is another letter."""
-    found = [_SMALL[0].fullmatch(line) for line in text.split("\n")]
-    letters = {one[1].upper() for one in found if one}
-    return letters.pop() if found[0] and len(letters) == 1 and letters <= options.keys() else None
-
-
-def _stated_letters(text: str, options: Mapping[str, str]) -> Iterator[str]:
-    for found in _STATED.finditer(text):
-        rest = text[found.end() : found.end() + _AFTER]
-        if found[1].upper() in options and not _is_word(found[1], rest, options):
-            yield found[1].upper()
-            if also := _ALSO.match(rest):
-                yield also[1]
 
 
 def _single_letters(text: str, options: Mapping[str, str]) -> set[str]:
@@ -177,23 +181,6 @@ def _is_word(letter: str, rest: str, options: Mapping[str, str]) -> bool:
     if own and _casefolded(rest[: len(own) + _BEFORE]).startswith(_casefolded(own)):
         return False
     return letter.islower() or not _LETTER_MEANT[name].match(rest)
-
-
-def _mask_option_texts(text: str, options: Mapping[str, str]) -> str:
-    """The answer without the options' texts that contain a single letter, in any case, the longest first."""
-    lettered = [own for own in options.values() if len(own) > 1 and _CAPITAL.search(own.upper())]
-    for own in sorted(lettered, key=len, reverse=True):
-        text = re.sub(_bounded(own), "\u2026", text, flags=re.IGNORECASE)
-    return text
-
-
-def _option_by_text(text: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose text is the answer, or else is contained in it as whole words, in any case."""
-    answer = _casefolded(text)
-    known = {letter: _casefolded(own) for letter, own in options.items() if own}
-    equal = [letter for letter, own in known.items() if own == answer]
-    held = equal or [letter for letter, own in known.items() if re.search(_bounded(own), answer)]
-    return held[0] if len(held) == 1 else None
 
 
 def _bounded(own: str) -> str:

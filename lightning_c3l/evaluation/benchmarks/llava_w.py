@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
-from lightning_c3l.evaluation.benchmarks.questions import questions_digest, read_question_files
+from lightning_c3l.evaluation.benchmarks.base import Benchmark, Question, QuestionSet
+from lightning_c3l.evaluation.benchmarks.questions import DIGEST_LENGTH, read_question_files
 from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, quoted, read_rows
+from lightning_c3l.runs.digests import sha256_of_files
 
 KIND = "kind"
 # prefix of the kind of question in the published reviews
@@ -14,7 +15,7 @@ _PREFIX = "llava_bench_"
 QUESTIONS, CONTEXT, REFERENCES = "questions.jsonl", "context.jsonl", "answers_gpt4.jsonl"
 
 
-class LlavaW:
+class LlavaW(Benchmark):
     """The benchmark's three files and its prompt; answers are scored from reviews (see `review_scores`)."""
 
     name = "llava_w"
@@ -56,7 +57,7 @@ class LlavaW:
                 name, text, "", image, categories={KIND: kind}, context=contexts[image], reference=references[name]
             )
 
-        return replace(read_question_files(files[:1], parse), digest=questions_digest(files))
+        return replace(read_question_files(files[:1], parse), digest=sha256_of_files(files)[:DIGEST_LENGTH])
 
     def prompt(self, question: Question) -> str:
         """The question as it is."""

@@ -1,7 +1,7 @@
 """Joins answers with their questions, and refuses files that do not belong together."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, AnswerRow, reasoning_counts, reasoning_notes
@@ -68,15 +68,22 @@ def match_answers(
     questions = _usable_questions(benchmark, questions, file, carried, shared)
     by_id = {question.id: question for question in questions.questions}
     ids = _question_ids(benchmark, questions, file)
-    if not shared or by_id.keys().isdisjoint(ids):
-        _refuse_unknown(ids, questions, file)
+    unknown = [name for name in dict.fromkeys(ids) if name not in by_id]
+    if unknown and (not shared or by_id.keys().isdisjoint(ids)):
+        hint = "; the answers contain their own questions: leave --questions out" if file.carried else ""
+        raise ValueError(
+            f"{file.source} answers question {quoted(unknown[0])} (and {len(unknown) - 1} more), which is not in "
+            f"{questions.source}: another version of the questions?{hint}"
+        )
     rows: dict[str, AnswerRow] = {}
     repeats: Counter[str] = Counter()
     for name, row in zip(ids, file.rows, strict=True):
         if name in by_id:
             first = rows.setdefault(name, row)
             if first is not row:
-                repeats["same" if _content(first) == _content(row) else "contradicting"] += 1
+                texts = [(one.answer.text or "").strip() for one in (first, row)]
+                same = texts[0] == texts[1] and first.answer.losses == row.answer.losses
+                repeats["same" if same else "contradicting"] += 1
     wording = _check_wording(rows, questions, file)
     scored = _scored_questions(benchmark, questions, rows, file, partial or shared)
     pairs = tuple((question, replace(rows[question.id].answer, id=question.id)) for question in scored)
@@ -112,7 +119,7 @@ def _usable_questions(
     if questions is None:
         assert file.carried is not None
         return file.carried
-    if file.judged:
+    if any(row.answer.hit is not None for row in file.rows):  # verdicts, one row a base question
         questions = first_passes(questions)
     # if each row contains its question, `_check_wording` compares those that both have
     checked = shared and file.carried is not None and all(row.question.text for row in file.rows)
@@ -164,16 +171,6 @@ def _next_id(row: AnswerRow, queues: Mapping[tuple[str, ...], list[Question]], q
     return question.id
 
 
-def _refuse_unknown(ids: Sequence[str], questions: QuestionSet, file: AnswerFile) -> None:
-    known = {question.id for question in questions.questions}
-    if unknown := [name for name in dict.fromkeys(ids) if name not in known]:
-        hint = "; the answers contain their own questions: leave --questions out" if file.carried else ""
-        raise ValueError(
-            f"{file.source} answers question {quoted(unknown[0])} (and {len(unknown) - 1} more), which is not in "
-            f"{questions.source}: another version of the questions?{hint}"
-        )
-
-
 def _check_wording(rows: Mapping[str, AnswerRow], questions: QuestionSet, file: AnswerFile) -> list[str]:
     """Compare what rows say about their questions; prompts may use any wording, if all of them do."""
     by_id = {question.id: question for question in questions.questions}
@@ -195,7 +192,10 @@ def _check_wording(rows: Mapping[str, AnswerRow], questions: QuestionSet, file: 
         question, given = by_id[name], row.question
         if given.text and not contains_text(given.text, question):
             raise refuse(name, given.text, question.text)
-        if given.truth and question.truth and _truths_differ(given.truth, question.truth):
+        # other tools may write a truth in any way: only two of the same kind are compared
+        truths = {given.truth.lower(), question.truth.lower()}
+        comparable = truths <= {"yes", "no"} or len(given.truth) == len(question.truth) == 1
+        if len(truths) == 2 and comparable:
             raise refuse(name, f"truth {given.truth}", f"truth {question.truth}")
         prompts += bool(row.prompt)
         if row.prompt and not contains_text(row.prompt, question):
@@ -205,22 +205,12 @@ def _check_wording(rows: Mapping[str, AnswerRow], questions: QuestionSet, file: 
     return ["no prompt in the answer file contains its question's text: it was reworded"] if reworded else []
 
 
-def _truths_differ(given: str, known: str) -> bool:
-    """Whether two truths of the same kind differ: other tools may write a truth in any way."""
-    same_kind = {given.lower(), known.lower()} <= {"yes", "no"} or len(given) == len(known) == 1
-    return same_kind and given.lower() != known.lower()
-
-
 def _is_question(row: AnswerRow, question: Question) -> bool:
     """Whether what was read as the answer is the question, or looks like one if its text is not known."""
     text = collapse_spaces(row.answer.text or "")
     return bool(text) and (
         text == collapse_spaces(question.text) or (not question.text and len(text) > 3 and text[-1] == "?")
     )
-
-
-def _content(row: AnswerRow) -> tuple[str, tuple[float, ...] | None]:
-    return (row.answer.text or "").strip(), row.answer.losses
 
 
 def _scored_questions(

@@ -11,8 +11,8 @@ from lightning_c3l.evaluation.benchmarks.base import (
     Pair,
     ProtocolScore,
     Question,
-    QuestionReference,
     QuestionSet,
+    ScoredBenchmark,
     by_category,
 )
 from lightning_c3l.evaluation.benchmarks.extraction import choice_prompt, grade_letters, option_letter, truth_letter
@@ -31,15 +31,11 @@ TABLES = ("category", "l2-category")
 _ROTATION = 1_000_000
 
 
-class MMBench:
-    """MMBench's table, prompt and CircularEval; see `ScoredBenchmark`."""
+class MMBench(ScoredBenchmark):
+    """MMBench's table, prompt and CircularEval."""
 
     name = "mmbench"
     protocols: tuple[str, ...] = ("circular", "judged")
-
-    def files(self, paths: Sequence[Path]) -> list[Path]:
-        """Return the files themselves."""
-        return list(paths)
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
         """Read the table of questions."""
@@ -51,11 +47,7 @@ class MMBench:
 
     def unit(self, question: Question) -> str:
         """The base question."""
-        return str(base_question(question))
-
-    def question_ids(self, rows: Sequence[QuestionReference], questions: Sequence[Question]) -> list[str]:
-        """Ids are the table's own."""
-        return [row.id for row in rows]
+        return str(int(question.id) % _ROTATION)
 
     def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """The letter of an option."""
@@ -80,7 +72,7 @@ class MMBench:
         }
         figures = _figures(indices, right, protocol)
         if protocol != "judged":
-            figures["groups_with_fewer_rows_than_options"] = _incomplete(pairs)
+            figures["groups_with_fewer_rows_than_options"] = self._incomplete(pairs)
         return ProtocolScore(
             headline=choice_accuracy(whole),
             n=len(pairs),
@@ -99,9 +91,16 @@ class MMBench:
         notes = [f"no table by {table}: the files do not say it" for table in missing]
         if protocol == "judged":
             return ["the file has one row a base question (columns hit and log): no single passes", *notes]
-        if _incomplete(pairs) == len({base_question(question) for question, _ in pairs}):
+        if self._incomplete(pairs) == len({self.unit(question) for question, _ in pairs}):
             return ["no base question has a row for each of its options: this is no circular evaluation", *notes]
         return notes
+
+    def _incomplete(self, pairs: Sequence[Pair]) -> int:
+        """Number of base questions with fewer rows than options: their options were not put in every order."""
+        rows: dict[str, list[Question]] = {}
+        for question, _ in pairs:
+            rows.setdefault(self.unit(question), []).append(question)
+        return sum(len(own) < max(len(question.options) for question in own) for own in rows.values())
 
 
 def first_passes(questions: QuestionSet) -> QuestionSet:
@@ -118,11 +117,6 @@ def are_verdicts(rows: Sequence[Row]) -> bool:
     indices = [parse_index(cell_id(row.get("index"))) for row in rows]
     first = all(index is not None and index < _ROTATION for index in indices)
     return first and all("hit" in row and "log" in row for row in rows)
-
-
-def base_question(question: Question) -> int:
-    """Number of the base question."""
-    return int(question.id) % _ROTATION
 
 
 def option_columns(row: Row) -> dict[str, str]:
@@ -167,23 +161,16 @@ def _grade(pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.bool_], NDA
 def _figures(indices: NDArray[np.int64], right: NDArray[np.bool_], protocol: str) -> dict[str, float]:
     """Circular and single-pass accuracy, over all rows and over each base question's first row."""
     groups = indices % _ROTATION
+    circular = circular_accuracy(groups, right)
     if protocol == "judged":
-        return {"circular": circular_accuracy(groups, right), "n": len(right)}
+        return {"circular": circular, "n": len(right)}
     names, inverse = np.unique(groups, return_inverse=True)
     first = np.full_like(names, np.iinfo(np.int64).max)
     np.minimum.at(first, inverse, indices)
     return {
-        "circular": circular_accuracy(groups, right),
+        "circular": circular,
         "single_pass": choice_accuracy(right),
         "first_pass": choice_accuracy(right[indices == first[inverse]]),
         "groups": len(names),
         "n": len(right),
     }
-
-
-def _incomplete(pairs: Sequence[Pair]) -> int:
-    """Number of base questions with fewer rows than options: their options were not put in every order."""
-    rows: dict[int, list[Question]] = {}
-    for question, _ in pairs:
-        rows.setdefault(base_question(question), []).append(question)
-    return sum(len(own) < max(len(question.options) for question in own) for own in rows.values())

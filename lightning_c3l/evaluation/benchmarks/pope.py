@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.evaluation.benchmarks.base import Pair, ProtocolScore, Question, QuestionReference, QuestionSet
+from lightning_c3l.evaluation.benchmarks.base import (
+    Pair,
+    ProtocolScore,
+    Question,
+    QuestionReference,
+    QuestionSet,
+    ScoredBenchmark,
+)
 from lightning_c3l.evaluation.benchmarks.extraction import reference_yes_no, strict_yes_no
 from lightning_c3l.evaluation.benchmarks.questions import read_question_files, require_fields
 from lightning_c3l.evaluation.benchmarks.rows import Row, cell_id, cell_text, collapse_spaces, parse_index, quoted
@@ -35,8 +42,8 @@ _CODES = {"no": NO, "yes": YES, None: UNPARSABLE}
 _SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".xlsx")
 
 
-class Pope:
-    """POPE's files, prompt and two ways to read an answer; see `ScoredBenchmark`."""
+class Pope(ScoredBenchmark):
+    """POPE's files, prompt and two ways to read an answer."""
 
     name = "pope"
     protocols: tuple[str, ...] = ("reference", "strict")
@@ -49,13 +56,12 @@ class Pope:
         """
         files = list[Path]()
         for path in paths:
+            found = [path]
             if path.is_dir():
                 found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and split_of_name(file))
-                if not found:
-                    raise ValueError(f"{path}: no question file of POPE, such as coco_pope_{SPLITS[0]}.json")
-                files += found
-            else:
-                files.append(path)
+            if not found:
+                raise ValueError(f"{path}: no question file of POPE, such as coco_pope_{SPLITS[0]}.json")
+            files += found
         return files
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
@@ -65,10 +71,6 @@ class Pope:
     def prompt(self, question: Question) -> str:
         """Ask for a short answer, as LLaVA-1.5 was evaluated."""
         return f"{question.text}\n{_SHORT_ANSWER}"
-
-    def unit(self, question: Question) -> str:
-        """Each question counts by itself."""
-        return question.id
 
     def question_ids(self, rows: Sequence[QuestionReference], questions: Sequence[Question]) -> list[str]:
         """Join by the row's own splits, by LLaVA's numbers over all splits, or by a number that only one question has.
@@ -83,20 +85,31 @@ class Pope:
         unique = {number: name for name in ids if uses[number := name.rpartition("/")[2]] == 1}
         splits = {question.splits for question in questions}
         only = splits.pop() if len(splits) == 1 else ()
-        if any((parse_index(row.id) or 0) >= _OFFSET for row in rows):
-            return [row.id if row.id in ids else _offset_id(row.id, row.splits) for row in rows]
-        if not only and not any(row.splits for row in rows) and (found := _block_ids(rows, questions)):
+        over_splits = any((parse_index(row.id) or 0) >= _OFFSET for row in rows)
+        if not (over_splits or only or any(row.splits for row in rows)) and (found := _block_ids(rows, questions)):
             return found
-        return [row.id if row.id in ids else _question_id(row.id, row.splits or only, unique) for row in rows]
+        found = []
+        for row in rows:
+            name, own = row.id, row.splits or (() if over_splits else only)
+            if name not in ids and own:
+                name = pope_id(own, name)
+            elif name not in ids and over_splits:  # LLaVA's numbers
+                index = parse_index(name)
+                if index is not None and index // _OFFSET < len(_OFFSET_SPLITS):
+                    name = pope_id([_OFFSET_SPLITS[index // _OFFSET]], str(index % _OFFSET))
+            elif name not in ids:
+                if name not in unique and name.isdecimal():
+                    raise ValueError(
+                        f"question {quoted(name)}: no split; use one file per split, with the split in its name"
+                    )
+                name = unique.get(name, name)
+            found.append(name)
+        return found
 
     def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """Yes or no in small letters."""
         word = truth.strip().strip(".").lower()
         return word if word in ("yes", "no") else ""
-
-    def required_field(self, protocol: str) -> str:
-        """Both protocols read the generated text."""
-        return "text"
 
     def metric_inputs(
         self, pairs: Sequence[Pair], protocol: str
@@ -179,35 +192,17 @@ def _block_ids(rows: Sequence[QuestionReference], questions: Sequence[Question])
         numbers.add(row.id)
         blocks[-1].append(row)
     texts = {question.id: collapse_spaces(question.text).casefold() for question in questions}
-
-    def matches(split: str, block: Sequence[QuestionReference]) -> bool:
-        known = [(texts.get(pope_id([split], row.id)), collapse_spaces(row.text).casefold()) for row in block]
-        return all(text is not None and text in given for text, given in known)
-
     ids = list[str]()
     for block in blocks:
-        splits = [split for split in SPLITS if matches(split, block)]
+        splits = list(SPLITS)
+        for row in block:
+            given = collapse_spaces(row.text).casefold()
+            known = {split: texts.get(pope_id([split], row.id)) for split in splits}
+            splits = [split for split, text in known.items() if text is not None and text in given]
         if len(splits) != 1:
             return []
         ids += [pope_id(splits, row.id) for row in block]
     return ids if len(blocks) > 1 else []
-
-
-def _question_id(name: str, splits: Sequence[str], unique: Mapping[str, str]) -> str:
-    if splits:
-        return pope_id(splits, name)
-    if name not in unique and name.isdecimal():
-        raise ValueError(f"question {quoted(name)}: no split; use one file per split, with the split in its name")
-    return unique.get(name, name)
-
-
-def _offset_id(name: str, splits: Sequence[str]) -> str:
-    """Id from LLaVA's numbers, if the row names no split."""
-    number = parse_index(name)
-    if splits or number is None:
-        return pope_id(splits, name) if splits else name
-    index, rest = divmod(number, _OFFSET)
-    return pope_id([_OFFSET_SPLITS[index]], str(rest)) if index < len(_OFFSET_SPLITS) else name
 
 
 def _parse_question(row: Row, where: str, file: Path) -> Question:

@@ -12,7 +12,8 @@ from lightning_c3l.runs.digests import sha256_of_files
 
 # a shorter cell is not an image but the index of the row whose image this row shares
 _LONGEST_REFERENCE = 64
-_DIGEST_LENGTH = 16
+# digits of the SHA-256 of the files that name a version of the questions
+DIGEST_LENGTH = 16
 
 
 def read_question_files(files: Sequence[Path], parse: Callable[[Row, str, Path], Question]) -> QuestionSet:
@@ -44,12 +45,8 @@ def read_question_files(files: Sequence[Path], parse: Callable[[Row, str, Path],
             # the same image may be stored in two cells
             if replace(first, image=None) != replace(question, image=None):
                 raise ValueError(f"{where}: question id {question.id} is used twice, for different questions")
-    return QuestionSet(tuple(questions.values()), questions_digest(files), ", ".join(map(str, files)), images)
-
-
-def questions_digest(files: Sequence[Path]) -> str:
-    """Name of a version of the questions: the first digits of their SHA-256."""
-    return sha256_of_files(files)[:_DIGEST_LENGTH]
+    digest = sha256_of_files(files)[:DIGEST_LENGTH]
+    return QuestionSet(tuple(questions.values()), digest, ", ".join(map(str, files)), images)
 
 
 def require_fields(where: str, fields: Mapping[str, str]) -> None:

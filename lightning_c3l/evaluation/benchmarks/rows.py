@@ -60,7 +60,12 @@ def read_rows(path: Path) -> list[Row]:
         raise ValueError(f"{path}: not UTF-8 text: {error.reason}") from error
     if not rows:
         raise ValueError(f"{path}: no record in it")
-    return [_with_plain_names(row) for row in rows]
+    named = []
+    for row in rows:
+        plain = {name: name if len(name) == 1 else name.strip().lower().replace(" ", "_") for name in row}
+        uses = Counter(plain.values())
+        named.append({plain[name] if uses[plain[name]] == 1 else name: value for name, value in row.items()})
+    return named
 
 
 def cell_text(value: Any) -> str:
@@ -101,12 +106,6 @@ def quoted(text: object, limit: int = 80) -> str:
     """A text from outside as one quoted line, for messages."""
     line = collapse_spaces("".join(letter if letter.isprintable() else " " for letter in str(text)))
     return repr(line if len(line) <= limit else line[: limit - 1] + "\u2026")
-
-
-def _with_plain_names(row: Row) -> Row:
-    plain = {name: name if len(name) == 1 else name.strip().lower().replace(" ", "_") for name in row}
-    uses = Counter(plain.values())
-    return {plain[name] if uses[plain[name]] == 1 else name: value for name, value in row.items()}
 
 
 def _read_json(path: Path) -> list[Row]:
@@ -162,34 +161,31 @@ def _records_in(path: Path, document: Row) -> list[Any]:
 
 
 def _read_delimited(path: Path) -> list[Row]:
+    rows = []
     with path.open(encoding="utf-8-sig", newline="") as stream, _CSV_LIMIT:
+        first = next(stream)
+
+        def lines() -> Iterator[str]:
+            for number, line in enumerate(chain([first], stream), start=1):
+                if "\0" in line:
+                    raise ValueError(f"{path}, line {number}: a NUL byte, so this is not a text table")
+                yield line
+
+        # column names contain neither tabs nor semicolons; spreadsheets of many countries write semicolons
+        reader = csv.reader(lines(), delimiter="\t" if "\t" in first else max(",;", key=first.count), strict=True)
         before = csv.field_size_limit(sys.maxsize)
         try:
-            return list(_delimited_rows(path, stream))
+            names = [name.strip() for name in next(reader)]
+            for cells in filter(None, reader):
+                where = f"{path}, line {reader.line_num}"
+                if len(cells) != len(names):
+                    raise ValueError(f"{where}: {len(cells)} cells, but the header has {len(names)}")
+                rows.append(dict(zip(names, cells, strict=True)))
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
         finally:
             csv.field_size_limit(before)
-
-
-def _delimited_rows(path: Path, stream: Iterator[str]) -> Iterator[Row]:
-    first = next(stream)
-
-    def lines() -> Iterator[str]:
-        for number, line in enumerate(chain([first], stream), start=1):
-            if "\0" in line:
-                raise ValueError(f"{path}, line {number}: a NUL byte, so this is not a text table")
-            yield line
-
-    # column names contain neither tabs nor semicolons; spreadsheets of many countries write semicolons
-    reader = csv.reader(lines(), delimiter="\t" if "\t" in first else max(",;", key=first.count), strict=True)
-    try:
-        names = [name.strip() for name in next(reader)]
-        for cells in reader:
-            if cells and len(cells) != len(names):
-                raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header has {len(names)}")
-            if cells:
-                yield dict(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+    return rows
 
 
 def _read_workbook(path: Path) -> list[Row]:
@@ -202,22 +198,19 @@ def _read_workbook(path: Path) -> list[Row]:
         with path.open("rb") as stream:  # not by its name, whose suffix openpyxl checks
             sheet = load_workbook(stream, read_only=True).worksheets[0]
             sheet.reset_dimensions()  # some writers state a size that is not the sheet's
-            return _sheet_rows(sheet.iter_rows(values_only=True))
+            lines = sheet.iter_rows(values_only=True)
+            names = next(lines, ())
+            rows = []
+            for number, cells in enumerate(lines, start=2):
+                if number > _MOST_ROWS:
+                    raise ValueError(f"more than {_MOST_ROWS} rows")
+                padded = (*cells, *[None] * (len(names) - len(cells)))  # trailing empty cells are not stored
+                row = {str(name).strip(): cell for name, cell in zip(names, padded, strict=False) if name is not None}
+                if any(cell is not None for cell in row.values()):
+                    rows.append(row)
+            return rows
     except OSError:
         raise
     except Exception as error:  # a broken workbook fails in any of its layers: zip, XML, styles
         reason = collapse_spaces(str(error)) or type(error).__name__
         raise ValueError(f"{path}: not a readable workbook: {reason}") from error
-
-
-def _sheet_rows(lines: Iterator[tuple[Any, ...]]) -> list[Row]:
-    names = next(lines, ())
-    rows = []
-    for number, cells in enumerate(lines, start=2):
-        if number > _MOST_ROWS:
-            raise ValueError(f"more than {_MOST_ROWS} rows")
-        padded = (*cells, *[None] * (len(names) - len(cells)))  # trailing empty cells are not stored
-        row = {str(name).strip(): cell for name, cell in zip(names, padded, strict=False) if name is not None}
-        if any(cell is not None for cell in row.values()):
-            rows.append(row)
-    return rows

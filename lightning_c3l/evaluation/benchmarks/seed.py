@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.evaluation.benchmarks.base import (
-    Answer,
     Pair,
     ProtocolScore,
     Question,
-    QuestionReference,
     QuestionSet,
+    ScoredBenchmark,
     by_category,
 )
 from lightning_c3l.evaluation.benchmarks.extraction import (
@@ -34,15 +33,11 @@ _IMAGE_TYPES = range(1, 10)
 _VIDEO_TYPES = range(10, 13)
 
 
-class Seed:
-    """SEED-Bench's file, prompt and three ways to take an answer; see `ScoredBenchmark`."""
+class Seed(ScoredBenchmark):
+    """SEED-Bench's file, prompt and three ways to take an answer."""
 
     name = "seed"
     protocols: tuple[str, ...] = ("rank", "letter", "strict")
-
-    def files(self, paths: Sequence[Path]) -> list[Path]:
-        """Return the files themselves."""
-        return list(paths)
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:
         """Read the question file or VLMEvalKit's table; questions about videos are kept, without an image."""
@@ -51,14 +46,6 @@ class Seed:
     def prompt(self, question: Question) -> str:
         """Show the choices, as LLaVA-1.5 was evaluated; `rank` asks the question's text alone."""
         return choice_prompt(question)
-
-    def unit(self, question: Question) -> str:
-        """Each question counts by itself."""
-        return question.id
-
-    def question_ids(self, rows: Sequence[QuestionReference], questions: Sequence[Question]) -> list[str]:
-        """Ids are the file's own."""
-        return [row.id for row in rows]
 
     def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
         """The letter of an option."""
@@ -94,14 +81,6 @@ class Seed:
         """Name the tables that the files cannot provide."""
         missing = {DATA_TYPE, QUESTION_TYPE} - by_category(pairs).keys()
         return [f"no table by {table}: the files do not say it" for table in sorted(missing)]
-
-
-def chosen_letter(question: Question, answer: Answer, protocol: str) -> str | None:
-    """Letter that an answer chooses by a protocol of SEED-Bench, None if it chooses none."""
-    if protocol == "rank":
-        return least_loss(answer.losses, question.options)
-    extract = only_letter if protocol == "letter" else option_letter
-    return extract(answer.final or "", question.options)
 
 
 def seed_categories(row: Row, question_id: str) -> dict[str, str]:
@@ -155,4 +134,7 @@ def _parse_question(row: Row, where: str, file: Path) -> Question:
 
 def _grade(pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether each answer is right, and whether it could be read, `[N]` bool."""
-    return grade_letters(pairs, [chosen_letter(question, answer, protocol) for question, answer in pairs])
+    if protocol == "rank":
+        return grade_letters(pairs, [least_loss(answer.losses, question.options) for question, answer in pairs])
+    extract = only_letter if protocol == "letter" else option_letter
+    return grade_letters(pairs, [extract(answer.final or "", question.options) for question, answer in pairs])

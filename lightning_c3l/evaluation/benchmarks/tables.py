@@ -1,7 +1,7 @@
 """Terminal tables of the figures of an answer file."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,23 +18,35 @@ _COUNTS = ("n", "groups", "unparsable", "parse_failures", "groups_with_fewer_row
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     """Show the protocols side by side, their tables by category, and the notes; shares in percent."""
-    parts: list[RenderableType] = [_overview(evaluation)]
-    for protocol, result in evaluation.protocols.items():
-        for name, table in result.tables.items():
-            parts.append(_category_table(f"{evaluation.benchmark}, {protocol}: by {name}", table, evaluation.benchmark))
-    parts.append(Text("\n".join(printable(line, 1000) for line in _lines(evaluation))))
-    return Group(*parts)
-
-
-def _overview(evaluation: Evaluation) -> Table:
-    """A row for each figure, a column for each protocol."""
-    table = Table(title=_text(f"{evaluation.benchmark}: {evaluation.model or 'model not named'}, in percent"))
-    table.add_column("figure")
-    for protocol in evaluation.protocols:
-        table.add_column(_text(protocol), justify="right")
-    columns = [dict(_figures(result, evaluation.benchmark)) for result in evaluation.protocols.values()]
+    benchmark = evaluation.benchmark
+    columns = [dict(_figures(result, benchmark)) for result in evaluation.protocols.values()]
+    title = f"{benchmark}: {evaluation.model or 'model not named'}, in percent"
+    overview = _table(title, "figure", evaluation.protocols)
     for name in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(_text(name), *(_text(column.get(name, MISSING)) for column in columns))
+        overview.add_row(_text(name), *(_text(column.get(name, MISSING)) for column in columns))
+    parts: list[RenderableType] = [overview]
+    for protocol, result in evaluation.protocols.items():
+        for name, figures in result.tables.items():
+            heads = dict.fromkeys(head for row in figures.values() for head in row)
+            table = _table(f"{benchmark}, {protocol}: by {name}", "", heads)
+            for category, row in figures.items():
+                table.add_row(_text(category), *(_text(_cell(head, row.get(head), benchmark)) for head in heads))
+            parts.append(table)
+    lines = [
+        f"{role}: {file} (SHA-256 {digest})" for role, own in evaluation.files.items() for file, digest in own.items()
+    ]
+    lines.append(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in evaluation.counts.items()))
+    lines += [f"note: {note}" for note in evaluation.notes]
+    lines += [f"note: {name}: {note}" for name, one in evaluation.protocols.items() for note in one.notes]
+    return Group(*parts, Text("\n".join(printable(line, 1000) for line in lines)))
+
+
+def _table(title: str, first: str, columns: Iterable[str]) -> Table:
+    """An empty table: a column on the left, and right-aligned ones."""
+    table = Table(title=_text(title))
+    table.add_column(first)
+    for name in columns:
+        table.add_column(_text(name), justify="right")
     return table
 
 
@@ -52,26 +64,6 @@ def _figures(result: ProtocolResult, benchmark: str) -> Iterator[tuple[str, str]
         if other.p is not None:
             yield f"{role}: McNemar p", f"{other.p:.3g}"
         yield f"{role}: n", str(other.n)
-
-
-def _category_table(title: str, figures: Mapping[str, Mapping[str, Any]], benchmark: str) -> Table:
-    names = list(dict.fromkeys(name for row in figures.values() for name in row))
-    table = Table(title=_text(title))
-    table.add_column("")
-    for name in names:
-        table.add_column(_text(name), justify="right")
-    for category, row in figures.items():
-        table.add_row(_text(category), *(_text(_cell(name, row.get(name), benchmark)) for name in names))
-    return table
-
-
-def _lines(evaluation: Evaluation) -> Sequence[str]:
-    lines = [
-        f"{role}: {file} (SHA-256 {digest})" for role, own in evaluation.files.items() for file, digest in own.items()
-    ]
-    lines.append(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in evaluation.counts.items()))
-    lines += [f"note: {note}" for note in evaluation.notes]
-    return lines + [f"note: {name}: {note}" for name, one in evaluation.protocols.items() for note in one.notes]
 
 
 def _cell(name: str, value: Any, benchmark: str) -> str:

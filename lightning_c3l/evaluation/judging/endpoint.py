@@ -210,7 +210,7 @@ class _Requests:
         text: str | None = None
         for _ in range(ATTEMPTS):
             try:
-                text = _content(await self._create(client, prompt)) or text
+                answer = await self._create(client, prompt)
             except openai.APIStatusError as error:
                 return self._refused(error)
             except openai.APITimeoutError:
@@ -219,13 +219,20 @@ class _Requests:
                 return self._problem("cannot be reached; see --judge-url")
             except (openai.APIError, ValueError):  # invalid JSON; its text may be anything
                 continue
+            # an endpoint may send a chat completion of any form
+            choices = getattr(answer, "choices", None)
+            message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+            content = getattr(message, "content", None)
+            if isinstance(content, str) and content.strip():
+                text = content
             if text is not None and parse_ratings(text) != UNPARSED:
                 break
         if text is None:
             return self._problem(
                 "sends no chat completions with text; is this the address of an OpenAI-compatible API?"
             )
-        return _without_key(text, self._key)
+        # should an endpoint repeat the key; short placeholders such as `EMPTY` are not secret
+        return text.replace(self._key, "[key]") if len(self._key) >= _SECRET_LENGTH else text
 
     async def _create(self, client: "AsyncOpenAI", prompt: str) -> Any:
         """Send one request, again without the options that the model does not support."""
@@ -265,14 +272,6 @@ class _Requests:
         return _Problem(f"judge {self._endpoint.name}: {why}", final)
 
 
-def _content(answer: Any) -> str | None:
-    """The text in a chat completion of any form, None if there is none."""
-    choices = getattr(answer, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    content = getattr(message, "content", None)
-    return content if isinstance(content, str) and content.strip() else None
-
-
 def _quotable(message: object, key: str) -> str:
     """An endpoint's message in one line; empty if a part of the key is in it."""
     if not isinstance(message, str):
@@ -282,8 +281,3 @@ def _quotable(message: object, key: str) -> str:
         return ""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
     return plain if len(plain) <= _LONGEST_QUOTE else plain[:_LONGEST_QUOTE] + " ..."
-
-
-def _without_key(text: str, key: str) -> str:
-    """A reply without the key, should an endpoint repeat it; short placeholders such as `EMPTY` are not secret."""
-    return text.replace(key, "[key]") if len(key) >= _SECRET_LENGTH else text

@@ -184,7 +184,13 @@ class PromptedJudge:
             self._complete(cache, requests)
         finally:
             cache.close()
-        return [self._parse(request, cache.get(request.key) or "") for request in requests]
+        reviews = []
+        for request in requests:
+            reply, pair = cache.get(request.key) or "", request.pair
+            first, second = parse_ratings(reply)
+            reference, candidate = (first, second) if request.order == REFERENCE_FIRST else (second, first)
+            reviews.append(Review(pair.id, pair.kind, reference, candidate, reply, self.name, request.order))
+        return reviews
 
     def _complete(self, cache: ReplyCache, requests: Sequence[_Request]) -> None:
         """Ask for all replies that are missing in the cache."""
@@ -207,8 +213,3 @@ class PromptedJudge:
             left = sum(cache.get(key) is None for key in missing)
             kept = "the others are kept, and the same command resumes" if self._cache else "none is kept"
             raise JudgeError(f"{first}; {left} of {len(requests)} reviews are missing: {kept}")
-
-    def _parse(self, request: _Request, reply: str) -> Review:
-        first, second = parse_ratings(reply)
-        reference, candidate = (first, second) if request.order == REFERENCE_FIRST else (second, first)
-        return Review(request.pair.id, request.pair.kind, reference, candidate, reply, self.name, request.order)

@@ -104,23 +104,17 @@ def _parse_review(row: dict[str, Any]) -> Review:
         raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     # LLaVA's first reviews have `text` and `score`
     old = "score" in row and "tuple" not in row
-    kind, text, judge = (_text(row, field) for field in ("category", "text" if old else "content", "judge"))
-    return Review(name, llava_w_kind(kind), *_ratings("score" if old else "tuple", row), text, judge, order)
-
-
-def _text(row: dict[str, Any], field: str) -> str:
-    value = row.get(field, "")
-    if not isinstance(value, str):
-        raise ValueError(f"{field} is {value!r}, not a text")
-    return value
-
-
-def _ratings(field: str, row: dict[str, Any]) -> tuple[float, float]:
-    """Ratings of reference and candidate; other judges may use another scale, but no rating is negative."""
+    texts = {field: row.get(field, "") for field in ("category", "text" if old else "content", "judge")}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{field} is {value!r}, not a text")
+    kind, text, judge = texts.values()
+    field = "score" if old else "tuple"
     value = row.get(field)
     if isinstance(value, list) and len(value) == 2 and all(type(one) in (int, float) for one in value):
         with suppress(OverflowError):  # an integer beyond any float
             two = (float(value[0]), float(value[1]))
+            # other judges may use another scale, but no rating is negative
             if two == UNPARSED or all(math.isfinite(one) and one >= 0 for one in two):
-                return two
+                return Review(name, llava_w_kind(kind), *two, text, judge, order)
     raise ValueError(f"{field} is {value!r}; it must be the ratings of reference and candidate, or [-1, -1]")

@@ -156,12 +156,18 @@ class MixedRecords:
 
     Args:
         parts: the sets.
+
+    Attributes:
+        path: the files of all sets, separated by commas.
+        rejected: the records that are left out of any set.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
         if not parts:
             raise ValueError("parts: a mixture needs at least one set")
         self.sets = [FileRecords(one.path, one.images, one.weights) for one in parts]
+        self.path = ", ".join(one.path for one in parts)
+        self.rejected = [one for own in self.sets for one in own.rejected]
         first = parts[0].ratio
         self._draws = [max(1, round(len(self.sets[0]) * min(one.ratio / first, _MOST))) for one in parts]
         for one, draws in zip(parts, self._draws, strict=True):
@@ -169,19 +175,9 @@ class MixedRecords:
                 raise ValueError(f"{one.path}: ratio {one.ratio} draws {draws} records an epoch: it is much too large")
 
     @property
-    def path(self) -> str:
-        """The files of all sets, separated by commas."""
-        return ", ".join(own.path for own in self.sets)
-
-    @property
     def digest(self) -> str:
         """Digest of all sets."""
         return content_digest(" ".join(own.digest for own in self.sets), size=8)
-
-    @property
-    def rejected(self) -> list[RejectedImage]:
-        """The records that are left out of any set."""
-        return [one for own in self.sets for one in own.rejected]
 
     def __len__(self) -> int:
         return sum(map(len, self.sets))

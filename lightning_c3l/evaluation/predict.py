@@ -22,8 +22,8 @@ from lightning_c3l.records import exchange
 from lightning_c3l.runs.row_files import Row
 
 _T = TypeVar("_T")
-# makes results for questions in batches of a size, and stores them by the questions' numbers
-_Work = Callable[[Sequence[QuestionItem], int, dict[int, _T | LVLMError]], None]
+# makes results for questions, stores them by the questions' numbers, in batches of a size
+_Work = Callable[[Sequence[QuestionItem], dict[int, _T | LVLMError], int], None]
 # digits that a float32 holds; with more, files of the same run would differ
 _DECIMALS = 6
 
@@ -68,14 +68,14 @@ def predict_chunk(
         them.
     """
 
-    def generate(items: Sequence[QuestionItem], size: int, results: dict[int, Any]) -> None:
+    def generate(items: Sequence[QuestionItem], results: dict[int, Any], size: int) -> None:
         def finished(index: int, texts: list[str]) -> None:
             results[items[index].number] = texts[0]
 
         requests = [GenerationRequest(item.prompt, chunk.images.get(str(item.image))) for item in items]
         lvlm.generate(requests, Sampling(1, config.max_new_tokens, 0.0), size, finished=finished)
 
-    def compute_losses(items: Sequence[QuestionItem], size: int, results: dict[int, Any]) -> None:
+    def compute_losses(items: Sequence[QuestionItem], results: dict[int, Any], size: int) -> None:
         for start in range(0, len(items), size):
             batch = items[start : start + size]
             found = [chunk.images.get(str(item.image)) for item in batch]
@@ -133,15 +133,12 @@ def _for_each(items: Sequence[QuestionItem], batch_size: BatchSize, work: _Work[
         # results from before memory ran out are kept
         return [item for item in items if not item.reason and item.number not in results]
 
-    def work_alone(item: QuestionItem, size: int) -> None:
-        work([item], size, results)
-
     try:
-        batch_size.run(lambda size: work(left(), size, results))
+        batch_size.run(lambda size: work(left(), results, size))
     except (ConversationError, ImageError):
         for item in left():
             try:
-                batch_size.run(partial(work_alone, item))
+                batch_size.run(partial(work, [item], results))
             except (ConversationError, ImageError) as error:
                 results[item.number] = error
     return results

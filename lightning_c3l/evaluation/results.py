@@ -14,7 +14,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
 from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet, headline_name
-from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
+from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
 from lightning_c3l.evaluation.benchmarks.pope import SPLITS
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
@@ -145,26 +145,22 @@ class BenchmarkResults:
             first = f"the first is {failed[0].id}: {failed[0].problem}"
             print(f"{len(failed)} questions have no answer and count as wrong, {first}", flush=True)
         print(f"answers in {self.file}", flush=True)
-        evaluation = self._evaluate(reviews)
-        if evaluation is None:
+        benchmark, questions = self.data.benchmark, self.data.questions
+        partial = len(self.data.selected) < len(questions.questions)
+        if benchmark.name == JUDGED and not reviews:
+            options = f"--questions {questions.source} --answers {self.file} --out {self.folder / REVIEWS}"
+            command = f"python -m lightning_c3l judge {options} --judge-model NAME"
+            print(f"the answers need a judge's reviews:\n  {command}", flush=True)
+            return
+        if benchmark.name == JUDGED:
+            evaluation = evaluate_reviews(questions, [self.folder / REVIEWS], partial=partial)
+            evaluation = replace(evaluation, model=self.model_id)
+        elif all(question.truth for question in questions.questions):
+            evaluation = evaluate(benchmark, questions, read_answers([self.file], benchmark.name), partial=partial)
+        else:
+            print("the question file has no right answers, so nothing is scored", flush=True)
             return
         write_json_atomic(self.folder / EVALUATION, evaluation.as_json())
         run = {"benchmark": evaluation.benchmark, "blind": self.data.blind, "model": self.model_id}
         RunStore(self.folder).update_summary(evaluation={**run, "n": len(self.answers), **headlines})
         console().print(evaluation_tables(evaluation))
-
-    def _evaluate(self, reviews: Sequence[Review]) -> Evaluation | None:
-        """None if the answers cannot be scored here; prints why."""
-        benchmark, questions = self.data.benchmark, self.data.questions
-        partial = len(self.data.selected) < len(questions.questions)
-        if benchmark.name == JUDGED and reviews:
-            return replace(evaluate_reviews(questions, [self.folder / REVIEWS], partial=partial), model=self.model_id)
-        if benchmark.name == JUDGED:
-            options = f"--questions {questions.source} --answers {self.file} --out {self.folder / REVIEWS}"
-            command = f"python -m lightning_c3l judge {options} --judge-model NAME"
-            print(f"the answers need a judge's reviews:\n  {command}", flush=True)
-            return None
-        if not all(question.truth for question in questions.questions):
-            print("the question file has no right answers, so nothing is scored", flush=True)
-            return None
-        return evaluate(benchmark, questions, read_answers([self.file], benchmark.name), partial=partial)

@@ -40,7 +40,9 @@ def best_of_each(columns: Columns, alive: Mask, groups: NDArray[np.generic], mos
     first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, np.int64)
     sizes = np.diff(np.r_[first, len(keys)])
     rank = np.arange(len(keys)) - np.repeat(first, sizes)
-    return _mask(alive, ordered[rank < most])
+    kept = np.zeros_like(alive)
+    kept[ordered[rank < most]] = True
+    return kept
 
 
 def top(
@@ -185,9 +187,3 @@ def length_edges(tokens: NDArray[np.int64], bins: int = LENGTH_BINS) -> NDArray[
 def length_bins(tokens: NDArray[np.int64]) -> Indexes:
     """Bin of each length, from 0; equal lengths share a bin, so there may be fewer than `LENGTH_BINS`."""
     return np.searchsorted(length_edges(tokens), tokens, side="left").astype(np.int64)
-
-
-def _mask(like: Mask, positions: Indexes) -> Mask:
-    mask = np.zeros_like(like)
-    mask[positions] = True
-    return mask

@@ -150,25 +150,23 @@ def _question_ids(benchmark: ScoredBenchmark, questions: QuestionSet, file: Answ
     queues: dict[tuple[str, ...], list[Question]] = {}
     for question in questions.questions:
         queues.setdefault(question.splits, []).append(question)
-    return [_next_id(row, queues, questions) for row in file.rows]
-
-
-def _next_id(row: AnswerRow, queues: Mapping[tuple[str, ...], list[Question]], questions: QuestionSet) -> str:
-    """Id of the next question of the row's split, whose text the row must contain."""
-    splits = row.question.splits or (next(iter(queues)) if len(queues) == 1 else ())
-    if splits not in queues:
-        raise ValueError(f"{row.where}: has neither a question_id nor a split of {questions.source}")
-    if not queues[splits]:
-        where = f" in {','.join(splits)}" if splits else ""
-        raise ValueError(f"{row.where}: more rows than {questions.source} has questions{where}")
-    question = queues[splits].pop(0)
-    text = row.question.text or row.prompt
-    if not text or not contains_text(text, question):
-        raise ValueError(
-            f"{row.where}: without a question_id rows must follow {questions.source}, "
-            f"whose next question is {quoted(question.text)}, not {quoted(text)}"
-        )
-    return question.id
+    ids = []
+    for row in file.rows:  # each must contain the text of the next question of its split
+        splits = row.question.splits or (next(iter(queues)) if len(queues) == 1 else ())
+        if splits not in queues:
+            raise ValueError(f"{row.where}: has neither a question_id nor a split of {questions.source}")
+        if not queues[splits]:
+            where = f" in {','.join(splits)}" if splits else ""
+            raise ValueError(f"{row.where}: more rows than {questions.source} has questions{where}")
+        question = queues[splits].pop(0)
+        text = row.question.text or row.prompt
+        if not text or not contains_text(text, question):
+            raise ValueError(
+                f"{row.where}: without a question_id rows must follow {questions.source}, "
+                f"whose next question is {quoted(question.text)}, not {quoted(text)}"
+            )
+        ids.append(question.id)
+    return ids
 
 
 def _check_wording(rows: Mapping[str, AnswerRow], questions: QuestionSet, file: AnswerFile) -> list[str]:

@@ -44,14 +44,14 @@ demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on
 EASY_VQA_BASE := runs/easy-vqa-base/version_0/model
 
 # the starting model is trained once, and goes on where it was interrupted; remove its run folder to train it again
-demo-images: $(ENVIRONMENT)  ## the same on real pictures in a plain folder (easy-VQA), about 12 minutes with its base's training
+demo-images: $(ENVIRONMENT)  ## the same on real images in a plain folder (easy-VQA), about 12 minutes with its base's training
 	$(RUN) easy-vqa runs/easy-vqa
 	test -f $(EASY_VQA_BASE)/config.json || $(RUN) fit --config experiments/easy_vqa_base.yaml --ckpt_path last
 	$(RUN) fit --config experiments/demo_images.yaml --seed_everything $(SEED)
 
 EASY_VQA_ANSWERS := runs/easy-vqa-answers/version_0/model
 
-exp-easy-vqa: $(ENVIRONMENT)  ## score easy-VQA pairs, half of them about another picture: S(I2C) tells which became false
+exp-easy-vqa: $(ENVIRONMENT)  ## score easy-VQA pairs, half of them about another image: S(I2C) tells which became false
 	$(RUN) easy-vqa runs/easy-vqa --answers
 	test -f $(EASY_VQA_ANSWERS)/config.json || $(RUN) fit --config experiments/easy_vqa_answers.yaml --ckpt_path last
 	$(RUN) score --model $(EASY_VQA_ANSWERS) --batch-size 16 runs/easy-vqa/exchanged.jsonl runs/easy-vqa/scored.jsonl

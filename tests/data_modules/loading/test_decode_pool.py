@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -315,7 +316,10 @@ def test_scripts_of_any_kind_can_use_it(tmp_path: Path, way: str) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_the_parent(how: signal.Signals) -> None:
     script = SCRIPT.replace("SECONDS", "20").replace("WAIT", "True")
-    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+    # a suite in the background of a shell ignores Ctrl-C, and hands that down
+    heeds = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, cwd=ROOT, preexec_fn=heeds, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         number, *left = map(int, parent.stdout.readline().split())
         assert number == 9

@@ -38,19 +38,21 @@ def write_set(folder: Path, count: int) -> Path:
     return folder / "set.jsonl"
 
 
-def score(source: Path, out: Path, checkpoint: Path, *more: str) -> tuple[int, str]:
-    words = ["score", "--model", str(checkpoint), "--images", str(source.parent / "images"), "--accelerator", "cpu"]
-    return run(*words, str(source), str(out), *more, cwd=source.parent)
+def words(source: Path, out: Path, checkpoint: Path) -> list[str]:
+    images = str(source.parent / "images")
+    return ["--model", str(checkpoint), "--images", images, "--accelerator", "cpu", str(source), str(out)]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_scores_are_those_of_the_model(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_scores_are_those_of_the_model(
+    tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write_set(tmp_path, 7)
-    status, printed = score(source, tmp_path / "out.jsonl", tiny_checkpoint)
-    assert status == 0, printed
+    assert main(words(source, tmp_path / "out.jsonl", tiny_checkpoint)) == 0
+    printed = capsys.readouterr().out
     assert "answers scored" in printed
     lvlm = load_tiny(tiny_checkpoint, None)
     found = lines(tmp_path / "out.jsonl")
@@ -84,8 +86,7 @@ def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoin
         file.write(json.dumps({"id": 10, "conversations": record(0)["conversations"][1:]}) + "\n")
         said = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "so"}]
         file.write(json.dumps({"id": 11, "conversations": said}) + "\n")
-    status, printed = score(source, tmp_path / "out.jsonl", tiny_checkpoint)
-    assert status == 0, printed
+    assert main(words(source, tmp_path / "out.jsonl", tiny_checkpoint)) == 0
     assert [[turn["status"] for turn in one["c3l_scores"]] for one in lines(tmp_path / "out.jsonl")] == [
         ["scored"], ["scored"] * 2, ["rejected"], ["scored"] * 2, ["rejected"], ["text_only"]
     ]  # fmt: skip
@@ -96,58 +97,43 @@ def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoin
     assert "turns must go user, assistant" in listed[6]
 
 
-def test_two_processes_write_the_same_bytes(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    source = write_set(tmp_path, 100)  # chunks of 32: two for one process, two for the other
-    status, printed = score(source, tmp_path / "out.parquet", tiny_checkpoint)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The scored set of one process, beside what it was made from; in a process of its own, as those compared to it."""
+    folder = tmp_path_factory.mktemp("score")
+    source = write_set(folder, 192)  # six chunks
+    status, printed = run("score", *words(source, folder / "whole.jsonl", tiny_checkpoint), cwd=folder)
     assert status == 0, printed
+    return folder / "whole.jsonl"
+
+
+def test_two_processes_write_the_same_bytes(whole: Path, tiny_checkpoint: Path) -> None:
+    out = whole.with_name("two.jsonl")
     two = ("--devices", "2", "--strategy", "ddp")
-    status, printed = score(source, tmp_path / "two.parquet", tiny_checkpoint, *two)
+    status, printed = run("score", *words(whole.with_name("set.jsonl"), out, tiny_checkpoint), *two, cwd=whole.parent)
     assert status == 0, printed
-    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    assert out.read_bytes() == whole.read_bytes()
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    source = write_set(tmp_path, 192)
-    status, printed = score(source, tmp_path / "whole.jsonl", tiny_checkpoint)
-    assert status == 0, printed
-    words = ["score", "--model", str(tiny_checkpoint), "--images", "images", "--accelerator", "cpu", "set.jsonl"]
-    process = start(*words, "out.jsonl", cwd=tmp_path)
-    parts, ends = tmp_path / "out.jsonl.parts", time.monotonic() + 120
+def test_a_killed_run_goes_on_where_it_was(whole: Path, tiny_checkpoint: Path) -> None:
+    folder, out = whole.parent, whole.with_name("out.jsonl")
+    killed = words(folder / "set.jsonl", out, tiny_checkpoint)
+    process = start("score", *killed, cwd=folder)
+    parts, ends = folder / "out.jsonl.parts", time.monotonic() + 120
     while sum(file.read_bytes().count(b"\n") for file in parts.glob("*.jsonl")) < 64:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < ends
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not (tmp_path / "out.jsonl").exists()
-    status, printed = run(*words, "out.jsonl", "--seed", "1", cwd=tmp_path)
-    assert status == 2
-    assert "created with seed=0, got seed=1" in printed
-    status, printed = run(*words, "out.jsonl", "--devices", "2", "--strategy", "ddp", cwd=tmp_path)
+    assert not out.exists()
+    with pytest.raises(ValueError, match="created with seed=0, got seed=1"):
+        main([*killed, "--seed", "1"])
+    status, printed = run("score", *killed, "--devices", "2", "--strategy", "ddp", cwd=folder)
     assert status == 0, printed
     assert "of 192 records are done already" in printed
-    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert out.read_bytes() == whole.read_bytes()
     assert not parts.exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["set.jsonl", "out.xml"], "out.xml: cannot be written; known are .json"),
-        (["set.jsonl", "set.jsonl"], "set.jsonl: would replace the set that is scored"),
-        (["none.jsonl", "out.jsonl"], "none.jsonl"),
-        (["set.jsonl", "out.jsonl", "--longest-side", "0"], "--longest-side must be at least 1"),
-        (["set.jsonl", "out.jsonl", "--devices", "foo"], "--devices foo: must be a number of processes"),
-        (["set.jsonl", "out.jsonl", "--images", "nowhere"], "--images nowhere: no such folder"),
-    ],
-)
-def test_mistakes_are_refused_before_anything_is_scored(
-    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
-) -> None:
-    write_set(tmp_path, 1)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises((ValueError, OSError), match=re.escape(said)):
-        main(["--model", str(tiny_checkpoint), *words])
 
 
 def test_where_no_answer_is_scored_the_reason_is_said(
@@ -156,27 +142,31 @@ def test_where_no_answer_is_scored_the_reason_is_said(
     source = write_set(tmp_path, 2)
     (tmp_path / "images" / "picture 0.png").unlink()
     (tmp_path / "images" / "picture 1.png").write_bytes(b"no image")
-    words = ["--model", str(tiny_checkpoint), "--images", str(tmp_path / "images"), "--accelerator", "cpu"]
-    assert main([*words, str(source), str(tmp_path / "out.jsonl")]) == 1
+    assert main(words(source, tmp_path / "out.jsonl", tiny_checkpoint)) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"no answer was scored; the first reason: {lines(tmp_path / 'out.rejected.jsonl')[0]['reason']}"
     assert "picture 0.png" in said
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("given", "said"),
     [
         (["lost.jsonl", "out.jsonl"], "lost.jsonl"),
+        (["set.jsonl", "set.jsonl"], "set.jsonl: would replace the set that is scored"),
         (["set.jsonl", "set.jsonl/out.jsonl"], "not a folder"),
-        (["set.jsonl", "out.xyz"], "out.xyz: cannot be written"),
+        (["set.jsonl", "out.xml"], "out.xml: cannot be written; known are .json"),
+        (["set.jsonl", "out.jsonl", "--longest-side", "0"], "--longest-side must be at least 1"),
+        (["set.jsonl", "out.jsonl", "--devices", "foo"], "--devices foo: must be a number of processes"),
         (["set.jsonl", "out.jsonl", "--images", "lost"], "--images lost: no such folder"),
         (["set.jsonl", "out.jsonl", "--model", "a/folder/not/there"], "a/folder/not/there: no such folder"),
     ],
 )
-def test_what_is_wrong_is_said_before_a_model_is_loaded(words, said, tmp_path, tiny_checkpoint, monkeypatch):
+def test_what_is_wrong_is_said_before_a_model_is_loaded(
+    given: list[str], said: str, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_set(tmp_path, 1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lightning_c3l.cli.score_run.HuggingFaceLVLM", lambda *_, **__: pytest.fail("was loaded"))
-    with pytest.raises((ValueError, OSError), match=said):
-        main(["--model", str(tiny_checkpoint), *words])
+    with pytest.raises((ValueError, OSError), match=re.escape(said)):
+        main(["--model", str(tiny_checkpoint), *given])
     assert not (tmp_path / "out.jsonl.parts").exists()

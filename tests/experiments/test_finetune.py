@@ -4,9 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from data_modules.scenes import SceneTruth, parse_scenes
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from tests.helpers.commandline import ROOT, run
+from tests.helpers.commandline import ROOT, run_here
 
 
 def write_set(folder: Path, images: int) -> Path:
@@ -22,19 +24,21 @@ def write_set(folder: Path, images: int) -> Path:
     return path
 
 
-def test_a_set_is_tuned_on_with_weights_and_what_is_broken_is_listed(tmp_path: Path) -> None:
+def test_a_set_is_tuned_on_with_weights_and_what_is_broken_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     written = write_set(tmp_path, 8)
     records = json.loads(written.read_text())
     (tmp_path / records[5]["image"]).write_bytes(b"no picture")
     broken = [number for number, one in enumerate(records, start=1) if one["image"] == records[5]["image"]]
-    status, printed = run(
+    status, printed = run_here(
+        capsys,
         *("fit", "--config", str(ROOT / "experiments" / "finetune" / "scenes.yaml"), "--run.root", str(tmp_path)),
         *("--data.records.path", str(written), "--data.batch_size", "8", "--trainer.max_epochs", "2"),
         *("--trainer.log_every_n_steps", "1", "--model.optimization.warmup_steps", "0"),
-        cwd=tmp_path,
     )
     assert status == 0, printed
-    assert "1 records are left out" in printed
+    assert "1 records are left out" in caplog.text
     folder = tmp_path / "finetune-scenes" / "version_0"
     left_out = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
     assert left_out[0]["key"] == f"{written}, record 33"

@@ -43,7 +43,7 @@ class Experiment:
         self.out, self.plan = out, plan
         out.mkdir(parents=True, exist_ok=True)
         try:
-            lock.hold(out, {"verb": "two-by-two"})
+            lock.acquire(out, {"verb": "two-by-two"})
         except ValueError:
             raise ValueError(
                 f"{out}: is in use by another run: wait until it has ended, or choose another --out"

@@ -26,7 +26,7 @@ from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
-from lightning_c3l.runs.folder import RunConfig, abandon, folder_of, leave, settle
+from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 
 ROUND_CALLBACKS = {
@@ -76,7 +76,7 @@ class C3LCLI(LightningCLI):
         """
 
     def before_instantiate_classes(self) -> None:
-        """Settle the run folder between all processes, before anything asks the trainer for it.
+        """Complete and check the configuration, and claim the run folder before the trainer is built.
 
         Raises:
             ValueError: if the run folder or the checkpoint cannot be used.
@@ -98,17 +98,17 @@ class C3LCLI(LightningCLI):
             # the figures come in a table of their own
             config.verbose = False
         run = RunConfig(**config.run.as_dict())
-        place = settle(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
-        config.trainer.default_root_dir, config.ckpt_path = place.folder, place.checkpoint
-        if self.subcommand == "fit" and place.checkpoint is not None:
-            self._require_same_run(place.checkpoint)
+        claimed = claim_folder(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
+        config.trainer.default_root_dir, config.ckpt_path = claimed.path, claimed.checkpoint
+        if self.subcommand == "fit" and claimed.checkpoint is not None:
+            self._require_same_run(claimed.checkpoint)
 
     def _require_same_run(self, checkpoint: str) -> None:
-        """Refuse options that the run cannot go on with, before anything is loaded."""
+        """Refuse options that a resumed run must not change, before anything is loaded."""
         if (before := configuration_of(checkpoint)) is not None:
             subcommand = str(self.subcommand)
             now = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
-            require_same_run(before, now, f"{folder_of(checkpoint)}/config.yaml")
+            require_same_run(before, now, f"{run_folder_of(checkpoint)}/config.yaml")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""
@@ -147,7 +147,7 @@ class C3LCLI(LightningCLI):
         if config.ckpt_path is not None and self.trainer.strategy.restore_checkpoint_after_setup:
             raise ValueError(
                 "ckpt_path: this strategy reads a checkpoint only after the first round has begun; take "
-                "experiments/hardware/fsdp.yaml for runs that must go on"
+                "experiments/hardware/fsdp.yaml for runs that must be resumable"
             )
 
 
@@ -173,9 +173,9 @@ def run_trainer(words: list[str]) -> C3LCLI:
             args=words,
         )
     except (Exception, SystemExit) as error:
-        # one that was told to stop says how to go on in its folder
+        # one that was told to stop has printed how to resume in its folder
         if not isinstance(error, SystemExit) or error.code == 2:
-            abandon()
+            remove_unused_folder()
         raise
     finally:
-        leave()
+        release_folder()

@@ -1,4 +1,4 @@
-"""Where a run leaves what it made, and from which checkpoint it goes on: one answer for all of its processes."""
+"""The folder of a run and the checkpoint that it resumes from: chosen once, for all of its processes."""
 
 import json
 import os
@@ -12,27 +12,27 @@ from lightning_c3l.distributed import launch
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import verify_checkpoint
 
-# of the run folder; `last.old` only exists for the moment in which a new one takes its place
+# in the run folder; `last.old` only exists while it is being replaced
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
 # W&B refuses these letters, and longer names
 _WANDB_PROJECT = re.compile(r"([^/\\#?%:]+/)?[^/\\#?%:]{1,128}")
-# of which one at least is in a checkpoint that is a folder
+# a checkpoint that is a folder holds one of these, as torch, Lightning or DeepSpeed writes it
 _SHARDS = (".metadata", "*.pt", "*/*.pt")
-# what leaves no checkpoint to go on from
-_OTHERS = ("predict", "test")
-# what a run leaves before it has made anything; the folders are those of W&B and of images out of archives
-_BEFORE_RECORDS = (lock.LOCK, "config.yaml", "manifest.json", "images.json")
-_BESIDE_RECORDS = ("wandb", "unpacked")
-# the first process of a node tells those that Lightning starts there
+# verbs that leave no checkpoint
+_NOT_RESUMABLE = ("predict", "test")
+# files and folders that a run writes before it has made anything: among them W&B's and images from archives
+_FILES_OF_A_START = (lock.LOCK, "config.yaml", "manifest.json", "images.json")
+_FOLDERS_OF_A_START = ("wandb", "unpacked")
+# set by the first process of a node for those that Lightning starts there
 _FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"
-# the folder that the first process has locked; one at most
+# the folder that rank zero has locked; one at most
 _claimed: list[Path] = []
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where a run leaves what it made: `<root>/<name>/version_<n>`.
+    """The run folder, `<root>/<name>/version_<n>`, and what is written to it.
 
     Attributes:
         root: folder of all runs.
@@ -49,7 +49,7 @@ class RunConfig:
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse numbers that count nothing, and names that W&B cannot give a project."""
+        """Check the numbers, and that W&B accepts the name of the project."""
         if self.version is not None and self.version < 0:
             raise ValueError(f"run.version must be at least 0, not {self.version}")
         if self.checkpoint_every < 1:
@@ -64,53 +64,54 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A run folder, and the checkpoint to go on from; None begins anew."""
+class RunFolder:
+    """The folder of a run, and the checkpoint to resume from; None starts from the beginning."""
 
-    folder: str
+    path: str
     checkpoint: str | None
 
 
-def settle(run: RunConfig, verb: str, checkpoint: str | None, nodes: int) -> Place:
-    """Choose, lock, and tell the other processes.
+def claim_folder(run: RunConfig, verb: str, checkpoint: str | None, nodes: int) -> RunFolder:
+    """Choose and lock the run folder in rank zero, and tell the other processes.
 
     Args:
-        run: what the user said about the folder.
+        run: options of the folder.
         verb: `fit`, `predict` or `test`.
         checkpoint: `--ckpt_path`.
-        nodes: how many nodes the run has.
+        nodes: number of nodes of the run.
 
     Raises:
-        ValueError: if another run has the folder, or the checkpoint is missing, damaged or not named by its path.
+        ValueError: another run uses the folder, or the checkpoint is missing, damaged or ambiguous.
     """
     if (parent := os.environ.get(_PARENT)) and _FOLDER in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         launch.end_with(int(parent))
-        lock.hold(Path(os.environ[_FOLDER]), None)
-        return Place(os.environ[_FOLDER], os.environ.get(_CHECKPOINT) or None)
+        lock.acquire(Path(os.environ[_FOLDER]), None)
+        return RunFolder(os.environ[_FOLDER], os.environ.get(_CHECKPOINT) or None)
     if (agent := launch.agent()) is not None:
         launch.end_with(agent)
-    place = Place(**json.loads(launch.from_rank_zero(lambda: json.dumps(asdict(_claim(run, verb, checkpoint))), nodes)))
-    if not lock.holds():
-        # what the first process has made may take a moment to be seen on another node; if it is never seen, the
-        # folder is not shared, which is said where it is first read
-        Path(place.folder).mkdir(parents=True, exist_ok=True)
-        lock.hold(Path(place.folder), None)
-    os.environ.update({_FOLDER: place.folder, _CHECKPOINT: place.checkpoint or "", _PARENT: str(os.getpid())})
-    return place
+    answer = launch.from_rank_zero(lambda: json.dumps(asdict(_claim(run, verb, checkpoint))), nodes)
+    claimed = RunFolder(**json.loads(answer))
+    if not lock.is_acquired():
+        # a folder that rank zero has made may show up on other nodes a moment later; one that is not shared at all
+        # fails with a message of its own where it is first read
+        Path(claimed.path).mkdir(parents=True, exist_ok=True)
+        lock.acquire(Path(claimed.path), None)
+    os.environ.update({_FOLDER: claimed.path, _CHECKPOINT: claimed.checkpoint or "", _PARENT: str(os.getpid())})
+    return claimed
 
 
-def abandon() -> None:
-    """After a start that failed: take its folder away if nothing was made in it; in the first process."""
+def remove_unused_folder() -> None:
+    """After a start that failed: remove the folder that this process claimed if the run has made nothing in it."""
     for folder in _claimed:
         made = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-        if all(path.name in _BEFORE_RECORDS or path.parts[0] in _BESIDE_RECORDS for path in made):
+        if all(path.name in _FILES_OF_A_START or path.parts[0] in _FOLDERS_OF_A_START for path in made):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # there are other versions
                 folder.parent.rmdir()
 
 
-def leave() -> None:
-    """After a run: another one in the same process chooses anew."""
+def release_folder() -> None:
+    """After a run: unlock its folder, so that another run in this process chooses its own."""
     lock.release()
     _claimed.clear()
     for name in (_FOLDER, _CHECKPOINT, _PARENT):
@@ -118,46 +119,48 @@ def leave() -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint to go on from, None where none was written yet."""
+    """The checkpoint to resume from; None if none has been written yet."""
     return next((folder / name for name in (LAST, OLD) if (folder / name).exists()), None)
 
 
-def folder_of(checkpoint: str | Path) -> Path | None:
-    """The run folder that a checkpoint lies in, None where it lies in none.
-
-    Relative to the working folder where it is below it.
-    """
+def run_folder_of(checkpoint: str | Path) -> Path | None:
+    """The run folder that holds a checkpoint, relative to the working folder if below it; None if it is in no run."""
     folder = Path(checkpoint).resolve().parent.parent
     if not (folder / "config.yaml").is_file():
         return None
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _claim(run: RunConfig, verb: str, checkpoint: str | None) -> Place:
-    """Choose in the first process, and lock."""
-    place = _choose(run, verb, checkpoint)
-    folder = Path(place.folder)
+def job() -> str | None:
+    """SLURM's id of this job, which it keeps when it is requeued; None outside SLURM."""
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def _claim(run: RunConfig, verb: str, checkpoint: str | None) -> RunFolder:
+    """Choose and lock the folder; in rank zero."""
+    chosen = _choose(run, verb, checkpoint)
+    folder = Path(chosen.path)
     folder.mkdir(parents=True, exist_ok=True)
-    lock.hold(folder, {"verb": verb, "job": job()})
+    lock.acquire(folder, {"verb": verb, "job": job()})
     _claimed.append(folder)
-    place = replace(place, checkpoint=_whole(place.checkpoint))
-    # nobody writes here now: what a killed run was about to rename is of no use
+    chosen = replace(chosen, checkpoint=_intact(chosen.checkpoint))
+    # nobody writes here now: these are files that a killed run did not come to rename
     for left in folder.rglob(".tmp-*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    return place
+    return chosen
 
 
-def _whole(checkpoint: str | None) -> str | None:
-    """The checkpoint, or the one before it where it is damaged and that one is not."""
+def _intact(checkpoint: str | None) -> str | None:
+    """The checkpoint, or the one before it if it is damaged and that one is not."""
     if checkpoint in (None, "last") or "://" in str(checkpoint):
         return checkpoint
     path = Path(str(checkpoint))
     if not checkpoint or not path.exists():
         raise ValueError(
-            f"ckpt_path: there is no checkpoint {checkpoint or repr('')}; give the path of one, or last to go on with "
-            "a fit"
+            f"ckpt_path: there is no checkpoint {checkpoint or repr('')}; give the path of one, or last to resume a fit"
         )
-    # what torch, Lightning and DeepSpeed leave in a folder that is a checkpoint
     if path.is_dir() and not any(file for pattern in _SHARDS for file in path.glob(pattern)):
         within = next((path / name for name in (LAST, LAST.name) if (path / name).exists()), None)
         raise ValueError(
@@ -174,85 +177,83 @@ def _whole(checkpoint: str | None) -> str | None:
                 f"{error}; give another one, or remove it and train again with --ckpt_path last"
             ) from error
         verify_checkpoint(old)
-        print(f"{error}; going on from {old}", flush=True)
+        print(f"{error}; resuming from {old}", flush=True)
         return str(old)
     return checkpoint
 
 
-def _choose(run: RunConfig, verb: str, checkpoint: str | None) -> Place:
+def _choose(run: RunConfig, verb: str, checkpoint: str | None) -> RunFolder:
     if (chosen := os.environ.get(_FOLDER)) is not None:
-        return Place(chosen, checkpoint)
+        return RunFolder(chosen, checkpoint)
     if verb == "fit":
         if (folder := _requeued(run)) is not None:
-            return _go_on(folder, None if checkpoint == "last" else checkpoint)
+            return _resume(folder, None if checkpoint == "last" else checkpoint)
         if checkpoint == "last":
-            folder = _newest(run) if run.version is None else run.home / f"version_{run.version}"
-            return Place(str(_new(run)), None) if folder is None else _go_on(folder, None)
-        if checkpoint is not None and (folder := folder_of(checkpoint)) is not None:
-            return Place(str(folder), checkpoint)
-        if run.version is not None and (kept := last_checkpoint(run.home / f"version_{run.version}")) is not None:
+            folder = _newest(run) if run.version is None else _version(run, run.version)
+            return RunFolder(str(_new(run)), None) if folder is None else _resume(folder, None)
+        if checkpoint is not None and (folder := run_folder_of(checkpoint)) is not None:
+            return RunFolder(str(folder), checkpoint)
+        if run.version is not None and (kept := last_checkpoint(_version(run, run.version))) is not None:
             raise ValueError(
-                f"run.version: {kept} would be overwritten; go on with --ckpt_path last, or leave the version out to "
-                "begin in a new folder"
+                f"run.version: {kept} would be overwritten; resume with --ckpt_path last, or leave the version out to "
+                "start in a new folder"
             )
     elif checkpoint == "last":
-        # which run's is a guess that neither a data set nor a score should rest on
+        # neither a data set nor a score should rest on a guess at the run that is meant
         raise ValueError(f"{verb} --ckpt_path needs the path of a checkpoint, not last")
-    return Place(str(_new(run)), checkpoint)
+    return RunFolder(str(_new(run)), checkpoint)
 
 
-def _go_on(folder: Path, otherwise: str | None) -> Place:
-    """Where a run left off, or at its beginning."""
+def _resume(folder: Path, otherwise: str | None) -> RunFolder:
+    """The folder with its last checkpoint, or with another one if it has none."""
     if (last := last_checkpoint(folder)) is not None:
-        return Place(str(folder), str(last))
+        return RunFolder(str(folder), str(last))
     if folder.is_dir():
-        print(f"{folder} has no checkpoint yet: the run begins anew there, with what it has written", flush=True)
-    return Place(str(folder), otherwise)
+        print(f"{folder} has no checkpoint yet: the run restarts there and keeps what it has written", flush=True)
+    return RunFolder(str(folder), otherwise)
 
 
 def _new(run: RunConfig) -> Path:
-    """The given version, or the first free one: making its folder claims it."""
+    """The given version, or the first free one: creating its folder claims it."""
     if run.version is not None:
-        return run.home / f"version_{run.version}"
+        return _version(run, run.version)
     number = max(_versions(run), default=-1) + 1
     while True:
         try:
-            (folder := run.home / f"version_{number}").mkdir(parents=True)
+            (folder := _version(run, number)).mkdir(parents=True)
             return folder
         except FileExistsError:
             number += 1
 
 
+def _version(run: RunConfig, number: int) -> Path:
+    return run.home / f"version_{number}"
+
+
 def _versions(run: RunConfig) -> list[int]:
+    """Numbers of all versions, the newest first."""
     found = (re.fullmatch(r"version_(\d+)", path.name) for path in run.home.glob("version_*"))
-    return sorted(int(match[1]) for match in found if match)
+    return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 def _newest(run: RunConfig) -> Path | None:
-    """The newest folder of a fit with something to go on from, or the newest at all.
+    """The newest folder of a fit that can be resumed; failing that, the newest of a fit.
 
-    Those of `predict` and `test` lie beside them. A run that has just begun is not passed over: it is in use.
+    Folders of `predict` and `test` lie beside them. A run that has just started is not skipped: it is in use.
     """
-    folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
-    fits = [f for f in folders if last_checkpoint(f) or lock.owner(f).get("verb") not in _OTHERS]
+    folders = (_version(run, number) for number in _versions(run))
+    fits = [f for f in folders if last_checkpoint(f) or lock.owner(f).get("verb") not in _NOT_RESUMABLE]
     started = (f for f in fits if last_checkpoint(f) or any(f.glob("rounds/**/*.jsonl")) or lock.is_held(f))
     chosen = next(started, next(iter(fits), None))
     if fits and chosen != fits[0]:
-        print(f"{fits[0]} holds nothing to go on from: going on in {chosen}", flush=True)
+        print(f"{fits[0]} holds nothing to resume: resuming {chosen}", flush=True)
     return chosen
 
 
-def job() -> str | None:
-    """SLURM's name of this job; a job that was requeued keeps it."""
-    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
-        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID")
-
-
 def _requeued(run: RunConfig) -> Path | None:
-    """The folder in which this job was before SLURM started it again."""
+    """The folder of this job before SLURM requeued it."""
     if job() is None or int(os.environ.get("SLURM_RESTART_COUNT") or 0) < 1:
         return None
-    folders = (run.home / f"version_{number}" for number in reversed(_versions(run)))
     mine = {"verb": "fit", "job": job()}
+    folders = (_version(run, number) for number in _versions(run))
     return next((f for f in folders if mine.items() <= lock.owner(f).items()), None)

@@ -1,4 +1,4 @@
-"""A run folder belongs to one run at a time."""
+"""The lock of a run folder: one run at a time uses it."""
 
 import fcntl
 import json
@@ -13,30 +13,32 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_warn
 
 LOCK = ".lock"
-# the processes of a killed run take a moment to go
+# seconds: the processes of a killed run take a moment to end
 _PATIENCE = 10.0
-# open files whose locks this process holds; the kernel frees them when it ends, however it ends
+# file descriptors whose locks this process holds; the kernel releases them when it ends, however it ends
 _held: list[int] = []
 
 
-def hold(folder: Path, owner: dict[str, Any] | None) -> None:
+def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
     """Lock a run folder until this process ends.
 
-    All processes of a run hold the lock together, so that one that was left over keeps a new run out as well.
+    All processes of a run share the lock, so that any one of them that is still alive keeps a new run out.
 
     Args:
         folder: must exist.
-        owner: what others may know of this run, said by its first process; None in the others.
+        owner: description of this run for the lock file, from rank zero; None in the other processes.
 
     Raises:
-        ValueError: if another run holds it.
+        ValueError: another run holds the lock.
     """
     file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if owner is not None:
             _lock(file, fcntl.LOCK_EX, folder)
             os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps({**_who(), **owner}).encode(), 0)
+            since = datetime.now().astimezone().isoformat(timespec="seconds")
+            process = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
+            os.pwrite(file, json.dumps({**process, **owner}).encode(), 0)
         _lock(file, fcntl.LOCK_SH, folder)
     except ValueError:
         os.close(file)
@@ -44,19 +46,19 @@ def hold(folder: Path, owner: dict[str, Any] | None) -> None:
     _held.append(file)
 
 
-def holds() -> bool:
-    """Whether this process holds a run folder."""
+def is_acquired() -> bool:
+    """Whether this process holds the lock of a run folder."""
     return bool(_held)
 
 
 def release() -> None:
-    """Let go of all that this process holds."""
+    """Release all locks that this process holds."""
     while _held:
         os.close(_held.pop())
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a run holds a folder; False where the file system has no locks."""
+    """Whether a run holds the lock of a folder; False if the file system has no locks."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR)
     except OSError:
@@ -73,43 +75,38 @@ def is_held(folder: Path) -> bool:
 
 
 def owner(folder: Path) -> dict[str, Any]:
-    """What the last run in a folder said of itself; nothing where there was none."""
+    """Description of the last run that locked a folder; empty if there was none."""
     try:
-        said = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _lock(file: int, how: int, folder: Path) -> None:
+def _lock(file: int, operation: int, folder: Path) -> None:
+    """Wait a few seconds for a lock; warn if the file system has none."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return fcntl.flock(file, how | fcntl.LOCK_NB)
+            return fcntl.flock(file, operation | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ValueError(_refusal(folder)) from None
+                by = owner(folder)
+                who = f"process {by.get('pid', '?')} on {by.get('host', '?')}, since {by.get('since', '?')}"
+                raise ValueError(
+                    f"{folder} is in use by another run ({who}): wait until it has ended, or choose another "
+                    "--run.version"
+                ) from None
             time.sleep(0.1)
         except OSError as error:
             return rank_zero_warn(f"{folder}: this file system has no locks ({error}); start one run there at a time")
 
 
-def _refusal(folder: Path) -> str:
-    by = owner(folder)
-    who = f"process {by.get('pid', '?')} on {by.get('host', '?')}, since {by.get('since', '?')}"
-    return f"{folder} is in use by another run ({who}): wait until it has ended, or choose another --run.version"
-
-
-def _who() -> dict[str, Any]:
-    since = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
-
-
-def _forget() -> None:
-    """Forked helpers inherit open files; a lock would last as long as the last of them."""
+def _close_in_child() -> None:
+    """Close the files that a forked process inherits; they would keep the lock as long as it lives."""
     while _held:
         with suppress(OSError):
             os.close(_held.pop())
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_close_in_child)

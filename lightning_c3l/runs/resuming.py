@@ -9,7 +9,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_c3l.runs.config_file import with_class_paths
-from lightning_c3l.runs.folder import folder_of
+from lightning_c3l.runs.folder import run_folder_of
 
 # free: changes nothing that has been made, or nothing but the hardware and the bookkeeping
 # notice: applied from here on, and printed
@@ -76,7 +76,7 @@ def rule(option: str) -> Rule:
 
 
 def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) -> None:
-    """Refuse options that a run cannot change, and say which others it goes on with.
+    """Refuse options that a run cannot change, and print which others have changed.
 
     Options that only one of the two configurations has came or went with a version of this project; they are not
     compared.
@@ -100,7 +100,7 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
                 "or start a new run without --ckpt_path"
             )
         if found != "free":
-            what = "goes on if it holds the same" if found == "content" else "applied from here on"
+            what = "must hold the same" if found == "content" else "applied from here on"
             notices.append(f"{option} was {old!r}, now it is {new!r}: {what}")
     for notice in notices:
         rank_zero_info(notice)
@@ -133,15 +133,15 @@ def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
     Raises:
         ValueError: the file is damaged; names it.
     """
-    folder = folder_of(checkpoint)
+    folder = run_folder_of(checkpoint)
     if folder is None:
         return None
     path = folder / "config.yaml"
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is damaged ({error}); put it back, or remove it to go on unchecked") from error
+        raise ValueError(f"{path}: is damaged ({error}); put it back, or remove it to resume unchecked") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{path}: is damaged (no options in it); put it back, or remove it to go on unchecked")
+        raise ValueError(f"{path}: is damaged (no options in it); put it back, or remove it to resume unchecked")
     current: dict[str, Any] = with_class_paths(found)
     return current

@@ -1,4 +1,4 @@
-"""What may change when a run goes on from its checkpoint, through the command line in this process."""
+"""What may change when a run resumes from its checkpoint, through the command line in this process."""
 
 import shutil
 from pathlib import Path
@@ -193,7 +193,7 @@ def test_another_learning_rate_is_applied_and_told(tuned: Path, begun: Path, cap
     assert optimization["learning_rate"] == 0.5
 
 
-def test_the_configuration_says_what_a_run_used_that_had_no_step_left_and_begins_a_new_one(
+def test_the_configuration_says_what_a_run_used_that_had_no_step_left_and_starts_a_new_one(
     tuned: Path, begun: Path
 ) -> None:
     before = yaml.safe_load((begun / "config.yaml").read_text())

@@ -101,7 +101,10 @@ class Parser(ArgumentParser):
     def _as_typed(self, dest: str) -> str:
         """The name of an option on the command line; of a positional word, what stands for it in the help."""
         action = next((one for one in self._actions if one.dest == dest), None)
-        return f"--{dest}" if action is None else str(next(iter(action.option_strings), action.metavar))
+        if action is None:
+            return f"--{dest}"
+        # Lightning's --config is -c too
+        return next((name for name in action.option_strings if name.startswith("--")), str(action.metavar))
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Format the help as jsonargparse does, which shows the type Path by its repr."""

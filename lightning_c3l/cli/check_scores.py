@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from data_modules.formats import Record, read_records, record_kind
+from data_modules.formats import read_records, record_kind
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.functional.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
@@ -71,7 +71,10 @@ def main(arguments: list[str]) -> int:
     found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
     how = ranks.figures()
     write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
-    write_text_atomic(options.source.with_suffix(".check.svg"), _chart(kinds[ALL]))
+    groups = {"right": kinds[ALL].right["answer"], "wrong": kinds[ALL].wrong["answer"]}
+    title = "S(I²C) of right and of wrong records"
+    chart = histogram(title, groups, "answer reading, nats per token", "records")
+    write_text_atomic(options.source.with_suffix(".check.svg"), chart)
     Console().print(_table(found), ranks_table(how))
     print(f"figures in {options.source.with_suffix('.check.json')}, a chart beside it")
     reached = found[ALL]["answer"]["auroc"]
@@ -88,40 +91,21 @@ def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]
             continue
         label = str(entry.record.extra.get(options.label))
         if label in (options.right, options.wrong):
-            ranks.add(_scores(entry.record))
+            found = {name: record_score(entry.record.extra, name) for name in (*READINGS_AND_RIVAL, SHUFFLED)}
+            scores = {name: one.value for name, one in found.items()}
+            ranks.add({**scores, TOKENS: float(found["answer"].tokens)})
             for kind in (ALL, record_kind(entry.record)):
-                _add(kinds[kind].right if label == options.right else kinds[kind].wrong, entry.record)
+                columns = kinds[kind].right if label == options.right else kinds[kind].wrong
+                for name in READINGS_AND_RIVAL:
+                    if math.isfinite(found[name].value):
+                        columns[name].append(found[name].value)
     return kinds
-
-
-def _add(columns: dict[str, list[float]], record: Record) -> None:
-    for name in READINGS_AND_RIVAL:
-        value = record_score(record.extra, name).value
-        if math.isfinite(value):
-            columns[name].append(value)
-
-
-def _scores(record: Record) -> dict[str, float]:
-    """The scores of a record over its answers, and their length."""
-    names = (*READINGS_AND_RIVAL, SHUFFLED)
-    found = {name: record_score(record.extra, name) for name in names}
-    return {**{name: one.value for name, one in found.items()}, TOKENS: float(found["answer"].tokens)}
-
-
-def _chart(all_: Labelled) -> str:
-    groups = {"right": all_.right["answer"], "wrong": all_.wrong["answer"]}
-    return histogram("S(I²C) of right and of wrong records", groups, "answer reading, nats per token", "records")
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:
     table = Table("AUROC", *READINGS_AND_RIVAL, "right", "wrong")
     for kind, figures in found.items():
-        own = figures["answer"]
-        table.add_row(
-            kind, *(_cell(figures[name]) for name in READINGS_AND_RIVAL), str(own["right"]), str(own["wrong"])
-        )
+        own, areas = figures["answer"], (figures[name]["auroc"] for name in READINGS_AND_RIVAL)
+        cells = ("-" if area is None else f"{area:.3f}" for area in areas)
+        table.add_row(kind, *cells, str(own["right"]), str(own["wrong"]))
     return table
-
-
-def _cell(figures: dict[str, Any]) -> str:
-    return "-" if figures["auroc"] is None else f"{figures['auroc']:.3f}"

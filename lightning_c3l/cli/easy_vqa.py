@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,11 @@ def main(arguments: list[str]) -> int:
     instructions = {template.kind: template.text for template in load_templates("easy_vqa")}
     with _once(options.out / MARKER, {"seed": options.seed, "instructions": instructions, "questions": True}) as wanted:
         if wanted:
-            prepare(options.out, options.archive or _shared_archive(), instructions, seed=options.seed)
+            archive = options.archive
+            if archive is None and (shared := os.environ.get("C3L_SHARED_DATA")):
+                in_shared = Path(shared) / IN_SHARED_DATA
+                archive = in_shared if in_shared.is_file() else None
+            prepare(options.out, archive, instructions, seed=options.seed)
             build_start(options.out, options.seed)
             print(f"prepared: {options.out} (images, questions, train.json, and fresh weights in start/)")
     if options.answers:
@@ -61,8 +65,11 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
-    """Whether something is still to be made; the marker says so once the block has ended well."""
-    if _marker(marker) == made_with:
+    """Whether something is still to be made; the marker is written once the block has ended well."""
+    found: Any = None
+    with suppress(FileNotFoundError, ValueError):
+        found = json.loads(marker.read_text(encoding="utf-8"))
+    if found == made_with:
         print(f"already prepared: {marker.parent} ({marker.stem})")
         yield False
         return
@@ -73,9 +80,8 @@ def _once(marker: Path, made_with: dict[str, Any]) -> Iterator[bool]:
 
 def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     """Single pairs to train on, test pairs with half of their images exchanged, and a LLaVA with a taught tower."""
-    from lightning_c3l.lvlm.huggingface.vision_tower import (
-        train_vision_tower,  # late: transformers takes seconds to import
-    )
+    # late: transformers takes seconds to import
+    from lightning_c3l.lvlm.huggingface.vision_tower import train_vision_tower
 
     write_answers(out / "train_questions.json", out / "answers.jsonl", passes, seed=seed)
     write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)
@@ -100,17 +106,3 @@ def _corpus(records: Path) -> Iterator[str]:
         texts = [turn["value"].removeprefix("<image>\n") for turn in record["conversations"]]
         for user, assistant in zip(texts[::2], texts[1::2], strict=True):
             yield f"USER: {user} ASSISTANT: {assistant}"
-
-
-def _marker(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _shared_archive() -> Path | None:
-    """The tar file among shared data, where there is one."""
-    shared = os.environ.get("C3L_SHARED_DATA")
-    archive = Path(shared) / IN_SHARED_DATA if shared else None
-    return archive if archive is not None and archive.is_file() else None

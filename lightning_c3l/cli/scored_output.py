@@ -23,7 +23,7 @@ from data_modules.formats import (
 )
 from data_modules.formats.fields import left_out_members
 from data_modules.formats.images import as_file, is_inline
-from data_modules.formats.rejected import RejectedRecords, rejected_list
+from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -138,7 +138,9 @@ def write_scored(what: Scored) -> dict[str, Any]:
                 first = first or str(error)
                 continue
             tally.add(entry.record, row["turns"])
-            _reject(rejected, entry.number, row["turns"])
+            for turn in row["turns"]:
+                if turn["status"] == "rejected":
+                    rejected.add(entry.number, turn["reason"], turn=turn["turn"])
         if first and not tally.records:
             raise ValueError(f"{what.out}: no record can be written: {first}; --lossy writes them as near as possible")
     figures = tally.figures()
@@ -152,12 +154,6 @@ def write_scored(what: Scored) -> dict[str, Any]:
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
     listed = {"listed": rejected.count, "first": rejected.first}
     return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
-
-
-def _reject(rejected: RejectedRecords, number: int, turns: list[Row]) -> None:
-    for turn in turns:
-        if turn["status"] == "rejected":
-            rejected.add(number, turn["reason"], turn=turn["turn"])
 
 
 def _extracted(record: Record, what: Scored, folder: Path) -> Record:

@@ -150,7 +150,9 @@ def _write_records(
                     print(f"{out}: record {entry.number} cannot be written: {error}", file=sys.stderr)
                     why = f"cannot be written: {error}" if mask is selection.chosen else why
             if left_out and not selection.chosen[position]:
-                left_out.write(_line(entry, why) + "\n")
+                name = entry.record.extra.get("id") if entry.record is not None else None
+                reason = f"{why}: {entry.reason}" if entry.record is None else why
+                left_out.write(json.dumps({"record": entry.number, "id": name, "reason": reason}) + "\n")
         if not selection.chosen.any():
             raise ValueError(f"{options.out}: none of the chosen records can be written in this format")
 
@@ -167,12 +169,6 @@ def _second_pass(source: str, wanted: Mask) -> Iterator[tuple[int, Entry]]:
                 bar.update()
     if seen != wanted.sum():
         raise ValueError(f"{source}: has changed while it was read; run it again")
-
-
-def _line(entry: Entry, why: str) -> str:
-    name = entry.record.extra.get("id") if entry.record is not None else None
-    reason = f"{why}: {entry.reason}" if entry.record is None else why
-    return json.dumps({"record": entry.number, "id": name, "reason": reason})
 
 
 def _write_beside(out: Path, facts: CardFacts, meta: Mapping[str, Any], root: Path | None) -> None:

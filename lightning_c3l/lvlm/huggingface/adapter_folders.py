@@ -46,7 +46,13 @@ def adapter_base(path: str) -> str | None:
     folder = Path(os.path.abspath(path))
     if not (folder / CONFIG).is_file():
         return None
-    named, recorded = _named_base(folder), _recorded_base(folder)
+    try:
+        named = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if not isinstance(named, str) or not named:
+            raise ValueError("no name")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LVLMError(f"{folder / CONFIG}: names no base_model_name_or_path") from error
+    recorded = _recorded_base(folder)
     if not (folder / WEIGHTS).is_file():
         raise LVLMError(f"{path}: has no {WEIGHTS}")
     beside = [str(folder / recorded["path"])] if "path" in recorded else []
@@ -57,17 +63,6 @@ def adapter_base(path: str) -> str | None:
     if known is not None:
         found = [folder for folder in found if fingerprint(folder) == known] or found
     return found[0] if found else resolve(named)
-
-
-def _named_base(folder: Path) -> str:
-    file = folder / CONFIG
-    try:
-        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LVLMError(f"{file}: names no base_model_name_or_path") from error
-    if not isinstance(base, str) or not base:
-        raise LVLMError(f"{file}: names no base_model_name_or_path")
-    return base
 
 
 def _recorded_base(folder: Path) -> dict[str, str]:
@@ -163,7 +158,7 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
     model, processor = load_checkpoint(base, dtype, trust_remote_code=False)
     network = load_adapter(model, str(adapter), base)
     with torch.no_grad(), warnings.catch_warnings():
-        # peft warns of tied weights and of changing the configuration, which `_untie` and `_record_untied` handle
+        # peft warns of tied weights and of changing the configuration, which are handled here
         warnings.filterwarnings("ignore", message=".*tie")
         _untie(network.get_base_model())
         try:
@@ -171,7 +166,11 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
         except (AttributeError, NotImplementedError, ValueError) as error:
             kind = network.peft_config["default"].peft_type
             raise LVLMError(f"{adapter}: {kind} adapters cannot be merged; use the adapter on its base") from error
-    _record_untied(model)
+    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+        # a head of its own must not be tied to the embeddings again on saving or loading
+        for config in (model.config, model.config.get_text_config()):
+            if getattr(config, "tie_word_embeddings", False):
+                config.tie_word_embeddings = False
     return model, processor
 
 
@@ -183,14 +182,6 @@ def _untie(model: Any) -> None:
     head, embeddings = (one.get_base_layer() if isinstance(one, BaseTunerLayer) else one for one in layers)
     if head.weight is embeddings.weight:
         head.weight = nn.Parameter(head.weight.clone(), requires_grad=False)
-
-
-def _record_untied(model: Any) -> None:
-    """Set the configuration so that a head of its own is not tied to the embeddings again on saving or loading."""
-    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
-        for config in (model.config, model.config.get_text_config()):
-            if getattr(config, "tie_word_embeddings", False):
-                config.tie_word_embeddings = False
 
 
 def require_checkpoint(path: str) -> None:

@@ -1,10 +1,7 @@
-"""LoRA adapters on the decoder, and the reference model: the weights as they were before training."""
+"""LoRA adapters on the decoder."""
 
-import copy
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,33 +69,3 @@ def target_pattern(model: Any, vision: bool) -> str:
     if not names:
         raise LVLMError(f"{type(model).__name__}: no linear layer to adapt in the decoder")
     return "|".join(sorted(names))
-
-
-class ReferenceModel:
-    """The model before training: the network with its adapters disabled, or a frozen copy under full fine-tuning.
-
-    Args:
-        network: the model that is trained.
-        keep_copy: keep a copy if there are no adapters.
-    """
-
-    def __init__(self, network: Any, keep_copy: bool) -> None:
-        self.network = network
-        self._copy = None
-        if keep_copy and not isinstance(network, PeftModel):
-            self._copy = copy.deepcopy(network).requires_grad_(False).eval()
-
-    @contextmanager
-    def active(self) -> Iterator[Any]:
-        """Context that gives the transformers model as it was before training.
-
-        Raises:
-            LVLMError: under full fine-tuning without a copy.
-        """
-        if isinstance(self.network, PeftModel):
-            with self.network.disable_adapter():
-                yield self.network.get_base_model()
-        elif self._copy is not None:
-            yield self._copy.to(self.network.device)
-        else:
-            raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference or scorer: current")

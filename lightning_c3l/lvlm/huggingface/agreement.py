@@ -45,10 +45,8 @@ def require_agreement(decoder: Decoder, encoder: ChatEncoder) -> None:
 
 
 def _compare(decoder: Decoder, name: str, inputs: dict[str, Any]) -> None:
-    features = None
     pixels = {key: value for key, value in inputs.items() if key not in _TEXT}
-    if pixels:
-        features = decoder.features(pixels)
+    features = decoder.features(pixels) if pixels else None
     ids = inputs["input_ids"]
     mine = decoder.logits(decoder.run_rows(PromptRows(ids, torch.ones_like(ids).bool(), features, grid_of(pixels)))[0])
     theirs = decoder.model(**inputs, use_cache=False).logits.float()

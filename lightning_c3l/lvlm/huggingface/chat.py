@@ -70,16 +70,14 @@ class ChatEncoder:
             raise LVLMError(f"{name}: the tokenizer is not a fast one (tokenizer.json is missing)")
         if self.tokenizer.eos_token is None:
             raise LVLMError(f"{name}: the tokenizer has no end-of-sequence token")
-        self.specials = sorted(self._control_tokens(), key=len, reverse=True)
+        # named special tokens, those that only tokenizer.json marks as special, and the image token
+        added = (token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+        image = getattr(processor, "image_token", None)
+        specials = {str(t) for t in (*self.tokenizer.all_special_tokens, *added, image, images.placeholder) if t}
+        self.specials = sorted(specials, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(re.escape(token) for token in self.specials))
         # on the instance, so that two models never share a template
         self._skeleton = lru_cache(maxsize=512)(self._render)
-
-    def _control_tokens(self) -> set[str]:
-        """Special tokens: named ones, those that only tokenizer.json marks as special, and the image token."""
-        added = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
-        image = getattr(self.processor, "image_token", None)
-        return {str(t) for t in {*self.tokenizer.all_special_tokens, *added, image, self.images.placeholder} if t}
 
     def end_of_turn_ids(self) -> list[int]:
         """Tokens that end an answer: the template's end-of-turn token and the tokenizer's end-of-sequence token."""
@@ -103,7 +101,10 @@ class ChatEncoder:
         images = (images,) if isinstance(images, ImageTokens) else images or ()
         laid_out = self._lay_out(turns, len(images))
         pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid_out)
-        tails = self._put_images(self._skeleton(pattern), images)
+        waiting, placeholder = iter(images), re.compile(re.escape(self.images.placeholder))
+        tails = self._skeleton(pattern)
+        if images:
+            tails = tuple(placeholder.sub(lambda _: next(waiting).text, tail) for tail in tails)
         texts = [(role, piece) for role, pieces in laid_out for piece in pieces if piece is not None]
         text, spans = tails[0], list[tuple[int, int, int]]()
         for (role, piece), tail in zip(texts, tails[1:], strict=True):
@@ -153,14 +154,6 @@ class ChatEncoder:
             pieces += [None] if index else []
             pieces += [part] if part and filled[0] <= index <= filled[-1] else []
         return pieces
-
-    def _put_images(self, tails: tuple[str, ...], images: Sequence[ImageTokens]) -> tuple[str, ...]:
-        """The rendered template, with the text of each image for its placeholder."""
-        if not images:
-            return tails
-        waiting = iter(images)
-        placeholder = re.compile(re.escape(self.images.placeholder))
-        return tuple(placeholder.sub(lambda _: next(waiting).text, tail) for tail in tails)
 
     def _expand(self, chat: EncodedChat, images: Sequence[ImageTokens]) -> EncodedChat:
         """Repeat the image token of each run to the length of the run."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache
 
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
@@ -16,6 +16,9 @@ from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, prompt_r
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.lvlm.huggingface.sampling import sample_tokens, uniforms
 from lightning_c3l.records import Turn
+
+# fields of a state that have a row for each prompt
+_ROW_TENSORS = ("tokens", "done", "index", "position", "uniform")
 
 
 @dataclass
@@ -126,11 +129,10 @@ class Generator:
         """The prompts with their image features, and their lengths in tokens."""
         images = [one.image for one in requests if one.image is not None]
         encoded = self.encoder.images.encode_features(self.decoder.model, images)
-        waiting = iter(encoded)
-        tokens = [None if one.image is None else next(waiting).tokens for one in requests]
-        chats = [
-            open_chat(self.encoder, r.prompt, r.answer_prefix, own) for r, own in zip(requests, tokens, strict=True)
-        ]
+        waiting, chats = iter(encoded), list[EncodedChat]()
+        for one in requests:
+            tokens = None if one.image is None else next(waiting).tokens
+            chats.append(open_chat(self.encoder, one.prompt, one.answer_prefix, tokens))
         lengths = [len(chat.ids) for chat in chats]
         limit, more = self.encoder.context, self.sampling.max_new_tokens
         if limit is not None and max(lengths) + more > limit:
@@ -184,38 +186,31 @@ class Generator:
             self.finished(index, completions)
         if rows == len(state.indices):
             return None
-        return _select_rows(state, (~finished).nonzero()[:, 0])
-
-
-def _select_rows(state: GenerationState, rows: Tensor) -> GenerationState:
-    state.cache.batch_select_indices(rows)
-    keys = TokenLayout(state.keys.index[rows], state.keys.suffix[rows], state.keys.image[rows])
-    tensors = {name: getattr(state, name)[rows] for name in _ROW_TENSORS}
-    numbers = rows.tolist()
-    indices, completions = [state.indices[n] for n in numbers], [state.completions[n] for n in numbers]
-    return replace(state, indices=indices, keys=keys, completions=completions, **tensors)
+        kept = (~finished).nonzero()[:, 0]
+        state.cache.batch_select_indices(kept)
+        return replace(
+            state,
+            indices=[state.indices[row] for row in kept.tolist()],
+            keys=TokenLayout(state.keys.index[kept], state.keys.suffix[kept], state.keys.image[kept]),
+            completions=[state.completions[row] for row in kept.tolist()],
+            **{name: getattr(state, name)[kept] for name in _ROW_TENSORS},
+        )
 
 
 def _concatenate(state: GenerationState, new: GenerationState) -> GenerationState:
+    """The rows of both states; the layouts of shorter rows are padded at the end."""
     append_rows(state.cache, new.cache)
     length = max(state.keys.index.shape[1], new.keys.index.shape[1])
-    both = [_pad_layout(one.keys, length) for one in (state, new)]
-    keys = TokenLayout(*(torch.cat([getattr(k, name) for k in both]) for name in ("index", "suffix", "image")))
-    rows = {name: torch.cat([getattr(state, name), getattr(new, name)]) for name in _ROW_TENSORS}
+    layouts = dict[str, Tensor]()
+    for name, fill in (("index", 0), ("suffix", PADDING), ("image", 0)):
+        parts = [getattr(one.keys, name) for one in (state, new)]
+        layouts[name] = torch.cat([nn.functional.pad(part, (0, length - part.shape[1]), value=fill) for part in parts])
     return replace(
-        state, indices=state.indices + new.indices, keys=keys, completions=state.completions + new.completions, **rows
-    )
-
-
-_ROW_TENSORS = ("tokens", "done", "index", "position", "uniform")
-
-
-def _pad_layout(keys: TokenLayout, length: int) -> TokenLayout:
-    """Layout with padding at the end of the rows."""
-    more = length - keys.index.shape[1]
-    grow = torch.nn.functional.pad
-    return TokenLayout(
-        grow(keys.index, (0, more)), grow(keys.suffix, (0, more), value=PADDING), grow(keys.image, (0, more))
+        state,
+        indices=state.indices + new.indices,
+        keys=TokenLayout(**layouts),
+        completions=state.completions + new.completions,
+        **{name: torch.cat([getattr(state, name), getattr(new, name)]) for name in _ROW_TENSORS},
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -70,7 +70,8 @@ class ImageEncoder:
             raise LVLMError(f"{name}: the processor has no image token, so prompts with an image cannot be built")
         self.placeholder: str = str(text)
         self.token: int = int(token)
-        self._as_text = lru_cache(maxsize=4096)(self._decode)
+        decode = partial(processor.tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        self._as_text = lru_cache(maxsize=4096)(decode)
         self._feature_cache: dict[int, tuple[Image, EncodedImage]] | None = None
 
     def encode(self, images: Sequence[Image]) -> tuple[list[ImageTokens], Pixels]:
@@ -96,23 +97,19 @@ class ImageEncoder:
                 f"{self.name}: the processor does not accept an image ({sizes} pixels): {error}"
             ) from error
         mask, ids = out.pop("attention_mask").bool(), out.pop("input_ids")
-        rows = [tuple(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True)]
+        tokens = list[ImageTokens]()
+        for padded, keep in zip(ids, mask, strict=True):
+            row = padded[keep].tolist()
+            runs = tuple(len(list(run)) for token, run in groupby(row) if token == self.token)
+            # one image token for each run
+            kept = tuple(
+                token
+                for token, before in zip(row, [None, *row[:-1]], strict=True)
+                if token != self.token or token != before
+            )
+            tokens.append(ImageTokens(self._as_text(kept), runs))
         pixels = {k: v for k, v in out.items() if isinstance(v, Tensor) and not k.endswith("token_type_ids")}
-        return [self._collapse(row) for row in rows], pixels
-
-    def _collapse(self, ids: tuple[int, ...]) -> ImageTokens:
-        runs, kept = list[int](), list[int]()
-        for token, run in groupby(ids):
-            length = len(list(run))
-            if token == self.token:
-                runs.append(length)
-                kept.append(token)
-            else:
-                kept += [token] * length
-        return ImageTokens(self._as_text(tuple(kept)), tuple(runs))
-
-    def _decode(self, ids: tuple[int, ...]) -> str:
-        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return tokens, pixels
 
     def features(self, model: Any, pixels: Mapping[str, Tensor]) -> Tensor:
         """Features of all images, [M, H], in the order of their tokens."""
@@ -166,29 +163,20 @@ class ImageEncoder:
         """Each image after the vision tower, which runs once for an image object that occurs twice or is cached."""
         known = {} if self._feature_cache is None else self._feature_cache
         new = {id(image): image for image in images if id(image) not in known}
-        encoded = [(image, *self.encode([image])) for image in new.values()]
         # images of one size go through the vision tower together
         by_shape = dict[Any, list[tuple[Image, list[ImageTokens], Pixels]]]()
-        for one in encoded:
-            shape = tuple((name, *value.shape) for name, value in one[2].items())
-            by_shape.setdefault(shape, []).append(one)
+        for image in new.values():
+            encoded = self.encode([image])
+            shape = tuple((name, *value.shape) for name, value in encoded[1].items())
+            by_shape.setdefault(shape, []).append((image, *encoded))
         for group in by_shape.values():
-            known |= self._encode_group(model, group)
+            pixels = {name: torch.cat([one[2][name] for one in group]).to(model.device) for name in group[0][2]}
+            counts = [tokens.count for _, (tokens,), _ in group]
+            whole = self.features(model, pixels)
+            self.check(sum(counts), len(whole))
+            for (image, (tokens,), own), vectors in zip(group, torch.split(whole, counts), strict=True):
+                known[id(image)] = (image, EncodedImage(tokens, vectors.clone(), grid_of(own)))
         return [known[id(image)][1] for image in images]
-
-    def _encode_group(
-        self, model: Any, encoded: Sequence[tuple[Image, list[ImageTokens], Pixels]]
-    ) -> dict[int, tuple[Image, EncodedImage]]:
-        names = encoded[0][2]
-        pixels = {name: torch.cat([one[2][name] for one in encoded]).to(model.device) for name in names}
-        counts = [one[1][0].count for one in encoded]
-        whole = self.features(model, pixels)
-        self.check(sum(counts), len(whole))
-        features = torch.split(whole, counts)
-        out = dict[int, tuple[Image, EncodedImage]]()
-        for (image, (own,), tensors), vectors in zip(encoded, features, strict=True):
-            out[id(image)] = (image, EncodedImage(own, vectors.clone(), grid_of(tensors)))
-        return out
 
 
 def grid_of(pixels: Mapping[str, Tensor]) -> Pixels:

@@ -49,8 +49,10 @@ def load_checkpoint(
         LVLMError: if there is no such checkpoint, it is not an LVLM, it has no processor, or it cannot be quantised
             here.
     """
-    if quantize is not None:
-        _require_quantiser(path, quantize)
+    if quantize is not None and not torch.cuda.is_available():
+        raise LVLMError(f"{path}: quantize: {quantize} needs a CUDA GPU; leave it out, or set dtype: bfloat16")
+    if quantize is not None and find_spec("bitsandbytes") is None:
+        raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: pip install 'lightning_c3l[qlora]'")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_cached_only(path)}
     processor = _load_processor(path, options)
     try:
@@ -83,14 +85,6 @@ def load_checkpoint(
         # padding is masked, so any token will do
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return model.eval(), processor
-
-
-def _require_quantiser(path: str, quantize: Quantize) -> None:
-    """Check that weights can be quantised here, before anything is loaded."""
-    if not torch.cuda.is_available():
-        raise LVLMError(f"{path}: quantize: {quantize} needs a CUDA GPU; leave it out, or set dtype: bfloat16")
-    if find_spec("bitsandbytes") is None:
-        raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: pip install 'lightning_c3l[qlora]'")
 
 
 def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:

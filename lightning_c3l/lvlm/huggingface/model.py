@@ -1,5 +1,6 @@
 """`HuggingFaceLVLM`: any image-text-to-text model of transformers."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,7 +28,7 @@ from lightning_c3l.lvlm.base import (
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
-from lightning_c3l.lvlm.huggingface.adapters import LoRA, ReferenceModel, attach_lora
+from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, encode_conversations
@@ -87,7 +88,10 @@ class HuggingFaceLVLM(RoundLVLM):
             self._network: Any = load_adapter(model, path, base)
         else:
             self._network = model if lora is None else attach_lora(model, lora)
-        self._reference = ReferenceModel(self._network, keep_reference)
+        # under full fine-tuning there are no adapters to disable for `reference`
+        self._original: Any = None
+        if keep_reference and not isinstance(self._network, PeftModel):
+            self._original = copy.deepcopy(self._network).requires_grad_(False).eval()
         self._active: Any = None
         self._is_checked = False
 
@@ -134,15 +138,14 @@ class HuggingFaceLVLM(RoundLVLM):
         """Width of the decoder's hidden states."""
         return int(self.model.get_output_embeddings().in_features)
 
-    def reference(self) -> AbstractContextManager[None]:
-        """Within this context, the LVLM generates and scores with the weights as they were before training."""
-        return self._with_reference()
-
     @contextmanager
-    def _with_reference(self) -> Iterator[None]:
-        before = self._active
-        with self._reference.active() as model:
-            self._active = model
+    def reference(self) -> Iterator[None]:
+        """Within this context, the LVLM generates and scores with the weights as they were before training."""
+        before, adapted = self._active, isinstance(self._network, PeftModel)
+        if not adapted and self._original is None:
+            raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference or scorer: current")
+        with self._network.disable_adapter() if adapted else nullcontext():
+            self._active = self._network.get_base_model() if adapted else self._original.to(self._network.device)
             try:
                 yield
             finally:

@@ -1,7 +1,7 @@
 """Teacher-forced token statistics of answers, with their image, without it, and with another one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -32,7 +32,11 @@ def score_answers(
     """Statistics of every answer of every conversation; see `AnswerScorer.score`."""
     with_image, tokens, lengths = _states(decoder, encoder, chats, _encode(decoder, encoder, images))
     without_image, _, _ = _states(decoder, encoder, chats, None)
-    logp_image, logp_blind, kl = _statistics(decoder, with_image, without_image, tokens)
+    parts = list[tuple[Tensor, Tensor, Tensor]]()
+    for p_states, q_states, ids in _blocks(decoder, with_image, without_image, tokens):
+        p, q = (decoder.logits(states).log_softmax(-1) for states in (p_states, q_states))
+        parts.append((p.gather(1, ids[:, None])[:, 0], q.gather(1, ids[:, None])[:, 0], log_kl(p, q)))
+    logp_image, logp_blind, kl = map(torch.cat, zip(*parts, strict=True))
     other = None
     if shuffled is not None:
         states, _, _ = _states(decoder, encoder, chats, _encode(decoder, encoder, shuffled))
@@ -128,31 +132,15 @@ def _run_shared(
     return suffixes, hidden
 
 
-def _statistics(
-    decoder: Decoder, with_image: Tensor, without_image: Tensor, tokens: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities with and without image and the divergence at each token, [M] each, in blocks of positions."""
-    parts = list[tuple[Tensor, Tensor, Tensor]]()
-    size = _positions(decoder)
-    for p_states, q_states, ids in zip(
-        *(torch.split(x, size) for x in (with_image, without_image, tokens)), strict=True
-    ):
-        p, q = (decoder.logits(states).log_softmax(-1) for states in (p_states, q_states))
-        logp, logq = (table.gather(1, ids[:, None])[:, 0] for table in (p, q))
-        parts.append((logp, logq, log_kl(p, q)))
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return columns[0], columns[1], columns[2]
-
-
 def _log_probabilities(decoder: Decoder, states: Tensor, tokens: Tensor) -> Tensor:
-    size = _positions(decoder)
-    blocks = zip(torch.split(states, size), torch.split(tokens, size), strict=True)
+    blocks = _blocks(decoder, states, tokens)
     return torch.cat([chosen_logp(decoder.logits(block), ids) for block, ids in blocks])
 
 
-def _positions(decoder: Decoder) -> int:
-    """Number of positions whose logits are in memory at the same time."""
-    return max(16, _LOGITS // int(decoder.text.vocab_size))
+def _blocks(decoder: Decoder, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The columns in blocks of positions, few enough for their logits to be in memory at the same time."""
+    size = max(16, _LOGITS // int(decoder.text.vocab_size))
+    return zip(*(torch.split(column, size) for column in columns), strict=True)
 
 
 def _scatter(mask: Tensor, values: Tensor) -> Tensor:

@@ -5,11 +5,10 @@ A small LLaVA that learns everything from answers at once learns colours long be
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL.Image import Image
-from torch import Tensor, nn
+from torch import nn
 from tqdm import trange
 
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
@@ -37,14 +36,7 @@ def train_vision_tower(
     parts = [[image for image, _ in labelled[n : n + 500]] for n in range(0, len(labelled), 500)]
     pixels = torch.cat([processor.image_processor(part, return_tensors="pt")["pixel_values"] for part in parts])
     labels = torch.tensor([label for _, label in labelled])
-    accuracy = _train(model.model.vision_tower, model.config.vision_feature_layer, pixels, labels, steps, seed)
-    with atomic_folder(out) as temporary:
-        model.save_pretrained(temporary)
-        processor.save_pretrained(temporary)
-    return accuracy
-
-
-def _train(tower: Any, layer: int, pixels: Tensor, labels: Tensor, steps: int, seed: int) -> float:
+    tower, layer = model.model.vision_tower, model.config.vision_feature_layer
     generator = torch.Generator().manual_seed(seed)
     head = nn.Linear(tower.config.hidden_size, int(labels.max()) + 1)
     with torch.no_grad():
@@ -65,4 +57,7 @@ def _train(tower: Any, layer: int, pixels: Tensor, labels: Tensor, steps: int, s
         optimizer.step()
         schedule.step()
         accuracies.append(float((logits.argmax(-1) == labels[batch]).float().mean()))
+    with atomic_folder(out) as temporary:
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
     return sum(accuracies[-100:]) / len(accuracies[-100:])

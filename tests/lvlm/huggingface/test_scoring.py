@@ -12,7 +12,7 @@ from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
-from lightning_c3l.lvlm.huggingface.scoring import _positions
+from lightning_c3l.lvlm.huggingface.scoring import _blocks
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import load_tiny, pictures, plain
 
@@ -162,7 +162,8 @@ def test_positions_held_at_once(
     """2^22 logits, but no fewer than 16 positions."""
     decoder = lvlm.decoder
     monkeypatch.setattr(decoder.text, "vocab_size", vocabulary)
-    assert _positions(decoder) == positions
+    (block,) = next(_blocks(decoder, torch.zeros(11_000)))
+    assert len(block) == positions
 
 
 def test_one_question_with_many_answers_shares_its_prompt(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:

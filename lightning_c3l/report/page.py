@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups, inline_image
@@ -80,12 +78,18 @@ def _charts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> dict[str
     areas = {READINGS[key].label: auroc.get(key) for key in READINGS_AND_RIVAL}
     baseline = READINGS["mean_logp"].label
     is_judged = any(finite(value) is not None for one in truths for _, value in one.points)
+    # on the same bins, so that rounds can be compared
+    splits = {number: split_scores(candidates) for number, candidates in sorted(candidates_by_round.items())}
+    edges = bin_edges(value for groups in splits.values() for values in groups.values() for value in values)
     return {
         "score_chart": line_chart("Mean S(I²C) over the rounds", scores, "round", "nats per token") if rounds else None,
         "truth_chart": line_chart("Truth rates over the rounds", truths, "round", "truth rate", (0.0, 1.0))
         if is_judged
         else None,
-        "histograms": _histograms(candidates_by_round),
+        "histograms": {
+            number: histogram(f"Scores of round {number}", groups, "S(I²C), answer reading", edges=edges)
+            for number, groups in splits.items()
+        },
         "auroc_chart": bar_chart("Area under the ROC curve of each score", areas, (0.5, "chance"), baseline)
         if auroc
         else None,
@@ -99,16 +103,6 @@ def _over_rounds(rounds: Sequence[Mapping[str, Any]], key: str) -> Series:
     """A figure of every round as a line."""
     numbered = [(finite(one["round"]), one.get(key)) for one in rounds]
     return Series(figure(key).label, [(x, value) for x, value in numbered if x is not None])
-
-
-def _histograms(candidates_by_round: Rounds) -> dict[int, Markup]:
-    """The scores of each round on the same bins, so that rounds can be compared."""
-    rounds = {number: split_scores(candidates) for number, candidates in sorted(candidates_by_round.items())}
-    edges = bin_edges(value for groups in rounds.values() for values in groups.values() for value in values)
-    label = "S(I²C), answer reading"
-    return {
-        number: histogram(f"Scores of round {number}", groups, label, edges=edges) for number, groups in rounds.items()
-    }
 
 
 def split_scores(candidates: Sequence[ScoredCandidate]) -> dict[str, list[float | None]]:

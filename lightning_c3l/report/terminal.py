@@ -44,17 +44,13 @@ def rounds_table(summary: Mapping[str, Any]) -> Table:
         rounds = [rounds[0], *rounds[1 - _MOST :]]
     shown = {key: head for key, head in _ROWS.items() if any(finite(one.get(key)) is not None for one in rounds)}
     # Text objects, because plain strings would be read as rich markup.
-    table = Table(title=Text(printable(summary.get("name") or "rounds", 80)), caption=_warnings(summary))
+    table = Table(title=Text(printable(summary.get("name") or "rounds", 80)))
+    states = nested(summary, "guard").get("states") or []
+    if broken := [f"state {state['round']}: {limit}" for state in states for limit in state.get("tripped") or []]:
+        table.caption = Text(printable("\n".join(broken), 2000), style="bold", justify="left")
     table.add_column("round")
     for one in rounds:
         table.add_column(Text(printable(one["round"], 20)), justify="right", no_wrap=True)
     for key, head in shown.items():
         table.add_row(Text(head), *(Text(number(one.get(key), figure(key).digits)) for one in rounds))
     return table
-
-
-def _warnings(summary: Mapping[str, Any]) -> Text | None:
-    """The broken limits of the guard, if any."""
-    states = nested(summary, "guard").get("states") or []
-    lines = [f"state {state['round']}: {sentence}" for state in states for sentence in state.get("tripped") or []]
-    return Text(printable("\n".join(lines), 2000), style="bold", justify="left") if lines else None

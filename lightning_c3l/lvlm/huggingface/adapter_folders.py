@@ -12,7 +12,14 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, is_cached_only, load_checkpoint, resolve
+from lightning_c3l.lvlm.huggingface.loading import (
+    Precision,
+    fingerprint,
+    first_line,
+    is_cached_only,
+    load_checkpoint,
+    resolve,
+)
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.weight_files import require_safetensors
 
@@ -125,8 +132,7 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         loaded = network.load_adapter(path, "default", key_mapping=mapping)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise LVLMError(f"{path}: the adapter does not fit its base: {reason}") from error
+        raise LVLMError(f"{path}: the adapter does not fit its base: {first_line(error)}") from error
     # torch and peft ignore both
     for problem, keys in (("the model lacks", loaded.unexpected_keys), ("the file lacks", loaded.missing_keys)):
         if keys:

@@ -223,26 +223,3 @@ def open_chat(encoder: ChatEncoder, prompt: str, answer_prefix: str, image: Imag
             n = len(chat.answer) - chat.answer[::-1].index(True)
             return replace(chat, ids=chat.ids[:n], answer=chat.answer[:n], target=chat.target[:n])
     return encoder.encode((Turn("user", prompt),), image)
-
-
-def generate(
-    decoder: Decoder,
-    encoder: ChatEncoder,
-    requests: Sequence[GenerationRequest],
-    sampling: Sampling,
-    batch_size: int,
-    progress: Callable[[int], object],
-    finished: Callable[[int, list[str]], object],
-) -> list[list[str]]:
-    """Texts of `sampling.samples` completions for each request; see `TextGenerator.generate`."""
-    out: list[list[str]] = [[] for _ in requests]
-
-    def decode(index: int, rows: list[TokenIds]) -> None:
-        texts = encoder.tokenizer.batch_decode([list(row) for row in rows], skip_special_tokens=True)
-        out[index] = [text.strip() for text in texts]
-        finished(index, out[index])
-
-    if requests:
-        generator = Generator(decoder, encoder, sampling, encoder.end_of_turn_ids(), progress, decode)
-        generator.generate(requests, batch_size)
-    return out

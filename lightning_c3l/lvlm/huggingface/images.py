@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -70,8 +70,8 @@ class ImageEncoder:
             raise LVLMError(f"{name}: the processor has no image token, so prompts with an image cannot be built")
         self.placeholder: str = str(text)
         self.token: int = int(token)
-        decode = partial(processor.tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        self._as_text = lru_cache(maxsize=4096)(decode)
+        as_written = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        self._as_text = lru_cache(maxsize=4096)(lambda ids: str(processor.tokenizer.decode(ids, **as_written)))
         self._feature_cache: dict[int, tuple[Image, EncodedImage]] | None = None
 
     def encode(self, images: Sequence[Image]) -> tuple[list[ImageTokens], Pixels]:

@@ -73,7 +73,7 @@ def load_checkpoint(
             **options,
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise LVLMError(f"{path}: no vision-language model could be loaded: {_reason(error)}") from error
+        raise LVLMError(f"{path}: no vision-language model could be loaded: {first_line(error)}") from error
     if missing := sorted(found["missing_keys"]):
         # transformers initialises them at random
         some = ", ".join(missing[:3])
@@ -133,7 +133,7 @@ def is_cached_only(path: str) -> bool:
         return False
     if not isinstance(cached, str):
         raise LVLMError(
-            f"{path}: no such folder, not downloaded before, and {ENDPOINT} cannot be reached: {_reason(problem)}"
+            f"{path}: no such folder, not downloaded before, and {ENDPOINT} cannot be reached: {first_line(problem)}"
         )
     return True
 
@@ -160,7 +160,7 @@ def _load_processor(path: str, options: dict[str, Any]) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = torchvision_problem(error) or f"the checkpoint has no usable processor: {_reason(error)}"
+        reason = torchvision_problem(error) or f"the checkpoint has no usable processor: {first_line(error)}"
         raise LVLMError(f"{path}: {reason}") from error
     # AutoProcessor falls back to a bare tokenizer or image processor where processor_config.json is missing
     if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
@@ -169,7 +169,8 @@ def _load_processor(path: str, options: dict[str, Any]) -> Any:
     return processor
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of an error's message, or what to do about one that asks for `trust_remote_code`."""
     if "trust_remote_code" in str(error):
         return "it brings Python code of its own; set trust_remote_code: true if you trust the source"
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

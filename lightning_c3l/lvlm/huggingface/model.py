@@ -30,10 +30,11 @@ from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
 from lightning_c3l.lvlm.huggingface.agreement import require_agreement
+from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, encode_conversations
 from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import generate
+from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
@@ -193,8 +194,19 @@ class HuggingFaceLVLM(RoundLVLM):
         finished: Callable[[int, list[str]], object] = lambda _, __: None,
     ) -> list[list[str]]:
         """Sample `sampling.samples` completions for each request; see `TextGenerator.generate`."""
-        size = batch_size or max(1, len(requests))
-        return generate(self.decoder, self.encoder, requests, sampling, size, progress, finished)
+        out: list[list[str]] = [[] for _ in requests]
+
+        def decode(index: int, rows: list[TokenIds]) -> None:
+            texts = self.processor.tokenizer.batch_decode([list(row) for row in rows], skip_special_tokens=True)
+            out[index] = [text.strip() for text in texts]
+            finished(index, out[index])
+
+        if requests:
+            generator = Generator(
+                self.decoder, self.encoder, sampling, self.encoder.end_of_turn_ids(), progress, finished=decode
+            )
+            generator.generate(requests, batch_size or len(requests))
+        return out
 
     def score(
         self,

@@ -36,19 +36,13 @@ def score_answers(
     for p_states, q_states, ids in _blocks(decoder, with_image, without_image, tokens):
         p, q = (decoder.logits(states).log_softmax(-1) for states in (p_states, q_states))
         parts.append((p.gather(1, ids[:, None])[:, 0], q.gather(1, ids[:, None])[:, 0], log_kl(p, q)))
-    logp_image, logp_blind, kl = map(torch.cat, zip(*parts, strict=True))
-    other = None
+    mask = pad_mask(lengths).to(tokens.device)
+    logp_image, logp_blind, kl = (_scatter(mask, torch.cat(column)) for column in zip(*parts, strict=True))
+    logp_shuffled = None
     if shuffled is not None:
         states, _, _ = _states(decoder, encoder, chats, _encode(decoder, encoder, shuffled))
-        other = _log_probabilities(decoder, states, tokens)
-    mask = pad_mask(lengths).to(tokens.device)
-    return AnswerTokens(
-        logp_image=_scatter(mask, logp_image),
-        logp_blind=_scatter(mask, logp_blind),
-        kl=_scatter(mask, kl),
-        mask=mask,
-        logp_shuffled=None if other is None else _scatter(mask, other),
-    )
+        logp_shuffled = _scatter(mask, _log_probabilities(decoder, states, tokens))
+    return AnswerTokens(logp_image, logp_blind, kl, mask, logp_shuffled)
 
 
 @torch.no_grad()

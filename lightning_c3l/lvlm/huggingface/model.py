@@ -139,9 +139,13 @@ class HuggingFaceLVLM(RoundLVLM):
         """Width of the decoder's hidden states."""
         return int(self.model.get_output_embeddings().in_features)
 
-    @contextmanager
-    def reference(self) -> Iterator[None]:
+    def reference(self) -> AbstractContextManager[None]:
         """Within this context, the LVLM generates and scores with the weights as they were before training."""
+        return self._with_reference()
+
+    @contextmanager
+    def _with_reference(self) -> Iterator[None]:
+        # apart, since the command line compares the annotations of `reference` with those of the protocol
         before, adapted = self._active, isinstance(self._network, PeftModel)
         if not adapted and self._original is None:
             raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference or scorer: current")

@@ -17,10 +17,16 @@ def named(overview: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_every_verb_is_in_the_overview(words: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "lightning_c3l", *words], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
-    assert sorted(named(done.stdout)) == sorted(["fit", "predict", "test", *VERBS])
+def test_every_verb_is_in_the_overview(words, capsys):
+    assert entry.main(words) == 0
+    assert sorted(named(capsys.readouterr().out)) == sorted(["fit", "predict", "test", *VERBS])
+
+
+def test_the_module_runs_the_words_of_its_command_line() -> None:
+    words = [sys.executable, "-m", "lightning_c3l"]
+    bare, unknown = (subprocess.run([*words, *more], capture_output=True, text=True) for more in ([], ["fti"]))
+    assert (bare.returncode, unknown.returncode) == (0, 2)
+    assert named(bare.stdout) == named(unknown.stderr)
 
 
 @pytest.mark.parametrize(

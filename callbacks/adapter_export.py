@@ -7,7 +7,6 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
-from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.runs.atomic import atomic_folder
 
@@ -24,11 +23,13 @@ class AdapterExport(Callback):
         if trainer.global_step == 0:
             rank_zero_warn(f"no step was trained: no {pl_module.lvlm.saved_as} is written")
             return
+        lvlm = pl_module.lvlm
+        target = Path(trainer.default_root_dir) / lvlm.saved_as
+
+        def save() -> None:
+            with atomic_folder(target) as folder:
+                lvlm.save(folder)
+            rank_zero_info(f"trained {lvlm.saved_as} in {target}")
+
         with pl_module.whole_weights():
-            collectives.on_rank_zero(lambda: _save(Path(trainer.default_root_dir), pl_module.lvlm))
-
-
-def _save(run: Path, lvlm: TrainableLVLM) -> None:
-    with atomic_folder(run / lvlm.saved_as) as folder:
-        lvlm.save(folder)
-    rank_zero_info(f"trained {lvlm.saved_as} in {run / lvlm.saved_as}")
+            collectives.on_rank_zero(save)

@@ -53,9 +53,12 @@ def _trainer_like(trainer: Trainer) -> Trainer:
     """A trainer for the control on the devices of a run."""
     rounds = next((one for one in trainer.callbacks if isinstance(one, I2CReweighting)), None)  # type: ignore[attr-defined]
     folder, on_gpu = trainer.default_root_dir, trainer.strategy.root_device.type == "cuda"
+    strategy: Strategy | str = "auto"
+    if isinstance(own := trainer.strategy, DDPStrategy):
+        strategy = DDPStrategy(process_group_backend=own.process_group_backend, **own._ddp_kwargs)
     return Trainer(
         accelerator=trainer.accelerator,
-        strategy=_strategy_like(trainer.strategy),
+        strategy=strategy,
         devices=trainer.device_ids if on_gpu else trainer.num_devices,
         num_nodes=trainer.num_nodes,
         plugins=[RunningProcesses(trainer.node_rank, trainer.local_rank)],
@@ -78,12 +81,6 @@ def _trainer_like(trainer: Trainer) -> Trainer:
             _SameLength(trainer.global_step),
         ],
     )
-
-
-def _strategy_like(strategy: Strategy) -> Strategy | str:
-    if not isinstance(strategy, DDPStrategy):
-        return "auto"
-    return DDPStrategy(process_group_backend=strategy.process_group_backend, **strategy._ddp_kwargs)
 
 
 class RunningProcesses(LightningEnvironment):

@@ -15,13 +15,12 @@ from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images.sources import EncodedImages
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
-from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import judged, truth_rate
 from lightning_c3l.rounds.generation import ImageChunk
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.atomic import atomic_path
-from lightning_c3l.selection.candidates import CandidateSelection, random_candidates, select_candidates
+from lightning_c3l.selection.candidates import random_candidates, select_candidates
 
 # tell the draws after training, and those of `predict`, from those of the rounds
 _FIT_STREAM, _PREDICT_STREAM = 1_299_709, 15_485_863
@@ -81,10 +80,27 @@ class DatasetExport(Callback):
         selection = select_candidates(usable, self.target_size, self.reading, self.near_duplicate)
         chosen = selection.chosen
         root = self._images(folder, run.source(name)[0], chosen)
-        records = [self._record(index, one, run.engine) for index, one in enumerate(chosen)]
+        made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint}
+        records = [
+            VLITRecord.of(
+                index,
+                one,
+                {
+                    "round": "final",
+                    "prompt": one.candidate.instruction.text,
+                    "sample": one.candidate.sample,
+                    **made_by,
+                },
+            )
+            for index, one in enumerate(chosen)
+        ]
         write_llava_json(folder / "vlit.json", records, root)
         write_parquet(folder / "vlit.parquet", records)
-        run.store.write_candidates("vlit-candidates", self._with_status(scored, selection))
+        status = {id(one): "duplicate" for one in selection.duplicates} | {id(one): "kept" for one in chosen}
+        left = [
+            replace(one, status=status.get(id(one), "rejected" if one.scores is None else "left out")) for one in scored
+        ]
+        run.store.write_candidates("vlit-candidates", left)
         figures: dict[str, Any] = {
             "pairs": len(records),
             "candidates": len(scored),
@@ -111,33 +127,11 @@ class DatasetExport(Callback):
             return os.path.abspath(source.root)
         for key in sorted({one.candidate.image for one in chosen}):
             with atomic_path(folder / "images" / key) as path:
-                if isinstance(source, EncodedImages):
-                    _copy(source.raw(key), path)
-                else:
+                if not isinstance(source, EncodedImages):
                     source.read(key).save(path)
+                # the file itself, not an image that was decoded, perhaps shrunk, and encoded again
+                elif isinstance(file := source.raw(key), Path):
+                    shutil.copyfile(file, path)
+                else:
+                    path.write_bytes(file)
         return os.path.abspath(folder / "images")
-
-    def _record(self, index: int, one: ScoredCandidate, engine: RoundEngine) -> VLITRecord:
-        candidate = one.candidate
-        provenance = {
-            "round": "final",
-            "prompt": candidate.instruction.text,
-            "sample": candidate.sample,
-            "seed": engine.seed,
-            "model": engine.lvlm.fingerprint,
-        }
-        return VLITRecord.of(index, one, provenance)
-
-    def _with_status(self, scored: Sequence[ScoredCandidate], selection: CandidateSelection) -> list[ScoredCandidate]:
-        status = {id(one): "duplicate" for one in selection.duplicates} | {id(one): "kept" for one in selection.chosen}
-        return [
-            replace(one, status=status.get(id(one), "rejected" if one.scores is None else "left out")) for one in scored
-        ]
-
-
-def _copy(file: bytes | Path, path: Path) -> None:
-    """Copy the file itself, not an image that was decoded, perhaps shrunk, and encoded again."""
-    if isinstance(file, Path):
-        shutil.copyfile(file, path)
-    else:
-        path.write_bytes(file)

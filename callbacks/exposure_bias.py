@@ -5,7 +5,6 @@ with prefixes made from the truth: the negative log-likelihood of the true answe
 the sampled answer is right; on attributes that the training images show and on those that they hide.
 """
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from callbacks.order import Order
 from lightning_c3l.lvlm.base import GenerationRequest
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.rounds.engine import RoundEngine
+from lightning_c3l.rounds.figures import mean
 from lightning_c3l.rounds.generation import ImageChunk, Read
 from lightning_c3l.rounds.run import RoundRun, engine_of
 from lightning_c3l.rounds.scoring import score_pairs
@@ -118,10 +118,10 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
     for part, wanted in (("", (True, False, None)), ("seen ", (True,)), ("unseen ", (False,))):
         mine = [one for one in own if one.asked.seen in wanted]
         theirs = [one for one in reference if one.asked.seen in wanted]
-        figures[f"{part}nll, own"] = _mean([one.nll for one in mine])
-        figures[f"{part}nll, reference"] = _mean([one.nll for one in theirs])
-        figures[f"{part}truth, own"] = _mean([float(one.right) for one in mine])
-        figures[f"{part}truth, reference"] = _mean([float(one.right) for one in theirs])
+        figures[f"{part}nll, own"] = mean([one.nll for one in mine])
+        figures[f"{part}nll, reference"] = mean([one.nll for one in theirs])
+        figures[f"{part}truth, own"] = mean([float(one.right) for one in mine])
+        figures[f"{part}truth, reference"] = mean([float(one.right) for one in theirs])
     figures["truth, own"] = sum(one.right for one in own) / len(written) if written else None
     return figures
 
@@ -174,7 +174,3 @@ def _continue(
         Continued(one, loss, truth.judge(one.image, one.question, text[0].split("\n")[0]) == "right")
         for one, loss, text in zip(asked, nll, texts, strict=True)
     ]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
 from callbacks.order import Order
 from callbacks.round_images import require_measured
@@ -18,7 +17,6 @@ from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.collapse import CollapseLimits, held_out_criterion, inflation, tripped
 from lightning_c3l.rounds.figures import round_figures
 from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
-from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.run import RoundRun
 
 # images that one process writes about at once; the control's partners lie among them, so it must not depend on how
@@ -108,7 +106,7 @@ class GuardRails(Callback):
         if not self._states or run is None:
             return
         if self._moved:
-            self._judge(trainer, pl_module, run, self._states[-1]["round"] + 1, made=False)
+            self._judge(pl_module, run, self._states[-1]["round"] + 1, made=False)
         exported = last = self._states[-1]
         if self.action == "stop" and last["tripped"]:
             exported = _best(run).put_back(pl_module)
@@ -119,15 +117,14 @@ class GuardRails(Callback):
         """Judge the round that is trained on next, unless that has been done."""
         number = run.data.round
         if number > max((state["round"] for state in self._states), default=-1):
-            self._judge(trainer, module, run, number, made=True)
+            self._judge(module, run, number, made=True)
         if self.action == "stop" and self._states[-1]["tripped"]:
             trainer.should_stop = True
 
-    def _judge(self, trainer: Trainer, module: LightningModule, run: RoundRun, number: int, made: bool) -> None:
+    def _judge(self, module: LightningModule, run: RoundRun, number: int, made: bool) -> None:
         """Compare the model as it is now with the first state.
 
         Args:
-            trainer: of the run.
             module: the model.
             run: its parts.
             number: of the state.
@@ -137,7 +134,7 @@ class GuardRails(Callback):
 
         def judgement() -> dict[str, Any]:
             # by the reading of the round's own figures, with which it is compared
-            generated = round_figures(scored, [], _reading(trainer), run.engine.seed)
+            generated = round_figures(scored, [], run.store.reading(run.data.round), run.engine.seed)
             own = run.store.read_figures(number) if made else generated
             state: dict[str, Any] = {
                 "round": number,
@@ -162,14 +159,23 @@ class GuardRails(Callback):
         best = _best(run)
         known = collectives.on_rank_zero(best.known)
         # a later state was left by a run that was restarted from an earlier checkpoint, and does not count
-        better = known is None or known["round"] >= state["round"] or _higher(state["held_out"], known["held_out"])
+        before, now = None if known is None else known["held_out"], state["held_out"]
+        is_higher = now is not None and (before is None or now > before)
+        better = known is None or known["round"] >= state["round"] or is_higher
         if better and not any(one["tripped"] for one in self._states):
             best.keep(module, {name: state[name] for name in ("round", "held_out")})
         self._tell(run)
 
     def _generate(self, run: RoundRun) -> list[ScoredCandidate]:
         """Candidates about the guard's images, scored by the starting model; each rank makes a share."""
-        source, keys = self._images(run)
+        name = "images" if run.data.source("held_out") is None else "held_out"
+        source, keys = run.source(self._measured.get("source", name))
+        if not self._measured:
+            keys = sorted(stream("guard", run.engine.seed).sample(list(keys), min(self.images, len(keys))))
+            digests = run.data.digests(name)
+            self._measured = {"source": name, "digests": {key: digests[key] for key in keys}}
+        # all states are judged by the images of the first one
+        keys = list(self._measured["digests"])
         seed = run.engine.seed * 1009 + 611_953
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
@@ -183,41 +189,18 @@ class GuardRails(Callback):
             parts = share_out(spans(len(keys), math.ceil(len(keys) / _PART)), make)
         return [one for part in parts for one in part]
 
-    def _images(self, run: RoundRun) -> tuple[ImageSource, list[str]]:
-        """The images that all states are judged by: those of the first one."""
-        name = "images" if run.data.source("held_out") is None else "held_out"
-        source, keys = run.source(self._measured.get("source", name))
-        if not self._measured:
-            keys = sorted(stream("guard", run.engine.seed).sample(list(keys), min(self.images, len(keys))))
-            digests = run.data.digests(name)
-            self._measured = {"source": name, "digests": {key: digests[key] for key in keys}}
-        return source, list(self._measured["digests"])
-
     def _tell(self, run: RoundRun, exported: int | None = None) -> None:
         """Write what is known so far into summary.json."""
         if collectives.is_rank_zero():
-            guard = {
-                "action": self.action,
-                "states": self._states,
-                "best": _best(run).known(),
-                "exported": exported,
-            }
-            run.store.update_summary(guard=guard)
+            best = _best(run).known()
+            run.store.update_summary(
+                guard={"action": self.action, "states": self._states, "best": best, "exported": exported}
+            )
 
 
 def _best(run: RoundRun) -> BestState:
     return BestState(run.store.folder / "best")
 
 
-def _reading(trainer: Trainer) -> str:
-    """The reading of S(I2C) that the rounds of this run go by."""
-    rounds = next(one for one in trainer.callbacks if isinstance(one, I2CReweighting))  # type: ignore[attr-defined]
-    return rounds.pseudo_labels.reading
-
-
 def _with_state(figures: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     return {**figures, "held_out": state["held_out"], "inflation": state["inflation"]}
-
-
-def _higher(one: float | None, other: float | None) -> bool:
-    return one is not None and (other is None or one > other)

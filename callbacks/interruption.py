@@ -59,7 +59,11 @@ class Interruption(Callback):
             numbers = [signal.SIGINT, signal.SIGTERM, *([] if self._requeue is None else [self._requeue])]
             self._before = {int(number): signal.getsignal(number) for number in numbers}
             self._install()
-            self._listen()
+            # a thread watches too: Python's handlers wait for calls into C, which may wait for another process
+            ours, theirs = socket.socketpair()
+            theirs.setblocking(False)
+            signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+            Thread(target=self._watch, args=(ours, theirs), name="signals", daemon=True).start()
             os.register_at_fork(after_in_child=self._in_fork)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -143,13 +147,6 @@ class Interruption(Callback):
             self.leave(number)
         if collectives.is_rank_zero():
             _say("stopping at the end of this step; once more to stop at once")
-
-    def _listen(self) -> None:
-        """Watch for signals in a thread: Python's handlers wait for calls into C, which may wait for a process."""
-        ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        Thread(target=self._watch, args=(ours, theirs), name="signals", daemon=True).start()
 
     def _watch(self, ours: socket.socket, theirs: socket.socket) -> None:
         """End the process when it does not react, or when it is told again.

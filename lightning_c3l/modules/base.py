@@ -58,9 +58,14 @@ class TrainedWeightsModule(LightningModule):
         if self.device != strategy.root_device:
             # Lightning moves the module to the CPU before `on_fit_end`
             self.to(strategy.root_device)
+        gathered: AbstractContextManager[None] = nullcontext()
+        if isinstance(self, FSDPModule):
+            gathered = fsdp.gathered(self)
+        elif isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3:
+            gathered = fsdp.gathered_zero3(strategy.deepspeed_engine)
         self._is_whole = True
         try:
-            with self._gathered(strategy):
+            with gathered:
                 yield
         finally:
             self._is_whole = False
@@ -82,17 +87,10 @@ class TrainedWeightsModule(LightningModule):
                 for part, was_training in training.items():
                     part.training = was_training
 
-    def _gathered(self, strategy: Any) -> AbstractContextManager[None]:
-        if isinstance(self, FSDPModule):
-            return fsdp.gathered(self)
-        if isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3:
-            return fsdp.gathered_zero3(strategy.deepspeed_engine)
-        return nullcontext()
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep trained weights only, and which base they belong to."""
         checkpoint["base"] = {"path": self.lvlm.name, "fingerprint": self.lvlm.fingerprint}
-        trained = self._trained_names()
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -127,6 +125,3 @@ class TrainedWeightsModule(LightningModule):
                 raise ValueError(
                     f"{file} {problem} weight {min(names)}: it was made with another LVLM or other adapter options"
                 )
-
-    def _trained_names(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

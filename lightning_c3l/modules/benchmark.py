@@ -108,22 +108,25 @@ class EvaluationModule(TrainedWeightsModule):
             "losses": self.config.losses,
         }
 
-    def _model_id(self) -> str:
-        trained = self.trainer.ckpt_path
-        return f"{self.lvlm.name} + {trained}" if trained else self.lvlm.name
-
     def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
         """Answer a chunk and store its rows at once."""
         self.job.append(predict_chunk(self.lvlm, chunk, self.config, self.batch_size))
         self.job.sync()
 
     def on_test_epoch_end(self) -> None:
-        """Collect all answers, and score them."""
+        """Collect all answers, have them judged, and score them."""
         self.job.finish()
         data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)
-        results = BenchmarkResults(data, self._answers(data.selected), self._model_id(), folder)
-        reviews = collectives.on_rank_zero(lambda: self._write(results))
+        trained = self.trainer.ckpt_path
+        model = f"{self.lvlm.name} + {trained}" if trained else self.lvlm.name
+        results = BenchmarkResults(data, self._answers(data.selected), model, folder)
+
+        def write() -> list[Review]:
+            results.write()
+            return results.review(self.judge)
+
+        reviews = collectives.on_rank_zero(write)
         figures = {name: metric.to(self.device).compute() for name, metric in results.headlines(reviews)}
         # equal on all ranks
         self.log_dict(figures, sync_dist=True)
@@ -151,8 +154,3 @@ class EvaluationModule(TrainedWeightsModule):
                 "trainer.limit_test_batches and fast_dev_run out, and set data.init_args.limit"
             )
         return [answer_from_row(question.id, rows[number]) for number, question in enumerate(questions, start=1)]
-
-    def _write(self, results: BenchmarkResults) -> list[Review]:
-        """On rank zero: write the answers, and have them judged."""
-        results.write()
-        return results.review(self.judge)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
-from lightning_c3l.records import Conversation
 from lightning_c3l.rounds.scoring import Context, TurnScore, score_contexts
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
@@ -72,7 +71,10 @@ def score_chunk(
     `reason`). They do not depend on which process scores the chunk.
     """
     with lvlm.cache_image_features():
-        items = _without_refused(lvlm, chunk)
+        keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
+        refusals = lvlm.unsupported_images([chunk.images[key] for key in keys]) if keys else []
+        refused = {key: reason for key, reason in zip(keys, refusals, strict=True) if reason}
+        items = [item.without(refused) for item in chunk.items]
         by_images = defaultdict[tuple[str, ...], list[ScoringItem]](list)
         for item in items:
             if item.conversation is not None and item.images:
@@ -92,36 +94,18 @@ def score_chunk(
     return [{"record": one.number, "turns": _turns(one, scored.get(one.number))} for one in items]
 
 
-def _without_refused(lvlm: AnswerScorer, chunk: ScoringChunk) -> list[ScoringItem]:
-    """The records; those with an image that the LVLM does not support are marked as rejected."""
-    keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
-    refusals = lvlm.unsupported_images([chunk.images[key] for key in keys]) if keys else []
-    refused = {key: reason for key, reason in zip(keys, refusals, strict=True) if reason}
-    return [item.without(refused) for item in chunk.items]
-
-
 def _turns(item: ScoringItem, scores: Sequence[TurnScore] | None) -> list[dict[str, Any]]:
+    """The state of each of the assistant's turns of a record."""
     if item.conversation is None:
-        return [_rejected(index, item.reason) for index in item.answers]
-    first = _first_image_turn(item.conversation)
-    found = [TurnScore(None)] * len(item.answers) if scores is None else scores
-    return [_turn(index, first, one) for index, one in zip(item.answers, found, strict=True)]
-
-
-def _turn(index: int, first: int | None, found: TurnScore) -> dict[str, Any]:
-    if first is None or index < first:
-        return {"turn": index, "status": "text_only"}
-    if found.scores is None:
-        return _rejected(index, found.reason)
-    return {"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled}
-
-
-def _rejected(index: int, reason: str) -> dict[str, Any]:
-    return {"turn": index, "status": "rejected", "reason": reason}
-
-
-def _first_image_turn(conversation: Conversation) -> int | None:
-    """Index of the first turn with an image, None if there is none."""
-    if not conversation.images:
-        return None
-    return next((index for index, turn in enumerate(conversation.turns) if turn.images), 0)
+        return [{"turn": index, "status": "rejected", "reason": item.reason} for index in item.answers]
+    # images that no turn mentions come with the first
+    first = next((index for index, turn in enumerate(item.conversation.turns) if turn.images), 0)
+    out = list[dict[str, Any]]()
+    for index, found in zip(item.answers, scores or [TurnScore(None)] * len(item.answers), strict=True):
+        if not item.conversation.images or index < first:
+            out.append({"turn": index, "status": "text_only"})
+        elif found.scores is None:
+            out.append({"turn": index, "status": "rejected", "reason": found.reason})
+        else:
+            out.append({"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled})
+    return out

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.lvlm.batches import ConversationBatch
@@ -36,7 +36,12 @@ class InstructionTuningModule(WholeBatchModule):
         frozen: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        _freeze(lvlm.network, frozen)
+        for word in frozen:
+            weights = [parameter for name, parameter in lvlm.network.named_parameters() if word in name]
+            if not weights:
+                raise ValueError(f"frozen: no weight's name holds {word!r}; look at the model's named_parameters()")
+            for parameter in weights:
+                parameter.requires_grad_(False)
         self.lvlm = lvlm
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
         self.network = lvlm.network.train()
@@ -62,12 +67,3 @@ class InstructionTuningModule(WholeBatchModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over what is trained."""
         return self.optimization.configure(self.parameters(), lambda: int(self.trainer.estimated_stepping_batches))
-
-
-def _freeze(network: nn.Module, words: Sequence[str]) -> None:
-    for word in words:
-        weights = [parameter for name, parameter in network.named_parameters() if word in name]
-        if not weights:
-            raise ValueError(f"frozen: no weight's name holds {word!r}; look at the model's named_parameters()")
-        for parameter in weights:
-            parameter.requires_grad_(False)

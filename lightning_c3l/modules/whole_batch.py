@@ -98,7 +98,13 @@ class WholeBatchModule(TrainedWeightsModule):
         def closure() -> Any:
             loss = optimizer_closure()
             if self._is_cut():
-                self._divide_gradients()
+                terms = torch.as_tensor(self._terms_of_step, device=self.device)
+                every = int(self.trainer.strategy.reduce(terms, reduce_op="sum"))
+                # Lightning has divided by these
+                means = self.trainer.accumulate_grad_batches * self.trainer.world_size
+                for parameter in self.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(means * self.usual_terms / max(1, every))
             self._terms_of_step = 0
             return loss
 
@@ -109,12 +115,3 @@ class WholeBatchModule(TrainedWeightsModule):
         trainer = self.trainer
         several = trainer.accumulate_grad_batches > 1 or trainer.world_size > 1
         return several and not isinstance(trainer.strategy, DeepSpeedStrategy)
-
-    def _divide_gradients(self) -> None:
-        terms = torch.as_tensor(self._terms_of_step, device=self.device)
-        every = int(self.trainer.strategy.reduce(terms, reduce_op="sum"))
-        # Lightning has divided by these
-        means = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        for parameter in self.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(means * self.usual_terms / max(1, every))

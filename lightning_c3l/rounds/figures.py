@@ -66,11 +66,11 @@ def round_figures(
         "images": len({one.candidate.image for one in scored}),
         "groups": len(groups),
         **writer_figures([one.candidate for one in scored]),
-        "i2c_mean": _mean(scores),
-        "i2c_positive_mean": _mean([getattr(one.scores, reading) for one in positives]),
-        "i2c_shuffled_mean": _mean([one.shuffled for one in parsed if one.shuffled is not None]),
+        "i2c_mean": mean(scores),
+        "i2c_positive_mean": mean([getattr(one.scores, reading) for one in positives]),
+        "i2c_shuffled_mean": mean([one.shuffled for one in parsed if one.shuffled is not None]),
         "image_contrast": image_contrast(scored),
-        "answer_tokens": _mean(tokens),
+        "answer_tokens": mean(tokens),
         "length_correlation": rank_correlation(scores, tokens) if len(parsed) > 1 else None,
     }
     if any(one.verdict is not None for one in scored):
@@ -90,7 +90,7 @@ def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
         0 if it says as much; None if no candidate was scored with both.
     """
     both = [(one.scores.answer, one.shuffled) for one in scored if one.scores and one.shuffled is not None]
-    right, other = _mean([answer for answer, _ in both]), _mean([shuffled for _, shuffled in both])
+    right, other = mean([answer for answer, _ in both]), mean([shuffled for _, shuffled in both])
     if right is None or other is None or right == other == 0:
         return None
     return (right - other) / (abs(right) + abs(other))
@@ -105,5 +105,6 @@ def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:
     return {**out, "n": len(parsed)}
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def mean(values: Sequence[float]) -> float | None:
+    """The mean; None of no values."""
     return statistics.fmean(values) if values else None

@@ -65,7 +65,16 @@ class RunStore:
         (folder / "round.json").unlink(missing_ok=True)
         positions = {_identity(one): index for index, one in enumerate(done.candidates)}
         _write_lines(folder / _CANDIDATES, (one.to_row() for one in done.candidates))
-        _write_lines(folder / _GROUPS, (_group_row(group, positions) for group in done.groups))
+        groups = [
+            {
+                "positive": positions[_identity(group.positive)],
+                "negatives": [positions[_identity(one)] for one in group.negatives],
+                "weight": group.weight,
+                "sampling_weight": group.sampling_weight,
+            }
+            for group in done.groups
+        ]
+        _write_lines(folder / _GROUPS, groups)
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
@@ -109,7 +118,8 @@ class RunStore:
             )
             for row in _read_lines(folder / _GROUPS)
         ]
-        return Round(candidates, groups, _read_json(folder / _DESCRIPTIONS), self.read_figures(number))
+        descriptions = json.loads((folder / _DESCRIPTIONS).read_text(encoding="utf-8"))
+        return Round(candidates, groups, descriptions, self.read_figures(number))
 
     def read_figures(self, number: int) -> dict[str, Any]:
         """Figures of a round, for the rounds table.
@@ -122,6 +132,10 @@ class RunStore:
             return manifest.read(file)
         except ValueError as error:  # it has no digest, since the time of training is added to it
             raise DamagedRound(str(error)) from error
+
+    def reading(self, number: int) -> str:
+        """The reading of S(I2C) that chose the pseudo-labels of a round."""
+        return str(manifest.read(self.round_folder(number) / "manifest.json")["thresholds"]["reading"])
 
     def add_seconds(self, number: int, stage: str, seconds: float) -> None:
         """Add time to a stage of a finished round."""
@@ -149,16 +163,6 @@ class RunStore:
         write_json_atomic(self.folder / "summary.json", {**self.summary(), **jsonable(parts)})
 
 
-def _group_row(group: Group, positions: dict[tuple[str, str, str, int], int]) -> dict[str, Any]:
-    """A group as the positions of its candidates in the round."""
-    return {
-        "positive": positions[_identity(group.positive)],
-        "negatives": [positions[_identity(one)] for one in group.negatives],
-        "weight": group.weight,
-        "sampling_weight": group.sampling_weight,
-    }
-
-
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:
     candidate = one.candidate
     return candidate.image, candidate.instruction.kind, candidate.instruction.text, candidate.sample
@@ -173,8 +177,3 @@ def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     # not splitlines(): a candidate may hold U+2028, which JSON does not escape
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value

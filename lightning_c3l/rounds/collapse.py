@@ -80,8 +80,23 @@ def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLi
     Returns:
         A sentence per violated limit.
     """
-    found = (_broken(name, limit, first.get(name), now.get(name)) for name, limit in asdict(limits).items())
-    return [sentence for sentence in found if sentence]
+    sentences = list[str]()
+    for name, limit in asdict(limits).items():
+        before, after = finite(first.get(name)), finite(now.get(name))
+        if limit is None or before is None or before <= 0:
+            continue
+        if after is None:
+            sentences.append(f"{_NAMES[name]} was {before:.3f} at first and cannot be measured any more")
+            continue
+        if name == "answer_tokens":
+            holds, bound = before / limit <= after <= before * limit, f"more than {limit:g} times as long or as short"
+        elif name == "inflation":
+            holds, bound = after <= limit * before, f"above {limit:g} times as much"
+        else:
+            holds, bound = after >= limit * before, f"below {limit:g} of it"
+        if not holds:
+            sentences.append(f"{_NAMES[name]} went from {before:.3f} at first to {after:.3f}, {bound}")
+    return sentences
 
 
 def held_out_criterion(scored: Sequence[ScoredCandidate]) -> float | None:
@@ -109,19 +124,3 @@ def inflation(own: object, reference: object) -> float | None:
     """
     above, below = finite(own), finite(reference)
     return None if above is None or below is None or below <= 0 else above / below
-
-
-def _broken(name: str, limit: float | None, first: object, now: object) -> str:
-    """A sentence if this figure violates its limit, else ''."""
-    before, after = finite(first), finite(now)
-    if limit is None or before is None or before <= 0:
-        return ""
-    if after is None:
-        return f"{_NAMES[name]} was {before:.3f} at first and cannot be measured any more"
-    if name == "answer_tokens":
-        holds, bound = before / limit <= after <= before * limit, f"more than {limit:g} times as long or as short"
-    elif name == "inflation":
-        holds, bound = after <= limit * before, f"above {limit:g} times as much"
-    else:
-        holds, bound = after >= limit * before, f"below {limit:g} of it"
-    return "" if holds else f"{_NAMES[name]} went from {before:.3f} at first to {after:.3f}, {bound}"

@@ -112,7 +112,8 @@ class DistinctRate(Metric):
         Args:
             pairs: (image, question) of each candidate.
         """
-        hashes = [_hash(image, question) for image, question in pairs]
+        # equal in every process, unlike Python's salted hash; the length keeps ("ab", "c") and ("a", "bc") apart
+        hashes = [content_number(f"{len(image)}:{image}{question}", signed=True) for image, question in pairs]
         self.hashes.append(torch.tensor(hashes, dtype=torch.int64, device=self.device))
 
     def compute(self) -> Tensor:
@@ -129,9 +130,3 @@ class DistinctRate(Metric):
         if not len(self.hashes):
             self.hashes = [torch.zeros(0, dtype=torch.int64, device=self.device)]
         super().sync(*args, **kwargs)
-
-
-def _hash(image: str, question: str) -> int:
-    """A hash that is the same in every process, unlike Python's salted one, as int64."""
-    # The length keeps ("ab", "c") and ("a", "bc") apart.
-    return content_number(f"{len(image)}:{image}{question}", signed=True)

@@ -3,7 +3,7 @@
 from collections import UserDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Scores
@@ -48,7 +48,7 @@ class Journal:
         self.completions = Completions(self._texts, self._refused)
         self.descriptions = WriteThroughDict[str, str](lambda key, text: append({"image": key, "description": text}))
         self._scores = WriteThroughDict[tuple[str, ...], list[TurnScore]](
-            lambda images, scores: append({"image": images[0], "scores": [_row(one) for one in scores]})
+            lambda images, scores: append({"image": images[0], "scores": [jsonable(asdict(one)) for one in scores]})
         )
         self.scores: Known = self._scores
 
@@ -59,7 +59,10 @@ class Journal:
             if "texts" in row:
                 self._texts.data[image, row["prompt"]] = row["texts"]
             elif "scores" in row:
-                self._scores.data[(image,)] = [_score(one) for one in row["scores"]]
+                self._scores.data[(image,)] = [
+                    TurnScore(one["scores"] and Scores(**one["scores"]), one["shuffled"], one["reason"])
+                    for one in row["scores"]
+                ]
             elif "refused" in row:
                 self._refused.data[image] = row["refused"]
             elif "description" in row:
@@ -76,14 +79,3 @@ class Journal:
             )
             for key, count in instructions.items()
         )
-
-
-def _row(found: TurnScore) -> Row:
-    scores = None if found.scores is None else asdict(found.scores)
-    row: Row = jsonable({"scores": scores, "shuffled": found.shuffled, "reason": found.reason})
-    return row
-
-
-def _score(row: dict[str, Any]) -> TurnScore:
-    scores = None if row["scores"] is None else Scores(**row["scores"])
-    return TurnScore(scores, row["shuffled"], row["reason"])

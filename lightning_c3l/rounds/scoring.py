@@ -133,17 +133,29 @@ def score_candidates(
     with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_rank_zero()) as bar:
         found = score_contexts(lvlm, contexts, read, size, shuffle_seed, bar, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
-    _warn_of_dropped(out)
+    for one in (s.candidate for s in out if s.candidate.rejected == _NOT_FINITE):
+        warnings.warn(
+            f"image {one.image}, group {one.instruction.kind!r}, text {one.sample}: its score is not a finite number; "
+            "the pair is dropped",
+            stacklevel=2,
+        )
     return out
 
 
 def with_scores(candidates: Sequence[Candidate], scores: Mapping[str, Sequence[TurnScore]]) -> list[ScoredCandidate]:
-    """Candidates with the scores of the different pairs of each image; a pair without one is dropped by its reason."""
+    """Candidates with the scores of the different pairs of each image.
+
+    A pair that has no score, or none that is a number, is rejected with the reason: it must not win or spoil a mean.
+    """
     out = [ScoredCandidate(one) for one in candidates]
     for image, own in _pairs(candidates).items():
         for numbers, score in zip(own.values(), scores[image], strict=True):
             for number in numbers:
-                out[number] = _usable(candidates[number], score)
+                candidate = candidates[number]
+                if score.scores is None:
+                    out[number] = ScoredCandidate(replace(candidate, rejected=score.reason))
+                else:
+                    out[number] = ScoredCandidate(candidate, score.scores, score.shuffled)
     return out
 
 
@@ -191,13 +203,10 @@ def _score_first(
     """The answers of the first `size` contexts that wait."""
     batch = waiting[:size]
     there = [known[one.images] for one in batch if one.images in known]
-    if len(there) == len(batch) and all(map(_fits, batch, there)):
+    answers = [sum(turn.role == "assistant" for chat in one.chats for turn in chat) for one in batch]
+    if list(map(len, there)) == answers:
         return there
     return _score_batch(lvlm, batch, read, partners)
-
-
-def _fits(context: Context, scores: Sequence[TurnScore]) -> bool:
-    return len(scores) == sum(turn.role == "assistant" for chat in context.chats for turn in chat)
 
 
 def _score_batch(
@@ -259,19 +268,3 @@ def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
             yield TurnScore(scores, other)
         else:
             yield TurnScore(None, reason=_NOT_FINITE)
-
-
-def _usable(candidate: Candidate, found: TurnScore) -> ScoredCandidate:
-    """Drop a pair that has no score, or none that is a number, instead of letting it win or spoil a mean."""
-    if found.scores is not None:
-        return ScoredCandidate(candidate, found.scores, found.shuffled)
-    return ScoredCandidate(replace(candidate, rejected=found.reason))
-
-
-def _warn_of_dropped(scored: Sequence[ScoredCandidate]) -> None:
-    for one in (s.candidate for s in scored if s.candidate.rejected == _NOT_FINITE):
-        warnings.warn(
-            f"image {one.image}, group {one.instruction.kind!r}, text {one.sample}: its score is not a finite number; "
-            "the pair is dropped",
-            stacklevel=3,
-        )

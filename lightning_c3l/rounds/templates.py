@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -49,16 +48,15 @@ def load_templates(name: str) -> list[Instruction]:
         raise ValueError(f"{name}: not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{name}: a template file is a list of entries with kind and text")
-    return [_instruction(name, number, entry) for number, entry in enumerate(entries, start=1)]
-
-
-def _instruction(name: str, number: int, entry: Any) -> Instruction:
-    if not isinstance(entry, dict) or set(entry) != {"kind", "text"}:
-        raise ValueError(f"{name}: entry {number} must have exactly the keys kind and text")
-    kind, text = str(entry["kind"]).strip(), str(entry["text"]).strip()
-    if not kind or not text:
-        raise ValueError(f"{name}: entry {number} has an empty kind or text")
-    return Instruction(kind, text)
+    instructions = list[Instruction]()
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict) or set(entry) != {"kind", "text"}:
+            raise ValueError(f"{name}: entry {number} must have exactly the keys kind and text")
+        kind, text = str(entry["kind"]).strip(), str(entry["text"]).strip()
+        if not kind or not text:
+            raise ValueError(f"{name}: entry {number} has an empty kind or text")
+        instructions.append(Instruction(kind, text))
+    return instructions
 
 
 def assign(

@@ -211,7 +211,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     write_images(tmp_path / "images", 4)
     path = tiny_config(tmp_path, tiny_checkpoint)
     # 4 images, 4 kinds, 4 groups a batch: 4 batches a pass
-    words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "30", "--ckpt_path", "last"]
+    words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "15", "--ckpt_path", "last"]
     words += ["--run.checkpoint_every", "5"]
     saved = tmp_path / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
     first = start(*words, cwd=tmp_path)
@@ -235,15 +235,15 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert f"--ckpt_path {saved}" in printed
     assert "Traceback" not in printed
     done = torch.load(saved, weights_only=True)["global_step"]
-    assert 5 <= done < 120
+    assert 5 <= done < 60
     status, printed = run(*words, cwd=tmp_path)
     assert status == 0, printed
-    assert torch.load(saved, weights_only=True)["global_step"] == 120
+    assert torch.load(saved, weights_only=True)["global_step"] == 60
     assert [path.name for path in saved.parents[2].iterdir()] == ["version_0"]
     # the log goes on too, and holds the step at which the run was told to stop
     with (saved.parents[1] / "metrics.csv").open(newline="") as file:
         logged = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
-    assert sorted(logged) == sorted({49, 99, done - 1})
+    assert sorted(logged) == sorted({49, done - 1})
     assert not list(saved.parents[1].rglob(".tmp-*"))
 
 

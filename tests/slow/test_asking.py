@@ -95,5 +95,5 @@ def test_a_killed_run_goes_on(
     running.kill(victim)
     assert not (folder / "answers.jsonl").exists()
     again = finish(tmp_path, config, then, "--run.version", "0")
-    assert "questions are answered already" in again.printed
+    assert "questions are done already" in again.printed
     same(folder, alone)

@@ -4,6 +4,7 @@ import sys
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
+from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers, reasoning_counts, reasoning_notes
@@ -47,7 +48,8 @@ def main(arguments: list[str]) -> int:
     questions = benchmarks.load(_BENCHMARK).read_questions([options.questions])
     answers = read_answers([options.answers], _BENCHMARK)
     pairs = pair_answers(questions, answers)
-    judge = make_judge(options.judge, cache)
+    choice = options.judge
+    judge = make_judge(replace(choice, judge_class=SHORT_NAMES.get(str(choice.judge_class), choice.judge_class)), cache)
     try:
         reviews = judge.review(pairs, options.both_orders)
     except KeyboardInterrupt:

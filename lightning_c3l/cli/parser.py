@@ -160,6 +160,9 @@ class Parser(ArgumentParser):
         value = with_class_paths(value, SHORT_NAMES, getattr(action, "_typehint", str))
         if isinstance(value, str):
             value = None if value == "None" and _takes_null(action) else str(value)
+            if action.nargs == "+" and value is not None:
+                # one value in a file, without the brackets of a list
+                value = [value]
         return super()._check_value_key(action, value, key, cfg, append)
 
 

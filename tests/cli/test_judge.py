@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.cli.judge import main
-from lightning_c3l.evaluation.judging.base import UNPARSED, AnswerPair, Review
+from lightning_c3l.evaluation.judging.base import UNPARSED, AnswerPair, JudgeError, Review
 from lightning_c3l.evaluation.judging.reviews import read_reviews
 from tests.evaluation.judging.server import Answer, Request, serving
 
@@ -73,6 +73,11 @@ def test_reasoning_is_left_out_and_told(folder: Path, capsys: pytest.CaptureFixt
     assert judge(folder, "--judge-class", f"{__name__}.Mute") == 0
     printed = capsys.readouterr().out
     assert "note: 6 answers contain reasoning (<think> and the like), which is left out; in 1 of them it" in printed
+
+
+def test_a_judge_goes_by_its_short_name(folder: Path) -> None:
+    with pytest.raises(JudgeError, match="scenes rule judge only knows images of the embedded world"):
+        judge(folder, "--judge-class", "SceneJudge")
 
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "bench/questions.jsonl", "bench/context.jsonl"])

@@ -70,6 +70,13 @@ def test_a_file_gives_options_and_the_words_win(tmp_path: Path) -> None:
     assert found == Options("in", Path("o"), model="m", **more)  # type: ignore[arg-type]
 
 
+def test_one_value_in_a_file_needs_no_brackets(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("source: in\nout: o\nmodel: m\nfiles: a b\nsteps: one\n")
+    found = parse_options("make", Options, ["--config", str(file)])
+    assert (found.files, found.steps) == ([Path("a b")], ["one"])
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

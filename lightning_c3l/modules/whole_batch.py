@@ -47,7 +47,7 @@ class WholeBatchModule(TrainedWeightsModule):
 
     def encode(self, samples: Sequence[Any]) -> Any:
         """A batch of samples; handed to the datamodule as its collate function."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `encode`")
 
     def setup(self, stage: str) -> None:
         """Hand the datamodule the function that makes batches, and the seed of their order."""

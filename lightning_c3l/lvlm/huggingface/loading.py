@@ -78,9 +78,6 @@ def load_checkpoint(
         # transformers initialises them at random
         some = ", ".join(missing[:3])
         raise LVLMError(f"{path}: the checkpoint lacks {len(missing)} weights of its model, among them {some}")
-    if not hasattr(model, "get_image_features"):
-        kind = type(model).__name__
-        raise LVLMError(f"{path}: {kind} gives no image features for a decoder, so it is not a supported LVLM")
     if processor.tokenizer.pad_token is None:
         # padding is masked, so any token will do
         processor.tokenizer.pad_token = processor.tokenizer.eos_token

@@ -27,6 +27,19 @@ _Pattern = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
+class RenderedChat:
+    """Text of a conversation, with one placeholder for each image.
+
+    Attributes:
+        text: what the chat template writes, and an end-of-turn token after each answer.
+        spans: start, stop and end (end-of-turn token included) of each answer, in characters of the text.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
 class EncodedChat:
     """Tokens of a conversation, image tokens included.
 
@@ -99,12 +112,29 @@ class ChatEncoder:
             LVLMError: if the template accepts no conversation without image.
         """
         images = (images,) if isinstance(images, ImageTokens) else images or ()
-        laid_out = self._lay_out(turns, len(images))
+        text, spans = self._insert(self.render(turns, len(images)), images)
+        chat = self._expand(self._tokenize(text, spans), images)
+        if self.context is not None and len(chat.ids) > self.context:
+            raise ConversationError(
+                f"a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
+                f"them the image's) is longer than the model's context of {self.context}: {turns[0].text[:60]!r}"
+            )
+        return chat
+
+    def render(self, turns: Sequence[Turn], images: int) -> RenderedChat:
+        """Text of a conversation as the processor takes it; control tokens within the turns' texts are removed.
+
+        Args:
+            turns: texts, with the positions of their images.
+            images: number of images; see `encode` for where they go.
+
+        Raises:
+            ConversationError: if the template does not accept the conversation.
+            LVLMError: if the template accepts no conversation without image.
+        """
+        laid_out = self._lay_out(turns, images)
         pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid_out)
-        waiting, placeholder = iter(images), re.compile(re.escape(self.images.placeholder))
         tails = self._skeleton(pattern)
-        if images:
-            tails = tuple(placeholder.sub(lambda _: next(waiting).text, tail) for tail in tails)
         texts = [(role, piece) for role, pieces in laid_out for piece in pieces if piece is not None]
         text, spans = tails[0], list[tuple[int, int, int]]()
         for (role, piece), tail in zip(texts, tails[1:], strict=True):
@@ -116,13 +146,25 @@ class ChatEncoder:
                 text += close
                 spans.append((start, stop, len(text)))
             text += tail
-        chat = self._expand(self._tokenize(text, spans), images)
-        if self.context is not None and len(chat.ids) > self.context:
-            raise ConversationError(
-                f"a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
-                f"them the image's) is longer than the model's context of {self.context}: {turns[0].text[:60]!r}"
-            )
-        return chat
+        return RenderedChat(text, tuple(spans))
+
+    def adds_special_tokens(self, text: str) -> bool:
+        """Whether the tokenizer must add its special tokens to a rendered text: not if the template has written BOS."""
+        bos = self.tokenizer.bos_token
+        return bos is None or not text.startswith(bos)
+
+    def _insert(self, chat: RenderedChat, images: Sequence[ImageTokens]) -> tuple[str, list[tuple[int, int, int]]]:
+        """Text with each placeholder replaced by the text of its image, and the spans of the answers in it."""
+        if not images:
+            return chat.text, list(chat.spans)
+        placeholder, waiting = self.images.placeholder, iter(images)
+        text = re.sub(re.escape(placeholder), lambda _: next(waiting).text, chat.text)
+        spans = list[tuple[int, int, int]]()
+        for span in chat.spans:  # an answer holds no image
+            before = images[: chat.text.count(placeholder, 0, span[0])]
+            shift = sum(len(image.text) - len(placeholder) for image in before)
+            spans.append((span[0] + shift, span[1] + shift, span[2] + shift))
+        return text, spans
 
     def _lay_out(self, turns: Sequence[Turn], images: int) -> list[tuple[str, list[str | None]]]:
         """Role and pieces of each turn: texts without control tokens, and None for each image.
@@ -223,9 +265,7 @@ class ChatEncoder:
         return str(self.tokenizer.eos_token), tail.lstrip()
 
     def _tokenize(self, text: str, spans: list[tuple[int, int, int]]) -> EncodedChat:
-        bos = self.tokenizer.bos_token
-        add_special = bos is None or not text.startswith(bos)
-        encoding = self.tokenizer(text, add_special_tokens=add_special, return_offsets_mapping=True)
+        encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)
         ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
         answer, target = [False] * len(ids), [False] * len(ids)
         position = 0

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data clean
+.PHONY: help install test test-slow test-families test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(ENVIRONMENT)  ## run the quick tests
 
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
+
+test-families: $(ENVIRONMENT)  ## the tests of every family of LVLMs that can be built
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not kill" --numprocesses logical --dist loadscope tests/lvlm/huggingface/families
 
 # a seed that found something: C3L_KILL_SEED=k make test-kill
 test-kill: $(ENVIRONMENT)  ## runs that are killed at random moments, faults, launchers, a training: over half an hour

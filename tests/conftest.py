@@ -1,6 +1,7 @@
 """Fixtures for every test."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,16 +39,20 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def family_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random tiny checkpoint for each family, by its name; do not write into it."""
+def family_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a random tiny checkpoint of a family, by its name; do not write into it."""
     if (missing := torchvision_shim.missing()) is not None:
         pytest.fail(missing, pytrace=False)
-    from tests.helpers.families import FAMILIES
+    from tests.helpers.families import family
 
     folder = tmp_path_factory.mktemp("families")
-    for name, family in FAMILIES.items():
-        family.build(folder / name)
-    return folder
+
+    def build(name: str) -> Path:
+        if not (folder / name).exists():
+            family(name).build(folder / name)
+        return folder / name
+
+    return build
 
 
 @pytest.fixture(scope="session")

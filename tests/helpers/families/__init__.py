@@ -3,21 +3,48 @@
 Most of the processors need torchvision: see `tests.helpers.torchvision_shim`.
 """
 
-from tests.helpers.families.family import Family
-from tests.helpers.families.gemma import GEMMA_3
-from tests.helpers.families.internvl import INTERNVL_3
-from tests.helpers.families.llava import LLAVA_15, LLAVA_NEXT_MISTRAL, LLAVA_ONEVISION_QWEN
-from tests.helpers.families.qwen import QWEN_25_VL
-from tests.helpers.families.smolvlm import SMOLVLM_2
+from enum import Enum
+from importlib import import_module
+from typing import Any
 
-FAMILIES = {
-    "llava-1.5": LLAVA_15,
-    "llava-next": LLAVA_NEXT_MISTRAL,
-    "llava-onevision": LLAVA_ONEVISION_QWEN,
-    "qwen2.5-vl": QWEN_25_VL,
-    "smolvlm": SMOLVLM_2,
-    "gemma-3": GEMMA_3,
-    "internvl": INTERNVL_3,
+import pytest
+
+from tests.helpers.families.family import Family
+
+
+class Tier(Enum):
+    """Which command tests a family; `make test-families` tests those of all tiers."""
+
+    QUICK = "make test"
+    SLOW = "make test-slow"
+    ALL = "make test-families"
+
+
+MARKS = {Tier.QUICK: (), Tier.SLOW: (pytest.mark.slow,), Tier.ALL: (pytest.mark.families,)}
+
+
+# name of the family -> module of this package that has it in its `FAMILIES`, tier; sorted by name
+TABLE = {
+    "gemma-3": ("gemma", Tier.QUICK),
+    "internvl": ("internvl", Tier.QUICK),
+    "llava-1.5": ("llava", Tier.QUICK),
+    "llava-next": ("llava", Tier.SLOW),
+    "llava-onevision": ("llava", Tier.QUICK),
+    "qwen2.5-vl": ("qwen", Tier.QUICK),
+    "smolvlm": ("smolvlm", Tier.QUICK),
 }
 
-__all__ = ["FAMILIES", "Family"]
+
+def family(name: str) -> Family:
+    """The family of that name; its module is imported now, since all of them together take seconds."""
+    module, _ = TABLE[name]
+    found: dict[str, Family] = import_module(f"{__name__}.{module}").FAMILIES
+    return found[name]
+
+
+def parameters() -> list[Any]:
+    """Names of all families, each marked with its tier, to run a test once a family."""
+    return [pytest.param(name, marks=MARKS[tier]) for name, (_, tier) in TABLE.items()]
+
+
+__all__ = ["TABLE", "Family", "Tier", "family", "parameters"]

@@ -1,7 +1,7 @@
 """What the tests know of a family, and how one becomes a checkpoint folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,30 @@ class Family:
 
     Attributes:
         build: writes a checkpoint with random weights into a folder.
-        decoder: name of its decoder in the model.
-        tower: name of its vision tower.
+        model_type: `model_type` of its configuration.
+        decoder: name of its decoder in the model, where it is a module of its own.
+        tower: name of its vision tower, where it is a module of its own.
         projector: name of what lies between them; it may lie inside the tower.
         end: token that ends a turn.
         closes: whether its template writes that token behind an answer.
+        chat_template: template that is supplied for a checkpoint that brings none.
+        refused: why the family cannot run, in one line; empty where it runs.
+        expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
+        one_image: why a conversation cannot have two images, in one line; empty where it can.
     """
 
     build: Callable[[Path], None]
-    decoder: str
-    tower: str
-    projector: str
+    model_type: str
+    _: KW_ONLY
+    decoder: str | None = None
+    tower: str | None = None
+    projector: str | None = None
     end: str
     closes: bool = True
+    chat_template: str = ""
+    refused: str = ""
+    expected_path: str = ""
+    one_image: str = ""
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:
@@ -80,7 +91,8 @@ def write_checkpoint(folder: Path, kind: Callable[[Any], Any], config: Any, proc
                 parameter.data += 0.2 * torch.randn(parameter.shape)
     # half a character decodes to a mark that hides which half it was: the model hardly ever writes one
     broken = [token for token in range(len(tokenizer)) if not tokenizer.decode([token]).isascii()]
-    model.get_output_embeddings().weight.data[broken] *= 0.25
+    if (head := model.get_output_embeddings()) is not None:
+        head.weight.data[broken] *= 0.25
     ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(end)}
     model.generation_config.eos_token_id = sorted(ends)
     model.generation_config.pad_token_id = tokenizer.pad_token_id

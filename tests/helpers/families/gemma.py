@@ -69,10 +69,13 @@ def build_gemma(folder: Path) -> None:
     write_checkpoint(folder, Gemma3ForConditionalGeneration, config, processor, "<end_of_turn>")
 
 
-GEMMA_3 = Family(
-    build_gemma,
-    decoder="model.language_model",
-    tower="model.vision_tower",
-    projector="model.multi_modal_projector",
-    end="<end_of_turn>",
-)
+FAMILIES = {
+    "gemma-3": Family(
+        build_gemma,
+        "gemma3",
+        decoder="model.language_model",
+        tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        end="<end_of_turn>",
+    )
+}

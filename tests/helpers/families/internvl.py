@@ -49,10 +49,13 @@ def build_internvl(folder: Path) -> None:
     write_checkpoint(folder, InternVLForConditionalGeneration, config, processor, "<|im_end|>")
 
 
-INTERNVL_3 = Family(
-    build_internvl,
-    decoder="model.language_model",
-    tower="model.vision_tower",
-    projector="model.multi_modal_projector",
-    end="<|im_end|>",
-)
+FAMILIES = {
+    "internvl": Family(
+        build_internvl,
+        "internvl",
+        decoder="model.language_model",
+        tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        end="<|im_end|>",
+    )
+}

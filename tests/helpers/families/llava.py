@@ -107,7 +107,19 @@ def build_llava_onevision(folder: Path) -> None:
     write_checkpoint(folder, LlavaOnevisionForConditionalGeneration, config, processor, "<|im_end|>")
 
 
-_PARTS = ("model.language_model", "model.vision_tower", "model.multi_modal_projector")
-LLAVA_15 = Family(build_llava, *_PARTS, end="</s>", closes=False)
-LLAVA_NEXT_MISTRAL = Family(build_llava_next, *_PARTS, end="</s>")
-LLAVA_ONEVISION_QWEN = Family(build_llava_onevision, *_PARTS, end="<|im_end|>")
+_PARTS = {
+    "decoder": "model.language_model",
+    "tower": "model.vision_tower",
+    "projector": "model.multi_modal_projector",
+}
+FAMILIES = {
+    "llava-1.5": Family(build_llava, "llava", **_PARTS, end="</s>", closes=False),
+    "llava-next": Family(build_llava_next, "llava_next", **_PARTS, end="</s>"),
+    "llava-onevision": Family(
+        build_llava_onevision,
+        "llava_onevision",
+        **_PARTS,
+        end="<|im_end|>",
+        one_image="the processor counts the tiles of several images together",
+    ),
+}

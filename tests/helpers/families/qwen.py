@@ -68,6 +68,13 @@ def build_qwen(folder: Path) -> None:
     write_checkpoint(folder, Qwen2_5_VLForConditionalGeneration, config, processor, "<|im_end|>")
 
 
-QWEN_25_VL = Family(
-    build_qwen, decoder="model.language_model", tower="model.visual", projector="model.visual.merger", end="<|im_end|>"
-)
+FAMILIES = {
+    "qwen2.5-vl": Family(
+        build_qwen,
+        "qwen2_5_vl",
+        decoder="model.language_model",
+        tower="model.visual",
+        projector="model.visual.merger",
+        end="<|im_end|>",
+    )
+}

@@ -51,10 +51,13 @@ def build_smolvlm(folder: Path) -> None:
     write_checkpoint(folder, SmolVLMForConditionalGeneration, config, processor, "<end_of_utterance>")
 
 
-SMOLVLM_2 = Family(
-    build_smolvlm,
-    decoder="model.text_model",
-    tower="model.vision_model",
-    projector="model.connector",
-    end="<end_of_utterance>",
-)
+FAMILIES = {
+    "smolvlm": Family(
+        build_smolvlm,
+        "smolvlm",
+        decoder="model.text_model",
+        tower="model.vision_model",
+        projector="model.connector",
+        end="<end_of_utterance>",
+    )
+}

@@ -45,6 +45,9 @@ def test_adapted_layers(name: str, checkpoint: Path, family: Family, vision: boo
     assert all(".lora_" in key for key in trained)
     adapted = {key.removeprefix("base_model.model.").split(".lora_")[0] for key in trained}
     model = AutoModelForImageTextToText.from_pretrained(checkpoint)
+    assert family.decoder is not None
+    assert family.tower is not None
+    assert family.projector is not None
     parts = (family.decoder, family.tower, family.projector) if vision else (family.decoder,)
     assert adapted == linears(model, *parts)
     assert linears(model, family.decoder)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,11 @@ OWN: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture
 def own_code(
-    which: str, family_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    which: str, family_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
     """A checkpoint that brings its own Python, and the file that exists once that has run."""
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    folder, mark = changed(family_checkpoints / "llava-1.5", tmp_path), tmp_path / "has run"
+    folder, mark = changed(family_checkpoint("llava-1.5"), tmp_path), tmp_path / "has run"
     (folder / "own_code.py").write_text(CODE.format(mark=str(mark)))
     name, own = OWN[which]
     file = folder / name

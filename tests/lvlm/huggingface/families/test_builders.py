@@ -1,0 +1,38 @@
+"""The tiny checkpoints by transformers alone: each loads, runs, and its logits depend on text and image."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL.Image import Image
+
+from tests.helpers.families import family, parameters
+from tests.helpers.families.native import Native, ask
+from tests.helpers.families.samples import pictures
+
+
+@pytest.fixture(scope="module", params=parameters())
+def native(request: pytest.FixtureRequest, family_checkpoint: Callable[[str], Path]) -> Native:
+    return Native.load(family(request.param), family_checkpoint(request.param))
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    return pictures()
+
+
+def test_logits_depend_on_image_and_text(native: Native, images: list[Image]) -> None:
+    question = "Where are they?"
+    asked = [ask(question, images[0]), ask(question, images[3]), ask("Why are they?", images[0]), ask(question)]
+    last = [native.logits(native.inputs(said))[-1] for said in asked]
+    assert all(torch.isfinite(logits).all() for logits in last)
+    for one, other in ((0, 1), (0, 2), (0, 3)):
+        assert float((last[one] - last[other]).abs().max()) > 0.01
+
+
+def test_the_model_generates(native: Native, images: list[Image]) -> None:
+    inputs = native.inputs(ask("Describe the picture.", images[1]))
+    out = native.model.generate(**inputs, do_sample=False, min_new_tokens=3, max_new_tokens=3)
+    begun = 1 if native.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+    assert out.shape[1] == begun + 3

@@ -25,13 +25,22 @@ MARKS = {Tier.QUICK: (), Tier.SLOW: (pytest.mark.slow,), Tier.ALL: (pytest.mark.
 
 # name of the family -> module of this package that has it in its `FAMILIES`, tier; sorted by name
 TABLE = {
+    "aria": ("aria", Tier.ALL),
     "gemma-3": ("gemma", Tier.QUICK),
+    "glm-ocr": ("ocr", Tier.SLOW),
+    "got-ocr2": ("ocr", Tier.ALL),
     "internvl": ("internvl", Tier.QUICK),
+    "lighton-ocr": ("ocr", Tier.SLOW),
     "llava-1.5": ("llava", Tier.QUICK),
     "llava-next": ("llava", Tier.SLOW),
+    "llava-next-video": ("llava_kin", Tier.ALL),
     "llava-onevision": ("llava", Tier.QUICK),
+    "paddleocr-vl": ("ocr", Tier.SLOW),
     "qwen2.5-vl": ("qwen", Tier.QUICK),
     "smolvlm": ("smolvlm", Tier.QUICK),
+    "video-llama-3": ("video_llama", Tier.SLOW),
+    "video-llava": ("llava_kin", Tier.ALL),
+    "vipllava": ("llava_kin", Tier.ALL),
 }
 
 

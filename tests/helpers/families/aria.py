@@ -15,8 +15,8 @@ from tests.helpers.families.family import DECODER, TOWER, Family, token_ids, wri
 from tests.helpers.families.tokens import build_tokenizer
 
 SPECIALS = ["<unk>", "<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>", "<fim_prefix>", "<|img|>", "<fim_suffix>"]
-# the image processor knows two sides, 490 and 980, of which the smaller has 7 x 7 patches here
-SIDE, PATCH, QUERIES = 490, 70, 4
+# the image processor knows two sides, 490 and 980, and uses the larger: 14 x 14 patches here
+SIDE, PATCH, QUERIES = 980, 70, 8
 # marks around an image; the assistant's turn is opened without a new line before it
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' }}"
@@ -29,7 +29,7 @@ TEMPLATE = (
 
 
 def build_aria(folder: Path) -> None:
-    """Idefics 3's tower, 4 queries an image, and two of four experts a token beside a shared one."""
+    """Idefics 3's tower, 8 queries an image, and two of four experts a token beside a shared one."""
     tokenizer = build_tokenizer(SPECIALS, bos="<s>", eos="<|im_end|>", pad="<pad>", image_token="<|img|>")
     config = AriaConfig(
         vision_config=Idefics3VisionConfig(**TOWER | {"hidden_size": 16}, image_size=SIDE, patch_size=PATCH),
@@ -41,13 +41,13 @@ def build_aria(folder: Path) -> None:
             moe_num_shared_experts=1,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<|img|>"),
-        projector_patch_to_query_dict={(SIDE // PATCH) ** 2: QUERIES, (2 * SIDE // PATCH) ** 2: 2 * QUERIES},
+        projector_patch_to_query_dict={(SIDE // PATCH) ** 2: QUERIES},
     )
     processor = AriaProcessor(
         image_processor=AriaImageProcessor(max_image_size=SIDE),
         tokenizer=tokenizer,
         chat_template=TEMPLATE,
-        size_conversion={SIDE: QUERIES, 2 * SIDE: 2 * QUERIES},
+        size_conversion={SIDE: QUERIES},
     )
     write_checkpoint(folder, AriaForConditionalGeneration, config, processor, "<|im_end|>")
 
@@ -55,6 +55,7 @@ def build_aria(folder: Path) -> None:
 FAMILIES = {
     "aria": Family(
         build_aria,
+        "aria",
         decoder="model.language_model",
         tower="model.vision_tower",
         projector="model.multi_modal_projector",

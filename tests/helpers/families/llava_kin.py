@@ -108,11 +108,11 @@ def build_video_llava(folder: Path) -> None:
     write_checkpoint(folder, VideoLlavaForConditionalGeneration, config, processor, "</s>")
 
 
-_PARTS = ("model.language_model", "model.vision_tower", "model.multi_modal_projector")
+_TOWER = {"decoder": "model.language_model", "tower": "model.vision_tower", "projector": "model.multi_modal_projector"}
 FAMILIES = {
-    "vipllava": Family(build_vipllava, *_PARTS, end="</s>", closes=False),
-    "llava-next-video": Family(build_llava_next_video, *_PARTS, end="</s>", closes=False),
+    "vipllava": Family(build_vipllava, "vipllava", **_TOWER, end="</s>", closes=False),
+    "llava-next-video": Family(build_llava_next_video, "llava_next_video", **_TOWER, end="</s>", closes=False),
     "video-llava": Family(
-        build_video_llava, _PARTS[0], "model.image_tower", _PARTS[2], end="</s>", closes=False
+        build_video_llava, "video_llava", **_TOWER | {"tower": "model.image_tower"}, end="</s>", closes=False
     ),
 }

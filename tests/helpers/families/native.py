@@ -52,7 +52,8 @@ class Native:
         }
         if not images:
             return dict(self.processor.tokenizer(text, **options))
-        return dict(self.processor(text=[text], images=[list(images)], **options))
+        # one list: GOT-OCR takes a list in a list for the pages of one document
+        return dict(self.processor(text=[text], images=list(images), **options))
 
     def inputs(self, said: Sequence[Message]) -> dict[str, Tensor]:
         """Model inputs [1, L] of a conversation."""

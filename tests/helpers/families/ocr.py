@@ -176,9 +176,8 @@ def build_paddleocr_vl(folder: Path) -> None:
 
 def build_got_ocr2(folder: Path) -> None:
     """SAM's tower, a layer with windows and one without, two strided convolutions, and Qwen2."""
-    side, patch = 128, 8
-    # the convolutions halve the grid twice
-    tokens = (side // patch // 4) ** 2
+    # the processor writes 256 tokens an image, whatever the size: 64 x 64 patches, halved twice by the convolutions
+    side, patch, tokens = 256, 4, 256
     tokenizer = build_tokenizer(
         ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<imgpad>"],
         eos="<|im_end|>",
@@ -187,14 +186,14 @@ def build_got_ocr2(folder: Path) -> None:
     )
     config = GotOcr2Config(
         vision_config={
-            "hidden_size": TOWER_WIDTH,
+            "hidden_size": TOWER_WIDTH // 2,
             "num_hidden_layers": 2,
-            "num_attention_heads": TOWER_HEADS,
-            "mlp_dim": 2 * TOWER_WIDTH,
-            "output_channels": TOWER_WIDTH,
+            "num_attention_heads": 1,
+            "mlp_dim": TOWER_WIDTH,
+            "output_channels": TOWER_WIDTH // 2,
             "image_size": side,
             "patch_size": patch,
-            "window_size": 6,
+            "window_size": 14,
             "global_attn_indexes": [1],
         },
         text_config=Qwen2Config(**DECODER, **token_ids(tokenizer), tie_word_embeddings=True),
@@ -209,10 +208,10 @@ def build_got_ocr2(folder: Path) -> None:
     write_checkpoint(folder, GotOcr2ForConditionalGeneration, config, processor, "<|im_end|>")
 
 
-_LLAVA_PARTS = ("model.language_model", "model.vision_tower", "model.multi_modal_projector")
 FAMILIES = {
     "lighton-ocr": Family(
         build_lighton_ocr,
+        "lighton_ocr",
         decoder="model.language_model",
         tower="model.vision_encoder",
         projector="model.vision_projection",
@@ -220,6 +219,7 @@ FAMILIES = {
     ),
     "glm-ocr": Family(
         build_glm_ocr,
+        "glm_ocr",
         decoder="model.language_model",
         tower="model.visual",
         projector="model.visual.merger",
@@ -228,10 +228,18 @@ FAMILIES = {
     ),
     "paddleocr-vl": Family(
         build_paddleocr_vl,
+        "paddleocr_vl",
         decoder="model.language_model",
         tower="model.visual",
         projector="model.projector",
         end="</s>",
     ),
-    "got-ocr2": Family(build_got_ocr2, *_LLAVA_PARTS, end="<|im_end|>"),
+    "got-ocr2": Family(
+        build_got_ocr2,
+        "got_ocr2",
+        decoder="model.language_model",
+        tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        end="<|im_end|>",
+    ),
 }

@@ -58,6 +58,7 @@ def build_video_llama(folder: Path) -> None:
 FAMILIES = {
     "video-llama-3": Family(
         build_video_llama,
+        "video_llama_3",
         decoder="model.language_model",
         tower="model.vision_model",
         projector="model.projector",

@@ -1,6 +1,6 @@
 """What the tests know of a family, and how one becomes a checkpoint folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,9 @@ def token_ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def write_checkpoint(folder: Path, kind: Callable[[Any], Any], config: Any, processor: Any, end: str) -> None:
+def write_checkpoint(
+    folder: Path, kind: Callable[[Any], Any], config: Any, processor: Any, end: str, stops: Sequence[str] = ()
+) -> None:
     """Save a model of that configuration, in which every input counts, and its processor.
 
     Args:
@@ -78,6 +80,7 @@ def write_checkpoint(folder: Path, kind: Callable[[Any], Any], config: Any, proc
         config: its configuration.
         processor: its processor, chat template included.
         end: token that ends a turn.
+        stops: further tokens that its generation configuration names as ends.
     """
     tokenizer = processor.tokenizer
     with torch.random.fork_rng(devices=[]):
@@ -93,7 +96,7 @@ def write_checkpoint(folder: Path, kind: Callable[[Any], Any], config: Any, proc
     broken = [token for token in range(len(tokenizer)) if not tokenizer.decode([token]).isascii()]
     if (head := model.get_output_embeddings()) is not None:
         head.weight.data[broken] *= 0.25
-    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(end)}
+    ends = {tokenizer.eos_token_id, *(tokenizer.convert_tokens_to_ids(token) for token in (end, *stops))}
     model.generation_config.eos_token_id = sorted(ends)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)

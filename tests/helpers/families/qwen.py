@@ -1,6 +1,7 @@
 """Qwen2.5-VL: pictures of any size, on a grid of three axes."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     Qwen2_5_VLConfig,
@@ -29,18 +30,20 @@ MERGED = 28
 PIXELS = {"shortest_edge": 4 * MERGED**2, "longest_edge": 16 * MERGED**2}
 
 
+def named_tokens(tokenizer: Any) -> dict[str, int]:
+    """Ids of the vision tokens, as the family's configurations name them."""
+    words = {
+        "image": "image_pad",
+        "video": "video_pad",
+        "vision_start": "vision_start",
+        "vision_end": "vision_end",
+    }
+    return {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{word}|>") for name, word in words.items()}
+
+
 def build_qwen(folder: Path) -> None:
     """Windows of 2 x 2 tokens in the tower's first block, all of the picture in the second."""
     tokenizer = build_tokenizer(SPECIALS, eos="<|im_end|>", pad="<|endoftext|>")
-    named = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{word}|>")
-        for name, word in {
-            "image": "image_pad",
-            "video": "video_pad",
-            "vision_start": "vision_start",
-            "vision_end": "vision_end",
-        }.items()
-    }
     config = Qwen2_5_VLConfig(
         vision_config={
             "depth": 2,
@@ -57,7 +60,7 @@ def build_qwen(folder: Path) -> None:
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
         },
         tie_word_embeddings=True,
-        **named,
+        **named_tokens(tokenizer),
     )
     processor = Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=PIXELS),

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: pictures of any size, on a grid of three axes."""
+"""Qwen2-VL and Qwen2.5-VL: pictures of any size, on a grid of three axes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,10 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
 )
 
@@ -41,6 +44,42 @@ def named_tokens(tokenizer: Any) -> dict[str, int]:
     return {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{word}|>") for name, word in words.items()}
 
 
+def _write(folder: Path, kind: type[Any], config: Any, processor: type[Any], tokenizer: Any) -> None:
+    whole = processor(
+        image_processor=Qwen2VLImageProcessor(size=PIXELS),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(size=PIXELS),
+        chat_template=QWEN,
+    )
+    write_checkpoint(folder, kind, config, whole, "<|im_end|>")
+
+
+def _decoder(tokenizer: Any) -> dict[str, Any]:
+    return {
+        **DECODER,
+        **token_ids(tokenizer),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+    }
+
+
+def build_qwen2_vl(folder: Path) -> None:
+    """All of the picture in both of the tower's blocks."""
+    tokenizer = build_tokenizer(SPECIALS, eos="<|im_end|>", pad="<|endoftext|>")
+    config = Qwen2VLConfig(
+        vision_config={
+            "depth": 2,
+            "embed_dim": TOWER_WIDTH,
+            "hidden_size": WIDTH,
+            "mlp_ratio": 2,
+            "num_heads": TOWER_HEADS,
+        },
+        text_config=_decoder(tokenizer),
+        tie_word_embeddings=True,
+        **named_tokens(tokenizer),
+    )
+    _write(folder, Qwen2VLForConditionalGeneration, config, Qwen2VLProcessor, tokenizer)
+
+
 def build_qwen(folder: Path) -> None:
     """Windows of 2 x 2 tokens in the tower's first block, all of the picture in the second."""
     tokenizer = build_tokenizer(SPECIALS, eos="<|im_end|>", pad="<|endoftext|>")
@@ -54,30 +93,20 @@ def build_qwen(folder: Path) -> None:
             "window_size": 2 * MERGED,
             "fullatt_block_indexes": [1],
         },
-        text_config={
-            **DECODER,
-            **token_ids(tokenizer),
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
-        },
+        text_config=_decoder(tokenizer),
         tie_word_embeddings=True,
         **named_tokens(tokenizer),
     )
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=PIXELS),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(size=PIXELS),
-        chat_template=QWEN,
-    )
-    write_checkpoint(folder, Qwen2_5_VLForConditionalGeneration, config, processor, "<|im_end|>")
+    _write(folder, Qwen2_5_VLForConditionalGeneration, config, Qwen2_5_VLProcessor, tokenizer)
 
 
+PARTS = {
+    "decoder": "model.language_model",
+    "tower": "model.visual",
+    "projector": "model.visual.merger",
+    "end": "<|im_end|>",
+}
 FAMILIES = {
-    "qwen2.5-vl": Family(
-        build_qwen,
-        "qwen2_5_vl",
-        decoder="model.language_model",
-        tower="model.visual",
-        projector="model.visual.merger",
-        end="<|im_end|>",
-    )
+    "qwen2-vl": Family(build_qwen2_vl, "qwen2_vl", **PARTS),
+    "qwen2.5-vl": Family(build_qwen, "qwen2_5_vl", **PARTS),
 }

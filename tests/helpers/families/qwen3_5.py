@@ -11,8 +11,8 @@ from transformers import (
 )
 
 from tests.helpers.families.family import DECODER, Family, token_ids, write_checkpoint
-from tests.helpers.families.qwen import SPECIALS, named_tokens
-from tests.helpers.families.qwen3_vl import PARTS, build_processor, vision_tower
+from tests.helpers.families.qwen import PARTS, SPECIALS, named_tokens
+from tests.helpers.families.qwen3_vl import build_processor, vision_tower
 from tests.helpers.families.tokens import build_tokenizer
 
 # the assistant's turn begins with its thoughts, which are left out of all turns before the last question; the
@@ -96,6 +96,6 @@ def build_qwen3_5_moe(folder: Path) -> None:
 
 
 FAMILIES = {
-    "qwen3_5": Family(build_qwen3_5, *PARTS, end="<|im_end|>"),
-    "qwen3_5_moe": Family(build_qwen3_5_moe, *PARTS, end="<|im_end|>"),
+    "qwen3.5": Family(build_qwen3_5, "qwen3_5", **PARTS),
+    "qwen3.5-moe": Family(build_qwen3_5_moe, "qwen3_5_moe", **PARTS),
 }

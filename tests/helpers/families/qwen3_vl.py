@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from tests.helpers.families.family import DECODER, TOWER_HEADS, TOWER_WIDTH, WIDTH, Family, token_ids, write_checkpoint
-from tests.helpers.families.qwen import SPECIALS, named_tokens
+from tests.helpers.families.qwen import PARTS, SPECIALS, named_tokens
 from tests.helpers.families.tokens import build_tokenizer
 
 # one token stands for so many pixels on a side: two patches of 16
@@ -93,8 +93,7 @@ def build_qwen3_vl_moe(folder: Path) -> None:
     _build(folder, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration, **experts)
 
 
-PARTS = ("model.language_model", "model.visual", "model.visual.merger")
 FAMILIES = {
-    "qwen3_vl": Family(build_qwen3_vl, *PARTS, end="<|im_end|>"),
-    "qwen3_vl_moe": Family(build_qwen3_vl_moe, *PARTS, end="<|im_end|>"),
+    "qwen3-vl": Family(build_qwen3_vl, "qwen3_vl", **PARTS),
+    "qwen3-vl-moe": Family(build_qwen3_vl_moe, "qwen3_vl_moe", **PARTS),
 }

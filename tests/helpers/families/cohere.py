@@ -121,8 +121,17 @@ def build_cohere2_vision(folder: Path) -> None:
     write_checkpoint(folder, Cohere2VisionForConditionalGeneration, config, processor, "<|END_RESPONSE|>")
 
 
-_PARTS = ("model.language_model", "model.vision_tower", "model.multi_modal_projector")
 FAMILIES = {
-    "aya_vision": Family(build_aya_vision, *_PARTS, end="<|END_RESPONSE|>"),
-    "cohere2_vision": Family(build_cohere2_vision, *_PARTS, end="<|END_RESPONSE|>"),
+    name: Family(
+        build,
+        model_type,
+        decoder="model.language_model",
+        tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        end="<|END_RESPONSE|>",
+    )
+    for name, model_type, build in (
+        ("aya-vision", "aya_vision", build_aya_vision),
+        ("command-a-vision", "cohere2_vision", build_cohere2_vision),
+    )
 }

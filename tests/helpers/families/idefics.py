@@ -95,8 +95,14 @@ def build_idefics3(folder: Path) -> None:
     write_checkpoint(folder, Idefics3ForConditionalGeneration, config, processor, END)
 
 
-_PARTS = ("model.text_model", "model.vision_model", "model.connector")
 FAMILIES = {
-    "idefics2": Family(build_idefics2, *_PARTS, end=END),
-    "idefics3": Family(build_idefics3, *_PARTS, end=END),
+    name: Family(
+        build,
+        name,
+        decoder="model.text_model",
+        tower="model.vision_model",
+        projector="model.connector",
+        end=END,
+    )
+    for name, build in (("idefics2", build_idefics2), ("idefics3", build_idefics3))
 }

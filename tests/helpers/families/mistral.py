@@ -131,9 +131,18 @@ def build_ministral3(folder: Path) -> None:
     write_mistral3(folder, text, tokenizer)
 
 
-_NAMES = ("model.language_model", "model.vision_tower", "model.multi_modal_projector")
 FAMILIES = {
-    "mistral3": Family(build_mistral3, *_NAMES, end="</s>"),
-    "ministral3": Family(build_ministral3, *_NAMES, end="</s>"),
-    "pixtral": Family(build_pixtral, *_NAMES, end="</s>"),
+    name: Family(
+        build,
+        model_type,
+        decoder="model.language_model",
+        tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        end="</s>",
+    )
+    for name, model_type, build in (
+        ("ministral-3", "mistral3", build_ministral3),
+        ("mistral-3", "mistral3", build_mistral3),
+        ("pixtral", "llava", build_pixtral),
+    )
 }

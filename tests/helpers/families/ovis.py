@@ -55,6 +55,7 @@ def build_ovis2(folder: Path) -> None:
 FAMILIES = {
     "ovis2": Family(
         build_ovis2,
+        "ovis2",
         decoder="model.language_model",
         tower="model.vision_tower",
         projector="model.visual_embeddings_table",

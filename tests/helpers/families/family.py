@@ -43,6 +43,7 @@ class Family:
         refused: why the family cannot run, in one line; empty where it runs.
         expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
         one_image: why a conversation cannot have two images, in one line; empty where it can.
+        needs_image: why the model's forward cannot do without an image, in one line; empty where it can.
     """
 
     build: Callable[[Path], None]
@@ -57,6 +58,7 @@ class Family:
     refused: str = ""
     expected_path: str = ""
     one_image: str = ""
+    needs_image: str = ""
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:

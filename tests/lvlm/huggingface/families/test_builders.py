@@ -24,11 +24,12 @@ def images() -> list[Image]:
 
 def test_logits_depend_on_image_and_text(native: Native, images: list[Image]) -> None:
     question = "Where are they?"
-    asked = [ask(question, images[0]), ask(question, images[3]), ask("Why are they?", images[0]), ask(question)]
+    asked = [ask(question, images[0]), ask(question, images[3]), ask("Why are they?", images[0])]
+    asked += [] if native.family.needs_image else [ask(question)]
     last = [native.logits(native.inputs(said))[-1] for said in asked]
     assert all(torch.isfinite(logits).all() for logits in last)
-    for one, other in ((0, 1), (0, 2), (0, 3)):
-        assert float((last[one] - last[other]).abs().max()) > 0.01
+    for other in last[1:]:
+        assert float((last[0] - other).abs().max()) > 0.01
 
 
 def test_the_model_generates(native: Native, images: list[Image]) -> None:

@@ -1,6 +1,7 @@
-"""A family's checkpoint as transformers alone loads and runs it."""
+"""A family's checkpoint as transformers alone loads and runs it: its processor, plain forwards, its own `generate`."""
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,44 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from tests.helpers.families.family import Family
 
 Message = dict[str, Any]
+# inputs with a number for each token
+_ROWS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
+
+
+@dataclass(frozen=True)
+class Span:
+    """An answer's tokens in [start, end), and with its end of turn in [start, stop)."""
+
+    start: int
+    end: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One conversation, run alone: tokens [L], logits [L, V], what the output embedding reads [L, H]."""
+
+    ids: Tensor
+    logits: Tensor
+    hidden: Tensor
+    answers: tuple[Span, ...]
+
+    def logits_of(self, turn: int = -1) -> Tensor:
+        """Logits of an answer's tokens, [T, V]."""
+        span = self.answers[turn]
+        return self.logits[span.start - 1 : span.end - 1]
+
+    def hidden_of(self, turn: int = -1) -> Tensor:
+        """Hidden states of an answer's tokens, [T, H]."""
+        span = self.answers[turn]
+        return self.hidden[span.start : span.end]
+
+    def logp(self, turn: int = -1, closed: bool = False) -> Tensor:
+        """Log-probabilities of an answer's tokens, with its end of turn if `closed`."""
+        span = self.answers[turn]
+        stop = span.stop if closed else span.end
+        table = self.logits[span.start - 1 : stop - 1].float().log_softmax(-1)
+        return table[torch.arange(len(table)), self.ids[span.start : stop]]
 
 
 @dataclass(frozen=True)
@@ -36,40 +75,114 @@ class Native:
         model = AutoModelForImageTextToText.from_pretrained(folder).eval()
         return cls(family, AutoProcessor.from_pretrained(folder), model)
 
+    @property
+    def ends(self) -> list[int]:
+        """Tokens that end a turn: the template's, the tokenizer's and those of the generation configuration."""
+        tokenizer, named = self.processor.tokenizer, self.model.generation_config.eos_token_id
+        own = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(self.family.end)}
+        return sorted(own | set(named if isinstance(named, list) else [named]))
+
     def render(self, said: Sequence[Message]) -> str:
         """Text of a conversation; the assistant's turn is opened if the user speaks last."""
-        supplied = {"chat_template": self.family.chat_template} if self.family.chat_template else {}
+        options: dict[str, Any] = {"enable_thinking": False}
+        if self.family.chat_template:
+            options["chat_template"] = self.family.chat_template
         opened = said[-1]["role"] != "assistant"
-        text = self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=opened, **supplied)
-        return str(text)
+        text = str(self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=opened, **options))
+        return text if self.family.closes else self._close(text, said)
 
-    def tokenize(self, text: str, images: Sequence[Image] = ()) -> dict[str, Tensor]:
-        """Model inputs [1, L] of a rendered conversation."""
-        bos = self.processor.tokenizer.bos_token
-        options: dict[str, Any] = {
-            "add_special_tokens": not (bos and text.startswith(bos)),
-            "return_tensors": "pt",
-        }
-        if not images:
-            return dict(self.processor.tokenizer(text, **options))
-        # one list: GOT-OCR takes a list in a list for the pages of one document
-        return dict(self.processor(text=[text], images=list(images), **options))
+    def _close(self, text: str, said: Sequence[Message]) -> str:
+        """The text with an end of turn behind each answer, where the template writes blanks or nothing."""
+        position = 0
+        for message in said:
+            words = words_of(message)
+            position = text.index(words, position) + len(words)
+            if message["role"] == "assistant":
+                text = text[:position] + self.family.end + text[position:].lstrip()
+        return text
 
     def inputs(self, said: Sequence[Message]) -> dict[str, Tensor]:
         """Model inputs [1, L] of a conversation."""
+        text = self.render(said)
         images = [part["image"] for message in said for part in message["content"] if part["type"] == "image"]
-        return self.tokenize(self.render(said), images)
+        bos = self.processor.tokenizer.bos_token
+        options: dict[str, Any] = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
+        if not images:
+            return dict(self.processor.tokenizer(text, **options))
+        # one list: GOT-OCR takes a list in a list for the pages of one document
+        return dict(self.processor(text=[text], images=images, **options))
+
+    def forward(self, said: Sequence[Message]) -> Alone:
+        """One plain forward of a conversation that ends with an answer."""
+        inputs, read = self.inputs(said), list[Tensor]()
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        try:
+            logits = self.model(**inputs, use_cache=False).logits[0]
+        finally:
+            hook.remove()
+        ids = inputs["input_ids"][0]
+        return Alone(ids, logits, read[0].reshape(len(ids), -1), tuple(self._spans(ids, said)))
+
+    def answer(self, question: str, answer: str, image: Image | None = None) -> Alone:
+        """A plain forward of a question and its answer."""
+        return self.forward(messages([("user", question), ("assistant", answer)], image))
+
+    def _spans(self, ids: Tensor, said: Sequence[Message]) -> Iterator[Span]:
+        tokenizer, tokens, end = self.processor.tokenizer, ids.tolist(), 0
+        closing = tokenizer.convert_tokens_to_ids(self.family.end)
+
+        def holds(words: str, first: int, last: int) -> bool:
+            return words in tokenizer.decode(tokens[first:last], clean_up_tokenization_spaces=False)
+
+        for message in said:
+            words, before = words_of(message), end
+            end = bisect_left(range(len(tokens) + 1), True, lo=before, key=lambda n: holds(words, before, n))
+            assert end <= len(tokens), f"{words!r} is not in the row"
+            # the last token from which on the text is the answer: a blank that is written before it stays outside
+            start = bisect_right(range(end), False, lo=before, key=lambda n: not holds(words, n, end)) - 1
+            if message["role"] == "assistant":
+                yield Span(start, end, tokens.index(closing, end) + 1)
+
+    def write(self, said: Sequence[Message], tokens: int) -> str:
+        """What `generate` writes, likeliest token after likeliest token."""
+        return self.decode(self.write_ids(self.inputs(said), self.ends, tokens))
+
+    def goes_on(self, prompt: str, begun: str, image: Image, tokens: int) -> str:
+        """What it writes after the beginning of an answer."""
+        said = messages([("user", prompt), ("assistant", begun)], image)
+        inputs = self.inputs(said)
+        (span,) = self._spans(inputs["input_ids"][0], said)
+        whole = {key: value[:, : span.end] if key in _ROWS else value for key, value in inputs.items()}
+        return self.decode(self.write_ids(whole, self.ends, tokens))
 
     @torch.no_grad()
-    def logits(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits [L, V] of one plain forward; of the first step where the decoder has its own input."""
-        begun = {}
-        if self.model.config.is_encoder_decoder:
-            begun["decoder_input_ids"] = torch.tensor([[self.model.generation_config.decoder_start_token_id]])
-        return self.model(**inputs, **begun).logits[0]  # type: ignore[no-any-return]
+    def write_ids(self, inputs: dict[str, Tensor], ends: Sequence[int], tokens: int) -> list[int]:
+        """Tokens that `generate` writes after these inputs, the end included."""
+        # a token for an image in the middle of a text stands for no image
+        image = getattr(self.model.config, "image_token_id", None)
+        never = None if image is None else [image]
+        out = self.model.generate(
+            **inputs, do_sample=False, max_new_tokens=tokens, suppress_tokens=never, eos_token_id=list(ends)
+        )
+        return out[0, inputs["input_ids"].shape[1] :].tolist()  # type: ignore[no-any-return]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Tokens as text, without special tokens and surrounding white space."""
+        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
-def ask(text: str, *images: Image) -> list[Message]:
-    """A question about images that stand before it."""
-    pictures = [{"type": "image", "image": image} for image in images]
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
+def words_of(message: Message) -> str:
+    """Text of a message."""
+    return "".join(part["text"] for part in message["content"] if part["type"] == "text")
+
+
+def messages(turns: Sequence[tuple[str, str]], *images: Image | None) -> list[Message]:
+    """Turns (role, text) as transformers takes them, the images before the first user text."""
+    out = list[Message]()
+    waiting = [{"type": "image", "image": image} for image in images if image is not None]
+    for role, text in turns:
+        content: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        if role == "user":
+            content, waiting = [*waiting, *content], []
+        out.append({"role": role, "content": content})
+    return out

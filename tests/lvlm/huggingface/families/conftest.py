@@ -9,7 +9,7 @@ from PIL.Image import Image
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from tests.helpers.families import Family
 from tests.helpers.families import family as family_of
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native
 from tests.helpers.families.samples import pictures
 from tests.helpers.tiny import load_tiny
 
@@ -38,8 +38,8 @@ def lvlm(checkpoint: Path) -> HuggingFaceLVLM:
 
 
 @pytest.fixture(scope="session")
-def reference(family: Family, lvlm: HuggingFaceLVLM) -> Reference:
-    return Reference(family, lvlm.processor, lvlm.model)
+def native(family: Family, lvlm: HuggingFaceLVLM) -> Native:
+    return Native(family, lvlm.processor, lvlm.model)
 
 
 @pytest.fixture(scope="session")

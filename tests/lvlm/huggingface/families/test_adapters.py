@@ -11,21 +11,21 @@ from transformers import AutoModelForImageTextToText
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from tests.helpers.families import Family
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native
 from tests.helpers.families.samples import PAIRS
 
 
 def test_a_saved_adapter_loads_on_a_fresh_base(
-    checkpoint: Path, lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image], tmp_path: Path
+    checkpoint: Path, lvlm: HuggingFaceLVLM, native: Native, images: list[Image], tmp_path: Path
 ) -> None:
     lvlm.save(tmp_path)
     base = AutoModelForImageTextToText.from_pretrained(checkpoint).eval()
     question, answer = PAIRS[0][1]
     with torch.no_grad():
-        start = Reference(reference.family, lvlm.processor, base).answer(question, answer, images[1]).logp()
+        start = Native(native.family, lvlm.processor, base).answer(question, answer, images[1]).logp()
         loaded = PeftModel.from_pretrained(base, str(tmp_path)).eval().get_base_model()
-        again = Reference(reference.family, lvlm.processor, loaded).answer(question, answer, images[1]).logp()
-        mine = reference.answer(question, answer, images[1]).logp()
+        again = Native(native.family, lvlm.processor, loaded).answer(question, answer, images[1]).logp()
+        mine = native.answer(question, answer, images[1]).logp()
     torch.testing.assert_close(again, mine, atol=1e-5, rtol=1e-5)
     assert float((start - mine).abs().max()) > 0.01
 

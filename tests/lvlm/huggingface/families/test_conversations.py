@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import ConversationError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.records import Conversation, Turn
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native
 from tests.helpers.families.samples import CLOSE
 
 LONG = (
@@ -58,36 +58,10 @@ def as_messages(turns: Sequence[Turn], images: Sequence[Image]) -> list[dict[str
 
 
 @torch.no_grad()
-def forward(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) -> tuple[Tensor, Tensor]:
-    """Tokens of the whole conversation, and the log-probabilities of whatever follows each, in one plain forward."""
-    processor, family = reference.processor, reference.family
-    text = processor.apply_chat_template(as_messages(turns, images), tokenize=False)
-    for turn in turns:
-        if not family.closes and turn.role == "assistant":
-            text = text.replace(f"ASSISTANT: {turn.text} ", f"ASSISTANT: {turn.text}{family.end}")
-    bos = processor.tokenizer.bos_token
-    options = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
-    if images:
-        inputs = processor(text=[text], images=[list(images)], **options)
-    else:
-        inputs = processor.tokenizer(text, **options)
-    return inputs["input_ids"][0], reference.model(**inputs).logits[0].log_softmax(-1)
-
-
-def alone(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) -> list[Tensor]:
+def alone(native: Native, turns: Sequence[Turn], images: Sequence[Image]) -> list[Tensor]:
     """Log-probabilities of the tokens of each answer."""
-    ids, table = forward(reference, turns, images)
-    out, end, tokenizer = list[Tensor](), 0, reference.processor.tokenizer
-    decode, closing = tokenizer.decode, tokenizer.convert_tokens_to_ids(reference.family.end)
-    ends = [n for n, token in enumerate(ids.tolist()) if token == closing]
-    for turn in turns:
-        if turn.role != "assistant":
-            continue
-        # the end of turn before which the answer stands, and the last token from which on it does
-        end = next(n for n in ends if n > end and decode(ids[:n]).strip().endswith(turn.text))
-        start = max(n for n in range(end) if decode(ids[n:end]).strip() == turn.text)
-        out.append(table[range(start - 1, end - 1), ids[start:end]])
-    return out
+    run = native.forward(as_messages(turns, images))
+    return [run.logp(number) for number in range(len(run.answers))]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +81,7 @@ def alone(reference: Reference, turns: Sequence[Turn], images: Sequence[Image]) 
 def test_every_answer_as_in_a_plain_forward(
     name: str,
     lvlm: HuggingFaceLVLM,
-    reference: Reference,
+    native: Native,
     images: list[Image],
     contexts: list[list[int]],
     chats: list[list[tuple[Turn, ...]]],
@@ -122,7 +96,7 @@ def test_every_answer_as_in_a_plain_forward(
     rows = iter(range(len(tokens.mask)))
     for mine, theirs, same in zip(own, other, chats, strict=True):
         for turns in same:
-            columns = [alone(reference, turns, pictures) for pictures in (mine, [], theirs)]
+            columns = [alone(native, turns, pictures) for pictures in (mine, [], theirs)]
             for logp, logq, shuffled in zip(*columns, strict=True):
                 row = next(rows)
                 mask = tokens.mask[row]
@@ -135,7 +109,7 @@ def test_every_answer_as_in_a_plain_forward(
 
 @torch.no_grad()
 def test_records_of_several_images_in_training(
-    name: str, lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image]
+    name: str, lvlm: HuggingFaceLVLM, native: Native, images: list[Image]
 ) -> None:
     chats = [(TWO, images[:2]), (LONG, []), (LATER, images[1:3]), (SHORT, images[2:3])]
     records = [(Conversation("r", None, turns), pictures) for turns, pictures in chats]
@@ -146,8 +120,7 @@ def test_records_of_several_images_in_training(
     batch = lvlm.encode_conversations(records)
     found = lvlm.conversation_logp(batch)
     for row, (turns, pictures) in enumerate(chats):
-        ids, table = forward(reference, turns, pictures)
-        assert batch.ids[row][batch.mask[row]].tolist() == ids.tolist()
-        target = batch.target[row, 1 : len(ids)]
-        expected = table[:-1].gather(1, ids[1:, None])[:, 0][target]
+        run = native.forward(as_messages(turns, pictures))
+        assert batch.ids[row][batch.mask[row]].tolist() == run.ids.tolist()
+        expected = torch.cat([run.logp(number, closed=True) for number in range(len(run.answers))])
         torch.testing.assert_close(found[row][batch.target[row]], expected, **CLOSE)

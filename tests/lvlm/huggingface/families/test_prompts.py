@@ -8,40 +8,42 @@ from PIL.Image import Image
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.records import Turn
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native, messages
 from tests.helpers.families.samples import ASKED, CHAT, CLOSED, SYSTEM
-from tests.helpers.tiny import messages
 
 
 @pytest.mark.parametrize("chat", [ASKED, CHAT, SYSTEM, CLOSED], ids=["asked", "chat", "system", "closed"])
 @pytest.mark.parametrize("seen", [True, False], ids=["image", "text"])
 def test_tokens_are_those_of_the_processor(
-    lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image], chat: Any, seen: bool
+    lvlm: HuggingFaceLVLM, native: Native, images: list[Image], chat: Any, seen: bool
 ) -> None:
     turns = tuple(Turn(role, text) for role, text in chat)
     for image in images[:3] if seen else [None]:
         tokens = None if image is None else lvlm.images.encode([image])[0][0]
-        assert list(lvlm.encoder.encode(turns, tokens).ids) == reference.inputs(chat, image)["input_ids"][0].tolist()
+        assert (
+            list(lvlm.encoder.encode(turns, tokens).ids)
+            == native.inputs(messages(chat, image))["input_ids"][0].tolist()
+        )
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["image", "text"])
-def test_the_reference_is_the_familys_own_call(reference: Reference, images: list[Image], seen: bool) -> None:
+def test_the_reference_is_the_familys_own_call(native: Native, images: list[Image], seen: bool) -> None:
     image = images[1] if seen else None
-    own = reference.processor.apply_chat_template(
+    own = native.processor.apply_chat_template(
         messages(ASKED, image), tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
     )
-    inputs = reference.inputs(ASKED, image)
+    inputs = native.inputs(messages(ASKED, image))
     assert set(inputs) == set(own) or image is None
     for key, value in inputs.items():
         torch.testing.assert_close(value, own[key])
 
 
 @torch.no_grad()
-def test_as_many_image_tokens_as_features(lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image]) -> None:
+def test_as_many_image_tokens_as_features(lvlm: HuggingFaceLVLM, native: Native, images: list[Image]) -> None:
     counts = list[int]()
     for image in images:
-        inputs = reference.inputs(ASKED, image)
-        count = int((inputs["input_ids"] == reference.model.config.image_token_id).sum())
+        inputs = native.inputs(messages(ASKED, image))
+        count = int((inputs["input_ids"] == native.model.config.image_token_id).sum())
         (tokens,), pixels = lvlm.images.encode([image])
         assert tokens.count == count
         assert lvlm.images.features(lvlm.model, pixels).shape == (count, lvlm.hidden_size)

@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native
 from tests.helpers.families.samples import CLOSE, PAIRS
 
 FLAT = [(number, question, answer) for number, own in enumerate(PAIRS) for question, answer in own]
@@ -25,14 +25,14 @@ def rows(tokens: AnswerTokens, column: str) -> list[Tensor]:
 
 
 @torch.no_grad()
-def test_scores_are_those_of_plain_forwards(reference: Reference, images: list[Image], scored: AnswerTokens) -> None:
+def test_scores_are_those_of_plain_forwards(native: Native, images: list[Image], scored: AnswerTokens) -> None:
     columns = {column: rows(scored, column) for column in ("logp_image", "logp_blind", "kl", "logp_shuffled")}
     for row, (number, question, answer) in enumerate(FLAT):
-        seen = reference.answer(question, answer, images[number])
-        blind = reference.answer(question, answer, None)
-        other = reference.answer(question, answer, images[number + 1])
-        p = seen.logits[seen.start - 1 : seen.end - 1].double().log_softmax(-1)
-        q = blind.logits[blind.start - 1 : blind.end - 1].double().log_softmax(-1)
+        seen = native.answer(question, answer, images[number])
+        blind = native.answer(question, answer, None)
+        other = native.answer(question, answer, images[number + 1])
+        p = seen.logits_of().double().log_softmax(-1)
+        q = blind.logits_of().double().log_softmax(-1)
         divergence = (p.exp() * (p - q)).sum(-1).float()
         assert float(divergence.max()) > 0.01
         assert not torch.allclose(seen.logp(), other.logp(), atol=1e-3)

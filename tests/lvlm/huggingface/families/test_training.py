@@ -17,7 +17,7 @@ from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families import Family
-from tests.helpers.families.reference import Reference
+from tests.helpers.families.native import Native, messages
 from tests.helpers.families.samples import CHAT, CLOSE, CLOSED, group_samples
 from tests.helpers.tiny import load_tiny
 
@@ -38,24 +38,24 @@ def test_the_joined_pass_is_the_cached_pass(lvlm: HuggingFaceLVLM, images: list[
 
 
 @torch.no_grad()
-def test_groups_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image]) -> None:
+def test_groups_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, native: Native, images: list[Image]) -> None:
     states = lvlm.group_states(lvlm.encode_groups(group_samples(images), "prompt", "image"), "prompt", "image")
     numbers = list(zip(states.owner.tolist(), states.role.tolist(), strict=True))
     assert sorted(numbers) == [(0, 0), (0, 1), (0, 2), (1, 0)]
     for group, sample in enumerate(group_samples(images)):
-        write = reference.answer(sample.instruction, sample.texts[0], sample.image)
-        answer = reference.answer(sample.question, sample.answer, sample.image)
+        write = native.answer(sample.instruction, sample.texts[0], sample.image)
+        answer = native.answer(sample.question, sample.answer, sample.image)
         found = states.positive_logp[group][states.positive_mask[group]]
         torch.testing.assert_close(found, write.logp(closed=True), **CLOSE)
         found = states.answer_logp[group][states.answer_mask[group]]
         torch.testing.assert_close(found, answer.logp(closed=True), **CLOSE)
         found = states.anchor[group][states.anchor_mask[group]]
-        torch.testing.assert_close(found, write.hidden[: write.start], **CLOSE)
+        torch.testing.assert_close(found, write.hidden[: write.answers[0].start], **CLOSE)
     for row, (group, k) in enumerate(numbers):
         sample = group_samples(images)[group]
-        text = reference.answer(sample.instruction, sample.texts[k], sample.image)
+        text = native.answer(sample.instruction, sample.texts[k], sample.image)
         found = states.candidates[row][states.candidate_mask[row]]
-        torch.testing.assert_close(found, text.hidden[text.start : text.end], **CLOSE)
+        torch.testing.assert_close(found, text.hidden_of(), **CLOSE)
 
 
 def gradients(lvlm: HuggingFaceLVLM, objective: Tensor) -> dict[str, Tensor]:
@@ -78,11 +78,11 @@ def test_gradients_are_those_of_plain_forwards(
     lvlm, frugal = load_tiny(checkpoint, lora), load_tiny(checkpoint, lora, gradient_checkpointing=True)
     frugal.network.train()
     assert frugal.decoder.checkpointing
-    reference = Reference(family, lvlm.processor, lvlm.model)
+    native = Native(family, lvlm.processor, lvlm.model)
     plain = torch.zeros(())
     for sample in group_samples(images):
-        plain = plain + reference.answer(sample.instruction, sample.texts[0], sample.image).logp(closed=True).sum()
-        plain = plain + reference.answer(sample.question, sample.answer, sample.image).logp(closed=True).sum()
+        plain = plain + native.answer(sample.instruction, sample.texts[0], sample.image).logp(closed=True).sum()
+        plain = plain + native.answer(sample.question, sample.answer, sample.image).logp(closed=True).sum()
     expected = gradients(lvlm, plain)
     cached, joined = (gradients(one, likelihood(one, images)) for one in (lvlm, frugal))
     assert expected.keys() == cached.keys() == joined.keys()
@@ -94,7 +94,7 @@ def test_gradients_are_those_of_plain_forwards(
 
 
 @torch.no_grad()
-def test_records_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, reference: Reference, images: list[Image]) -> None:
+def test_records_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, native: Native, images: list[Image]) -> None:
     """Rows with and without image, of one turn and several, in one batch."""
     chats: list[Any] = [(CHAT[:2], images[1]), (CLOSED, None), (CLOSED, images[2]), (CHAT[:2], None)]
     records = [
@@ -104,10 +104,10 @@ def test_records_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, reference: R
     batch = lvlm.encode_conversations(records)
     found = lvlm.conversation_logp(batch)
     for row, (chat, image) in enumerate(chats):
-        inputs = reference.inputs(chat, image)
+        inputs = native.inputs(messages(chat, image))
         ids, target = inputs["input_ids"][0], batch.target[row, : inputs["input_ids"].shape[1]]
         assert batch.ids[row][batch.mask[row]].tolist() == ids.tolist()
-        table = reference.model(**inputs).logits[0, :-1].log_softmax(-1)
+        table = native.model(**inputs).logits[0, :-1].log_softmax(-1)
         expected = table.gather(1, ids[1:, None])[:, 0][target[1:]]
         torch.testing.assert_close(found[row][batch.target[row]], expected, **CLOSE)
 

@@ -17,6 +17,9 @@ from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
+from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
+from lightning_c3l.lvlm.huggingface.template_options import template_options
+from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
 from lightning_c3l.scenes.curriculum import corpus
 from lightning_c3l.scenes.drawing import draw
@@ -70,10 +73,19 @@ def awaken_adapter(lvlm: HuggingFaceLVLM) -> None:
                 parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
 
 
-def encoder_of(processor: Any, name: str = "tiny", context: int | None = None) -> ChatEncoder:
+def encoder_of(
+    processor: Any,
+    name: str = "tiny",
+    context: int | None = None,
+    options: dict[str, Any] | None = None,
+    ends: int | list[int] | None = None,
+) -> ChatEncoder:
     """Chat encoder of a processor alone, without a model."""
     config = SimpleNamespace(image_token_id=getattr(processor, "image_token_id", None))
-    return ChatEncoder(ImageEncoder(config, processor, name), context)
+    values = template_options(processor, name, options)
+    placeholder = find_placeholder(processor, name, config.image_token_id, values)
+    images = ImageEncoder(config, processor, name, placeholder)
+    return ChatEncoder(images, ChatTemplate(processor, name, values, placeholder), context, ends)
 
 
 def generate_texts(

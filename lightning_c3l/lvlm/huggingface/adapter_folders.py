@@ -20,6 +20,7 @@ from lightning_c3l.lvlm.huggingface.loading import (
     load_checkpoint,
     resolve,
 )
+from lightning_c3l.lvlm.huggingface.template_options import use_chat_template
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.weight_files import require_safetensors
 
@@ -162,6 +163,7 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
         # before gigabytes are loaded; a Hub name is checked after its download
         require_base(str(adapter), base)
     model, processor = load_checkpoint(base, dtype, trust_remote_code=False)
+    use_chat_template(processor, None, (str(adapter), base))
     network = load_adapter(model, str(adapter), base)
     with torch.no_grad(), warnings.catch_warnings():
         # peft warns of tied weights and of changing the configuration, which are handled here

@@ -1,29 +1,18 @@
-"""Conversations as token rows under a chat template, with a mask of the assistant's tokens.
-
-A template is rendered once per pattern of roles, with private-use characters in place of the texts, which are filled in
-afterwards. This is fast, gives the exact span of every answer whatever the template puts around it, and works for
-templates without `{% generation %}` marks.
-"""
+"""Conversations as token rows under a chat template, with a mask of the assistant's tokens."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import TypeVar
-
-from jinja2 import TemplateError
 
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
+from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.records import Turn
 
-_MARK = "\ue000{}\ue001"
-_MARKS = re.compile("\ue000(\\d+)\ue001")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _T = TypeVar("_T")
-# for each turn its role and the kinds of its pieces: "i" for an image, "t" for a text
-_Pattern = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -66,37 +55,47 @@ class ChatEncoder:
 
     Args:
         images: image encoder of the same processor.
+        template: chat template of the same processor.
         context: maximum length of a conversation, in tokens; None if the model does not say.
+        ends: tokens that end a text by the model's generation configuration.
 
     Raises:
-        LVLMError: if the processor has no chat template, no fast tokenizer or no end-of-turn token.
+        LVLMError: if the processor has no fast tokenizer or no end-of-sequence token.
     """
 
-    def __init__(self, images: ImageEncoder, context: int | None = None) -> None:
-        self.images, self.context = images, context
+    def __init__(
+        self,
+        images: ImageEncoder,
+        template: ChatTemplate,
+        context: int | None = None,
+        ends: int | Sequence[int] | None = None,
+    ) -> None:
+        self.images, self.template, self.context = images, template, context
         self.processor = processor = images.processor
         self.tokenizer = processor.tokenizer
         self.name = name = images.name
-        if not getattr(processor, "chat_template", None):
-            raise LVLMError(f"{name}: the processor has no chat template; add chat_template.jinja to the folder")
         if not getattr(self.tokenizer, "is_fast", False):
             raise LVLMError(f"{name}: the tokenizer is not a fast one (tokenizer.json is missing)")
         if self.tokenizer.eos_token is None:
             raise LVLMError(f"{name}: the tokenizer has no end-of-sequence token")
+        self._ends = [ends] if isinstance(ends, int) else list(ends or ())
         # named special tokens, those that only tokenizer.json marks as special, and the image token
         added = (token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
         image = getattr(processor, "image_token", None)
         specials = {str(t) for t in (*self.tokenizer.all_special_tokens, *added, image, images.placeholder) if t}
         self.specials = sorted(specials, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(re.escape(token) for token in self.specials))
-        # on the instance, so that two models never share a template
-        self._skeleton = lru_cache(maxsize=512)(self._render)
 
     def end_of_turn_ids(self) -> list[int]:
-        """Tokens that end an answer: the template's end-of-turn token and the tokenizer's end-of-sequence token."""
-        encoded = self.encode((Turn("user", "a"), Turn("assistant", "b")))
-        ends = {t for t, target, a in zip(encoded.ids, encoded.target, encoded.answer, strict=True) if target and not a}
-        return sorted(ends | {self.tokenizer.eos_token_id})
+        """Tokens that end an answer: by the template, by the tokenizer, or by the model's generation configuration."""
+        turns = Turn("user", "a"), Turn("assistant", "b")
+        try:
+            chat = self.render(turns, 0)
+        except LVLMError:  # a template without text-only mode
+            chat = self.render(turns, 1)
+        encoded = self._tokenize(chat.text, chat.spans)
+        *_, end = (token for token, target in zip(encoded.ids, encoded.target, strict=True) if target)
+        return sorted({end, self.tokenizer.eos_token_id, *self._ends})
 
     def encode(self, turns: Sequence[Turn], images: ImageTokens | Sequence[ImageTokens] | None = None) -> EncodedChat:
         """Encode a conversation; after one that ends with the user's turn, the assistant's turn is opened.
@@ -112,8 +111,8 @@ class ChatEncoder:
             LVLMError: if the template accepts no conversation without image.
         """
         images = (images,) if isinstance(images, ImageTokens) else images or ()
-        text, spans = self._insert(self.render(turns, len(images)), images)
-        chat = self._expand(self._tokenize(text, spans), images)
+        rendered = self._insert(self.render(turns, len(images)), images)
+        chat = self._expand(self._tokenize(rendered.text, rendered.spans), images)
         if self.context is not None and len(chat.ids) > self.context:
             raise ConversationError(
                 f"a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
@@ -134,7 +133,7 @@ class ChatEncoder:
         """
         laid_out = self._lay_out(turns, images)
         pattern = tuple((role, "".join("i" if piece is None else "t" for piece in pieces)) for role, pieces in laid_out)
-        tails = self._skeleton(pattern)
+        tails = self.template.tails(pattern)
         texts = [(role, piece) for role, pieces in laid_out for piece in pieces if piece is not None]
         text, spans = tails[0], list[tuple[int, int, int]]()
         for (role, piece), tail in zip(texts, tails[1:], strict=True):
@@ -153,10 +152,10 @@ class ChatEncoder:
         bos = self.tokenizer.bos_token
         return bos is None or not text.startswith(bos)
 
-    def _insert(self, chat: RenderedChat, images: Sequence[ImageTokens]) -> tuple[str, list[tuple[int, int, int]]]:
+    def _insert(self, chat: RenderedChat, images: Sequence[ImageTokens]) -> RenderedChat:
         """Text with each placeholder replaced by the text of its image, and the spans of the answers in it."""
         if not images:
-            return chat.text, list(chat.spans)
+            return chat
         placeholder, waiting = self.images.placeholder, iter(images)
         text = re.sub(re.escape(placeholder), lambda _: next(waiting).text, chat.text)
         spans = list[tuple[int, int, int]]()
@@ -164,7 +163,7 @@ class ChatEncoder:
             before = images[: chat.text.count(placeholder, 0, span[0])]
             shift = sum(len(image.text) - len(placeholder) for image in before)
             spans.append((span[0] + shift, span[1] + shift, span[2] + shift))
-        return text, spans
+        return RenderedChat(text, tuple(spans))
 
     def _lay_out(self, turns: Sequence[Turn], images: int) -> list[tuple[str, list[str | None]]]:
         """Role and pieces of each turn: texts without control tokens, and None for each image.
@@ -215,40 +214,6 @@ class ChatEncoder:
 
         return EncodedChat(spread(chat.ids), spread(chat.answer), spread(chat.target))
 
-    def _render(self, pattern: _Pattern) -> tuple[str, ...]:
-        """What the template puts before, between and after the texts of turns with this pattern."""
-        marks = (_MARK.format(number) for number in count())
-        messages = [
-            {
-                "role": role,
-                "content": [
-                    {"type": "image"} if piece == "i" else {"type": "text", "text": next(marks)} for piece in pieces
-                ],
-            }
-            for role, pieces in pattern
-        ]
-        images = sum(pieces.count("i") for _, pieces in pattern)
-        try:
-            text = self.processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=pattern[-1][0] != "assistant"
-            )
-        except (TemplateError, ValueError, TypeError, IndexError, KeyError) as error:
-            missing = "" if images else " without an image, which S(I2C) compares with (no text-only mode)"
-            raise self._error(pattern, f"the chat template refuses a conversation{missing}: {error}") from error
-        found = text.count(self.images.placeholder)
-        if found != images:
-            raise self._error(pattern, f"the chat template renders {found} image placeholders for {images} images")
-        pieces = _MARKS.split(text)
-        if pieces[1::2] != [str(number) for number in range(sum(own.count("t") for _, own in pattern))]:
-            raise self._error(pattern, "the chat template does not render every turn once and in order")
-        return tuple(pieces[0::2])
-
-    def _error(self, pattern: _Pattern, reason: str) -> LVLMError:
-        """An LVLMError if the template fails for the simplest conversations, else one about this conversation."""
-        is_simplest = [pieces.strip("i") for _, pieces in pattern] in (["t"], ["t", "t"])
-        kind = LVLMError if is_simplest and sum(own.count("i") for _, own in pattern) <= 1 else ConversationError
-        return kind(f"{self.name}: {reason}" if kind is LVLMError else reason)
-
     def _clean(self, text: str) -> str:
         """A turn's text without control tokens: data must not end a turn or add an image."""
         before, text = None, _SURROGATE.sub("\ufffd", text)  # unpaired surrogates, which tokenizers do not accept
@@ -264,7 +229,7 @@ class ChatEncoder:
                 return tail[:end], tail[end:]
         return str(self.tokenizer.eos_token), tail.lstrip()
 
-    def _tokenize(self, text: str, spans: list[tuple[int, int, int]]) -> EncodedChat:
+    def _tokenize(self, text: str, spans: Sequence[tuple[int, int, int]]) -> EncodedChat:
         encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)
         ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
         answer, target = [False] * len(ids), [False] * len(ids)

@@ -56,19 +56,17 @@ class ImageEncoder:
         config: the model's.
         processor: the model's.
         name: of the model, for messages.
+        placeholder: what stands for an image in a text; see `find_placeholder`.
 
     Raises:
-        LVLMError: if the processor has no image token.
+        LVLMError: if the model has no image token.
     """
 
-    def __init__(self, config: Any, processor: Any, name: str) -> None:
-        self.processor, self.name = processor, name
-        # Gemma's templates put the token that begins an image; its processor adds the image tokens behind it
-        text = getattr(processor, "boi_token", None) or getattr(processor, "image_token", None)
+    def __init__(self, config: Any, processor: Any, name: str, placeholder: str) -> None:
+        self.processor, self.name, self.placeholder = processor, name, placeholder
         token = getattr(config, "image_token_id", None)
-        if text is None or token is None:
-            raise LVLMError(f"{name}: the processor has no image token, so prompts with an image cannot be built")
-        self.placeholder: str = str(text)
+        if token is None:
+            raise LVLMError(f"{name}: the model has no image token, so prompts with an image cannot be built")
         self.token: int = int(token)
         as_written = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         self._as_text = lru_cache(maxsize=4096)(lambda ids: str(processor.tokenizer.decode(ids, **as_written)))

@@ -1,6 +1,7 @@
 """`HuggingFaceLVLM`: any image-text-to-text model of transformers."""
 
 import copy
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -37,7 +38,10 @@ from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
+from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
+from lightning_c3l.lvlm.huggingface.template_options import template_options, use_chat_template
+from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
 
@@ -53,6 +57,9 @@ class HuggingFaceLVLM(RoundLVLM):
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
         quantize: keep the frozen weights in 4 bits (nf4: QLoRA) or 8 bits (int8); CUDA only, with `lora`.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
+        chat_template: file with a Jinja template, for a model that has none or a wrong one; null uses the checkpoint's.
+        chat_template_kwargs: values of the chat template's variables; null sets `enable_thinking: false` where the
+            template has it, so that answers hold no thoughts.
 
     Raises:
         LVLMError: if the checkpoint cannot be used.
@@ -67,6 +74,8 @@ class HuggingFaceLVLM(RoundLVLM):
         trust_remote_code: bool = False,
         quantize: Quantize | None = None,
         gradient_checkpointing: bool = False,
+        chat_template: str | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.name, self.path = name, path = path, resolve(path)
         base = adapter_base(path)
@@ -78,9 +87,15 @@ class HuggingFaceLVLM(RoundLVLM):
         if gradient_checkpointing:
             model.activation_checkpointing_enable()
         self.processor = processor
-        self.images = ImageEncoder(model.config, processor, path)
+        use_chat_template(processor, chat_template, (path,) if base is None else (path, base))
+        variables = template_options(processor, path, chat_template_kwargs)
+        placeholder = find_placeholder(processor, path, getattr(model.config, "image_token_id", None), variables)
+        self.images = ImageEncoder(model.config, processor, path, placeholder)
         self.encoder = ChatEncoder(
-            self.images, getattr(model.config.get_text_config(), "max_position_embeddings", None)
+            self.images,
+            ChatTemplate(processor, path, variables, placeholder),
+            context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            ends=getattr(model.generation_config, "eos_token_id", None),
         )
         self._base = name if base is None else base
         self._base_fingerprint = fingerprint(base or path)
@@ -96,11 +111,21 @@ class HuggingFaceLVLM(RoundLVLM):
         self._active: Any = None
         self._is_checked = False
 
-        self._options = (name, lora, dtype, keep_reference, trust_remote_code, quantize, gradient_checkpointing)
+        self._options: dict[str, Any] = {
+            "path": name,
+            "lora": lora,
+            "dtype": dtype,
+            "keep_reference": keep_reference,
+            "trust_remote_code": trust_remote_code,
+            "quantize": quantize,
+            "gradient_checkpointing": gradient_checkpointing,
+            "chat_template": chat_template,
+            "chat_template_kwargs": chat_template_kwargs,
+        }
 
     def fresh(self) -> Self:
         """A new LVLM with the same options and the weights as they were before training."""
-        return type(self)(*self._options)
+        return type(self)(**self._options)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -109,8 +134,9 @@ class HuggingFaceLVLM(RoundLVLM):
 
     @property
     def chat_template(self) -> str:
-        """Template that conversations are rendered with."""
-        return str(self.processor.chat_template)
+        """Template that conversations are rendered with, and the values of its variables."""
+        options = self.encoder.template.options
+        return f"{self.processor.chat_template}{json.dumps(options, sort_keys=True, default=str) if options else ''}"
 
     @property
     def saved_as(self) -> str:

@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoProcessor
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.chat import EncodedChat
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
 from lightning_c3l.lvlm.huggingface.images import ImageTokens
 from lightning_c3l.records import Turn
 from tests.helpers.tiny import IMAGE, encoder_of, messages, model_inputs, pictures
@@ -194,9 +194,11 @@ def test_unusable_processors_are_refused_in_one_line(tiny_checkpoint: Path) -> N
     bare = deepcopy(processor)
     bare.chat_template = None
     assert "no chat template" in error_of(bare)
-    tokenizer = SimpleNamespace(is_fast=False, eos_token="</s>")
-    slow = SimpleNamespace(chat_template="x", tokenizer=tokenizer, image_token="<image>", image_token_id=3)
-    assert "not a fast one" in error_of(slow)
+    encoder = encoder_of(processor)
+    slow = SimpleNamespace(tokenizer=SimpleNamespace(is_fast=False, eos_token="</s>"))
+    images = SimpleNamespace(processor=slow, name="some/model")
+    with pytest.raises(LVLMError, match="some/model: the tokenizer is not a fast one"):
+        ChatEncoder(images, encoder.template)  # type: ignore[arg-type]
     endless = deepcopy(processor)
     endless.tokenizer.eos_token = None
     assert "end-of-sequence" in error_of(endless)

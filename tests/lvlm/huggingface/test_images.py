@@ -26,8 +26,6 @@ LETTERS = {1: "a", 2: "b", TOKEN: "#"}
 class Spelled:
     """A processor whose texts and tokens are written down; each picture's width chooses its row."""
 
-    image_token = "#"
-
     def __init__(self, rows: dict[int, list[int]]) -> None:
         self.rows, self.tokenizer = rows, self
 
@@ -45,7 +43,7 @@ class Spelled:
 
 
 def spelled(rows: dict[int, list[int]]) -> ImageEncoder:
-    return ImageEncoder(SimpleNamespace(image_token_id=TOKEN), Spelled(rows), "tiny")
+    return ImageEncoder(SimpleNamespace(image_token_id=TOKEN), Spelled(rows), "tiny", "#")
 
 
 def blank(width: int, height: int = 3) -> Image:
@@ -80,26 +78,19 @@ def test_an_image_that_the_processor_cannot_take_is_named_by_its_size(
     tiny_checkpoint: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processor = AutoProcessor.from_pretrained(tiny_checkpoint)
+    encoder = encoder_of(processor)
 
     def refuse(*args: Any, **options: Any) -> Any:
         raise error
 
     monkeypatch.setattr(type(processor.image_processor), "__call__", refuse)
     with pytest.raises(LVLMError, match=r"tiny: the processor does not accept an image \(400x2 pixels\): too narrow"):
-        encoder_of(processor).images.encode([blank(400, 2)])
+        encoder.images.encode([blank(400, 2)])
 
 
-@pytest.mark.parametrize("missing", ["image_token", "image_token_id"])
-def test_a_processor_without_image_token_is_refused(missing: str) -> None:
-    processor = SimpleNamespace(image_token=None if missing == "image_token" else "#")
-    config = SimpleNamespace(image_token_id=None if missing == "image_token_id" else TOKEN)
-    with pytest.raises(LVLMError, match="tiny: the processor has no image token"):
-        ImageEncoder(config, processor, "tiny")
-
-
-def test_gemmas_templates_write_another_token_than_its_images_have() -> None:
-    processor = SimpleNamespace(boi_token="<start>", image_token="<soft>")
-    assert ImageEncoder(SimpleNamespace(image_token_id=TOKEN), processor, "tiny").placeholder == "<start>"
+def test_a_model_without_image_token_is_refused() -> None:
+    with pytest.raises(LVLMError, match="tiny: the model has no image token"):
+        ImageEncoder(SimpleNamespace(image_token_id=None), SimpleNamespace(tokenizer=None), "tiny", "#")
 
 
 def test_a_mismatch_of_tokens_and_features_names_both_numbers(lvlm: HuggingFaceLVLM) -> None:

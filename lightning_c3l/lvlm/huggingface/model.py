@@ -95,7 +95,7 @@ class HuggingFaceLVLM(RoundLVLM):
             self.images,
             ChatTemplate(processor, path, variables, placeholder),
             context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-            ends=getattr(model.generation_config, "eos_token_id", None),
+            ends=getattr(getattr(model, "generation_config", None), "eos_token_id", None),
         )
         self._base = name if base is None else base
         self._base_fingerprint = fingerprint(base or path)

@@ -15,7 +15,14 @@ from tests.helpers.families.family import Family
 
 Message = dict[str, Any]
 # inputs with a number for each token
-_ROWS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
+_ROWS = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "moe_mm_token_type_ids",
+    "cross_attention_mask",
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,9 @@ class Native:
         if not images:
             return dict(self.processor.tokenizer(text, **options))
         # one list: GOT-OCR takes a list in a list for the pages of one document
-        return dict(self.processor(text=[text], images=images, **options))
+        inputs = self.processor(text=[text], images=images, **options)
+        # Llama 4's processor makes bfloat16 of pixels, whatever the model is
+        return {key: value.to(self.model.dtype) if value.is_floating_point() else value for key, value in inputs.items()}
 
     def forward(self, said: Sequence[Message]) -> Alone:
         """One plain forward of a conversation that ends with an answer."""

@@ -119,7 +119,9 @@ class Native:
         # one list: GOT-OCR takes a list in a list for the pages of one document
         inputs = self.processor(text=[text], images=images, **options)
         # Llama 4's processor makes bfloat16 of pixels, whatever the model is
-        return {key: value.to(self.model.dtype) if value.is_floating_point() else value for key, value in inputs.items()}
+        return {
+            key: value.to(self.model.dtype) if value.is_floating_point() else value for key, value in inputs.items()
+        }
 
     def forward(self, said: Sequence[Message]) -> Alone:
         """One plain forward of a conversation that ends with an answer."""

@@ -21,7 +21,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-IMAGE, END = "<image>", "<|im_end|>"
+IMAGE = "<image>"
 PATCH, SIDE = 14, 56
 # of the decoder's template: what it writes for a message, and the same for a message of several parts
 _TEXT = "message['content']"

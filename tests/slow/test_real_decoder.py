@@ -1,6 +1,6 @@
 """A real tokenizer, chat template and decoder behind a small tower: scores, texts and training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.functional.losses import sequence_nll
@@ -17,11 +16,8 @@ from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.records import Conversation, Turn
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.families import Family
-from tests.helpers.families.reference import Reference
-from tests.helpers.families.samples import pictures
-from tests.helpers.smollm2 import END, gguf_file, load_llm, save_llava
-from tests.helpers.tiny import generate_texts
+from tests.helpers.smollm2 import gguf_file, load_llm, save_llava
+from tests.helpers.tiny import generate_texts, model_inputs, pictures
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,12 +56,6 @@ def lvlm(checkpoint: Checkpoint) -> HuggingFaceLVLM:
     return HuggingFaceLVLM(str(checkpoint.folder), lora=None, keep_reference=False)
 
 
-@pytest.fixture(scope="module")
-def reference(lvlm: HuggingFaceLVLM) -> Reference:
-    family = Family(lambda _: None, decoder="", tower="", projector="", end=END)
-    return Reference(family, lvlm.processor, lvlm.model)
-
-
 def rendered(checkpoint: Checkpoint, turns: Sequence[tuple[str, str]]) -> Tensor:
     """Tokens [1, L] of a conversation without image, by the decoder's own tokenizer and chat template."""
     messages = [{"role": role, "content": text} for role, text in turns]
@@ -88,45 +78,48 @@ def test_conversations_without_image_are_those_of_the_decoder(
     assert list(mine) == rendered(checkpoint, clean)[0].tolist()
 
 
+def answer_logp(model: Any, inputs: Mapping[str, Tensor], tokens: int) -> Tensor:
+    """Log-probabilities [T] of the last T tokens before an end of turn and a new line, by one plain forward."""
+    ids = inputs["input_ids"][0]
+    start, end = len(ids) - 2 - tokens, len(ids) - 2
+    table = model(**inputs).logits[0, start - 1 : end - 1].log_softmax(-1)
+    return table.gather(1, ids[start:end, None])[:, 0]
+
+
 @torch.no_grad()
-def test_scores_are_those_of_plain_forwards(
-    checkpoint: Checkpoint, lvlm: HuggingFaceLVLM, reference: Reference
-) -> None:
-    images = pictures()[:2]
+def test_scores_are_those_of_plain_forwards(checkpoint: Checkpoint, lvlm: HuggingFaceLVLM) -> None:
+    images = pictures(2)
     scored = score_pairs(lvlm, images, PAIRS)
     flat = [(image, pair) for image, pairs in zip(images, PAIRS, strict=True) for pair in pairs]
     for row, (image, (question, answer)) in enumerate(flat):
-        mask = scored.mask[row]
-        with_image = reference.answer(question, answer, image).logp()
+        turns, mask = [("user", question), ("assistant", answer)], scored.mask[row]
+        ids = rendered(checkpoint, turns)
+        assert checkpoint.tokenizer.decode(ids[0, -2 - int(mask.sum()) : -2]) == answer
+        with_image = answer_logp(lvlm.model, model_inputs(lvlm.processor, turns, image), int(mask.sum()))
+        own = answer_logp(checkpoint.llm, {"input_ids": ids}, int(mask.sum()))
         torch.testing.assert_close(scored.logp_image[row][mask], with_image, **CLOSE)
-        ids = rendered(checkpoint, [("user", question), ("assistant", answer)])
-        # behind an answer come its end of turn and a new line
-        span = slice(ids.shape[1] - 2 - len(with_image), ids.shape[1] - 2)
-        assert checkpoint.tokenizer.decode(ids[0, span]) == answer
-        table = checkpoint.llm(ids).logits[0].log_softmax(-1)
-        own = table[range(span.start - 1, span.stop - 1), ids[0, span]]
         torch.testing.assert_close(scored.logp_blind[row][mask], own, **CLOSE)
         assert float((with_image - own).abs().max()) > 0.01
 
 
-def test_greedy_texts_are_those_of_generate(lvlm: HuggingFaceLVLM, reference: Reference) -> None:
-    images: list[Image | None] = [*pictures()[: len(QUESTIONS)]]
-    ends = [lvlm.processor.tokenizer.convert_tokens_to_ids(END)]
-    expected = list[list[str]]()
-    for question, image in zip(QUESTIONS, images, strict=True):
-        assert image is not None
-        ids = reference.writes(question, image, ends, GREEDY.max_new_tokens)
-        expected.append([reference.decode(ids[:-1] if ids[-1] in ends else ids)])
+@torch.no_grad()
+def greedy(model: Any, tokenizer: Any, inputs: Mapping[str, Tensor]) -> list[str]:
+    """What `generate` writes after a prompt."""
+    out = model.generate(**inputs, do_sample=False, max_new_tokens=GREEDY.max_new_tokens)
+    return [tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()]
+
+
+def test_greedy_texts_are_those_of_generate(lvlm: HuggingFaceLVLM) -> None:
+    images, tokenizer = pictures(len(QUESTIONS)), lvlm.processor.tokenizer
+    prompts = zip(QUESTIONS, images, strict=True)
+    inputs = [model_inputs(lvlm.processor, [("user", question)], image) for question, image in prompts]
+    expected = [greedy(lvlm.model, tokenizer, one) for one in inputs]
     assert generate_texts(lvlm, images, QUESTIONS, GREEDY) == expected
 
 
-@torch.no_grad()
 def test_without_image_it_answers_as_its_decoder_does(checkpoint: Checkpoint, lvlm: HuggingFaceLVLM) -> None:
-    expected = list[list[str]]()
-    for question in QUESTIONS:
-        ids = rendered(checkpoint, [("user", question)])
-        out = checkpoint.llm.generate(ids, do_sample=False, max_new_tokens=GREEDY.max_new_tokens)
-        expected.append([checkpoint.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()])
+    prompts = [{"input_ids": rendered(checkpoint, [("user", question)])} for question in QUESTIONS]
+    expected = [greedy(checkpoint.llm, checkpoint.tokenizer, prompt) for prompt in prompts]
     texts = generate_texts(lvlm, [None] * len(QUESTIONS), QUESTIONS, GREEDY)
     assert texts == expected
     assert texts[0] == ["The capital of France is Paris."]
@@ -137,7 +130,7 @@ def test_a_few_steps_lower_the_loss(checkpoint: Checkpoint) -> None:
     turns = (Turn("user", "What is shown?"), Turn("assistant", "Two red rings above three blue squares."))
     blind = (Turn("user", "Who are you?"), Turn("assistant", "A small model with a tower before it."))
     batch = lvlm.encode_conversations(
-        [(Conversation("a", None, turns), pictures()[0]), (Conversation("b", None, blind), None)]
+        [(Conversation("a", None, turns), pictures(1)[0]), (Conversation("b", None, blind), None)]
     )
     optimizer = torch.optim.AdamW([p for p in lvlm.network.parameters() if p.requires_grad], lr=2e-3)
     losses = list[Tensor]()

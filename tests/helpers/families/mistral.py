@@ -9,7 +9,11 @@ from transformers import (
     Ministral3Config,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
+    Mistral4Config,
     MistralConfig,
+    MistralLarge4Config,
+    MistralLarge4ForConditionalGeneration,
+    MistralLarge4TextConfig,
     PixtralImageProcessor,
     PixtralProcessor,
     PixtralVisionConfig,
@@ -32,6 +36,10 @@ SPECIALS = [
     "[IMG_END]",
 ]
 PATCH, LONGEST = 14, 112
+
+# attention through keys and values of 16 numbers
+LATENT = {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16}
+EXPERTS = {"moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1}
 
 _PARTS = "{% for part in message['content'] %}{{ '[IMG]' if part['type'] == 'image' else part['text'] }}{% endfor %}"
 # what the system says goes before the last question
@@ -131,6 +139,56 @@ def build_ministral3(folder: Path) -> None:
     write_mistral3(folder, text, tokenizer)
 
 
+def build_mistral_small4(folder: Path) -> None:
+    """Mistral Small 4: Mistral 3 around latent attention and four experts, of which each token takes two."""
+    tokenizer = mistral_tokenizer()
+    text = Mistral4Config(
+        **DECODER | {"num_key_value_heads": DECODER["num_attention_heads"]},
+        **token_ids(tokenizer),
+        **LATENT,
+        **EXPERTS,
+        q_lora_rank=16,
+        rope_parameters={
+            "rope_type": "yarn",
+            "rope_theta": 1e4,
+            "factor": 16.0,
+            # shorter than the tests' rows, so that scaling sets in within them
+            "original_max_position_embeddings": 32,
+            "max_position_embeddings": 512,
+            "beta_fast": 32.0,
+            "beta_slow": 1.0,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            "llama_4_scaling_beta": 0.1,
+        },
+    )
+    write_mistral3(folder, text, tokenizer)
+
+
+def build_mistral_large4(folder: Path) -> None:
+    """Each token attends to a few chosen ones; one layer uses another's keys, one has no positions."""
+    tokenizer = mistral_tokenizer()
+    config = MistralLarge4Config(
+        vision_config=PixtralVisionConfig(**TOWER, image_size=LONGEST, patch_size=PATCH, hidden_act="silu"),
+        text_config=MistralLarge4TextConfig(
+            **DECODER | {"num_hidden_layers": 4, "num_key_value_heads": DECODER["num_attention_heads"]},
+            **token_ids(tokenizer),
+            **LATENT,
+            **EXPERTS,
+            # fewer than the tokens of any prompt
+            index_topk=8,
+            index_head_dim=16,
+            # scores of tokens that no head looks for are equal, and which of them are chosen is chance: here never
+            index_n_heads=16,
+            indexer_types=["full", "full", "shared", "full"],
+            kv_source_layers=[0, 1, 1, 3],
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
+    )
+    processor = pixtral_processor(tokenizer, merge=2, template=MISTRAL_3)
+    write_checkpoint(folder, MistralLarge4ForConditionalGeneration, config, processor, "</s>")
+
+
 FAMILIES = {
     name: Family(
         build,
@@ -141,6 +199,8 @@ FAMILIES = {
         end="</s>",
     )
     for name, model_type, build in (
+        ("mistral-large-4", "mistral_large4", build_mistral_large4),
+        ("mistral-small-4", "mistral3", build_mistral_small4),
         ("ministral-3", "mistral3", build_ministral3),
         ("mistral-3", "mistral3", build_mistral3),
         ("pixtral", "llava", build_pixtral),

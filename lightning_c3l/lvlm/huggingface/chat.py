@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, pairwise
 from typing import TypeVar
 
@@ -80,10 +81,13 @@ class ChatEncoder:
             raise LVLMError(f"{name}: the tokenizer has no end-of-sequence token")
         self._ends = [ends] if isinstance(ends, int) else list(ends or ())
         # named special tokens, those that only tokenizer.json marks as special, and the image token
-        added = (token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+        tokens = self.tokenizer.added_tokens_decoder.values()
+        added = [token.content for token in tokens if token.special]
         image = getattr(processor, "image_token", None)
         specials = {str(t) for t in (*self.tokenizer.all_special_tokens, *added, image, images.placeholder) if t}
         self.specials = sorted(specials, key=len, reverse=True)
+        # an end of turn need not be marked as special
+        self.controls = sorted({*specials, *(t.content for t in tokens if t.content.strip())}, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(re.escape(token) for token in self.specials))
 
     def end_of_turn_ids(self) -> list[int]:
@@ -157,10 +161,13 @@ class ChatEncoder:
         if not images:
             return chat
         placeholder, waiting = self.images.placeholder, iter(images)
-        text = re.sub(re.escape(placeholder), lambda _: next(waiting).text, chat.text)
+        if placeholder:
+            text = re.sub(re.escape(placeholder), lambda _: next(waiting).text, chat.text)
+        else:  # the processor puts images before the text
+            text = "".join(image.text for image in images) + chat.text
         spans = list[tuple[int, int, int]]()
         for span in chat.spans:  # an answer holds no image
-            before = images[: chat.text.count(placeholder, 0, span[0])]
+            before = images[: chat.text.count(placeholder, 0, span[0])] if placeholder else images
             shift = sum(len(image.text) - len(placeholder) for image in before)
             spans.append((span[0] + shift, span[1] + shift, span[2] + shift))
         return RenderedChat(text, tuple(spans))
@@ -222,12 +229,29 @@ class ChatEncoder:
         return text
 
     def _close(self, tail: str) -> tuple[str, str]:
-        """Split what follows an answer into its end-of-turn token, EOS if the template has none, and the rest."""
-        for token in self.specials:
-            if tail.lstrip().startswith(token):
-                end = tail.index(token) + len(token)
-                return tail[:end], tail[end:]
-        return str(self.tokenizer.eos_token), tail.lstrip()
+        """Split what follows an answer into its end-of-turn token and the rest."""
+        if token := self._control_token(tail):
+            end = tail.index(token) + len(token)
+            return tail[:end], tail[end:]
+        return self._end_of_turn, tail.lstrip()
+
+    def _control_token(self, tail: str) -> str | None:
+        """The control token that a text begins with, after blanks."""
+        return next((token for token in self.controls if tail.lstrip().startswith(token)), None)
+
+    @cached_property
+    def _end_of_turn(self) -> str:
+        """End of a turn after which the template writes none: the token that begins the next turn, or EOS.
+
+        GLM's models, for instance, end a turn with the `<|user|>` that begins the next one.
+        """
+        try:
+            tails = self.template.tails((("user", "t"), ("assistant", "t"), ("user", "t")))
+        except LVLMError:
+            tails = ("", "", "")
+        token = self._control_token(tails[2])
+        ends = [] if token is None else self.tokenizer.convert_tokens_to_ids([token])
+        return str(token if token and ends[0] in self._ends else self.tokenizer.eos_token)
 
     def _tokenize(self, text: str, spans: Sequence[tuple[int, int, int]]) -> EncodedChat:
         encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)

@@ -34,11 +34,11 @@ def find_placeholder(processor: Any, name: str, token: int | None, options: Mapp
     image = Image.linear_gradient("L").convert("RGB")
     for text in _candidates(processor, options):
         try:
-            ids = processor(text=[text], images=[[image]])["input_ids"][0]
+            ids = processor(text=[text], images=[[image]], return_tensors="pt")["input_ids"][0].tolist()
         except (*_REFUSALS, RuntimeError, OSError) as error:
             reasons.append(f"{text!r}: {error}")
             continue
-        if token is None or token in list(ids):
+        if token is None or token in ids:
             return text
         reasons.append(f"{text!r}: no image tokens")
     tried = "; ".join(" ".join(reason.split()) for reason in reasons)

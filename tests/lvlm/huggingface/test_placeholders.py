@@ -5,7 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
@@ -29,10 +31,10 @@ class Asked:
         parts = [self.written if part["type"] == "image" else part["text"] for part in messages[0]["content"]]
         return f"<user>{''.join(parts)}<end>"
 
-    def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]]) -> dict[str, list[list[int]]]:
+    def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]], **options: Any) -> dict[str, Tensor]:
         if self.replaced not in text[0]:
             raise ValueError("one placeholder\nfor each image")
-        return {"input_ids": [[1, TOKEN, TOKEN, 2]]}
+        return {"input_ids": torch.tensor([[1, TOKEN, TOKEN, 2]])}
 
 
 def placeholder(processor: Any, token: int | None = TOKEN) -> str:
@@ -73,8 +75,8 @@ def test_no_text_at_all() -> None:
 
 def test_a_token_that_is_accepted_without_effect_is_none() -> None:
     class Silent(Asked):
-        def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]]) -> dict[str, list[list[int]]]:
-            return {"input_ids": [[1, TOKEN if text[0] == "<pad>" else 3, 2]]}
+        def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]], **options: Any) -> dict[str, Tensor]:
+            return {"input_ids": torch.tensor([[1, TOKEN if text[0] == "<pad>" else 3, 2]])}
 
     assert placeholder(Silent("<begin><pad>", "", ["<begin>", "<pad>"], image_token="<begin>")) == "<pad>"
 

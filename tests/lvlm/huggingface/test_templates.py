@@ -8,7 +8,7 @@ from transformers import AutoProcessor
 
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
 from lightning_c3l.records import Turn
-from tests.helpers.tiny import encoder_of
+from tests.helpers.tiny import IMAGE, encoder_of
 
 NO_THOUGHTS = "<think>\n\n</think>\n\n"
 BEGIN, END = "<|im_start|>", "<|im_end|>\n"
@@ -157,3 +157,44 @@ def test_ends_of_the_generation_configuration_are_ends_of_a_turn(
 def test_a_blank_before_the_end_of_turn_does_not_end_it(processor: Any) -> None:
     processor.chat_template = "{% for m in messages %}{{ m['role'] }}: " + PARTS + "\n</s>{% endfor %}"
     assert encoder_of(processor).end_of_turn_ids() == [processor.tokenizer.eos_token_id]
+
+
+# GLM's structure: a turn has no end but the token that begins the next one
+ENDLESS = (
+    "{% for m in messages %}{{ '<|user|>\n' if m['role'] == 'user' else '<|assistant|>\n' }}" + PARTS + "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(("is_end", "end"), [(True, "<|user|>"), (False, "</s>")])
+def test_an_answer_ends_with_the_token_of_the_next_turn_if_that_is_an_end(
+    processor: Any, is_end: bool, end: str
+) -> None:
+    processor.tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", "<|user|>", "<|assistant|>"]})
+    processor.chat_template = ENDLESS
+    user, eos = processor.tokenizer.convert_tokens_to_ids(["<|user|>", "</s>"])
+    encoder = encoder_of(processor, ends=[user, eos] if is_end else [eos])
+    chat = encoder.render((Turn("user", "How many?"), Turn("assistant", "two")), 0)
+    assert chat.text == f"<|user|>\nHow many?<|assistant|>\ntwo{end}"
+    assert encoder.end_of_turn_ids() == sorted({eos, user} if is_end else {eos})
+
+
+def test_an_end_of_turn_that_is_not_marked_as_special(processor: Any) -> None:
+    processor.tokenizer.add_tokens(["<|done|>"])
+    processor.chat_template = CLOSED.replace("<|im_end|>", "<|done|>")
+    encoder = encoder_of(processor)
+    ids = processor.tokenizer.convert_tokens_to_ids(["<|done|>", "</s>"])
+    assert encoder.end_of_turn_ids() == sorted(ids)
+
+
+def test_images_that_the_processor_puts_before_the_text(processor: Any) -> None:
+    """BLIP-2's structure: nothing in the text stands for an image."""
+    processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }}</s>{% endfor %}"
+    encoder = encoder_of(processor)
+    encoder.images.placeholder = encoder.template.placeholder = ""
+    turns = Turn("user", "How many?"), Turn("assistant", "two")
+    chat, alone = encoder.encode(turns, IMAGE), encoder.encode(turns)
+    assert chat.ids == (processor.image_token_id,) * 9 + alone.ids
+    assert [token for token, on in zip(chat.ids, chat.answer, strict=True) if on] == [
+        token for token, on in zip(alone.ids, alone.answer, strict=True) if on
+    ]

@@ -1,6 +1,7 @@
 """Chameleon and Emu 3: images are tokens of the vocabulary, looked up in a code book."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     ChameleonConfig,
@@ -78,7 +79,7 @@ def build_chameleon(folder: Path) -> None:
 def build_emu3(folder: Path) -> None:
     """Rows of codes, each with an end, after the image's size in words."""
     codes = [f"<|visual token {code:06d}|>" for code in range(CODES)]
-    marks = {
+    marks: dict[str, Any] = {
         "image_token": "<image>",
         "boi_token": "<|image start|>",
         "eoi_token": "<|image end|>",

@@ -1,6 +1,7 @@
 """Models on LLaVA's plan: ViP-LLaVA, LLaVA-NeXT-Video and Video-LLaVA."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     CLIPImageProcessor,
@@ -108,7 +109,11 @@ def build_video_llava(folder: Path) -> None:
     write_checkpoint(folder, VideoLlavaForConditionalGeneration, config, processor, "</s>")
 
 
-_TOWER = {"decoder": "model.language_model", "tower": "model.vision_tower", "projector": "model.multi_modal_projector"}
+_TOWER: dict[str, Any] = {
+    "decoder": "model.language_model",
+    "tower": "model.vision_tower",
+    "projector": "model.multi_modal_projector",
+}
 FAMILIES = {
     "vipllava": Family(build_vipllava, "vipllava", **_TOWER, end="</s>", closes=False),
     "llava-next-video": Family(build_llava_next_video, "llava_next_video", **_TOWER, end="</s>", closes=False),

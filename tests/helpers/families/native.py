@@ -120,7 +120,9 @@ class Native:
         inputs = self.processor(text=[text], images=images, **options)
         # Llama 4's processor makes bfloat16 of pixels, whatever the model is
         return {
-            key: value.to(self.model.dtype) if value.is_floating_point() else value for key, value in inputs.items()
+            # Unlimited-OCR's gives numbers of tiles in lists
+            key: value.to(self.model.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+            for key, value in inputs.items()
         }
 
     def forward(self, said: Sequence[Message]) -> Alone:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 
 _PASSED_OVER = (
@@ -25,3 +26,7 @@ def quieten() -> None:
     # a log that cannot be written, W&B's on a full disk for one, must not show a traceback for each of its lines
     logging.raiseExceptions = False
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
+    # a table of weights that are missing or of another shape: the error says it in a line
+    logging.getLogger("transformers.modeling_utils").addFilter(
+        lambda record: not re.search(r"\| (MISSING|MISMATCH) ", record.getMessage())
+    )

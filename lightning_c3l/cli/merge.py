@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_c3l.cli.options import parse_options
+from lightning_c3l.lvlm.hub import require_reachable
 from lightning_c3l.runs.atomic import atomic_folder, require_writable
 
 
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     if options.out.exists():
         raise ValueError(f"{options.out}: already exists; give a new folder")
     require_writable(options.out)
+    require_reachable(options.base)
     # late: it takes seconds to import, which a wrong option need not wait for
     from lightning_c3l.lvlm.huggingface import merge_adapter
 

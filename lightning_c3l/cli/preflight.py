@@ -73,7 +73,7 @@ def _check_model(model: Namespace) -> None:
     _build(parser, {name: value for name, value in options.items() if name not in classes})
     lvlm = options.get("lvlm")
     if lvlm is not None and issubclass(_class_of(lvlm), HuggingFaceLVLM):
-        require_checkpoint(lvlm.init_args.path)
+        require_checkpoint(lvlm.init_args.path, lvlm.init_args.trust_remote_code)
 
 
 def _build(parser: Any, options: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from data_modules.formats.readers import open_reader
 from data_modules.formats.writers import check_target
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
+from lightning_c3l.lvlm.hub import require_reachable
 from lightning_c3l.runs.atomic import require_writable
 
 
@@ -85,3 +86,4 @@ def _check(options: ScoreOptions) -> None:
     folder = images_folder(options.out, read_layout(options.source))
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; images that {options.source} carries go to a folder of this name")
+    require_reachable(options.model)

@@ -29,7 +29,7 @@ PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "fl
 def run(options: ScoreOptions) -> int:
     """Score a set with options that `score` has checked; returns the exit status."""
     count = count_records(options.source)
-    require_checkpoint(options.model)
+    require_checkpoint(options.model, options.trust_remote_code)
     quieten()
     on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     dtype = options.dtype or ("bfloat16" if on_gpu else "float32")

@@ -15,6 +15,9 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.errors import ConversationError as ConversationError
+from lightning_c3l.lvlm.errors import ImageError as ImageError
+from lightning_c3l.lvlm.errors import LVLMError as LVLMError
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 from lightning_c3l.records import Turn
 
@@ -26,18 +29,6 @@ Anchor = Literal["prompt", "instruction", "description"]
 Context = Literal["image", "text"]
 # what `anchor: description` asks of the model, while a round is made and while it is trained
 DESCRIBE = "Describe the picture."
-
-
-class LVLMError(ValueError):
-    """The LVLM cannot be used as requested; the message is one line and says what to do."""
-
-
-class ImageError(LVLMError):
-    """The LVLM cannot process this image; others may work."""
-
-
-class ConversationError(LVLMError):
-    """The LVLM cannot process this conversation, for instance because it is too long; others may work."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from lightning_c3l.runs.digests import sha256_digest
 
 # bytes that are read at each end of a tensor: a digest of all 14 GB of a 7B model would take longer than loading it
 _EDGE = 4096
+# beginning of the text that a clone without Git LFS leaves in place of a large file
+_LFS = b"version https://git-lfs"
+LFS_POINTER = "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
 
 
 def load_tensors(file: Path) -> dict[str, Tensor]:
@@ -36,7 +39,19 @@ def require_safetensors(file: Path) -> None:
         with safe_open(file, "pt"):
             pass
     except SafetensorError as error:
+        if is_lfs_pointer(file):
+            raise ValueError(f"{file}: {LFS_POINTER}") from error
         raise ValueError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from error
+
+
+def is_lfs_pointer(file: Path) -> bool:
+    """Whether a clone without Git LFS has left a pointer in place of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        return stream.read(len(_LFS)) == _LFS
 
 
 def weights_digest(files: Iterable[Path]) -> str:

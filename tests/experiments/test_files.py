@@ -260,7 +260,7 @@ def build(tiny_checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface, "load_checkpoint", stand_in)
     # neither the checkpoints nor the images are here
-    monkeypatch.setattr(preflight, "require_checkpoint", lambda path: None)
+    monkeypatch.setattr(preflight, "require_checkpoint", lambda *_: None)
     monkeypatch.setattr(preflight, "require_source", lambda spec: None)
     monkeypatch.setattr(C3LCLI, "_run_subcommand", lambda self, subcommand: None)
     monkeypatch.setenv("C3L_RUN_FOLDER", str(tmp_path))

@@ -280,6 +280,6 @@ def test_what_is_wrong_with_the_questions_is_said_before_a_model_is_loaded(
         run_trainer(["test", "--config", str(config)])
     # nor is a folder made for a run that cannot be
     assert not (tmp_path / "runs").exists()
-    monkeypatch.setattr("lightning_c3l.cli.preflight.require_checkpoint", lambda path: None)
+    monkeypatch.setattr("lightning_c3l.cli.preflight.require_checkpoint", lambda *_: None)
     with pytest.raises(ValueError, match="path of a checkpoint, not last"):
         run_trainer(["test", "--config", str(config), "--data.init_args.blind", "true", "--ckpt_path", "last"])

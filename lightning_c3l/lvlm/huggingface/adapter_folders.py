@@ -12,15 +12,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.loading import (
-    Precision,
-    fingerprint,
-    first_line,
-    is_cached_only,
-    load_checkpoint,
-    resolve,
-)
+from lightning_c3l.lvlm.hub import is_cached_only, resolve
+from lightning_c3l.lvlm.huggingface.configuration import load_config
+from lightning_c3l.lvlm.huggingface.folders import require_weight_files
+from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint
 from lightning_c3l.lvlm.huggingface.template_options import use_chat_template
+from lightning_c3l.lvlm.load_errors import one_line
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.weight_files import require_safetensors
 
@@ -133,7 +130,7 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         loaded = network.load_adapter(path, "default", key_mapping=mapping)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise LVLMError(f"{path}: the adapter does not fit its base: {first_line(error)}") from error
+        raise LVLMError(f"{path}: the adapter does not fit its base: {one_line(error)}") from error
     # torch and peft ignore both
     for problem, keys in (("the model lacks", loaded.unexpected_keys), ("the file lacks", loaded.missing_keys)):
         if keys:
@@ -192,15 +189,23 @@ def _untie(model: Any) -> None:
         head.weight = nn.Parameter(head.weight.clone(), requires_grad=False)
 
 
-def require_checkpoint(path: str) -> None:
-    """Check quickly that a checkpoint exists; the base of an adapter is checked on loading.
+def require_checkpoint(path: str, trust_remote_code: bool = False) -> None:
+    """Check within seconds, without loading weights, that a checkpoint exists and is an LVLM.
 
     Args:
         path: folder of a checkpoint or of an adapter, Hub name, or `shipped:` name.
+        trust_remote_code: whether code that comes with the checkpoint may run.
 
     Raises:
-        LVLMError: if it is neither on this disk nor on the Hub.
+        LVLMError: if it, or the base of the adapter, is neither on this disk nor on the Hub, or is no LVLM.
     """
     path = resolve(path)
-    if not (Path(path) / CONFIG).is_file():
-        is_cached_only(path)
+    base = adapter_base(path)
+    try:
+        options = {"trust_remote_code": trust_remote_code, "local_files_only": is_cached_only(base or path)}
+        load_config(base or path, options)
+        require_weight_files(base or path)
+    except LVLMError as error:
+        if base is None:
+            raise
+        raise LVLMError(f"{path}: an adapter whose base cannot be used: {error}") from error

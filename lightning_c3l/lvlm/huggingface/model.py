@@ -27,6 +27,7 @@ from lightning_c3l.lvlm.base import (
     Sampling,
 )
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.hub import resolve
 from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
@@ -37,7 +38,7 @@ from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, enco
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
-from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint, resolve
+from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
 from lightning_c3l.lvlm.huggingface.template_options import template_options, use_chat_template

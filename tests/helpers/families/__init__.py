@@ -78,6 +78,8 @@ TABLE = {
     "mistral-small-4": ("mistral", Tier.ALL),
     "mllama": ("mllama", Tier.SLOW),
     "molmo-2": ("molmo", Tier.SLOW),
+    "muse-glimmer": ("muse", Tier.ALL),
+    "muse-spark": ("muse", Tier.ALL),
     "nemotron-omni": ("nemotron", Tier.SLOW),
     "north-vision": ("compass", Tier.ALL),
     "ovis2": ("ovis", Tier.SLOW),

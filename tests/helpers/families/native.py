@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,9 @@ class Native:
         options: dict[str, Any] = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
         if not images:
             return dict(self.processor.tokenizer(text, **options))
+        if "mm_token_type_ids" in signature(self.model.forward).parameters:
+            # Cosmos 3 Edge's model wants them, and its processor gives them only when asked
+            options["return_mm_token_type_ids"] = True
         # one list: GOT-OCR takes a list in a list for the pages of one document
         inputs = self.processor(text=[text], images=images, **options)
         # Llama 4's processor makes bfloat16 of pixels, whatever the model is

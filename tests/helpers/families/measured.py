@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
+import transformers
 from torch import Tensor
 
 # of log-probabilities and hidden states in absolute terms below 1 and relative ones above, of gradients relative
@@ -24,6 +26,7 @@ class Measured:
         differences: subject -> largest difference from plain forwards.
         failed: tests that failed, with the first line of their reason.
         passed: number of tests that passed.
+        versions: of transformers and torch.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Measured:
     differences: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     passed: int = 0
+    versions: str = f"transformers {transformers.__version__}, torch {torch.__version__}"
 
     def close(self, subject: str, found: Tensor, expected: Tensor) -> None:
         """Note the largest difference and assert that it is below the limit."""
@@ -56,3 +60,9 @@ class Measured:
         """One JSON file a family, so that several processes can write."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "list[Measured]":
+        """All families of a folder, by type and name."""
+        found = [cls(**json.loads(file.read_text())) for file in folder.glob("*.json")]
+        return sorted(found, key=lambda one: (one.model_type, one.name))

@@ -20,7 +20,8 @@ REPORT = "C3L_FAMILIES_REPORT"
 _MEASURED = pytest.StashKey[dict[str, Measured]]()
 
 
-@pytest.fixture(scope="session", params=parameters())
+# all of them by `make test-families` alone, while not every family runs
+@pytest.fixture(scope="session", params=[pytest.param(*one.values, marks=pytest.mark.families) for one in parameters()])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -25,9 +25,9 @@ model's processor, one unpadded forward a conversation, and `generate` a prompt.
   prompt for each of its texts, `plain` runs each text with the model's own forward, `one_by_one` does so in batches of
   one.
 - **texts**: greedy texts of a batch are those of `generate` on each prompt alone.
-- **with image**, **without**, **two images**, **training**: largest difference of a token's log-probability (of training
+- **with image**, **without**, **two images**, **training**: largest difference of a log-probability (of training
   also of a hidden state), relative where it is above 1.
-- **gradients**: largest difference of an adapter's gradient relative to its norm, with and without gradient checkpointing.
+- **gradients**: largest difference of an adapter's gradient relative to its norm, with and without checkpointing.
 
 | type | family | path | texts | with image | without | two images | training | gradients | remarks |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -109,6 +109,9 @@ def _load_processor(path: str, options: dict[str, Any]) -> Any:
             f"{path}: the checkpoint has no processor that transformers knows (only a {kind}); add "
             "processor_config.json, or upgrade transformers"
         )
+    if getattr(processor, "multi_page", None) is False:
+        # GOT-OCR2's processor takes a list of images for each text only where they are pages; one page is one image
+        processor.multi_page = True
     return processor
 
 

@@ -76,11 +76,13 @@ class ChatTemplate:
                 "generated than when it is given, so that generating and scoring would differ; set lvlm.chat_template "
                 "to a file with a mended template"
             )
+        if written.split() == opened.split():
+            # some templates put a blank before a given answer only
+            return opened, written
         if opened == closed and written.startswith(opened):
-            # the template opens no turn, so that the model would have to write the header of its own
-            opened = written.rstrip(" ")
-        # some templates put a blank before a given answer only
-        return opened, written if written.split() == opened.split() else opened
+            # the template opens no turn, so that the model would have to write its header
+            return written.rstrip(" "), written
+        return opened, opened
 
     def _render_pattern(self, pattern: Pattern, add_generation_prompt: bool) -> tuple[str, ...]:
         reasons = list[str]()

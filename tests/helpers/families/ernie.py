@@ -89,5 +89,6 @@ FAMILIES = {
         tower="model.vision_tower",
         projector="model.resampler_model",
         end=END,
+        thoughts="<think>\n\n</think>\n\n",
     )
 }

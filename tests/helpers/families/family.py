@@ -39,6 +39,8 @@ class Family:
         projector: name of what lies between them; it may lie inside the tower.
         end: token that ends a turn.
         closes: whether its template writes that token behind an answer.
+        thoughts: what its generation prompt writes for the thoughts that are turned off, and its template not before
+            every answer.
         chat_template: template that is supplied for a checkpoint that brings none.
         refused: why the family cannot run, in one line; empty where it runs.
         expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
@@ -54,6 +56,7 @@ class Family:
     projector: str | None = None
     end: str
     closes: bool = True
+    thoughts: str = ""
     chat_template: str = ""
     refused: str = ""
     expected_path: str = ""

@@ -212,9 +212,10 @@ def build_gemma4_unified(folder: Path) -> None:
 
 _PARTS = {"decoder": "model.language_model", "projector": "model.embed_vision", "end": "<turn|>"}
 _TOWER = "model.vision_tower"
+_THOUGHTS = "<|channel>thought\n<channel|>"
 FAMILIES = {
-    "gemma-4": Family(build_gemma4, "gemma4", tower=_TOWER, **_PARTS),
-    "gemma-4-moe": Family(build_gemma4_moe, "gemma4", tower=_TOWER, **_PARTS),
+    "gemma-4": Family(build_gemma4, "gemma4", tower=_TOWER, thoughts=_THOUGHTS, **_PARTS),
+    "gemma-4-moe": Family(build_gemma4_moe, "gemma4", tower=_TOWER, thoughts=_THOUGHTS, **_PARTS),
     "gemma-4-e": Family(build_gemma4_e, "gemma4", tower=_TOWER, **_PARTS),
-    "gemma-4-unified": Family(build_gemma4_unified, "gemma4_unified", **_PARTS),
+    "gemma-4-unified": Family(build_gemma4_unified, "gemma4_unified", thoughts=_THOUGHTS, **_PARTS),
 }

@@ -95,5 +95,6 @@ FAMILIES = {
         tower="model.vision_model",
         projector="model.projector",
         end="<|im_end|>",
+        thoughts="<think>\n\n</think>\n\n",
     )
 }

@@ -123,6 +123,7 @@ _PARTS = {
     "tower": "model.vision_tower",
     "projector": "model.merger",
     "end": "<|im_end|>",
+    "thoughts": "<think>\n\n</think>\n\n",
 }
 FAMILIES = {
     "minicpm-v-4.6": Family(build_minicpmv4_6, "minicpmv4_6", **_PARTS),

@@ -92,21 +92,25 @@ class Native:
 
     def render(self, said: Sequence[Message]) -> str:
         """Text of a conversation; the assistant's turn is opened if the user speaks last."""
-        options: dict[str, Any] = {"enable_thinking": False}
+        options: dict[str, Any] = {"enable_thinking": False, "thinking": False}
         if self.family.chat_template:
             options["chat_template"] = self.family.chat_template
         opened = said[-1]["role"] != "assistant"
         text = str(self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=opened, **options))
-        return text if self.family.closes else self._close(text, said)
-
-    def _close(self, text: str, said: Sequence[Message]) -> str:
-        """The text with an end of turn behind each answer, where the template writes blanks or nothing."""
         position = 0
         for message in said:
             words = words_of(message)
-            position = text.index(words, position) + len(words)
+            position = text.index(words, position)
             if message["role"] == "assistant":
-                text = text[:position] + self.family.end + text[position:].lstrip()
+                before, after = text[:position], text[position + len(words) :]
+                if not before.endswith(self.family.thoughts):
+                    # an answer is read with what stood before it when it was written
+                    before += self.family.thoughts
+                if not self.family.closes and not after.startswith(self.family.end):
+                    # the template writes blanks or nothing behind an answer
+                    after = self.family.end + after.lstrip()
+                text, position = before + words + after, len(before)
+            position += len(words)
         return text
 
     def inputs(self, said: Sequence[Message]) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from transformers import Qwen4ExpConfig, Qwen4ExpForConditionalGeneration
 
 from tests.helpers.families.family import DECODER, WIDTH, Family, token_ids, write_checkpoint
-from tests.helpers.families.qwen import PARTS, named_tokens
-from tests.helpers.families.qwen3_5 import LINEAR, ROPE, TEMPLATE, thinking_tokenizer
+from tests.helpers.families.qwen import named_tokens
+from tests.helpers.families.qwen3_5 import LINEAR, ROPE, TEMPLATE, THINKING_PARTS, thinking_tokenizer
 from tests.helpers.families.qwen3_vl import build_processor, vision_tower
 
 EXPERTS = {
@@ -62,4 +62,4 @@ def build_qwen4_exp(folder: Path) -> None:
     write_checkpoint(folder, kind, config, processor, "<|im_end|>", stops=["<|endoftext|>"])
 
 
-FAMILIES = {"qwen4-exp": Family(build_qwen4_exp, "qwen4_exp", **PARTS)}
+FAMILIES = {"qwen4-exp": Family(build_qwen4_exp, "qwen4_exp", **THINKING_PARTS)}

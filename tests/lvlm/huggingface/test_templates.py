@@ -112,6 +112,13 @@ def test_a_template_without_generation_prompt_opens_the_turn_as_it_writes_it(pro
     assert text(processor, CLOSED, 2) == f"{prompt}two{END}"
 
 
+def test_blanks_before_a_given_answer_are_no_part_of_the_prompt(processor: Any) -> None:
+    """PaliGemma's structure: the template writes the line break before an answer, and its processor adds one."""
+    template = "{% for m in messages %}{% if not loop.first %}{{ '\n' }}{% endif %}" + PARTS + "{% endfor %}"
+    assert text(processor, template, 1) == "How many?"
+    assert text(processor, template, 2) == "How many?\ntwo</s>"
+
+
 def test_a_template_whose_beginning_depends_on_the_answer_is_refused(processor: Any) -> None:
     template = "{% if add_generation_prompt %}Think.{% endif %}" + CLOSED
     with pytest.raises(LVLMError, match=r"some/model: .*generating and scoring would differ; set lvlm.chat_template"):

@@ -35,6 +35,7 @@ TABLE = {
     "deepseek-ocr-2": ("deepseek_ocr", Tier.ALL),
     "deepseek-vl": ("deepseek", Tier.SLOW),
     "deepseek-vl-hybrid": ("deepseek", Tier.ALL),
+    "dots-3-note": ("dots", Tier.ALL),
     "emu-3": ("discrete", Tier.ALL),
     "ernie-4.5-vl-moe": ("ernie", Tier.ALL),
     "exaone-4.5": ("exaone", Tier.ALL),

@@ -90,6 +90,7 @@ TABLE = {
     "ovis2": ("ovis", Tier.SLOW),
     "paddleocr-vl": ("ocr", Tier.SLOW),
     "paligemma": ("paligemma", Tier.SLOW),
+    "paligemma-2": ("paligemma", Tier.ALL),
     "pixtral": ("mistral", Tier.SLOW),
     "qianfan-ocr": ("qianfan", Tier.ALL),
     "qwen2-vl": ("qwen", Tier.SLOW),

@@ -1,8 +1,11 @@
-"""PaliGemma: image and question see each other in both directions, only the answer is causal."""
+"""PaliGemma and PaliGemma 2: image and question see each other in both directions, only the answer is causal."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transformers import (
+    Gemma2Config,
     GemmaConfig,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
@@ -12,6 +15,7 @@ from transformers import (
 )
 
 from tests.helpers.families.family import DECODER, TOWER, WIDTH, Family, token_ids, write_checkpoint
+from tests.helpers.families.gemma import WINDOW
 from tests.helpers.families.tokens import build_tokenizer
 
 SIDE, PATCH = 56, 14
@@ -34,8 +38,7 @@ TEMPLATE = (
 )
 
 
-def build_paligemma(folder: Path) -> None:
-    """SigLIP and Gemma with one head of keys; 16 tokens an image of any size."""
+def _build(folder: Path, decoder: Callable[..., Any], **options: Any) -> None:
     tokenizer = build_tokenizer(["<pad>", "<eos>", "<bos>", "<unk>"], bos="<bos>", eos="<eos>", pad="<pad>")
     # adds its image token and those of places in the image to the tokenizer
     processor = PaliGemmaProcessor(
@@ -44,7 +47,7 @@ def build_paligemma(folder: Path) -> None:
     )
     config = PaliGemmaConfig(
         vision_config=SiglipVisionConfig(**TOWER, image_size=SIDE, patch_size=PATCH, vision_use_head=False),
-        text_config=GemmaConfig(**DECODER | {"num_key_value_heads": 1}, **token_ids(tokenizer), head_dim=16),
+        text_config=decoder(**DECODER | options, **token_ids(tokenizer), head_dim=16),
         image_token_index=processor.image_token_id,
         projection_dim=WIDTH,
         hidden_size=WIDTH,
@@ -54,14 +57,33 @@ def build_paligemma(folder: Path) -> None:
     write_checkpoint(folder, PaliGemmaForConditionalGeneration, config, processor, "<eos>")
 
 
+def build_paligemma(folder: Path) -> None:
+    """SigLIP and Gemma with one head of keys; 16 tokens an image of any size."""
+    _build(folder, GemmaConfig, num_key_value_heads=1)
+
+
+def build_paligemma2(folder: Path) -> None:
+    """SigLIP and Gemma 2: one layer that sees a window and one that sees all, scores and logits bent."""
+    _build(
+        folder,
+        Gemma2Config,
+        query_pre_attn_scalar=16,
+        sliding_window=WINDOW,
+        layer_types=["sliding_attention", "full_attention"],
+        attn_logit_softcapping=50.0,
+        # low, so that it bends the logits of random weights
+        final_logit_softcapping=10.0,
+    )
+
+
+_PARTS = {
+    "decoder": "model.language_model",
+    "tower": "model.vision_tower",
+    "projector": "model.multi_modal_projector",
+    "end": "<eos>",
+    "chat_template": TEMPLATE,
+}
 FAMILIES = {
-    "paligemma": Family(
-        build_paligemma,
-        "paligemma",
-        decoder="model.language_model",
-        tower="model.vision_tower",
-        projector="model.multi_modal_projector",
-        end="<eos>",
-        chat_template=TEMPLATE,
-    ),
+    "paligemma": Family(build_paligemma, "paligemma", **_PARTS),
+    "paligemma-2": Family(build_paligemma2, "paligemma", **_PARTS),
 }

@@ -100,8 +100,9 @@ def write_checkpoint(
     # half a character decodes to a mark that hides which half it was: the model hardly ever writes one
     broken = [token for token in range(len(tokenizer)) if not tokenizer.decode([token]).isascii()]
     # Nemotron 3 Omni names no head, its decoder does
-    decoder = model if model.get_output_embeddings() is not None else model.get_submodule("language_model")
-    decoder.get_output_embeddings().weight.data[broken] *= 0.25
+    parts = [part for part in (model, *model.children()) if hasattr(part, "get_output_embeddings")]
+    head = next(head for part in parts if (head := part.get_output_embeddings()) is not None)
+    head.weight.data[broken] *= 0.25
     ends = {tokenizer.eos_token_id, *(tokenizer.convert_tokens_to_ids(token) for token in (end, *stops))}
     model.generation_config.eos_token_id = sorted(ends)
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -46,6 +46,7 @@ class Family:
         expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
         one_image: why a conversation cannot have two images, in one line; empty where it can.
         needs_image: why the model's forward cannot do without an image, in one line; empty where it can.
+        sees_prompt: whether a prompt's tokens see each other in both directions, which `token_type_ids` set apart.
     """
 
     build: Callable[[Path], None]
@@ -62,6 +63,7 @@ class Family:
     expected_path: str = ""
     one_image: str = ""
     needs_image: str = ""
+    sees_prompt: bool = False
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:

@@ -120,7 +120,10 @@ class Native:
         bos = self.processor.tokenizer.bos_token
         options: dict[str, Any] = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
         if not images:
-            return dict(self.processor.tokenizer(text, **options))
+            alone = dict(self.processor.tokenizer(text, **options))
+            # the processor of such a model, which takes no text without an image, would give these
+            prompt = {"token_type_ids": torch.zeros_like(alone["input_ids"])} if self.family.sees_prompt else {}
+            return alone | prompt
         if "mm_token_type_ids" in signature(self.model.forward).parameters:
             # Cosmos 3 Edge's model wants them, and its processor gives them only when asked
             options["return_mm_token_type_ids"] = True
@@ -136,13 +139,16 @@ class Native:
     def forward(self, said: Sequence[Message]) -> Alone:
         """One plain forward of a conversation that ends with an answer."""
         inputs, read = self.inputs(said), list[Tensor]()
+        ids = inputs["input_ids"][0]
+        answers = tuple(self._spans(ids, said))
+        if self.family.sees_prompt:
+            inputs["token_type_ids"][:, answers[0].start :] = 1
         hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: read.append(given[0]))
         try:
             logits = self.model(**inputs, use_cache=False).logits[0]
         finally:
             hook.remove()
-        ids = inputs["input_ids"][0]
-        return Alone(ids, logits, read[0].reshape(len(ids), -1), tuple(self._spans(ids, said)))
+        return Alone(ids, logits, read[0].reshape(len(ids), -1), answers)
 
     def answer(self, question: str, answer: str, image: Image | None = None) -> Alone:
         """A plain forward of a question and its answer."""

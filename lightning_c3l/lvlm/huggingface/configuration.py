@@ -18,13 +18,11 @@ from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface.folders import file_problem
 from lightning_c3l.lvlm.load_errors import REMOTE_CODE, one_line
 
+_TEXT_MODELS = [MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING]
 # of what no LVLM is, by the mappings of transformers
 _OTHER_MODELS = (
     ("is a speech model", [MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING]),
-    (
-        "is a text model, which takes no images",
-        [MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING],
-    ),
+    ("is a text model, which takes no images", _TEXT_MODELS),
     (
         "compares images with texts and writes none, as CLIP does",
         [MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING],
@@ -88,6 +86,12 @@ def _refusal(raw: dict[str, Any], trust_remote_code: bool) -> str:
 
 def _other_model(config: PreTrainedConfig) -> str:
     """What a model is that is no LVLM."""
-    kinds = (what for what, mappings in _OTHER_MODELS if any(type(config) in mapping for mapping in mappings))
+    kinds = (
+        what
+        for what, mappings in _OTHER_MODELS
+        if any(type(config) in mapping for mapping in mappings)
+        # some that take images or sound are listed with the text models
+        and not (mappings is _TEXT_MODELS and config.sub_configs)
+    )
     no_class = f"has no image-text-to-text model in transformers {transformers.__version__}"
     return f"model_type {config.model_type} {next(kinds, no_class)}"

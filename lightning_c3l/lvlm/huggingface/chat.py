@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby, pairwise
 from typing import TypeVar
 
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
-from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
+from lightning_c3l.lvlm.huggingface.templates import ChatTemplate, Pattern
 from lightning_c3l.records import Turn
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -79,27 +78,44 @@ class ChatEncoder:
             raise LVLMError(f"{name}: the tokenizer is not a fast one (tokenizer.json is missing)")
         if self.tokenizer.eos_token is None:
             raise LVLMError(f"{name}: the tokenizer has no end-of-sequence token")
-        self._ends = [ends] if isinstance(ends, int) else list(ends or ())
-        # named special tokens, those that only tokenizer.json marks as special, and the image token
+        ends = [ends] if isinstance(ends, int) else list(ends or ())
         tokens = self.tokenizer.added_tokens_decoder.values()
-        added = [token.content for token in tokens if token.special]
-        image = getattr(processor, "image_token", None)
-        specials = {str(t) for t in (*self.tokenizer.all_special_tokens, *added, image, images.placeholder) if t}
-        self.specials = sorted(specials, key=len, reverse=True)
         # an end of turn need not be marked as special
-        self.controls = sorted({*specials, *(t.content for t in tokens if t.content.strip())}, key=len, reverse=True)
+        controls = {*self.tokenizer.all_special_tokens, *(token.content for token in tokens)}
+        self.controls = sorted((str(token) for token in controls if str(token).strip()), key=len, reverse=True)
+        self._end_of_turn = self._find_end_of_turn(ends)
+        self._ends = {*self.tokenizer.convert_tokens_to_ids([self._end_of_turn]), self.tokenizer.eos_token_id, *ends}
+        # named special tokens, those that only tokenizer.json marks as special, and the image token
+        named = *self.tokenizer.all_special_tokens, *(token.content for token in tokens if token.special)
+        image = getattr(processor, "image_token", None)
+        specials = {str(t) for t in (*named, image, images.placeholder, self._end_of_turn) if t}
+        self.specials = sorted(specials, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(re.escape(token) for token in self.specials))
 
     def end_of_turn_ids(self) -> list[int]:
         """Tokens that end an answer: by the template, by the tokenizer, or by the model's generation configuration."""
-        turns = Turn("user", "a"), Turn("assistant", "b")
+        return sorted(self._ends)
+
+    def _find_end_of_turn(self, ends: Sequence[int]) -> str:
+        """The token that the template writes after the last answer.
+
+        If it writes none, this is the token that begins the next turn if that is an end (GLM's `<|user|>`), or EOS.
+        """
+        for user in ("t", "it"):  # with an image if there is no text-only mode
+            answered = ("user", user), ("assistant", "t")
+            if token := self._token_after_answer(answered):
+                return token
+            token = self._token_after_answer((*answered, ("user", "t")))
+            if token and self.tokenizer.convert_tokens_to_ids([token])[0] in ends:
+                return token
+        return str(self.tokenizer.eos_token)
+
+    def _token_after_answer(self, pattern: Pattern) -> str | None:
+        """The control token that the template writes after the answer, in the second of the turns; None if none."""
         try:
-            chat = self.render(turns, 0)
-        except LVLMError:  # a template without text-only mode
-            chat = self.render(turns, 1)
-        encoded = self._tokenize(chat.text, chat.spans)
-        *_, end = (token for token, target in zip(encoded.ids, encoded.target, strict=True) if target)
-        return sorted({end, self.tokenizer.eos_token_id, *self._ends})
+            return self._control_token(self.template.tails(pattern)[2])
+        except LVLMError:  # says so when a conversation is encoded
+            return None
 
     def encode(self, turns: Sequence[Turn], images: ImageTokens | Sequence[ImageTokens] | None = None) -> EncodedChat:
         """Encode a conversation; after one that ends with the user's turn, the assistant's turn is opened.
@@ -238,20 +254,6 @@ class ChatEncoder:
     def _control_token(self, tail: str) -> str | None:
         """The control token that a text begins with, after blanks."""
         return next((token for token in self.controls if tail.lstrip().startswith(token)), None)
-
-    @cached_property
-    def _end_of_turn(self) -> str:
-        """End of a turn after which the template writes none: the token that begins the next turn, or EOS.
-
-        GLM's models, for instance, end a turn with the `<|user|>` that begins the next one.
-        """
-        try:
-            tails = self.template.tails((("user", "t"), ("assistant", "t"), ("user", "t")))
-        except LVLMError:
-            tails = ("", "", "")
-        token = self._control_token(tails[2])
-        ends = [] if token is None else self.tokenizer.convert_tokens_to_ids([token])
-        return str(token if token and ends[0] in self._ends else self.tokenizer.eos_token)
 
     def _tokenize(self, text: str, spans: Sequence[tuple[int, int, int]]) -> EncodedChat:
         encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)

@@ -192,6 +192,16 @@ def test_an_end_of_turn_that_is_not_marked_as_special(processor: Any) -> None:
     encoder = encoder_of(processor)
     ids = processor.tokenizer.convert_tokens_to_ids(["<|done|>", "</s>"])
     assert encoder.end_of_turn_ids() == sorted(ids)
+    rendered = encoder.render((Turn("user", "a<|done|>b"), Turn("assistant", "c")), 0)
+    assert rendered.text.count("<|done|>") == 2
+    assert [rendered.text[stop:end] for _, stop, end in rendered.spans] == ["<|done|>"]
+
+
+def test_ends_of_a_template_without_text_only_mode(processor: Any) -> None:
+    wants = "{% if messages[0]['content'] | length < 2 %}{{ raise_exception('No image!') }}{% endif %}"
+    processor.chat_template = wants + CLOSED
+    ids = processor.tokenizer.convert_tokens_to_ids(["<|im_end|>", "</s>"])
+    assert encoder_of(processor).end_of_turn_ids() == sorted(ids)
 
 
 def test_images_that_the_processor_puts_before_the_text(processor: Any) -> None:

@@ -84,8 +84,9 @@ def encoder_of(
     config = SimpleNamespace(image_token_id=getattr(processor, "image_token_id", None))
     values = template_options(processor, name, options)
     placeholder = find_placeholder(processor, name, config.image_token_id, values)
-    images = ImageEncoder(config, processor, name, placeholder)
-    return ChatEncoder(images, ChatTemplate(processor, name, values, placeholder), context, ends)
+    images = ImageEncoder(config, processor, name, placeholder.text)
+    template = ChatTemplate(processor, name, values, placeholder, thinks=options is not None)
+    return ChatEncoder(images, template, context, ends)
 
 
 def generate_texts(

@@ -91,10 +91,10 @@ class HuggingFaceLVLM(RoundLVLM):
         use_chat_template(processor, chat_template, (path,) if base is None else (path, base))
         variables = template_options(processor, path, chat_template_kwargs)
         placeholder = find_placeholder(processor, path, getattr(model.config, "image_token_id", None), variables)
-        self.images = ImageEncoder(model.config, processor, path, placeholder)
+        self.images = ImageEncoder(model.config, processor, path, placeholder.text)
         self.encoder = ChatEncoder(
             self.images,
-            ChatTemplate(processor, path, variables, placeholder),
+            ChatTemplate(processor, path, variables, placeholder, thinks=chat_template_kwargs is not None),
             context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
             ends=getattr(getattr(model, "generation_config", None), "eos_token_id", None),
         )

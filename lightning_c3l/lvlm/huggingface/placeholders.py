@@ -1,6 +1,7 @@
 """What stands for an image in a text: asked of the chat template and the processor."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
@@ -11,7 +12,20 @@ from lightning_c3l.lvlm.base import LVLMError
 _REFUSALS = (TemplateError, ValueError, TypeError, IndexError, KeyError, AttributeError)
 
 
-def find_placeholder(processor: Any, name: str, token: int | None, options: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Placeholder:
+    """What a processor makes of a text with an image.
+
+    Attributes:
+        text: what stands for the image; empty if the processor puts it before the text.
+        suffix: what the processor writes behind a text, such as a separator between question and answer.
+    """
+
+    text: str
+    suffix: str = ""
+
+
+def find_placeholder(processor: Any, name: str, token: int | None, options: Mapping[str, Any]) -> Placeholder:
     """The text that the chat template puts for an image, and that the processor replaces with image tokens.
 
     Families differ in it: it is one image token, a token that begins an image, or several; some processors put the
@@ -24,9 +38,6 @@ def find_placeholder(processor: Any, name: str, token: int | None, options: Mapp
         token: id of the image token, if the model's configuration has one.
         options: values of the template's variables.
 
-    Returns:
-        The placeholder; empty if the processor needs none.
-
     Raises:
         LVLMError: if the processor accepts none.
     """
@@ -34,12 +45,13 @@ def find_placeholder(processor: Any, name: str, token: int | None, options: Mapp
     image = Image.linear_gradient("L").convert("RGB")
     for text in _candidates(processor, options):
         try:
-            ids = processor(text=[text], images=[[image]], return_tensors="pt")["input_ids"][0].tolist()
+            ids = processor(text=[f"{text}?"], images=[[image]], return_tensors="pt")["input_ids"][0].tolist()
         except (*_REFUSALS, RuntimeError, OSError) as error:
             reasons.append(f"{text!r}: {error}")
             continue
         if token is None or token in ids:
-            return text
+            written = processor.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            return Placeholder(text, written.rpartition("?")[2])
         reasons.append(f"{text!r}: no image tokens")
     tried = "; ".join(" ".join(reason.split()) for reason in reasons)
     raise LVLMError(f"{name}: the processor takes no image with what the chat template writes for one ({tried})")

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
+from lightning_c3l.lvlm.huggingface.placeholders import Placeholder
 
 # role and kinds of pieces of each turn: "i" for an image, "t" for a text
 Pattern = tuple[tuple[str, str], ...]
@@ -36,11 +37,20 @@ class ChatTemplate:
         processor: with the template.
         name: of the model, for messages.
         options: values of the template's variables.
-        placeholder: what stands for an image in a text; empty if the processor puts the image before it.
+        placeholder: what stands for an image in a text.
+        thinks: whether a template that begins answers inside a block of thoughts may do so.
     """
 
-    def __init__(self, processor: Any, name: str, options: Mapping[str, Any], placeholder: str) -> None:
-        self.processor, self.name, self.options, self.placeholder = processor, name, options, placeholder
+    def __init__(
+        self,
+        processor: Any,
+        name: str,
+        options: Mapping[str, Any],
+        placeholder: Placeholder,
+        thinks: bool = False,
+    ) -> None:
+        self.processor, self.name, self.options, self.thinks = processor, name, options, thinks
+        self.placeholder, self.suffix = placeholder.text, placeholder.suffix
         # on the instance, so that two models never share a template
         self.tails = lru_cache(maxsize=512)(self._tails)
         self._render = lru_cache(maxsize=512)(self._render_pattern)
@@ -79,8 +89,11 @@ class ChatTemplate:
         if written.split() == opened.split():
             # some templates put a blank before a given answer only
             return opened, written
-        if opened == closed and written.startswith(opened):
-            # the template opens no turn, so that the model would have to write its header
+        if written.startswith(opened) and (opened == closed or not self.thinks):
+            if written[len(opened) :].strip() == self.suffix.strip():
+                # written by the processor
+                return opened, written
+            # the header of a template that opens no turn, or the end of thoughts that it begins
             return written.rstrip(" "), written
         return opened, opened
 

@@ -97,6 +97,9 @@ class Native:
             options["chat_template"] = self.family.chat_template
         opened = said[-1]["role"] != "assistant"
         text = str(self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=opened, **options))
+        if opened:  # inside its thoughts, if the template cannot turn them off
+            begun = max(n for n in range(len(self.family.thoughts) + 1) if text.endswith(self.family.thoughts[:n]))
+            text += self.family.thoughts[begun:]
         position = 0
         for message in said:
             words = words_of(message)

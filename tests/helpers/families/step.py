@@ -93,5 +93,6 @@ FAMILIES = {
         tower="model.vision_model",
         projector="model.multi_modal_projector",
         end="<|im_end|>",
+        thoughts="<think>\n\n</think>\n",
     )
 }

@@ -10,9 +10,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.lvlm.base import LVLMError
-from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
+from lightning_c3l.lvlm.huggingface.placeholders import Placeholder, find_placeholder
 
-TOKEN = 7
+TOKEN, QUESTION_MARK, SEPARATOR = 7, ord("?"), ord("|")
 Messages = Sequence[dict[str, Any]]
 
 
@@ -22,7 +22,7 @@ class Asked:
     def __init__(self, written: str, replaced: str, vocabulary: Sequence[str] = (), **named: str) -> None:
         self.written, self.replaced = written, replaced
         tokens = {number: SimpleNamespace(content=token) for number, token in enumerate(vocabulary)}
-        self.tokenizer = SimpleNamespace(added_tokens_decoder=tokens)
+        self.tokenizer = SimpleNamespace(added_tokens_decoder=tokens, decode=lambda ids, **_: "".join(map(chr, ids)))
         self.options = dict[str, Any]()
         vars(self).update(named)
 
@@ -34,11 +34,11 @@ class Asked:
     def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]], **options: Any) -> dict[str, Tensor]:
         if self.replaced not in text[0]:
             raise ValueError("one placeholder\nfor each image")
-        return {"input_ids": torch.tensor([[1, TOKEN, TOKEN, 2]])}
+        return {"input_ids": torch.tensor([[1, TOKEN, TOKEN, QUESTION_MARK]])}
 
 
 def placeholder(processor: Any, token: int | None = TOKEN) -> str:
-    return find_placeholder(processor, "some/model", token, {})
+    return find_placeholder(processor, "some/model", token, {}).text
 
 
 def test_the_image_token_itself() -> None:
@@ -76,7 +76,7 @@ def test_no_text_at_all() -> None:
 def test_a_token_that_is_accepted_without_effect_is_none() -> None:
     class Silent(Asked):
         def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]], **options: Any) -> dict[str, Tensor]:
-            return {"input_ids": torch.tensor([[1, TOKEN if text[0] == "<pad>" else 3, 2]])}
+            return {"input_ids": torch.tensor([[1, TOKEN if text[0].startswith("<pad>") else 3, 2]])}
 
     assert placeholder(Silent("<begin><pad>", "", ["<begin>", "<pad>"], image_token="<begin>")) == "<pad>"
 
@@ -105,3 +105,16 @@ def test_the_template_is_rendered_with_its_options() -> None:
     processor = Asked("<image>", "<image>", image_token="<image>")
     find_placeholder(processor, "some/model", TOKEN, {"enable_thinking": False})
     assert processor.options == {"enable_thinking": False}
+
+
+def test_what_the_processor_writes_behind_a_text() -> None:
+    """As Chameleon's does, whose processor ends a question with a separator."""
+
+    class Separating(Asked):
+        def __call__(self, text: Sequence[str], images: Sequence[Sequence[Image]], **options: Any) -> dict[str, Tensor]:
+            return {"input_ids": torch.tensor([[1, TOKEN, QUESTION_MARK, SEPARATOR]])}
+
+    found = find_placeholder(Separating("<image>", "<image>", image_token="<image>"), "some/model", TOKEN, {})
+    assert found == Placeholder("<image>", "|")
+    alone = find_placeholder(Asked("<image>", "<image>", image_token="<image>"), "some/model", TOKEN, {})
+    assert alone == Placeholder("<image>", "")

@@ -7,6 +7,8 @@ import pytest
 from transformers import AutoProcessor
 
 from lightning_c3l.lvlm.base import ConversationError, LVLMError
+from lightning_c3l.lvlm.huggingface.placeholders import Placeholder
+from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.records import Turn
 from tests.helpers.tiny import IMAGE, encoder_of
 
@@ -100,6 +102,29 @@ def test_a_model_that_may_think_begins_inside_its_thoughts(processor: Any) -> No
     prompt = f"{turn('user', 'How many?')}{BEGIN}assistant\n<think>\n"
     assert text(processor, THINKING, 1, options={"enable_thinking": True}) == prompt
     assert text(processor, THINKING, 2, options={"enable_thinking": True}) == f"{prompt}two{END}"
+
+
+def test_thoughts_that_cannot_be_turned_off_are_ended(processor: Any) -> None:
+    """A template that always begins with thoughts, and writes an empty block before a given answer."""
+    template = THINKING.replace("enable_thinking is defined and enable_thinking is false", "false")
+    prompt = f"{turn('user', 'How many?')}{BEGIN}assistant\n{NO_THOUGHTS}"
+    assert text(processor, template, 1) == prompt
+    assert text(processor, template, 2) == f"{prompt}two{END}"
+    begun = prompt.removesuffix("\n</think>\n\n")
+    assert text(processor, template, 1, options={}) == begun
+    assert text(processor, template, 2, options={}) == f"{begun}two{END}"
+
+
+def test_what_the_processor_writes_behind_a_question_is_not_written_twice(processor: Any) -> None:
+    """Chameleon's structure: a separator before an answer, which its processor adds to a question."""
+    processor.chat_template = (
+        "{% for m in messages %}{% if not loop.first %}<|im_start|>{% endif %}" + PARTS + "{% endfor %}"
+    )
+    encoder = encoder_of(processor)
+    encoder.template = ChatTemplate(processor, "some/model", {}, Placeholder("<image>", suffix="<|im_start|>"))
+    question, answer = Turn("user", "How many?"), Turn("assistant", "two")
+    assert encoder.render((question,), 0).text == "How many?"
+    assert encoder.render((question, answer), 0).text == "How many?<|im_start|>two</s>"
 
 
 def test_no_options_leave_the_template_its_own_defaults(processor: Any) -> None:

@@ -65,6 +65,8 @@ class ImageEncoder:
     def __init__(self, config: Any, processor: Any, name: str, placeholder: str) -> None:
         self.processor, self.name, self.placeholder = processor, name, placeholder
         token = getattr(config, "image_token_id", None)
+        if token is None:  # some configurations, such as Kosmos-2's, do not have it
+            token = processor.tokenizer.get_vocab().get(placeholder)
         if token is None:
             raise LVLMError(f"{name}: the model has no image token, so prompts with an image cannot be built")
         self.token: int = int(token)

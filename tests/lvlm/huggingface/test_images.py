@@ -88,9 +88,12 @@ def test_an_image_that_the_processor_cannot_take_is_named_by_its_size(
         encoder.images.encode([blank(400, 2)])
 
 
-def test_a_model_without_image_token_is_refused() -> None:
+def test_a_model_that_does_not_say_which_its_image_token_is() -> None:
+    processor = SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda: {"#": 5}))
+    config = SimpleNamespace()
+    assert ImageEncoder(config, processor, "tiny", "#").token == 5
     with pytest.raises(LVLMError, match="tiny: the model has no image token"):
-        ImageEncoder(SimpleNamespace(image_token_id=None), SimpleNamespace(tokenizer=None), "tiny", "#")
+        ImageEncoder(config, processor, "tiny", "")
 
 
 def test_a_mismatch_of_tokens_and_features_names_both_numbers(lvlm: HuggingFaceLVLM) -> None:

@@ -57,6 +57,7 @@ TABLE = {
     "got-ocr2": ("ocr", Tier.ALL),
     "granite-4-vision": ("granite", Tier.ALL),
     "granite-docling": ("granite", Tier.ALL),
+    "hunyuan-ocr": ("hunyuan", Tier.SLOW),
     "hyperclovax-vision": ("hyperclovax", Tier.ALL),
     "idefics": ("idefics1", Tier.ALL),
     "idefics2": ("idefics", Tier.SLOW),

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-families test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data clean
+.PHONY: help install test test-slow test-families test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -77,6 +77,11 @@ bench: $(ENVIRONMENT)  ## speed and memory of scoring, writing and training besi
 
 bench-data: $(ENVIRONMENT)  ## speed and memory of data in and out, about 5 minutes
 	$(RUN) bench-data
+
+# WHEELS=folder brings the packages that a machine without network lacks, and PYTHON=python3 takes its PyTorch
+gpu-check: $(ENVIRONMENT)  ## what only a GPU can show, within 9 minutes; without one the part that a CPU can run
+	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/wheels $(WHEELS)/*.whl)
+	$(if $(WHEELS),PYTHONPATH=$(CURDIR)/build/wheels) $(RUN) gpu-check
 
 clean:  ## remove caches and builds, keep runs and .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -39,16 +39,17 @@ def side_by_side(implementations: Mapping[T, Callable[[], object]], repeats: int
     seconds: dict[T, list[float]] = {name: [] for name in implementations}
     for repeat in range(repeats + 1):
         for name, run in implementations.items():
-            _synchronize()
+            synchronize()
             start = time.perf_counter()
             run()
-            _synchronize()
+            synchronize()
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
-def _synchronize() -> None:
+def synchronize() -> None:
+    """Wait until the GPU, if there is one, has done all that it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -9,7 +9,7 @@ from experiments.speed.models import Workload
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import ratio, side_by_side, spread
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
-from lightning_c3l.lvlm.batches import GroupBatch, TokenRows
+from lightning_c3l.lvlm.batches import GroupBatch, GroupStates, TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
 from lightning_c3l.lvlm.huggingface.groups import group_states
@@ -35,16 +35,20 @@ class UnsharedDecoder(Decoder):
         return first, hidden[:, width:]
 
 
-def training_step(decoder: Decoder, batch: GroupBatch, head: ContrastivePseudoLabelLoss) -> Tensor:
-    """Loss and gradients of one batch, the contrastive term included."""
-    states = group_states(decoder, batch, "prompt", "image")
+def loss_of_states(states: GroupStates, weights: Tensor, head: ContrastivePseudoLabelLoss) -> Tensor:
+    """Loss of a batch of groups, the contrastive term included; all groups have as many candidates."""
     anchor = head.project(states.anchor, states.anchor_mask)
     rows = head.project(states.candidates, states.candidate_mask)
     table = rows.view(len(anchor), -1, rows.shape[-1])
     contrastive = head(anchor, table, torch.ones(table.shape[:2], dtype=torch.bool, device=table.device))
     write = sequence_nll(states.positive_logp, states.positive_mask)
     answer = sequence_nll(states.answer_logp, states.answer_mask)
-    loss = c3l_loss(write, answer, contrastive, batch.weights, 1.0, 0.3)
+    return c3l_loss(write, answer, contrastive, weights, 1.0, 0.3)
+
+
+def training_step(decoder: Decoder, batch: GroupBatch, head: ContrastivePseudoLabelLoss) -> Tensor:
+    """Loss and gradients of one batch."""
+    loss = loss_of_states(group_states(decoder, batch, "prompt", "image"), batch.weights, head)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 

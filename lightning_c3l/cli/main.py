@@ -27,6 +27,7 @@ VERBS = {
     "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),
     "bench-data": ("bench_data", "speed and memory of data in and out"),
+    "gpu-check": ("gpu_check", "what only a GPU can show, within nine minutes"),
 }
 # of the LightningCLI
 _METHODS = {

@@ -20,6 +20,7 @@ WRONG = {
     "merge": ["BASE", "ADAPTER", "."],
     "bench": ["--repeats", "0"],
     "bench-data": ["--images", "0"],
+    "gpu-check": ["--only", "nothing"],
     "two-by-two": ["--seeds", "none"],
 }
 

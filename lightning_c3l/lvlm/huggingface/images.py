@@ -66,7 +66,9 @@ class ImageEncoder:
         self.processor, self.name, self.placeholder = processor, name, placeholder
         token = getattr(config, "image_token_id", None)
         if token is None:  # some configurations, such as Kosmos-2's, do not have it
-            token = processor.tokenizer.get_vocab().get(placeholder)
+            vocabulary = processor.tokenizer.get_vocab()
+            texts = placeholder, *(str(getattr(processor, own, "")) for own in ("image_token", "boi_token"))
+            token = next((vocabulary[text] for text in texts if text in vocabulary), None)
         if token is None:
             raise LVLMError(f"{name}: the model has no image token, so prompts with an image cannot be built")
         self.token: int = int(token)

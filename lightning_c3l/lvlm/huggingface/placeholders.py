@@ -68,7 +68,7 @@ def _candidates(processor: Any, options: Mapping[str, Any]) -> list[str]:
         return ["", *known]
     without = without or ""  # a template that insists on an image: all of its text is looked at
     tokens = known + [token.content for token in processor.tokenizer.added_tokens_decoder.values()]
-    written = [token for token in tokens if with_image.count(token) > without.count(token)]
+    written = [token for token in tokens if with_image.count(token) - without.count(token) == 1]
     before = _common_length(with_image, without)
     after = _common_length(with_image[before:][::-1], without[before:][::-1])
     added = with_image[before : len(with_image) - after].strip()

@@ -89,9 +89,11 @@ def test_an_image_that_the_processor_cannot_take_is_named_by_its_size(
 
 
 def test_a_model_that_does_not_say_which_its_image_token_is() -> None:
-    processor = SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda: {"#": 5}))
+    processor = SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda: {"#": 5, "<begin>": 6}))
     config = SimpleNamespace()
     assert ImageEncoder(config, processor, "tiny", "#").token == 5
+    beginning = SimpleNamespace(tokenizer=processor.tokenizer, boi_token="<begin>")
+    assert ImageEncoder(config, beginning, "tiny", "").token == 6
     with pytest.raises(LVLMError, match="tiny: the model has no image token"):
         ImageEncoder(config, processor, "tiny", "")
 

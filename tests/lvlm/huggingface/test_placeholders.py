@@ -60,6 +60,12 @@ def test_one_token_among_those_that_the_template_writes() -> None:
     assert placeholder(Asked("<begin><pad><done>", "<pad>", vocabulary)) == "<pad>"
 
 
+def test_all_tokens_of_a_template_that_writes_a_run_of_them() -> None:
+    """As PP-Chart2Table's does, whose images have all the same number of tokens."""
+    run = "<begin><pad><pad><pad><done>"
+    assert placeholder(Asked(run, run, ["<begin>", "<pad>", "<done>"], image_token="<pad>")) == run
+
+
 def test_a_text_that_is_no_token() -> None:
     assert placeholder(Asked("\n(image 1)\n", "(image 1)", ["<user>", "<end>"])) == "(image 1)"
 

@@ -42,6 +42,8 @@ SPECIALS = [
     "/nothink",
     *NAMED.values(),
 ]
+# their generation configuration names this end, too
+STOPS = ("<|observation|>",)
 # one token stands for so many pixels on a side: two patches of 14
 MERGED = 28
 PIXELS = {"shortest_edge": 4 * 2 * MERGED**2, "longest_edge": 16 * 2 * MERGED**2}
@@ -108,7 +110,7 @@ def build_glm4v(folder: Path) -> None:
         video_processor=Glm4vVideoProcessor(size=PIXELS),
         chat_template=GLM_41V,
     )
-    write_checkpoint(folder, Glm4vForConditionalGeneration, config, processor, "<|user|>")
+    write_checkpoint(folder, Glm4vForConditionalGeneration, config, processor, "<|user|>", STOPS)
 
 
 def processor_46(tokenizer: Any) -> Glm46VProcessor:
@@ -129,7 +131,7 @@ def build_glm46v(folder: Path) -> None:
         text_config={"model_type": "glm4v_text", **DECODER, **token_ids(tokenizer), "rope_parameters": ROPE},
         **named_ids(tokenizer),
     )
-    write_checkpoint(folder, Glm46VForConditionalGeneration, config, processor_46(tokenizer), "<|user|>")
+    write_checkpoint(folder, Glm46VForConditionalGeneration, config, processor_46(tokenizer), "<|user|>", STOPS)
 
 
 def build_glm4v_moe(folder: Path) -> None:
@@ -147,7 +149,7 @@ def build_glm4v_moe(folder: Path) -> None:
         text_config={**DECODER, **token_ids(tokenizer), **experts, "rope_parameters": ROPE},
         **named_ids(tokenizer),
     )
-    write_checkpoint(folder, Glm4vMoeForConditionalGeneration, config, processor_46(tokenizer), "<|user|>")
+    write_checkpoint(folder, Glm4vMoeForConditionalGeneration, config, processor_46(tokenizer), "<|user|>", STOPS)
 
 
 FAMILIES = {

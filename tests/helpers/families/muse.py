@@ -82,7 +82,7 @@ def build_glimmer(folder: Path) -> None:
     tokenizer = muse_tokenizer()
     config = MuseGlimmerConfig(
         vision_config=MuseGlimmerVisionConfig(**VISION),
-        text_config=MuseGlimmerTextConfig(**DECODER | LAYERS, **token_ids(tokenizer), output_multiplier=1.0),
+        text_config=MuseGlimmerTextConfig(**DECODER | LAYERS, **token_ids(tokenizer), output_multiplier=0.5),
         **common_parts(tokenizer),
     )
     processor = MuseGlimmerProcessor(
@@ -102,7 +102,7 @@ def build_spark(folder: Path) -> None:
         text_config=MuseSparkTextConfig(
             **DECODER | LAYERS,
             **token_ids(tokenizer),
-            output_multiplier=1.0,
+            output_multiplier=0.5,
             moe_hidden_size=WIDTH // 2,
             moe_intermediate_size=32,
             num_local_experts=4,

@@ -1,6 +1,6 @@
 """Training batches of an LVLM, and the result of a forward over one."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -11,8 +11,25 @@ ROLE_ANSWER, ROLE_ANCHOR = -1, -2
 
 # batches are not frozen: Lightning's half precisions convert them field by field, and refuse frozen ones
 @dataclass
+class ModelInputs:
+    """Some rows of a batch as inputs of a model, left-padded.
+
+    Attributes:
+        rows: their indices in the batch, [R].
+        tensors: what a processor returns for them, `input_ids` and `attention_mask` among them.
+    """
+
+    rows: Tensor
+    tensors: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> "ModelInputs":
+        """The same inputs on another device."""
+        return ModelInputs(self.rows.to(device), {name: value.to(device) for name, value in self.tensors.items()})
+
+
+@dataclass
 class TokenRows:
-    """R right-padded token rows.
+    """R token rows, right-padded, or left-padded if they have `parts`.
 
     Attributes:
         ids: tokens, [R, L].
@@ -21,6 +38,7 @@ class TokenRows:
         target: True at the tokens that are predicted for the likelihood, [R, L].
         text: True at the tokens whose hidden states represent the row's text, [R, L].
         role: k for the text of candidate k (0 is the positive), or one of the `ROLE_` constants, [R].
+        parts: the same rows as a processor encodes them, for an LVLM that runs rows as they are.
     """
 
     ids: Tensor
@@ -29,10 +47,12 @@ class TokenRows:
     target: Tensor
     text: Tensor
     role: Tensor
+    parts: list[ModelInputs] = field(default_factory=list)
 
     def to(self, device: torch.device) -> "TokenRows":
         """The same rows on another device."""
-        return TokenRows(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "parts"}
+        return TokenRows(**moved, parts=[part.to(device) for part in self.parts])
 
 
 @dataclass
@@ -40,7 +60,8 @@ class GroupBatch:
     """G encoded groups: a shared prefix (the image) each, and R suffixes (texts in their prompts).
 
     Attributes:
-        prefixes: model inputs of the prefixes, `input_ids` and `attention_mask` [G, P] among them.
+        prefixes: model inputs of the prefixes, `input_ids` and `attention_mask` [G, P] among them; P is 0 if rows are
+            not split.
         suffixes: rows that continue a prefix.
         without_image: rows of whole texts without image; None if no option needs them.
         weights: w_i, [G].
@@ -84,7 +105,7 @@ class GroupStates:
 
 @dataclass
 class ConversationBatch:
-    """B right-padded conversations.
+    """B conversations, right-padded, or left-padded if they have `parts`.
 
     Attributes:
         ids: tokens, [B, L].
@@ -92,6 +113,7 @@ class ConversationBatch:
         target: True at the assistant's tokens and end-of-turn tokens, [B, L].
         pixels: pixel tensors of the rows' images, row by row; empty without images.
         weight: of each conversation's loss, [B].
+        parts: the same rows as a processor encodes them, for an LVLM that runs rows as they are.
     """
 
     ids: Tensor
@@ -99,9 +121,11 @@ class ConversationBatch:
     target: Tensor
     pixels: dict[str, Tensor]
     weight: Tensor
+    parts: list[ModelInputs] = field(default_factory=list)
 
     def to(self, device: torch.device) -> "ConversationBatch":
         """The same batch on another device."""
         pixels = {name: value.to(device) for name, value in self.pixels.items()}
         ids, mask, target = self.ids.to(device), self.mask.to(device), self.target.to(device)
-        return ConversationBatch(ids, mask, target, pixels, self.weight.to(device))
+        parts = [part.to(device) for part in self.parts]
+        return ConversationBatch(ids, mask, target, pixels, self.weight.to(device), parts)

@@ -1,21 +1,26 @@
 """Forward passes over token rows: plain, and with a prefix that several suffixes share run once.
 
-All passes go through the decoder with embeddings, masks and positions that are made here, so that every family takes
-one path and image features may come from a cache.
+Tokens go through the model's own base model, together with what its vision tower returned for their images: image
+features may come from a cache, and what a family does with them besides replacing embeddings is its own code.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, TokenLayout, attention_mask
+from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageEncoder, Pixels
+from lightning_c3l.lvlm.huggingface.output_head import OutputHead
+from lightning_c3l.lvlm.huggingface.packing import chosen_logp, left_padding, pack, predicting_states
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,13 @@ class PromptRows:
     Attributes:
         ids: tokens, [B, L].
         mask: True at tokens, [B, L].
-        features: one vector per image token, row by row, [M, H]; None if no row has an image.
+        features: of their image tokens, row by row; None if no row has an image.
         grid: tensors that positions are computed from, such as `image_grid_thw`.
     """
 
     ids: Tensor
     mask: Tensor
-    features: Tensor | None
+    features: ImageFeatures | None
     grid: Pixels
 
 
@@ -40,24 +45,32 @@ def prompt_rows(ids: Tensor, mask: Tensor, images: Sequence[EncodedImage]) -> Pr
     if not images:
         return PromptRows(ids, mask, None, {})
     grid = {name: torch.cat([one.grid[name] for one in images]).to(ids.device) for name in images[0].grid}
-    return PromptRows(ids, mask, torch.cat([one.features for one in images]), grid)
+    return PromptRows(ids, mask, ImageFeatures.join([one.features for one in images]), grid)
 
 
 class Decoder:
-    """The decoder of an LVLM, fed with embeddings.
+    """The decoder of an LVLM, run through the model's own forward.
 
     Args:
         model: the transformers model.
         images: its image encoder, which knows the image token.
+        head: the step from hidden states to logits.
+        blocks: tokens of one image attend to each other in both directions (Gemma 3).
+        copies: run each suffix behind a copy of its prefix's cache. Needed where layers carry a state, which a mask
+            cannot keep apart: otherwise the suffixes of a prefix lie side by side in one row.
     """
 
-    def __init__(self, model: Any, images: ImageEncoder) -> None:
-        self.model, self.images = model, images
+    def __init__(
+        self,
+        model: Any,
+        images: ImageEncoder,
+        head: OutputHead = OutputHead(),  # noqa: B008  # frozen
+        blocks: bool = False,
+        copies: bool = False,
+    ) -> None:
+        self.model, self.images, self.head, self.blocks, self.copies = model, images, head, blocks, copies
         self.decoder = model.get_decoder()
-        config = model.config
-        # Gemma 3: the tokens of one image attend to each other in both directions
-        self.blocks = config.model_type == "gemma3"
-        self.text = config.get_text_config()
+        self.text = model.config.get_text_config()
         # Qwen2-VL and its kin place images on a grid of three axes
         self.grid_positions = hasattr(model.base_model, "get_rope_index")
 
@@ -67,33 +80,15 @@ class Decoder:
         flags = (getattr(part, "gradient_checkpointing", False) for part in self.decoder.modules())
         return bool(self.model.training and any(flags))
 
-    def features(self, pixels: Pixels) -> Tensor:
-        """Features of images from their pixel tensors, [M, H]; without a graph if the vision tower is frozen."""
+    def features(self, pixels: Pixels) -> ImageFeatures:
+        """Features of images from their pixel tensors; without a graph if the vision tower is frozen."""
         return self.images.features(self.model, pixels)
-
-    def embed(self, ids: Tensor, features: Tensor | None) -> Tensor:
-        """Embeddings [B, L, H], with image features in place of the image tokens.
-
-        Args:
-            ids: tokens, [B, L].
-            features: one vector per image token, row by row, [M, H]; None without images.
-
-        Raises:
-            LVLMError: if the numbers of image tokens and features differ.
-        """
-        is_image = ids == self.images.token
-        # the image token may lie outside the embedding table
-        embeds = self.model.get_input_embeddings()(ids.masked_fill(is_image, 0))
-        self.images.check(int(is_image.sum()), 0 if features is None else len(features))
-        if features is None:
-            return embeds  # type: ignore[no-any-return]
-        return embeds.masked_scatter(is_image[..., None], features.to(embeds.dtype))  # type: ignore[no-any-return]
 
     def layout(self, prompts: PromptRows) -> TokenLayout:
         """Layout of rows without suffixes."""
         index = torch.arange(prompts.ids.shape[1], device=prompts.ids.device).expand_as(prompts.ids)
         is_image = prompts.ids == self.images.token
-        begins = is_image & ~nn.functional.pad(is_image, (1, 0))[:, :-1]
+        begins = is_image & ~torch.nn.functional.pad(is_image, (1, 0))[:, :-1]
         image = torch.where(is_image, begins.long().cumsum(1), 0)
         return TokenLayout(index, torch.where(prompts.mask, SHARED, PADDING), image)
 
@@ -110,35 +105,53 @@ class Decoder:
     def run_rows(self, prompts: PromptRows, cache: Cache | None = None) -> tuple[Tensor, Tensor]:
         """Hidden states of rows, [B, L, H], and the next position of each, [B]."""
         positions, following = self.positions(prompts)
-        mask = None
         # rows are right-padded: under the causal mask no token attends to padding, and attention may skip half
-        if self.blocks and prompts.features is not None:
-            layout = self.layout(prompts)
-            mask = attention_mask(self.decoder, layout, layout, self.blocks)
-        return self.run(self.embed(prompts.ids, prompts.features), positions, mask, cache), following
+        return self.run(prompts.ids, positions, None, prompts.features, cache), following
 
-    def run(self, embeds: Tensor, positions: Tensor, mask: Any, cache: Cache | None = None) -> Tensor:
+    @cached_property
+    def _token_types(self) -> list[str]:
+        """Names under which the model takes the kind of each token, 1 for image tokens."""
+        takes = inspect.signature(self.model.base_model.forward).parameters
+        return [name for name in ("mm_token_type_ids", "token_type_ids") if name in takes]
+
+    def run(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Any,
+        features: ImageFeatures | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
         """Last hidden layer, [B, L, H].
 
         Args:
-            embeds: [B, L, H].
+            ids: tokens, [B, L].
             positions: rotary positions, [B, L] or [3, B, L].
-            mask: from `attention_mask`; None for the causal one.
+            mask: from `attention_mask`, or True at tokens, [B, L]; None for right-padded rows. Unless it is from
+                `attention_mask`, the model decides which tokens attend to each other.
+            features: of the image tokens in `ids`.
             cache: keys and values of earlier tokens, to which these are appended.
 
         Raises:
-            LVLMError: if a cache is given under gradient checkpointing, which would drop it.
+            LVLMError: if a cache is given under gradient checkpointing, which would drop it, or the numbers of image
+                tokens and features differ.
         """
         if cache is not None and self.checkpointing:
             raise LVLMError(
                 f"{self.images.name}: generating under gradient checkpointing needs the network in eval mode"
             )
-        out = self.decoder(
-            inputs_embeds=embeds,
+        is_image = ids == self.images.token
+        self.images.check(int(is_image.sum()), 0 if features is None else len(features))
+        more: dict[str, Any] = {} if features is None else {"mm_encoder_outputs": {"image": features.as_output()}}
+        if features is not None and (mask is None or (isinstance(mask, Tensor) and mask.ndim == 2)):
+            more |= {name: is_image.int() for name in self._token_types}
+        out = self.model.base_model(
+            input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
+            **more,
         )
         return out.last_hidden_state  # type: ignore[no-any-return]
 
@@ -154,30 +167,70 @@ class Decoder:
         Returns:
             Hidden states of the prefixes, [G, P, H], and of the suffixes, [R, L, H].
         """
+        if self.copies:
+            whole = joined or self.checkpointing or torch.is_grad_enabled()
+            return self._run_whole(prefixes, suffixes) if whole else self._run_copied(prefixes, suffixes)
         packed = pack(suffixes, len(prefixes.ids))
         positions, following = self.positions(prefixes)
-        own = following[:, None] + packed.offset
+        own = _as_positions(following[:, None] + packed.offset, positions)
         behind = TokenLayout(
             prefixes.mask.long().sum(1, keepdim=True) + packed.offset, packed.suffix, torch.zeros_like(packed.suffix)
         )
         everything = self.layout(prefixes).followed_by(behind)
-        if positions.ndim > own.ndim:
-            own = own.expand(len(positions), *own.shape)
         if joined or self.checkpointing:
-            embeds = torch.cat([self.embed(prefixes.ids, prefixes.features), self.embed(packed.ids, None)], dim=1)
+            ids = torch.cat([prefixes.ids, packed.ids], dim=1)
             mask = attention_mask(self.decoder, everything, everything, self.blocks)
-            hidden = self.run(embeds, torch.cat([positions, own], dim=-1), mask)
+            hidden = self.run(ids, torch.cat([positions, own], dim=-1), mask, prefixes.features)
             first, second = torch.split(hidden, [prefixes.ids.shape[1], packed.ids.shape[1]], dim=1)
         else:
             cache = DynamicCache()
-            first, _ = self.run_rows(prefixes, cache)
+            first = self.run(prefixes.ids, positions, None, prefixes.features, cache)
             mask = attention_mask(self.decoder, behind, everything)
-            second = self.run(self.embed(packed.ids, None), own, mask, cache)
+            second = self.run(packed.ids, own, mask, None, cache)
         return first, second.flatten(0, 1)[packed.slot]
 
-    def logits(self, hidden: Tensor) -> Tensor:
+    def _run_copied(self, prefixes: PromptRows, suffixes: TokenRows) -> tuple[Tensor, Tensor]:
+        """Each prefix once, left-padded so that its state ends with it; its suffixes behind copies of the cache."""
+        positions, following = self.positions(prefixes)
+        order = left_padding(prefixes.mask)
+        ids, mask = prefixes.ids.gather(1, order), prefixes.mask.gather(1, order)
+        cache = DynamicCache(config=self.text)
+        moved = positions.gather(-1, order.expand_as(positions))
+        first = self.run(ids, moved, mask.long(), prefixes.features, cache)
+        cache.reorder_cache(suffixes.owner)
+        offset = torch.arange(suffixes.ids.shape[1], device=ids.device)
+        own = _as_positions(following[suffixes.owner][:, None] + offset, positions)
+        whole = torch.cat([mask[suffixes.owner], suffixes.mask], dim=1).long()
+        second = self.run(suffixes.ids, own, whole, None, cache)
+        back = order.argsort(1)[..., None].expand_as(first)
+        return first.gather(1, back), second
+
+    def _run_whole(self, prefixes: PromptRows, suffixes: TokenRows) -> tuple[Tensor, Tensor]:
+        """Each suffix in a row of its own, its prefix repeated before it."""
+        owner, width = suffixes.owner, prefixes.ids.shape[1]
+        positions, following = self.positions(prefixes)
+        order = left_padding(prefixes.mask)
+        ids, mask = prefixes.ids.gather(1, order), prefixes.mask.gather(1, order)
+        moved = positions.gather(-1, order.expand_as(positions))
+        offset = torch.arange(suffixes.ids.shape[1], device=ids.device)
+        own = _as_positions(following[owner][:, None] + offset, positions)
+        features = None
+        if prefixes.features is not None:
+            parts = prefixes.features.split((ids == self.images.token).sum(1).tolist())
+            features = ImageFeatures.join([parts[index] for index in owner.tolist()])
+        hidden = self.run(
+            torch.cat([ids[owner], suffixes.ids], dim=1),
+            torch.cat([moved[..., owner, :], own], dim=-1),
+            torch.cat([mask[owner], suffixes.mask], dim=1).long(),
+            features,
+        )
+        row = (owner[None, :] == torch.arange(len(ids), device=ids.device)[:, None]).int().argmax(1)
+        first = hidden[row, :width]
+        return first.gather(1, order.argsort(1)[..., None].expand_as(first)), hidden[:, width:]
+
+    def logits(self, states: Tensor) -> Tensor:
         """Next-token logits in float32, [..., V]."""
-        return self.model.get_output_embeddings()(hidden).float()  # type: ignore[no-any-return]
+        return self.head(self.model, states)
 
     def token_logp(self, hidden: Tensor, ids: Tensor, target: Tensor) -> Tensor:
         """Log-probabilities of the target tokens, [R, L], 0 elsewhere; the head runs on their positions only."""
@@ -186,57 +239,6 @@ class Decoder:
         return out.masked_scatter(target, chosen)
 
 
-@dataclass(frozen=True)
-class Packed:
-    """Suffixes side by side, in one row per prefix.
-
-    Attributes:
-        ids: tokens, [G, M].
-        offset: index of a token in its own suffix, [G, M].
-        suffix: number of its suffix in the row, from 1, or `PADDING`, [G, M].
-        slot: index in the flattened rows of each token of the suffixes, [R, L].
-    """
-
-    ids: Tensor
-    offset: Tensor
-    suffix: Tensor
-    slot: Tensor
-
-
-def pack(suffixes: TokenRows, rows: int) -> Packed:
-    """Put the suffixes of each of so many prefixes side by side."""
-    mask, owner = suffixes.mask, suffixes.owner
-    lengths = mask.long().sum(1)
-    before = torch.tril((owner[:, None] == owner[None, :]).long(), -1)
-    start, number = before @ lengths, before.sum(1) + 1
-    total = torch.zeros(rows, dtype=torch.long, device=owner.device).index_add(0, owner, lengths)
-    width = int(total.max()) if len(owner) else 0
-    column = torch.arange(mask.shape[1], device=owner.device).expand_as(mask)
-    slot = ((owner * width + start)[:, None] + column).masked_fill(~mask, 0)
-
-    def spread(values: Tensor, fill: int) -> Tensor:
-        flat = torch.full((rows * width,), fill, dtype=torch.long, device=owner.device)
-        return flat.index_put((slot[mask],), values[mask]).view(rows, width)
-
-    return Packed(
-        ids=spread(suffixes.ids, 0),
-        offset=spread(column, 0),
-        suffix=spread(number[:, None].expand_as(mask), PADDING),
-        slot=slot,
-    )
-
-
-def predicting_states(hidden: Tensor, target: Tensor) -> Tensor:
-    """Hidden states [M, H] that predict the M tokens marked in `target` [R, L]: those one position before them.
-
-    Raises:
-        ValueError: if the first token of a row is marked.
-    """
-    if bool(target[:, 0].any()):
-        raise ValueError("the first token of a row cannot be a target: nothing before it predicts it")
-    return hidden[:, :-1][target[:, 1:]]
-
-
-def chosen_logp(logits: Tensor, ids: Tensor) -> Tensor:
-    """Log-probability of each token, [M], under its logits [M, V]."""
-    return -nn.functional.cross_entropy(logits, ids, reduction="none")
+def _as_positions(index: Tensor, like: Tensor) -> Tensor:
+    """Positions of text, [B, L], on as many axes as those of a prefix have."""
+    return index if like.ndim == index.ndim else index.expand(len(like), *index.shape)

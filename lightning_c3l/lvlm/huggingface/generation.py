@@ -154,7 +154,7 @@ class Generator:
         if self.decoder.grid_positions:
             position = position.expand(3, *position.shape)
         mask = attention_mask(self.decoder.decoder, new, state.keys)
-        hidden = self.decoder.run(self.decoder.embed(state.tokens, None), position, mask, state.cache)
+        hidden = self.decoder.run(state.tokens, position, mask, None, state.cache)
         self._append(state, self.decoder.logits(hidden[~state.done]))
 
     def _append(self, state: GenerationState, logits: Tensor) -> None:

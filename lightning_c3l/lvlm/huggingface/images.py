@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from lightning_c3l.lvlm.base import ConversationError, ImageError, LVLMError
+from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 
 Pixels = dict[str, Tensor]
 
@@ -40,12 +41,12 @@ class EncodedImage:
 
     Attributes:
         tokens: its part of a prompt.
-        features: one vector per image token, [M, H].
+        features: of its M image tokens.
         grid: tensors that positions are computed from, such as the grid of its patches.
     """
 
     tokens: ImageTokens
-    features: Tensor
+    features: ImageFeatures
     grid: Pixels
 
 
@@ -113,11 +114,9 @@ class ImageEncoder:
         pixels = {k: v for k, v in out.items() if isinstance(v, Tensor) and not k.endswith("token_type_ids")}
         return tokens, pixels
 
-    def features(self, model: Any, pixels: Mapping[str, Tensor]) -> Tensor:
-        """Features of all images, [M, H], in the order of their tokens."""
-        out = model.get_image_features(**pixels, return_dict=True).pooler_output
-        parts = [out] if isinstance(out, Tensor) else list(out)
-        return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+    def features(self, model: Any, pixels: Mapping[str, Tensor]) -> ImageFeatures:
+        """Features of all images, in the order of their tokens."""
+        return ImageFeatures.from_output(model.base_model.get_image_features(**pixels, return_dict=True))
 
     def check(self, tokens: int, features: int) -> None:
         """Raise an LVLMError if the numbers of image tokens and image features differ."""
@@ -176,8 +175,8 @@ class ImageEncoder:
             counts = [tokens.count for _, (tokens,), _ in group]
             whole = self.features(model, pixels)
             self.check(sum(counts), len(whole))
-            for (image, (tokens,), own), vectors in zip(group, torch.split(whole, counts), strict=True):
-                known[id(image)] = (image, EncodedImage(tokens, vectors.clone(), grid_of(own)))
+            for (image, (tokens,), own), features in zip(group, whole.split(counts), strict=True):
+                known[id(image)] = (image, EncodedImage(tokens, features.clone(), grid_of(own)))
         return [known[id(image)][1] for image in images]
 
 

@@ -11,9 +11,10 @@ from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
-from lightning_c3l.lvlm.huggingface.forward import Decoder, chosen_logp, predicting_states, prompt_rows
+from lightning_c3l.lvlm.huggingface.forward import Decoder, prompt_rows
 from lightning_c3l.lvlm.huggingface.groups import RowList, split_prefixes
 from lightning_c3l.lvlm.huggingface.images import EncodedImage
+from lightning_c3l.lvlm.huggingface.packing import chosen_logp, predicting_states
 
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22

@@ -1,0 +1,208 @@
+"""Rows as the model's own processor encodes them, and plain forwards over them: what every model of transformers can do.
+
+Rows are left-padded. Whatever the processor puts for an image, the tokens from an answer to the end of its row are those
+of the text alone, so answers are found from the end.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from lightning_c3l.lvlm.base import ConversationError, ImageError, Images, LVLMError
+from lightning_c3l.lvlm.batches import ModelInputs
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.records import Turn
+
+# what a processor raises for an image or a text that it does not take
+_REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, OSError, IndexError, AttributeError, ZeroDivisionError)
+
+Illustrated = tuple[Sequence[Turn], Images]
+
+
+@dataclass(frozen=True)
+class PlainRows:
+    """R left-padded conversations.
+
+    Attributes:
+        parts: the rows as inputs of the model; those with images apart from those without.
+        ids: tokens, [R, L].
+        mask: True at tokens, [R, L].
+        answer: True at the tokens of the assistant's texts, [R, L].
+        target: True at these and at the assistant's end-of-turn tokens, [R, L].
+        chats: the conversations without what the processor puts for images.
+    """
+
+    parts: list[ModelInputs]
+    ids: Tensor
+    mask: Tensor
+    answer: Tensor
+    target: Tensor
+    chats: list[EncodedChat]
+
+
+def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size: int) -> PlainRows:
+    """Encode conversations with their images.
+
+    Args:
+        encoder: renders the chat template; its processor does the rest.
+        conversations: turns and images.
+        size: largest number of rows that go through the model at the same time.
+
+    Raises:
+        ConversationError: if a conversation exceeds the context or the processor changes an answer.
+        ImageError: if the processor does not accept an image.
+    """
+    parts, chats = list[ModelInputs](), [encoder.tokenize(turns, len(images)) for turns, images in conversations]
+    with_image = [index for index, (_, images) in enumerate(conversations) if images]
+    without_image = [index for index, (_, images) in enumerate(conversations) if not images]
+    for own in (with_image, without_image):
+        for start in range(0, len(own), size):
+            rows = own[start : start + size]
+            texts = [encoder.render(conversations[row][0], len(conversations[row][1])).text for row in rows]
+            tensors = processor_inputs(encoder, texts, [conversations[row][1] for row in rows])
+            parts.append(ModelInputs(torch.tensor(rows), tensors))
+    length = max(part.tensors["input_ids"].shape[1] for part in parts)
+    if encoder.context is not None and length > encoder.context:
+        raise ConversationError(
+            f"a conversation of {length} tokens, images included, is longer than the model's context of "
+            f"{encoder.context}"
+        )
+    shape = (len(conversations), length)
+    ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+    for part in parts:
+        width = part.tensors["input_ids"].shape[1]
+        ids[part.rows, length - width :] = part.tensors["input_ids"]
+        mask[part.rows, length - width :] = part.tensors["attention_mask"].bool()
+    answer, target = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+    for row, (chat, (turns, images)) in enumerate(zip(chats, conversations, strict=True)):
+        tail = _tail(encoder, chat, turns, images)
+        found = ids[row, length - len(tail.ids) :].tolist()
+        if found != list(tail.ids):
+            raise ConversationError(f"the processor does not leave an answer as the template renders it: {turns[-1]}")
+        answer[row, length - len(tail.ids) :] = torch.tensor(tail.answer, dtype=torch.bool)
+        target[row, length - len(tail.ids) :] = torch.tensor(tail.target, dtype=torch.bool)
+    return PlainRows(parts, ids, mask, answer, target, chats)
+
+
+def _tail(encoder: ChatEncoder, chat: EncodedChat, turns: Sequence[Turn], images: Images) -> EncodedChat:
+    """A conversation from its first answer on, with the tokens of images that come later."""
+    first = chat.target.index(True) if True in chat.target else len(chat.ids)
+    asked = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
+    if images and any(turn.images for turn in turns[asked:]):
+        chat = encoder.encode(turns, encoder.images.encode(images)[0])
+        first = chat.target.index(True)
+    return EncodedChat(chat.ids[first:], chat.answer[first:], chat.target[first:])
+
+
+def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequence[Images]) -> dict[str, Tensor]:
+    """Inputs of the model for rendered conversations, which all have images or all have none; left-padded.
+
+    Raises:
+        ImageError: if the processor does not accept an image.
+    """
+    options = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
+    options["add_special_tokens"] = encoder.adds_special_tokens(texts[0])
+    if any(images):
+        try:
+            out = encoder.processor(text=list(texts), images=[list(own) for own in images], **options)
+        except torch.OutOfMemoryError:
+            raise
+        except _REFUSALS as error:
+            sizes = ", ".join(f"{image.width}x{image.height}" for own in images[:4] for image in own)
+            raise ImageError(f"{encoder.name}: the processor does not accept an image ({sizes} pixels): {error}") from error
+    else:
+        try:
+            out = encoder.processor(text=list(texts), **options)
+        except _REFUSALS:
+            # some processors want an image
+            out = encoder.tokenizer(list(texts), **options)
+    return {name: value for name, value in out.items() if isinstance(value, Tensor)}
+
+
+def accepted_names(model: Any) -> set[str]:
+    """Names of the inputs that a model's forward or its vision tower takes."""
+    functions = [model.forward, model.base_model.forward, getattr(model.base_model, "get_image_features", None)]
+    return {name for one in functions if one is not None for name in inspect.signature(one).parameters}
+
+
+def to_model(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs that a model takes, on its device and, if they are numbers of a pixel, in its precision."""
+    names = accepted_names(model)
+    return {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+        for name, value in tensors.items()
+        if name in names
+    }
+
+
+@dataclass
+class _Seen:
+    """Input of the output embedding, [R, L, H]."""
+
+    states: Tensor | None = None
+
+
+@contextmanager
+def _output_positions(model: Any, keep: Tensor) -> Iterator[_Seen]:
+    """Within this context, logits are computed at these positions only, [1, M, V], and hidden states are noted.
+
+    Not every forward has `logits_to_keep`, and what a model does with its logits afterwards stays its own code.
+    """
+    seen, head = _Seen(), model.get_output_embeddings()
+
+    def select(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # a model may put more positions before the row for an image than the row has tokens for it
+        seen.states = inputs[0][:, -keep.shape[1] :]
+        return (seen.states[keep][None], *inputs[1:])
+
+    hook = head.register_forward_pre_hook(select)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def forward_rows(model: Any, parts: Sequence[ModelInputs], target: Tensor) -> tuple[Tensor, Tensor]:
+    """Plain forwards over left-padded rows, with gradients.
+
+    Args:
+        model: the transformers model.
+        parts: all rows.
+        target: True at the M tokens whose next-token logits are computed, [R, L].
+
+    Returns:
+        Logits that predict the targets in float32, [M, V], row by row, and hidden states, [R, L, H].
+    """
+    rows, logits, states = list[int](), list[Tensor](), list[Tensor]()
+    for part in parts:
+        tensors = to_model(model, part.tensors)
+        width = tensors["input_ids"].shape[1]
+        own = target[part.rows.to(target.device)][:, -width:].to(model.device)
+        keep = nn.functional.pad(own[:, 1:], (0, 1))
+        with _output_positions(model, keep) as seen:
+            out = model(**tensors, use_cache=False).logits[0].float()
+        if seen.states is None:
+            raise LVLMError(f"{type(model).__name__}: its logits do not come from its output embedding")
+        rows += part.rows.tolist()
+        logits += out.split(keep.sum(1).tolist())
+        states.append(nn.functional.pad(seen.states, (0, 0, target.shape[1] - width, 0)))
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    return torch.cat([logits[n] for n in order]), torch.cat(states)[torch.tensor(order, device=model.device)]
+
+
+def unsupported_images(encoder: ChatEncoder, images: Sequence[Image]) -> list[str]:
+    """Error message per image, '' if the processor accepts it and a prompt with it fits into the context."""
+    out = list[str]()
+    for image in images:
+        try:
+            encode_rows(encoder, [((Turn("user", "a"),), (image,))], 1)
+            out.append("")
+        except (ImageError, ConversationError) as error:
+            out.append(str(error))
+    return out

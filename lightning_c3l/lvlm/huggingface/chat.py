@@ -132,7 +132,7 @@ class ChatEncoder:
         """
         images = (images,) if isinstance(images, ImageTokens) else images or ()
         rendered = self._insert(self.render(turns, len(images)), images)
-        chat = self._expand(self._tokenize(rendered.text, rendered.spans), images)
+        chat = self._expand(self.tokenize(rendered), images)
         if self.context is not None and len(chat.ids) > self.context:
             raise ConversationError(
                 f"a conversation of {len(chat.ids)} tokens ({sum(image.count for image in images)} of "
@@ -255,12 +255,14 @@ class ChatEncoder:
         """The control token that a text begins with, after blanks."""
         return next((token for token in self.controls if tail.lstrip().startswith(token)), None)
 
-    def _tokenize(self, text: str, spans: Sequence[tuple[int, int, int]]) -> EncodedChat:
+    def tokenize(self, rendered: RenderedChat) -> EncodedChat:
+        """Tokens of a rendered text, with those of its answers marked; a placeholder stays as it is."""
+        text = rendered.text
         encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)
         ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
         answer, target = [False] * len(ids), [False] * len(ids)
         position = 0
-        for start, stop, closed in spans:
+        for start, stop, closed in rendered.spans:
             while position < len(ids) and offsets[position][1] <= start:
                 position += 1
             while position < len(ids) and offsets[position][0] < closed:

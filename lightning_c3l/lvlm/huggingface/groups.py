@@ -1,4 +1,4 @@
-"""Groups of candidates as training batches: encoding, and one forward in which the texts of a group share its image."""
+"""Groups of candidates as training batches: their rows, and what the losses read from one forward over them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,26 @@ from lightning_c3l.lvlm.base import DESCRIBE, Anchor, Context, LVLMError
 from lightning_c3l.lvlm.batches import ROLE_ANCHOR, ROLE_ANSWER, GroupBatch, GroupStates, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
-from lightning_c3l.lvlm.huggingface.images import grid_of
+from lightning_c3l.lvlm.huggingface.paths import Path
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Turn
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A conversation of a group.
+
+    Attributes:
+        turns: the conversation.
+        owner: index of its group.
+        role: see `TokenRows`.
+        target: whether the likelihood of its text is computed.
+    """
+
+    turns: tuple[Turn, ...]
+    owner: int
+    role: int
+    target: bool = False
 
 
 @dataclass
@@ -74,48 +90,46 @@ def split_prefixes(encoder: ChatEncoder, rows: RowList, count: int) -> tuple[Ten
     return pad(prefixes), pad_mask(lengths), rows.tensors([lengths[owner] for owner in rows.owner])
 
 
-def encode_groups(encoder: ChatEncoder, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
-    """Encode every row that the losses need; see `TrainableLVLM.encode_groups`."""
-    images, pixels = encoder.images.encode([sample.image for sample in samples])
-    with_image, without_image = RowList(), RowList()
-    for number, (sample, image) in enumerate(zip(samples, images, strict=True)):
+def group_rows(
+    samples: Sequence[GroupSample], anchor: Anchor, context: Context
+) -> tuple[list[GroupRow], list[GroupRow]]:
+    """Conversations that the losses need, with the group's image and without; see `TrainableLVLM.encode_groups`."""
+    with_image, without_image = list[GroupRow](), list[GroupRow]()
+    for number, sample in enumerate(samples):
+        instruction = Turn("user", sample.instruction)
         for k, text in enumerate(sample.texts):
-            turns = (Turn("user", sample.instruction), Turn("assistant", text))
+            turns = (instruction, Turn("assistant", text))
             if k == 0 or context == "image":
-                with_image.add(encoder.encode(turns, image), number, k, target=k == 0)
+                with_image.append(GroupRow(turns, number, k, target=k == 0))
             if context == "text":
-                without_image.add(encoder.encode(turns), number, k)
+                without_image.append(GroupRow(turns, number, k))
         answering = (Turn("user", sample.question), Turn("assistant", sample.answer))
-        with_image.add(encoder.encode(answering, image), number, ROLE_ANSWER, target=True)
+        with_image.append(GroupRow(answering, number, ROLE_ANSWER, target=True))
         if anchor == "description":
             describing = (Turn("user", DESCRIBE), Turn("assistant", sample.description or sample.answer))
-            with_image.add(encoder.encode(describing, image), number, ROLE_ANCHOR)
+            with_image.append(GroupRow(describing, number, ROLE_ANCHOR))
         if anchor == "instruction":
-            without_image.add(encoder.encode((Turn("user", sample.instruction),)), number, ROLE_ANCHOR)
-    ids, mask, suffixes = split_prefixes(encoder, with_image, len(samples))
-    alone = without_image.tensors([0] * len(without_image.chats)) if without_image.chats else None
+            without_image.append(GroupRow((instruction,), number, ROLE_ANCHOR))
+    return with_image, without_image
+
+
+def require_text(suffixes: TokenRows, alone: TokenRows | None) -> None:
+    """Raise an LVLMError if a row has no text: it would learn from its end-of-turn token alone, without any sign."""
     texts = [suffixes.text] if alone is None else [suffixes.text, alone.text[alone.role != ROLE_ANCHOR]]
-    # otherwise silent: a row without text has nothing to learn from but its end-of-turn token
     if not all(bool(text.any(dim=1).all()) for text in texts):
         raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
-    prefixes = {"input_ids": ids, "attention_mask": mask, **pixels}
-    return GroupBatch(prefixes, suffixes, alone, torch.tensor([sample.weight for sample in samples]))
 
 
-def group_states(decoder: Decoder, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+def group_states(path: Path, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
     """One forward over a batch of groups; see `TrainableLVLM.group_states`."""
     suffixes, alone = batch.suffixes, batch.without_image
-    pixels = dict(batch.prefixes)
-    ids, mask = pixels.pop("input_ids"), pixels.pop("attention_mask")
-    prefixes = PromptRows(ids, mask, decoder.features(pixels), grid_of(pixels))
-    prefix_hidden, hidden = decoder.run_shared(prefixes, suffixes)
-    logp = decoder.token_logp(hidden, suffixes.ids, suffixes.target)
-    alone_hidden = None if alone is None else decoder.run_rows(PromptRows(alone.ids, alone.mask, None, {}))[0]
+    forward = path.run_groups(batch)
+    hidden, logp, alone_hidden = forward.hidden, forward.logp, forward.without_image
     positive, answer = suffixes.role == 0, suffixes.role == ROLE_ANSWER
     if anchor == "prompt":
         before = (suffixes.mask & (suffixes.text.long().cumsum(1) == 0))[positive]
-        anchor_hidden = torch.cat([prefix_hidden, hidden[positive]], dim=1)
-        anchor_mask = torch.cat([mask, before], dim=1)
+        anchor_hidden = torch.cat([forward.prefix, hidden[positive]], dim=1)
+        anchor_mask = torch.cat([forward.prefix_mask, before], dim=1)
     elif anchor == "description":
         rows = suffixes.role == ROLE_ANCHOR
         anchor_hidden, anchor_mask = hidden[rows], suffixes.text[rows]

@@ -1,7 +1,7 @@
-"""Rows as the model's own processor encodes them, and plain forwards over them: what every model of transformers can do.
+"""Rows as the model's own processor encodes them, and plain forwards over them, which every model can do.
 
-Rows are left-padded. Whatever the processor puts for an image, the tokens from an answer to the end of its row are those
-of the text alone, so answers are found from the end.
+Rows are left-padded. Whatever the processor puts for an image, the tokens from an answer to the end of its row are
+those of the text alone, so answers are found from the end.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lightning_c3l.lvlm.base import ConversationError, ImageError, Images, LVLMError
 from lightning_c3l.lvlm.batches import ModelInputs
-from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat, RenderedChat
 from lightning_c3l.records import Turn
 
 # what a processor raises for an image or a text that it does not take
@@ -35,7 +35,7 @@ class PlainRows:
         mask: True at tokens, [R, L].
         answer: True at the tokens of the assistant's texts, [R, L].
         target: True at these and at the assistant's end-of-turn tokens, [R, L].
-        chats: the conversations without what the processor puts for images.
+        lengths: number of tokens of each answer, by row.
     """
 
     parts: list[ModelInputs]
@@ -43,7 +43,7 @@ class PlainRows:
     mask: Tensor
     answer: Tensor
     target: Tensor
-    chats: list[EncodedChat]
+    lengths: list[list[int]]
 
 
 def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size: int) -> PlainRows:
@@ -58,14 +58,14 @@ def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size
         ConversationError: if a conversation exceeds the context or the processor changes an answer.
         ImageError: if the processor does not accept an image.
     """
-    parts, chats = list[ModelInputs](), [encoder.tokenize(turns, len(images)) for turns, images in conversations]
+    parts, rendered = list[ModelInputs](), [encoder.render(turns, len(images)) for turns, images in conversations]
     with_image = [index for index, (_, images) in enumerate(conversations) if images]
     without_image = [index for index, (_, images) in enumerate(conversations) if not images]
     for own in (with_image, without_image):
         for start in range(0, len(own), size):
             rows = own[start : start + size]
-            texts = [encoder.render(conversations[row][0], len(conversations[row][1])).text for row in rows]
-            tensors = processor_inputs(encoder, texts, [conversations[row][1] for row in rows])
+            images = [conversations[row][1] for row in rows]
+            tensors = processor_inputs(encoder, [rendered[row].text for row in rows], images)
             parts.append(ModelInputs(torch.tensor(rows), tensors))
     length = max(part.tensors["input_ids"].shape[1] for part in parts)
     if encoder.context is not None and length > encoder.context:
@@ -80,23 +80,26 @@ def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size
         ids[part.rows, length - width :] = part.tensors["input_ids"]
         mask[part.rows, length - width :] = part.tensors["attention_mask"].bool()
     answer, target = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-    for row, (chat, (turns, images)) in enumerate(zip(chats, conversations, strict=True)):
-        tail = _tail(encoder, chat, turns, images)
+    lengths = list[list[int]]()
+    for row, ((turns, own), text) in enumerate(zip(conversations, rendered, strict=True)):
+        tail = _tail(encoder, text, turns, own)
+        lengths.append(tail.answer_lengths)
         found = ids[row, length - len(tail.ids) :].tolist()
         if found != list(tail.ids):
             raise ConversationError(f"the processor does not leave an answer as the template renders it: {turns[-1]}")
         answer[row, length - len(tail.ids) :] = torch.tensor(tail.answer, dtype=torch.bool)
         target[row, length - len(tail.ids) :] = torch.tensor(tail.target, dtype=torch.bool)
-    return PlainRows(parts, ids, mask, answer, target, chats)
+    return PlainRows(parts, ids, mask, answer, target, lengths)
 
 
-def _tail(encoder: ChatEncoder, chat: EncodedChat, turns: Sequence[Turn], images: Images) -> EncodedChat:
+def _tail(encoder: ChatEncoder, rendered: RenderedChat, turns: Sequence[Turn], images: Images) -> EncodedChat:
     """A conversation from its first answer on, with the tokens of images that come later."""
-    first = chat.target.index(True) if True in chat.target else len(chat.ids)
-    asked = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
-    if images and any(turn.images for turn in turns[asked:]):
+    answered = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
+    if images and any(turn.images for turn in turns[answered:]):
         chat = encoder.encode(turns, encoder.images.encode(images)[0])
-        first = chat.target.index(True)
+    else:
+        chat = encoder.tokenize(rendered)
+    first = chat.target.index(True) if True in chat.target else len(chat.ids)
     return EncodedChat(chat.ids[first:], chat.answer[first:], chat.target[first:])
 
 
@@ -115,7 +118,9 @@ def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequenc
             raise
         except _REFUSALS as error:
             sizes = ", ".join(f"{image.width}x{image.height}" for own in images[:4] for image in own)
-            raise ImageError(f"{encoder.name}: the processor does not accept an image ({sizes} pixels): {error}") from error
+            raise ImageError(
+                f"{encoder.name}: the processor does not accept an image ({sizes} pixels): {error}"
+            ) from error
     else:
         try:
             out = encoder.processor(text=list(texts), **options)

@@ -10,6 +10,7 @@ from experiments.speed.shapes import Shape
 from experiments.speed.timing import ratio, side_by_side, spread
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS
@@ -30,7 +31,8 @@ def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[
 
     def shared() -> object:
         # without end tokens, every text runs to its full length
-        return Generator(lvlm.decoder, lvlm.encoder, sampling, ends=()).generate(requests, len(requests))
+        decoder = Decoder(lvlm.model, lvlm.images)
+        return Generator(decoder, lvlm.encoder, sampling, ends=()).generate(requests, len(requests))
 
     prompts = [plain.render(question) for question in questions]
     returned = partial(plain.generate, load.images, prompts, _TOKENS, num_return_sequences=shape.candidates)

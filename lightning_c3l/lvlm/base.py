@@ -234,6 +234,13 @@ class TrainableLVLM(LVLM, Protocol):
             LVLMError: on entering it, if all weights are trained and no copy of the original ones is kept.
         """
 
+    def prepare_training(self) -> None:
+        """Check how training batches are run; called before training, with whole weights on their device.
+
+        Raises:
+            LVLMError: if the LVLM cannot be trained.
+        """
+
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups, on the CPU.
 

@@ -55,6 +55,11 @@ class WholeBatchModule(TrainedWeightsModule):
         if isinstance(data, TrainingData):
             data.collate_with(self.encode, self.seed)
 
+    def on_fit_start(self) -> None:
+        """Let the LVLM check how it runs training batches, while its weights are whole."""
+        with self.whole_weights():
+            self.lvlm.prepare_training()
+
     def on_train_epoch_start(self) -> None:
         """Warn where an optimizer step cannot be what the options ask for."""
         self._terms_of_step = 0

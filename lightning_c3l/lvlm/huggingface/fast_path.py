@@ -15,8 +15,8 @@ from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, prompt_r
 from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.groups import GroupRow, RowList, group_rows, require_text, split_prefixes
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageTokens, grid_of
+from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
 from lightning_c3l.lvlm.huggingface.packing import predicting_states
-from lightning_c3l.lvlm.huggingface.paths import GroupForward, Path
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
@@ -24,7 +24,7 @@ from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 _WORTH_SHARING = 0.15
 
 
-class FastPath(Path):
+class FastPath(ModelPath):
     """Rows that are encoded here, with the prefixes of several rows run once.
 
     Args:
@@ -144,13 +144,17 @@ class FastPath(Path):
 
     def run_groups(self, batch: GroupBatch) -> GroupForward:
         """One forward in which the texts of a group share its image."""
-        suffixes, alone, pixels = batch.suffixes, batch.without_image, dict(batch.prefixes)
-        ids, mask = pixels.pop("input_ids"), pixels.pop("attention_mask")
-        prefixes = PromptRows(ids, mask, self.decoder.features(pixels), grid_of(pixels))
+        suffixes, alone, prefixes = batch.suffixes, batch.without_image, self.prefixes(batch)
         prefix, hidden = self.decoder.run_shared(prefixes, suffixes)
         logp = self.decoder.token_logp(hidden, suffixes.ids, suffixes.target)
         without = None if alone is None else self.decoder.run_rows(PromptRows(alone.ids, alone.mask, None, {}))[0]
-        return GroupForward(prefix, mask, hidden, logp, without)
+        return GroupForward(prefix, prefixes.mask, hidden, logp, without)
+
+    def prefixes(self, batch: GroupBatch) -> PromptRows:
+        """The prefixes of a batch of groups, with the features of their images."""
+        pixels = dict(batch.prefixes)
+        ids, mask = pixels.pop("input_ids"), pixels.pop("attention_mask")
+        return PromptRows(ids, mask, self.decoder.features(pixels), grid_of(pixels))
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Encode a batch of records."""

@@ -10,7 +10,7 @@ from lightning_c3l.lvlm.base import DESCRIBE, Anchor, Context, LVLMError
 from lightning_c3l.lvlm.batches import ROLE_ANCHOR, ROLE_ANSWER, GroupBatch, GroupStates, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.paths import Path
+from lightning_c3l.lvlm.huggingface.model_path import ModelPath
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Turn
 
@@ -120,7 +120,7 @@ def require_text(suffixes: TokenRows, alone: TokenRows | None) -> None:
         raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
 
 
-def group_states(path: Path, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+def group_states(path: ModelPath, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
     """One forward over a batch of groups; see `TrainableLVLM.group_states`."""
     suffixes, alone = batch.suffixes, batch.without_image
     forward = path.run_groups(batch)

@@ -12,56 +12,72 @@ _PER_IMAGE = ("pooler_output", "deepstack_features", "last_hidden_state", "hidde
 
 
 @dataclass(frozen=True)
+class OutputForm:
+    """How a model lays out what `get_image_features` returns.
+
+    Attributes:
+        kind: class of the output.
+        shared: fields that are the same for all images.
+        is_list: `pooler_output` lists images; otherwise it is a tensor of so many `dimensions`.
+        is_nested: each layer of `deepstack_features` lists images.
+        dimensions: of a `pooler_output` that is a tensor.
+    """
+
+    kind: type[Any]
+    shared: dict[str, Any]
+    is_list: bool
+    is_nested: bool
+    dimensions: int
+
+
+@dataclass(frozen=True)
 class ImageFeatures:
     """What `get_image_features` returns, for images side by side.
 
     Attributes:
         pooled: vectors that take the place of image tokens, image by image, [M, H].
         deepstack: vectors that deeper layers add at the same positions (Qwen3-VL), [M, H] for each of these layers.
-        template: output with the fields that are the same for all images, and its containers.
+        form: how the model lays them out.
     """
 
     pooled: Tensor
     deepstack: tuple[Tensor, ...]
-    template: Any
+    form: OutputForm
 
     @classmethod
     def from_output(cls, output: Any) -> Self:
         """Flatten an output of `get_image_features`, which lists images, tiles or nothing of the kind."""
-        deepstack = getattr(output, "deepstack_features", None) or ()
-        kept = {name: value for name, value in output.items() if name not in _PER_IMAGE}
-        listed = not isinstance(output.pooler_output, Tensor), bool(deepstack) and not isinstance(deepstack[0], Tensor)
-        dimensions = 2 if listed[0] else output.pooler_output.ndim
-        template = (type(output), kept, listed, dimensions)
-        return cls(_flat(output.pooler_output), tuple(_flat(layer) for layer in deepstack), template)
+        deepstack: Any = getattr(output, "deepstack_features", None) or []
+        pooled, nested = output.pooler_output, not all(isinstance(layer, Tensor) for layer in deepstack)
+        shared = {name: value for name, value in output.items() if name not in _PER_IMAGE}
+        form = OutputForm(type(output), shared, not isinstance(pooled, Tensor), nested, getattr(pooled, "ndim", 2))
+        return cls(_flat(pooled), tuple(_flat(layer) for layer in deepstack), form)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """The features of several images one after the other."""
         deepstack = zip(*(part.deepstack for part in parts), strict=True)
         pooled = torch.cat([part.pooled for part in parts])
-        return cls(pooled, tuple(torch.cat(layer) for layer in deepstack), parts[0].template)
+        return cls(pooled, tuple(torch.cat(layer) for layer in deepstack), parts[0].form)
 
     def split(self, counts: Sequence[int]) -> list[Self]:
         """The features of each image, given their numbers of image tokens."""
-        pooled = self.pooled.split(list(counts))
-        deepstack = [layer.split(list(counts)) for layer in self.deepstack]
-        return [
-            type(self)(part, tuple(layer[n] for layer in deepstack), self.template) for n, part in enumerate(pooled)
-        ]
+        pooled = torch.split(self.pooled, list(counts))
+        deepstack = [torch.split(layer, list(counts)) for layer in self.deepstack]
+        return [type(self)(part, tuple(layer[n] for layer in deepstack), self.form) for n, part in enumerate(pooled)]
 
     def clone(self) -> Self:
         """A copy that does not keep the other images of its batch in memory."""
-        return type(self)(self.pooled.clone(), tuple(layer.clone() for layer in self.deepstack), self.template)
+        return type(self)(self.pooled.clone(), tuple(layer.clone() for layer in self.deepstack), self.form)
 
     def as_output(self) -> Any:
         """The output in the form in which the model returned it."""
-        kind, kept, (listed, listed_deepstack), dimensions = self.template
-        pooled: Any = [self.pooled] if listed else self.pooled.view(*[1] * (dimensions - 2), *self.pooled.shape)
+        form, leading = self.form, [1] * (self.form.dimensions - 2)
+        pooled: Any = [self.pooled] if form.is_list else self.pooled.view(*leading, *self.pooled.shape)
         if not self.deepstack:
-            return kind(**kept, pooler_output=pooled)
-        deepstack = [[layer] if listed_deepstack else layer for layer in self.deepstack]
-        return kind(**kept, pooler_output=pooled, deepstack_features=deepstack)
+            return form.kind(**form.shared, pooler_output=pooled)
+        deepstack = [[layer] if form.is_nested else layer for layer in self.deepstack]
+        return form.kind(**form.shared, pooler_output=pooled, deepstack_features=deepstack)
 
     def __len__(self) -> int:
         """Number M of image tokens."""

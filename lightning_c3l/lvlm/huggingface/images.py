@@ -1,5 +1,6 @@
 """Image tokens and image features: what a processor and a vision tower make of an image."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,20 @@ class ImageEncoder:
         if self._feature_cache is None:
             return self.encode(images)[0]
         return [one.tokens for one in self.encode_features(model, images)]
+
+    def unsupported(self, model: Any, images: Sequence[Image], context: int | None) -> list[str]:
+        """Error message per image, '' if the processor accepts it and its tokens fit into the context."""
+        try:
+            tokens = self.tokens(model, images)
+        except ImageError as error:
+            if len(images) == 1:
+                return [str(error)]
+            return [self.unsupported(model, [image], context)[0] for image in images]
+        limit = sys.maxsize if context is None else context
+        return [
+            f"its {one.count} image tokens do not fit into the model's context of {limit}" if one.count >= limit else ""
+            for one in tokens
+        ]
 
     @contextmanager
     def cache_image_features(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -20,7 +19,6 @@ from lightning_c3l.lvlm.base import (
     Chats,
     Context,
     GenerationRequest,
-    ImageError,
     Images,
     LVLMError,
     RoundLVLM,
@@ -28,18 +26,18 @@ from lightning_c3l.lvlm.base import (
 )
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
 from lightning_c3l.lvlm.hub import resolve
-from lightning_c3l.lvlm.huggingface import groups
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
-from lightning_c3l.lvlm.huggingface.agreement import require_agreement
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
-from lightning_c3l.lvlm.huggingface.conversations import conversation_logp, encode_conversations
-from lightning_c3l.lvlm.huggingface.forward import Decoder
-from lightning_c3l.lvlm.huggingface.generation import Generator
+from lightning_c3l.lvlm.huggingface.conversations import images_of
+from lightning_c3l.lvlm.huggingface.groups import group_states
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
+from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathOption
+from lightning_c3l.lvlm.huggingface.path_check import PathChoice, choose_path, choose_training_path, once
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
+from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
 from lightning_c3l.lvlm.huggingface.template_options import template_options, use_chat_template
 from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
@@ -61,6 +59,9 @@ class HuggingFaceLVLM(RoundLVLM):
         chat_template: file with a Jinja template, for a model that has none or a wrong one; null uses the checkpoint's.
         chat_template_kwargs: values of the chat template's variables; null sets `enable_thinking: false` where the
             template has it, so that answers hold no thoughts.
+        path_choice: how the model is run: "fast" shares prefixes under a block mask, "cached" copies each prefix's
+            cache, "plain" runs what the processor encodes, "one_by_one" a row at a time; "auto" takes the first that
+            agrees with plain forwards, and every choice is checked before it is used.
 
     Raises:
         LVLMError: if the checkpoint cannot be used.
@@ -77,6 +78,7 @@ class HuggingFaceLVLM(RoundLVLM):
         gradient_checkpointing: bool = False,
         chat_template: str | None = None,
         chat_template_kwargs: dict[str, Any] | None = None,
+        path_choice: PathOption = "auto",
     ) -> None:
         self.name, self.path = name, path = path, resolve(path)
         base = adapter_base(path)
@@ -110,8 +112,9 @@ class HuggingFaceLVLM(RoundLVLM):
         if keep_reference and not isinstance(self._network, PeftModel):
             self._original = copy.deepcopy(self._network).requires_grad_(False).eval()
         self._active: Any = None
-        self._is_checked = False
-
+        self._path_choice: PathOption = path_choice
+        self._inference_path: PathChoice | None = None
+        self._training_path: PathChoice | None = None
         self._options: dict[str, Any] = {
             "path": name,
             "lora": lora,
@@ -122,6 +125,7 @@ class HuggingFaceLVLM(RoundLVLM):
             "gradient_checkpointing": gradient_checkpointing,
             "chat_template": chat_template,
             "chat_template_kwargs": chat_template_kwargs,
+            "path_choice": path_choice,
         }
 
     def fresh(self) -> Self:
@@ -184,20 +188,45 @@ class HuggingFaceLVLM(RoundLVLM):
                 self._active = before
 
     @property
-    def decoder(self) -> Decoder:
-        """The decoder of the model in use, checked against the whole model on first use.
+    def inference_path(self) -> PathChoice:
+        """How the model generates and scores, chosen by the self-check on first use.
 
         Raises:
-            LVLMError: if this kind of model computes more than its decoder.
+            LVLMError: if the model cannot be run, or no path that `path_choice` allows agrees with plain forwards.
         """
-        decoder = Decoder(self.model, self.images)
-        if not self._is_checked:
-            require_agreement(decoder, self.encoder)
-            self._is_checked = True
-        return decoder
+        if self._inference_path is None:
+            template = (self.chat_template, str(self._options["chat_template_kwargs"]))
+            key = (self.fingerprint, self.dtype, self.model.device.type, self._path_choice, *template)
+            self._inference_path = once(key, lambda: choose_path(self.model, self.encoder, self._path_choice))
+        return self._inference_path
+
+    @property
+    def training_path(self) -> PathChoice:
+        """How training steps run the model, chosen by the self-check on first use.
+
+        Raises:
+            LVLMError: as for `inference_path`.
+        """
+        if self._training_path is None:
+            choice = self.inference_path
+            key = (self.fingerprint, self.dtype, self.model.device.type, self._path_choice, str(self._options))
+            self._training_path = once(
+                key, lambda: choose_training_path(self._network, self.model, self.encoder, choice)
+            )
+        return self._training_path
+
+    def prepare_training(self) -> None:
+        """Choose the path of training steps; before training, while the weights are whole and on their device."""
+        self.training_path  # noqa: B018
+
+    def _run(self, choice: PathChoice, images: Sequence[Images] = ()) -> ModelPath:
+        """The path of a choice for conversations with these images."""
+        return choice.for_images(images).build(self.model, self.encoder)
 
     def cache_image_features(self) -> AbstractContextManager[None]:
         """Within this context, an image object is encoded once; nothing is cached while the vision tower is trained."""
+        if not self._run(self.inference_path).caches_images:
+            return nullcontext()
         decoder = {id(p) for p in self.model.get_decoder().parameters()} | {
             id(p) for p in self.model.get_output_embeddings().parameters()
         }
@@ -206,15 +235,7 @@ class HuggingFaceLVLM(RoundLVLM):
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if it is accepted; within `cache_image_features`, features are computed here."""
-        try:
-            tokens = self.images.tokens(self.model, images)
-        except ImageError as error:
-            return [str(error)] if len(images) == 1 else [self.unsupported_images([image])[0] for image in images]
-        limit = self.encoder.context or sys.maxsize
-        return [
-            f"its {one.count} image tokens do not fit into the model's context of {limit}" if one.count >= limit else ""
-            for one in tokens
-        ]
+        return self._run(self.inference_path).unsupported_images(images)
 
     def generate(
         self,
@@ -233,10 +254,9 @@ class HuggingFaceLVLM(RoundLVLM):
             finished(index, out[index])
 
         if requests:
-            generator = Generator(
-                self.decoder, self.encoder, sampling, self.encoder.end_of_turn_ids(), progress, finished=decode
+            self._run(self.inference_path).generate(
+                requests, sampling, batch_size or len(requests), progress, finished=decode
             )
-            generator.generate(requests, batch_size or len(requests))
         return out
 
     def score(
@@ -246,27 +266,29 @@ class HuggingFaceLVLM(RoundLVLM):
         shuffled: Sequence[Images] | None = None,
     ) -> AnswerTokens:
         """Statistics of the tokens of every assistant turn; see `AnswerScorer.score`."""
-        return score_answers(self.decoder, self.encoder, images, chats, shuffled)
+        return score_answers(self._run(self.inference_path, images), images, chats, shuffled)
 
     def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
         """Mean negative log-likelihood per token of each conversation, in nats; see `AnswerScorer.mean_nll`."""
-        return mean_nll(self.decoder, self.encoder, images, chats)
+        return mean_nll(self._run(self.inference_path, images), images, chats)
 
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
-        return groups.encode_groups(self.encoder, samples, anchor, context)
+        return self._run(self.training_path).encode_groups(samples, anchor, context)
 
     def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
         """Log-probabilities and hidden states of a batch of groups, with gradients."""
-        return groups.group_states(self.decoder, batch, anchor, context)
+        return group_states(self._run(self.training_path), batch, anchor, context)
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""
-        return encode_conversations(self.encoder, samples)
+        return self._run(self.training_path, images_of(samples)).encode_conversations(samples)
 
     def conversation_logp(self, batch: ConversationBatch) -> Tensor:
         """Log-probabilities of the batch's target tokens, [B, L], 0 elsewhere; with gradients."""
-        return conversation_logp(self.decoder, batch)
+        path = self._run(self.training_path)
+        # a batch with several images of one record may have been encoded for another path
+        return (PlainPath(self.model, self.encoder) if batch.parts else path).conversation_logp(batch)
 
     def save(self, folder: Path) -> None:
         """Write the adapter, or all weights, and the processor to a folder; the weights must be whole."""

@@ -1,6 +1,6 @@
 """The self-check: each way to run a model is compared with plain forwards, and the fastest that agrees is used."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,16 +9,22 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lightning_c3l.lvlm.base import GenerationRequest, Images, LVLMError
-from lightning_c3l.lvlm.batches import GroupBatch
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Images, LVLMError
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.lvlm.huggingface.forward import Decoder
+from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathName, PathOption
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
-from lightning_c3l.lvlm.huggingface.paths import Path, PathName, PathOption
 from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
-from lightning_c3l.lvlm.huggingface.probe import CHATS, GREEDY, Reference, mode, probe_groups, probe_images
-from lightning_c3l.records import Turn
+from lightning_c3l.lvlm.huggingface.probe import (
+    CHATS,
+    GREEDY,
+    Reference,
+    mode,
+    probe_groups,
+    probe_images,
+    probe_records,
+)
 
 # relative differences of logits; rounding in half precisions stays below the second, other computations lie above
 _FLOAT32, _HALF = 1e-3, 0.05
@@ -36,7 +42,7 @@ class PathChoice:
         head: the step from hidden states to logits.
         blocks: tokens of one image attend to each other in both directions.
         copies: completions are generated behind copies of their prompt's cache.
-        several: conversations with several images agree as well.
+        several: path for conversations with several images; None if none agrees.
     """
 
     name: PathName
@@ -44,14 +50,39 @@ class PathChoice:
     head: OutputHead = OutputHead()  # noqa: RUF009  # frozen
     blocks: bool = False
     copies: bool = False
-    several: bool = True
+    several: PathName | None = None
 
-    def build(self, model: Any, encoder: ChatEncoder) -> Path:
+    def for_images(self, images: Sequence[Images]) -> "PathChoice":
+        """The choice for conversations with these images.
+
+        Raises:
+            ConversationError: if one has several images, and the model cannot be run on such conversations.
+        """
+        if self.several == self.name or all(len(own) < 2 for own in images):
+            return self
+        if self.several is None:
+            raise ConversationError(
+                "the model cannot be run on several images of one conversation in agreement with plain forwards"
+            )
+        return PathChoice(self.several, several=self.several)
+
+    def build(self, model: Any, encoder: ChatEncoder) -> ModelPath:
         """The path for a model."""
         if self.name in ("plain", "one_by_one"):
             return PlainPath(model, encoder, self.name == "one_by_one", self.copies)
         copies = self.name == "cached"
         return FastPath(Decoder(model, encoder.images, self.head, self.blocks, copies), encoder)
+
+
+# what was chosen in this process: equal weights on equal devices need no second check
+_CHOSEN = dict[Hashable, PathChoice]()
+
+
+def once(key: Hashable, choose: Callable[[], PathChoice]) -> PathChoice:
+    """The choice for a key, made once in a process."""
+    if key not in _CHOSEN:
+        _CHOSEN[key] = choose()
+    return _CHOSEN[key]
 
 
 class Disagreement(Exception):
@@ -69,7 +100,10 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
     Raises:
         LVLMError: if there is none; says why.
     """
-    with mode(model, False):
+    if model.config.is_encoder_decoder:
+        kind = type(model).__name__
+        raise LVLMError(f"{encoder.name}: {kind} reads prompts with an encoder; only decoders complete conversations")
+    with mode(model, False), torch.no_grad():
         reference = Reference(model, encoder)
         try:
             expected = [reference.answer_logits(images) for images in _contexts()]
@@ -77,21 +111,23 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
+            if type(error) is LVLMError:
+                raise
             raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be run: {_line(error)}") from error
-        reasons = list[str]()
+        reasons = dict[str, str]()
         for candidate in _candidates(model, option, head):
             try:
                 found = _checked(candidate, reference, expected)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                reasons.append(f"not {_label(candidate)}: {_line(error)}")
+                reasons[candidate.name] = f"not {_label(candidate)}: {_line(error)}"
                 continue
-            found = replace(found, reason="; ".join(reasons))
+            found = replace(found, reason="; ".join(why for name, why in reasons.items() if name != found.name))
             because = f" ({found.reason})" if found.reason else ""
             rank_zero_info(f"{encoder.name}: runs on the {found.name.replace('_', ' ')} path{because}")
             return found
-    raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be used: {'; '.join(reasons)}")
+    raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be used: {'; '.join(reasons.values())}")
 
 
 def _contexts() -> Iterator[list[Images] | None]:
@@ -135,25 +171,24 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
             _check_completions(path, reference)
     else:
         _check_completions(path, reference)
-    return replace(candidate, several=_takes_several(path, reference))
+    fallbacks = [] if candidate.name == "one_by_one" else [PathChoice("plain"), PathChoice("one_by_one")]
+    able = (one.name for one in (candidate, *fallbacks) if _takes_several(one.build(model, encoder), reference))
+    return replace(candidate, several=next(able, None))
 
 
+@torch.no_grad()
 def _check_joined(path: FastPath) -> None:
     """Prefixes and suffixes in one pass, against prefixes in a cache."""
-    batch = _to(path.encode_groups(probe_groups(), "prompt", "image"), path.decoder.model.device)
-    cached = path.run_groups(batch)
-    path.decoder.joined = True
-    try:
-        joined = path.run_groups(batch)
-    finally:
-        path.decoder.joined = False
-    mask = batch.suffixes.mask
-    _compare(joined.hidden[mask], cached.hidden[mask], "states of one pass", _tolerance(path.decoder.model))
+    batch = path.encode_groups(probe_groups(), "prompt", "image").to(path.decoder.model.device)
+    prefixes, mask = path.prefixes(batch), batch.suffixes.mask
+    joined, cached = (path.decoder.run_shared(prefixes, batch.suffixes, one)[1][mask] for one in (True, False))
+    _compare(joined, cached, "states of one pass", _tolerance(path.decoder.model))
 
 
-def _check_completions(path: Path, reference: Reference) -> None:
+def _check_completions(path: ModelPath, reference: Reference) -> None:
     first, second, _ = probe_images()
-    requests = [GenerationRequest("Where?", first), GenerationRequest(CHATS[0][0][0].text, second, answer_prefix="It"), GenerationRequest("Why?")]
+    long = GenerationRequest(CHATS[0][0][0].text, second, answer_prefix="It")
+    requests = [GenerationRequest("Where?", first), long, GenerationRequest("Why?")]
     for request, completions in zip(requests, path.generate(requests, GREEDY, len(requests)), strict=True):
         tokens, leads = reference.completion(request)
         # where two tokens are equally likely, rounding decides
@@ -163,7 +198,7 @@ def _check_completions(path: Path, reference: Reference) -> None:
                 raise Disagreement(f"completions differ {'with' if request.image else 'without'} an image")
 
 
-def _takes_several(path: Path, reference: Reference) -> bool:
+def _takes_several(path: ModelPath, reference: Reference) -> bool:
     """Whether a conversation with two images, of equal or of unequal size, gives the logits of a plain forward."""
     first, second, third = probe_images()
     for pair in ((first, third), (first, second)):
@@ -190,10 +225,6 @@ def _compare(found: Tensor, expected: Tensor, what: str, tolerance: float) -> No
     difference = float((found - expected).norm() / spread.norm())
     if not difference <= tolerance:
         raise Disagreement(f"{what} differ by {difference:.2g}")
-
-
-def _to(batch: GroupBatch, device: torch.device) -> GroupBatch:
-    return batch.to(device)
 
 
 def choose_training_path(network: nn.Module, model: Any, encoder: ChatEncoder, choice: PathChoice) -> PathChoice:
@@ -236,17 +267,16 @@ def choose_training_path(network: nn.Module, model: Any, encoder: ChatEncoder, c
     raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be trained: {'; '.join(reasons)}")
 
 
-def _training_values(network: nn.Module, model: Any, path: Path) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of the targets of two groups, and gradients of their sum for some of the weights."""
-    batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
-    forward = path.run_groups(batch)
-    logp = forward.logp[batch.suffixes.target]
+def _training_values(network: nn.Module, model: Any, path: ModelPath) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of the targets of two groups and two records, and gradients of their sum for some weights."""
+    groups = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
+    records = path.encode_conversations(probe_records()).to(model.device)
+    parts = [path.run_groups(groups).logp[groups.suffixes.target], path.conversation_logp(records)[records.target]]
+    logp = torch.cat(parts)
     weights = [one for one in network.parameters() if one.requires_grad and not isinstance(one, DTensor)]
     if not weights or not logp.requires_grad:
         return logp.detach(), logp.detach()
-    some = weights[:: max(1, len(weights) // 8)]
+    # an odd stride meets both matrices of an adapter, of which one begins as zeros
+    some = weights[:: max(1, len(weights) // 8) | 1]
     gradients = torch.autograd.grad(logp.sum(), some, allow_unused=True)
     return logp.detach(), torch.cat([one.flatten().float() for one in gradients if one is not None])
-
-
-Check = Callable[[], PathChoice]

@@ -13,8 +13,8 @@ from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of, require_supervised
 from lightning_c3l.lvlm.huggingface.groups import GroupRow, group_rows, require_text
+from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
 from lightning_c3l.lvlm.huggingface.packing import chosen_logp
-from lightning_c3l.lvlm.huggingface.paths import GroupForward, Path
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.huggingface.plain_rows import encode_rows, forward_rows, unsupported_images
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
@@ -23,7 +23,7 @@ from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 _ALL = 1 << 30
 
 
-class PlainPath(Path):
+class PlainPath(ModelPath):
     """Rows as the processor encodes them; each runs as a whole.
 
     Args:
@@ -115,12 +115,15 @@ class PlainPath(Path):
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Encode a batch of records."""
         conversations = [(sample[0].turns, own) for sample, own in zip(samples, images_of(samples), strict=True)]
-        for (conversation, _), illustrated in zip(samples, conversations, strict=True):
-            try:
-                encode_rows(self.encoder, [illustrated], 1)
-            except ConversationError as error:
-                raise ConversationError(f"record {conversation.id}: {error}") from error
-        rows = encode_rows(self.encoder, conversations, 1 if self.one_by_one else _ALL)
+        try:
+            rows = encode_rows(self.encoder, conversations, 1 if self.one_by_one else _ALL)
+        except ConversationError as error:
+            # which one it is, only the records alone can tell
+            if len(samples) == 1:
+                raise ConversationError(f"record {samples[0][0].id}: {error}") from error
+            for sample in samples:
+                self.encode_conversations([sample])
+            raise
         for sample, answer in zip(samples, rows.answer.tolist(), strict=True):
             require_supervised(sample, answer)
         weight = torch.tensor([conversation.weight for conversation, _ in samples])

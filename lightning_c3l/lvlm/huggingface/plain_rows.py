@@ -61,9 +61,9 @@ def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size
     parts, rendered = list[ModelInputs](), [encoder.render(turns, len(images)) for turns, images in conversations]
     with_image = [index for index, (_, images) in enumerate(conversations) if images]
     without_image = [index for index, (_, images) in enumerate(conversations) if not images]
-    for own in (with_image, without_image):
-        for start in range(0, len(own), size):
-            rows = own[start : start + size]
+    for indices in (with_image, without_image):
+        for start in range(0, len(indices), size):
+            rows = indices[start : start + size]
             images = [conversations[row][1] for row in rows]
             tensors = processor_inputs(encoder, [rendered[row].text for row in rows], images)
             parts.append(ModelInputs(torch.tensor(rows), tensors))

@@ -16,8 +16,8 @@ from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.huggingface.plain_rows import encode_rows, to_model
-from lightning_c3l.lvlm.samples import GroupSample
-from lightning_c3l.records import Turn
+from lightning_c3l.lvlm.samples import GroupSample, TuningSample
+from lightning_c3l.records import Conversation, Turn
 
 _QUESTION = "What is in this image, and where?"
 _SHORT, _LONG = "A gray square.", "It gets lighter from the top to the bottom, line by line."
@@ -58,7 +58,8 @@ class Reference:
     def answer_logits(self, images: Sequence[Images] | None) -> Tensor:
         """Logits [M, V] that predict the answer tokens of `CHATS`, with images by context or without."""
         contexts = [()] * len(CHATS) if images is None else images
-        return torch.cat([self.logits(chat, own)[0] for own, chats in zip(contexts, CHATS, strict=True) for chat in chats])
+        several = zip(contexts, CHATS, strict=True)
+        return torch.cat([self.logits(chat, own)[0] for own, chats in several for chat in chats])
 
     @torch.no_grad()
     def logits(self, chat: Sequence[Turn], images: Images) -> tuple[Tensor, Tensor]:
@@ -95,7 +96,7 @@ class Reference:
 
 @contextmanager
 def mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Put a model into training mode, without dropout, or into eval mode; each part has its own mode back afterwards."""
+    """Within this context, a model is in training mode, without dropout, or in eval mode."""
     before = {part: part.training for part in model.modules()}
     model.train(training)
     for part in model.modules():
@@ -116,3 +117,9 @@ def probe_groups() -> list[GroupSample]:
         GroupSample(first, "Write a question about the image, with its answer.", texts, _QUESTION, _SHORT),
         GroupSample(second, "Describe the image.", (_LONG,), "Where?", _SHORT),
     ]
+
+
+def probe_records() -> list[TuningSample]:
+    """A record with an image and one without."""
+    first, second = Conversation("1", None, CHATS[0][1]), Conversation("2", None, CHATS[2][0] + CHATS[2][1])
+    return [(first, probe_images()[1]), (second, None)]

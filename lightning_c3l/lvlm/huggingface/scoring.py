@@ -9,8 +9,8 @@ from torch import Tensor
 from lightning_c3l.functional.i2c import log_kl
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
+from lightning_c3l.lvlm.huggingface.model_path import ModelPath
 from lightning_c3l.lvlm.huggingface.packing import chosen_logp
-from lightning_c3l.lvlm.huggingface.paths import Path
 
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22
@@ -18,7 +18,7 @@ _LOGITS = 1 << 22
 
 @torch.no_grad()
 def score_answers(
-    path: Path, images: Sequence[Images], chats: Sequence[Chats], shuffled: Sequence[Images] | None = None
+    path: ModelPath, images: Sequence[Images], chats: Sequence[Chats], shuffled: Sequence[Images] | None = None
 ) -> AnswerTokens:
     """Statistics of every answer of every conversation; see `AnswerScorer.score`."""
     with_image, tokens, lengths = path.answer_states(chats, images)
@@ -37,7 +37,7 @@ def score_answers(
 
 
 @torch.no_grad()
-def mean_nll(path: Path, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
+def mean_nll(path: ModelPath, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
     """Mean over all assistant turns of each conversation; see `AnswerScorer.mean_nll`."""
     # a batch without any image may share prefixes in another way
     states, tokens, lengths = path.answer_states(chats, images if any(map(len, images)) else None)
@@ -55,12 +55,12 @@ def mean_nll(path: Path, images: Sequence[Images], chats: Sequence[Chats]) -> li
     return out
 
 
-def _log_probabilities(path: Path, states: Tensor, tokens: Tensor) -> Tensor:
+def _log_probabilities(path: ModelPath, states: Tensor, tokens: Tensor) -> Tensor:
     blocks = _blocks(path, states, tokens)
     return torch.cat([chosen_logp(path.logits(block), ids) for block, ids in blocks])
 
 
-def _blocks(path: Path, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _blocks(path: ModelPath, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The columns in blocks of positions, few enough for their logits to be in memory at the same time."""
     size = max(16, _LOGITS // path.vocab_size)
     return zip(*(torch.split(column, size) for column in columns), strict=True)

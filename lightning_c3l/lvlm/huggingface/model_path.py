@@ -37,7 +37,7 @@ class GroupForward:
     without_image: Tensor | None
 
 
-class Path(Protocol):
+class ModelPath(Protocol):
     """A way to run a model.
 
     Attributes:

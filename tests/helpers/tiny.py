@@ -16,6 +16,8 @@ from transformers import LlavaForConditionalGeneration
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
+from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.template_options import template_options
@@ -58,10 +60,17 @@ def build_lookalike(checkpoint: Path, folder: Path) -> Path:
 def load_tiny(folder: Path, lora: LoRA | None = SMALL_LORA, awake: bool = True, **options: Any) -> HuggingFaceLVLM:
     """The tiny LLaVA, in which adapters change the output where it is `awake`."""
     lvlm = HuggingFaceLVLM(str(folder), lora=lora, **options)
-    _ = lvlm.decoder  # its first use runs the model once for a check, which tests that count passes would see
+    _ = lvlm.inference_path  # its first use runs the model for a check, which tests that count passes would see
     if lora is not None and awake:
         awaken_adapter(lvlm)
     return lvlm
+
+
+def decoder_of(lvlm: HuggingFaceLVLM) -> Decoder:
+    """The decoder of an LVLM that runs on the fast path."""
+    path = lvlm.inference_path.build(lvlm.model, lvlm.encoder)
+    assert isinstance(path, FastPath)
+    return path.decoder
 
 
 def awaken_adapter(lvlm: HuggingFaceLVLM) -> None:

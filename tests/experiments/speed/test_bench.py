@@ -17,7 +17,7 @@ from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import awaken_adapter
+from tests.helpers.tiny import awaken_adapter, decoder_of
 
 SHAPE = SHAPES["tiny"]
 CPU = torch.device("cpu")
@@ -76,7 +76,7 @@ def test_a_shared_step_has_the_gradients_of_one_whose_candidates_carry_their_ima
         awaken_adapter(lvlm)
         torch.manual_seed(0)
         head = ContrastivePseudoLabelLoss(lvlm.hidden_size, 16, 0.2, False)
-        decoder = lvlm.decoder if kind is None else kind(lvlm.model, lvlm.images)
+        decoder = decoder_of(lvlm) if kind is None else kind(lvlm.model, lvlm.images)
         training_step(decoder, lvlm.encode_groups(samples, "prompt", "image"), head)
         trained = {n: p.grad for n, p in lvlm.network.named_parameters() if p.requires_grad}
         found.append({n: g for n, g in trained.items() if g is not None})

@@ -17,7 +17,7 @@ from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, chosen_logp, pack, predicting_states
-from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
+from tests.helpers.tiny import decoder_of, generate_texts, load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 # what follows the prompts: owner and tokens, in no order
@@ -48,7 +48,7 @@ def inputs_of(lvlm: HuggingFaceLVLM, images: list[Image]) -> list[dict[str, Tens
 
 def prefixes_of(lvlm: HuggingFaceLVLM, inputs: list[dict[str, Tensor]]) -> PromptRows:
     ids = [one["input_ids"][0].tolist() for one in inputs]
-    features = lvlm.decoder.features({"pixel_values": torch.cat([one["pixel_values"] for one in inputs])})
+    features = decoder_of(lvlm).features({"pixel_values": torch.cat([one["pixel_values"] for one in inputs])})
     return PromptRows(pad(ids), pad_mask([len(row) for row in ids]), features, {})
 
 
@@ -89,7 +89,7 @@ def test_suffixes_that_are_empty_take_no_place() -> None:
 def test_shared_states_are_those_of_whole_rows(lvlm: HuggingFaceLVLM, images: list[Image], joined: bool) -> None:
     inputs, suffixes = inputs_of(lvlm, images), rows_of(CONTINUED)
     prefixes = prefixes_of(lvlm, inputs)
-    first, second = lvlm.decoder.run_shared(prefixes, suffixes, joined)
+    first, second = decoder_of(lvlm).run_shared(prefixes, suffixes, joined)
     assert second.shape == (5, 5, lvlm.hidden_size)
     for number, one in enumerate(inputs):
         torch.testing.assert_close(first[number][prefixes.mask[number]], hidden_of(lvlm, one, ()), **CLOSE)
@@ -128,7 +128,7 @@ def windowed(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @torch.no_grad()
 def test_a_sliding_window_is_that_of_whole_rows(windowed: HuggingFaceLVLM, images: list[Image], joined: bool) -> None:
     inputs = inputs_of(windowed, images)
-    _, hidden = windowed.decoder.run_shared(prefixes_of(windowed, inputs), rows_of(CONTINUED), joined)
+    _, hidden = decoder_of(windowed).run_shared(prefixes_of(windowed, inputs), rows_of(CONTINUED), joined)
     for states, (owner, row) in zip(hidden, CONTINUED, strict=True):
         torch.testing.assert_close(states[: len(row)], hidden_of(windowed, inputs[owner], row)[-len(row) :], **CLOSE)
 
@@ -152,7 +152,7 @@ def test_eager_attention_takes_the_same_masks(tiny_checkpoint: Path, images: lis
     inputs, suffixes = inputs_of(lvlm, images), rows_of(CONTINUED)
     expected = [hidden_of(lvlm, inputs[owner], row)[-len(row) :] for owner, row in CONTINUED]
     lvlm.model.set_attn_implementation("eager")
-    _, hidden = lvlm.decoder.run_shared(prefixes_of(lvlm, inputs), suffixes, joined)
+    _, hidden = decoder_of(lvlm).run_shared(prefixes_of(lvlm, inputs), suffixes, joined)
     for states, one in zip(hidden, expected, strict=True):
         torch.testing.assert_close(states[: len(one)], one, **CLOSE)
 
@@ -172,7 +172,7 @@ def test_shared_gradients_are_those_of_whole_rows(
     lvlm = load_tiny(tiny_checkpoint, **({} if trains == "adapters" else {"lora": None, "keep_reference": False}))
     inputs, direction = inputs_of(lvlm, images), torch.linspace(-1, 1, lvlm.hidden_size)
     prefixes, suffixes = prefixes_of(lvlm, inputs), rows_of(CONTINUED)
-    first, second = lvlm.decoder.run_shared(prefixes, suffixes, joined)
+    first, second = decoder_of(lvlm).run_shared(prefixes, suffixes, joined)
     shared, alone = torch.zeros(()), torch.zeros(())
     for number, (owner, row) in enumerate(CONTINUED):
         states = torch.cat([first[owner][prefixes.mask[owner]], second[number][: len(row)]])
@@ -194,7 +194,7 @@ def test_suffixes_may_stand_behind_no_prefix_at_all(lvlm: HuggingFaceLVLM) -> No
     """Without an image, a template may give two texts nothing in common."""
     suffixes = rows_of([(0, (40, 41, 42)), (0, (50, 51))])
     prefixes = PromptRows(torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.bool), None, {})
-    _, hidden = lvlm.decoder.run_shared(prefixes, suffixes, joined=True)
+    _, hidden = decoder_of(lvlm).run_shared(prefixes, suffixes, joined=True)
     for row, states in zip(((40, 41, 42), (50, 51)), hidden, strict=True):
         out = lvlm.model(input_ids=torch.tensor([row]), output_hidden_states=True)
         torch.testing.assert_close(states[: len(row)], out.hidden_states[-1][0], **CLOSE)
@@ -204,7 +204,7 @@ def test_suffixes_may_stand_behind_no_prefix_at_all(lvlm: HuggingFaceLVLM) -> No
 def test_whole_rows_leave_their_cache_and_say_what_follows(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     inputs = inputs_of(lvlm, images)
     prefixes, cache = prefixes_of(lvlm, inputs), growing_cache()
-    hidden, following = lvlm.decoder.run_rows(prefixes, cache)
+    hidden, following = decoder_of(lvlm).run_rows(prefixes, cache)
     lengths = [one["input_ids"].shape[1] for one in inputs]
     assert following.tolist() == lengths
     assert cache.get_seq_length() == max(lengths)
@@ -216,7 +216,7 @@ def test_places_of_prompts(lvlm: HuggingFaceLVLM) -> None:
     token = lvlm.images.token
     ids = torch.tensor([[9, token, token, 8, token, 7], [token, 5, 0, 0, 0, 0]])
     mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
-    places = lvlm.decoder.layout(PromptRows(ids, mask, None, {}))
+    places = decoder_of(lvlm).layout(PromptRows(ids, mask, None, {}))
     assert places.index.tolist() == [[0, 1, 2, 3, 4, 5]] * 2
     assert places.suffix.tolist() == [[SHARED] * 6, [SHARED] * 2 + [PADDING] * 4]
     assert places.image.tolist() == [[0, 1, 1, 0, 2, 0], [1, 0, 0, 0, 0, 0]]
@@ -225,7 +225,7 @@ def test_places_of_prompts(lvlm: HuggingFaceLVLM) -> None:
 def test_features_take_the_place_of_their_tokens(lvlm: HuggingFaceLVLM) -> None:
     token, table = lvlm.images.token, lvlm.model.get_input_embeddings().weight
     ids, features = torch.tensor([[9, token, 8], [token, token, 7]]), torch.arange(3 * 48.0).view(3, 48)
-    found = lvlm.decoder.embed(ids, features)
+    found = decoder_of(lvlm).embed(ids, features)
     expected = torch.stack(
         [table[9], features[0], table[8], features[1], features[2], table[7]],
     ).view(2, 3, 48)
@@ -239,7 +239,7 @@ def test_a_number_of_features_that_is_not_that_of_the_tokens_is_refused(
     ids = torch.tensor([[9] + [lvlm.images.token] * count])
     given = None if features is None else torch.zeros(features, 48)
     with pytest.raises(LVLMError, match=f"{count} image tokens in the prompt for {features or 0} image features"):
-        lvlm.decoder.embed(ids, given)
+        decoder_of(lvlm).embed(ids, given)
 
 
 class Head(nn.Module):
@@ -273,7 +273,7 @@ def test_log_probabilities_of_marked_tokens_alone(lvlm: HuggingFaceLVLM, images:
     ids = inputs["input_ids"]
     target = torch.zeros_like(ids, dtype=torch.bool)
     target[0, [1, 4, -1]] = True
-    found = lvlm.decoder.token_logp(out.hidden_states[-1], ids, target)
+    found = decoder_of(lvlm).token_logp(out.hidden_states[-1], ids, target)
     table = out.logits[0].log_softmax(-1)
     expected = torch.zeros(ids.shape[1])
     for place in (1, 4, ids.shape[1] - 1):
@@ -299,8 +299,8 @@ def test_chosen_log_probabilities_by_hand() -> None:
 def test_checkpointing_counts_while_training_alone(tiny_checkpoint: Path) -> None:
     lvlm = load_tiny(tiny_checkpoint)
     lvlm.network.train()
-    assert not lvlm.decoder.checkpointing
+    assert not decoder_of(lvlm).checkpointing
     lvlm = load_tiny(tiny_checkpoint, gradient_checkpointing=True)
-    assert not lvlm.decoder.checkpointing
+    assert not decoder_of(lvlm).checkpointing
     lvlm.network.train()
-    assert lvlm.decoder.checkpointing
+    assert decoder_of(lvlm).checkpointing

@@ -11,7 +11,7 @@ from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import Generator
-from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
+from tests.helpers.tiny import decoder_of, generate_texts, load_tiny, model_inputs, pictures
 
 PROMPTS = ["Describe the picture.", "Write a color question with its answer.", "Where?"]
 GREEDY = Sampling(samples=1, max_new_tokens=12, temperature=0.0)
@@ -134,7 +134,7 @@ def test_real_end_token_ends_and_is_not_part_of_the_text(lvlm: HuggingFaceLVLM) 
     """Sampled hot for long, some texts meet </s>; none holds it, and those that met it are shorter."""
     end, hot = lvlm.processor.tokenizer.eos_token_id, Sampling(samples=32, max_new_tokens=60, temperature=20.0)
     assert lvlm.encoder.end_of_turn_ids() == [end]
-    generator = Generator(lvlm.decoder, lvlm.encoder, hot, [end])
+    generator = Generator(decoder_of(lvlm), lvlm.encoder, hot, [end])
     (rows,) = generator.generate([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     lengths = [len(row) for row in rows]
     assert min(lengths) < 40
@@ -176,7 +176,7 @@ def test_nothing_to_write(lvlm: HuggingFaceLVLM) -> None:
 
 def test_without_an_end_every_text_is_as_long_as_it_may_be(lvlm: HuggingFaceLVLM) -> None:
     finished = list[int]()
-    generator = Generator(lvlm.decoder, lvlm.encoder, Sampling(4, 9, 5.0), (), finished.append)
+    generator = Generator(decoder_of(lvlm), lvlm.encoder, Sampling(4, 9, 5.0), (), finished.append)
     requests = [GenerationRequest(PROMPTS[n], image, n) for n, image in enumerate(pictures(3))]
     written = generator.generate(requests, 2)
     assert [[len(row) for row in rows] for rows in written] == [[9] * 4] * 3
@@ -196,7 +196,7 @@ def test_the_images_own_token_is_never_written(
 
     monkeypatch.setattr(Decoder, "logits", longing)
     assert generate_texts(lvlm, pictures(2), PROMPTS[:2], sampling, 0) == expected
-    generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ())
+    generator = Generator(decoder_of(lvlm), lvlm.encoder, sampling, ())
     (rows,) = generator.generate([GenerationRequest(PROMPTS[0], pictures(1)[0])], 1)
     assert not any(token in row for row in rows)
 

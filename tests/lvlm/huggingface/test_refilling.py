@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.generation import GenerationState, Generator
-from tests.helpers.tiny import generate_texts, load_tiny, model_inputs, pictures
+from tests.helpers.tiny import decoder_of, generate_texts, load_tiny, model_inputs, pictures
 
 # prompts of differing lengths, some of them about one picture, one with its answer begun
 ASKED = [
@@ -93,7 +93,7 @@ def test_logits_are_those_of_each_text_alone(
     monkeypatch.setattr(Generator, "_append", watched)
     images, ends = pictures(4), lvlm.encoder.end_of_turn_ids()
     requests = [GenerationRequest(ASKED[n], images[PICTURED[n]], SEEDS[n], BEGUN[n]) for n in range(7)]
-    written = Generator(lvlm.decoder, lvlm.encoder, DRAWN, ends).generate(requests, batch_size)
+    written = Generator(decoder_of(lvlm), lvlm.encoder, DRAWN, ends).generate(requests, batch_size)
     for index, (request, texts) in enumerate(zip(requests, written, strict=True)):
         inputs = model_inputs(lvlm.processor, [("user", request.prompt)], request.image)
         begun = lvlm.processor.tokenizer(f" {request.answer_prefix}")["input_ids"] if request.answer_prefix else []

@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.sampling import nucleus, sample_tokens, uniforms
-from tests.helpers.tiny import load_tiny, model_inputs, pictures
+from tests.helpers.tiny import decoder_of, load_tiny, model_inputs, pictures
 
 PLAIN = Sampling(temperature=1.0)
 TABLE = torch.tensor([0.125, 0.25, 0.0, 0.125, 0.5])
@@ -189,7 +189,7 @@ def exact(lvlm: HuggingFaceLVLM, temperature: float) -> tuple[dict[Any, float], 
 
 def ours(lvlm: HuggingFaceLVLM, sampling: Sampling, prompts: int) -> list[tuple[int, ...]]:
     """Tokens of texts for one prompt many times over."""
-    generator = Generator(lvlm.decoder, lvlm.encoder, sampling, ends=())
+    generator = Generator(decoder_of(lvlm), lvlm.encoder, sampling, ends=())
     requests = [GenerationRequest(PROMPT, pictures(1)[0], 100 + n) for n in range(prompts)]
     return [text for own in generator.generate(requests, 4) for text in own]
 

@@ -14,7 +14,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
 from lightning_c3l.lvlm.huggingface.scoring import _blocks
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import load_tiny, pictures, plain
+from tests.helpers.tiny import decoder_of, load_tiny, pictures, plain
 
 PAIRS = [
     [("What color are the rings?", "red"), ("How many circles are there?", "there are three of them, I think")],
@@ -160,7 +160,7 @@ def test_positions_held_at_once(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, vocabulary: int, positions: int
 ) -> None:
     """2^22 logits, but no fewer than 16 positions."""
-    decoder = lvlm.decoder
+    decoder = decoder_of(lvlm)
     monkeypatch.setattr(decoder.text, "vocab_size", vocabulary)
     (block,) = next(_blocks(decoder, torch.zeros(11_000)))
     assert len(block) == positions

@@ -19,20 +19,20 @@ from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families import Family
 from tests.helpers.families.native import Native, messages
 from tests.helpers.families.samples import CHAT, CLOSE, CLOSED, group_samples
-from tests.helpers.tiny import load_tiny
+from tests.helpers.tiny import decoder_of, load_tiny
 
 
 def prefixes_of(lvlm: HuggingFaceLVLM, batch: GroupBatch) -> PromptRows:
     pixels = {k: v for k, v in batch.prefixes.items() if k not in ("input_ids", "attention_mask")}
     ids, mask = batch.prefixes["input_ids"], batch.prefixes["attention_mask"]
-    return PromptRows(ids, mask, lvlm.decoder.features(pixels), grid_of(pixels))
+    return PromptRows(ids, mask, decoder_of(lvlm).features(pixels), grid_of(pixels))
 
 
 @torch.no_grad()
 def test_the_joined_pass_is_the_cached_pass(lvlm: HuggingFaceLVLM, images: list[Image]) -> None:
     batch = lvlm.encode_groups(group_samples(images), "description", "image")
     prefixes = prefixes_of(lvlm, batch)
-    cached, joined = (lvlm.decoder.run_shared(prefixes, batch.suffixes, joined=joined) for joined in (False, True))
+    cached, joined = (decoder_of(lvlm).run_shared(prefixes, batch.suffixes, joined=joined) for joined in (False, True))
     for mask, one, other in zip((prefixes.mask, batch.suffixes.mask), cached, joined, strict=True):
         torch.testing.assert_close(one[mask], other[mask], **CLOSE)
 
@@ -77,7 +77,7 @@ def test_gradients_are_those_of_plain_forwards(
     lora = LoRA(rank=2, alpha=4, vision=vision)
     lvlm, frugal = load_tiny(checkpoint, lora), load_tiny(checkpoint, lora, gradient_checkpointing=True)
     frugal.network.train()
-    assert frugal.decoder.checkpointing
+    assert decoder_of(frugal).checkpointing
     native = Native(family, lvlm.processor, lvlm.model)
     plain = torch.zeros(())
     for sample in group_samples(images):

@@ -9,7 +9,7 @@ import torch
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import SMALL_LORA, generate_texts, pictures
+from tests.helpers.tiny import SMALL_LORA, decoder_of, generate_texts, pictures
 
 
 @pytest.mark.parametrize("with_image", [True, False])
@@ -47,6 +47,6 @@ def test_the_check_runs_once_and_leaves_the_modes_alone(tiny_checkpoint: Path, m
     runs, plain = list[torch.dtype](), lvlm.model.forward
     monkeypatch.setattr(lvlm.model, "forward", lambda **x: (runs.append(torch.float32), plain(**x))[1])
     for _ in range(2):
-        _ = lvlm.decoder
+        _ = decoder_of(lvlm)
     assert len(runs) == 2  # with an image and without
     assert [part.training for part in lvlm.network.modules()] == before

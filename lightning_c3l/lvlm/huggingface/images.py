@@ -117,7 +117,9 @@ class ImageEncoder:
 
     def features(self, model: Any, pixels: Mapping[str, Tensor]) -> ImageFeatures:
         """Features of all images, in the order of their tokens."""
-        return ImageFeatures.from_output(model.base_model.get_image_features(**pixels, return_dict=True))
+        # not every family repeats the method of its base model
+        encode = getattr(model, "get_image_features", None) or model.base_model.get_image_features
+        return ImageFeatures.from_output(encode(**pixels, return_dict=True))
 
     def check(self, tokens: int, features: int) -> None:
         """Raise an LVLMError if the numbers of image tokens and image features differ."""

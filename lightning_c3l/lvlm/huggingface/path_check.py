@@ -145,10 +145,10 @@ def _line(error: Exception) -> str:
 
 def _candidates(model: Any, option: PathOption, head: OutputHead) -> list[PathChoice]:
     types = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    fast = [] if types - _MASKED_LAYERS else [PathChoice("fast", head=head), PathChoice("fast", head=head, blocks=True)]
-    others = [PathChoice("cached", head=head), PathChoice("plain"), PathChoice("one_by_one")]
-    every = [PathChoice("fast", head=head)] if option == "fast" and not fast else fast
-    return [one for one in [*every, *others] if option in ("auto", one.name)]
+    candidates = [PathChoice("cached", head=head), PathChoice("plain"), PathChoice("one_by_one")]
+    if option == "fast" or not types - _MASKED_LAYERS:
+        candidates.insert(0, PathChoice("fast", head=head))
+    return [one for one in candidates if option in ("auto", one.name)]
 
 
 def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Tensor]) -> PathChoice:
@@ -158,8 +158,8 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
     for images, logits, what in zip(_contexts(), expected, ("with images", "without an image"), strict=True):
         states, _, _ = path.answer_states(CHATS, images)
         _compare(path.logits(states), logits, f"logits {what}", _tolerance(model))
-    if candidate.name == "fast" and isinstance(path, FastPath):
-        _check_joined(path)
+    if candidate.name == "fast":
+        candidate = _checked_joined(candidate, model, encoder)
     if candidate.name in ("plain", "one_by_one"):
         copying = replace(candidate, copies=True)
         try:
@@ -177,12 +177,20 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
 
 
 @torch.no_grad()
-def _check_joined(path: FastPath) -> None:
-    """Prefixes and suffixes in one pass, against prefixes in a cache."""
-    batch = path.encode_groups(probe_groups(), "prompt", "image").to(path.decoder.model.device)
-    prefixes, mask = path.prefixes(batch), batch.suffixes.mask
-    joined, cached = (path.decoder.run_shared(prefixes, batch.suffixes, one)[1][mask] for one in (True, False))
-    _compare(joined, cached, "states of one pass", _tolerance(path.decoder.model))
+def _checked_joined(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> PathChoice:
+    """Prefixes and suffixes in one pass, against prefixes in a cache: the mask that agrees."""
+    path = FastPath(Decoder(model, encoder.images), encoder)
+    batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
+    prefixes, suffixes = path.prefixes(batch), batch.suffixes
+    _, expected = path.decoder.run_shared(prefixes, suffixes)
+    for blocks in (False, True):
+        _, found = Decoder(model, encoder.images, blocks=blocks).run_shared(prefixes, suffixes, joined=True)
+        try:
+            _compare(found[suffixes.mask], expected[suffixes.mask], "states of one pass", _tolerance(model))
+            return replace(candidate, blocks=blocks)
+        except Disagreement as error:
+            reason = error
+    raise reason
 
 
 def _check_completions(path: ModelPath, reference: Reference) -> None:

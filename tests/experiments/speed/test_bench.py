@@ -11,13 +11,15 @@ from experiments.speed.models import PlainLVLM, Workload, build_llava
 from experiments.speed.scoring import recorded_products
 from experiments.speed.shapes import SHAPES, variants
 from experiments.speed.timing import process_memory, ratio, side_by_side, spread_table
-from experiments.speed.training import UnsharedDecoder, training_step
+from experiments.speed.training import training_step
 from lightning_c3l.cli.bench import main
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
+from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import awaken_adapter, decoder_of
+from tests.helpers.tiny import awaken_adapter
 
 SHAPE = SHAPES["tiny"]
 CPU = torch.device("cpu")
@@ -71,13 +73,13 @@ def test_a_shared_step_has_the_gradients_of_one_whose_candidates_carry_their_ima
         for image, pairs in zip(load.images, load.pairs, strict=True)
     ]
     found = list[dict[str, torch.Tensor]]()
-    for kind in (None, UnsharedDecoder):
+    for copies in (False, True):
         lvlm = build_llava(checkpoint, SHAPE, "float32", CPU, LoRA(rank=2))
         awaken_adapter(lvlm)
         torch.manual_seed(0)
         head = ContrastivePseudoLabelLoss(lvlm.hidden_size, 16, 0.2, False)
-        decoder = decoder_of(lvlm) if kind is None else kind(lvlm.model, lvlm.images)
-        training_step(decoder, lvlm.encode_groups(samples, "prompt", "image"), head)
+        path = FastPath(Decoder(lvlm.model, lvlm.images, copies=copies), lvlm.encoder)
+        training_step(path, lvlm.encode_groups(samples, "prompt", "image"), head)
         trained = {n: p.grad for n, p in lvlm.network.named_parameters() if p.requires_grad}
         found.append({n: g for n, g in trained.items() if g is not None})
     shared, unshared = found

@@ -9,6 +9,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.batches import TokenRows
@@ -16,7 +17,9 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED
 from lightning_c3l.lvlm.huggingface.batching import pad, pad_mask
 from lightning_c3l.lvlm.huggingface.cache import growing_cache
-from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, chosen_logp, pack, predicting_states
+from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
+from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures, OutputForm
+from lightning_c3l.lvlm.huggingface.packing import chosen_logp, pack, predicting_states
 from tests.helpers.tiny import decoder_of, generate_texts, load_tiny, model_inputs, pictures
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -222,24 +225,15 @@ def test_places_of_prompts(lvlm: HuggingFaceLVLM) -> None:
     assert places.image.tolist() == [[0, 1, 1, 0, 2, 0], [1, 0, 0, 0, 0, 0]]
 
 
-def test_features_take_the_place_of_their_tokens(lvlm: HuggingFaceLVLM) -> None:
-    token, table = lvlm.images.token, lvlm.model.get_input_embeddings().weight
-    ids, features = torch.tensor([[9, token, 8], [token, token, 7]]), torch.arange(3 * 48.0).view(3, 48)
-    found = decoder_of(lvlm).embed(ids, features)
-    expected = torch.stack(
-        [table[9], features[0], table[8], features[1], features[2], table[7]],
-    ).view(2, 3, 48)
-    assert torch.equal(found, expected)
-
-
 @pytest.mark.parametrize(("count", "features"), [(3, 2), (3, None), (0, 4)])
 def test_a_number_of_features_that_is_not_that_of_the_tokens_is_refused(
     lvlm: HuggingFaceLVLM, count: int, features: int | None
 ) -> None:
     ids = torch.tensor([[9] + [lvlm.images.token] * count])
-    given = None if features is None else torch.zeros(features, 48)
+    form = OutputForm(BaseModelOutputWithPooling, {}, is_list=True, is_nested=False, dimensions=2)
+    given = None if features is None else ImageFeatures(torch.zeros(features, 48), (), form)
     with pytest.raises(LVLMError, match=f"{count} image tokens in the prompt for {features or 0} image features"):
-        decoder_of(lvlm).embed(ids, given)
+        decoder_of(lvlm).run(ids, torch.arange(count + 1)[None], None, given)
 
 
 class Head(nn.Module):

@@ -131,6 +131,7 @@ def test_gradient_checkpointing_changes_nothing_but_the_work(
     batch = lvlm.encode_groups(samples(), anchor, "image")
     other = load_tiny(tiny_checkpoint, gradient_checkpointing=True)
     other.network.train()
+    other.prepare_training()
     runs = list[object]()
     other.model.get_decoder().layers[0].self_attn.register_forward_pre_hook(lambda *_: runs.append(None))
 

@@ -13,6 +13,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoProcessor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from lightning_c3l.lvlm.base import ImageError, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -121,8 +122,8 @@ def test_features_are_those_of_each_image_alone(lvlm: HuggingFaceLVLM) -> None:
         with torch.no_grad():
             (expected,) = lvlm.model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output
         assert one.tokens == IMAGE
-        assert one.features.shape == (9, 48)
-        torch.testing.assert_close(one.features, expected, atol=1e-3, rtol=1e-4)
+        assert one.features.pooled.shape == (9, 48)
+        torch.testing.assert_close(one.features.pooled, expected, atol=1e-3, rtol=1e-4)
 
 
 class Tower:
@@ -137,14 +138,14 @@ class Tower:
         widths = [width for _, width in image_sizes.tolist()]
         self.runs.append(widths)
         parts = [size.float().repeat(self.counts[width], 1) for size, width in zip(image_sizes, widths, strict=True)]
-        return SimpleNamespace(pooler_output=parts)
+        return BaseModelOutputWithPooling(pooler_output=parts)
 
 
 def test_images_with_differing_numbers_of_tokens_get_their_own_features() -> None:
     encoder, tower = spelled({5: [TOKEN, 1, TOKEN], 6: [TOKEN]}), Tower({5: 2, 6: 1})
     wide, narrow = blank(6), blank(5)
     seen = encoder.encode_features(tower, [wide, narrow, wide])
-    assert [one.features.tolist() for one in seen] == [[[3, 6]], [[3, 5], [3, 5]], [[3, 6]]]
+    assert [one.features.pooled.tolist() for one in seen] == [[[3, 6]], [[3, 5], [3, 5]], [[3, 6]]]
     assert tower.runs == [[6, 5]]
 
 

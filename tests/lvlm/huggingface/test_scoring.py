@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows
 from lightning_c3l.lvlm.huggingface.scoring import _blocks
 from lightning_c3l.rounds.scoring import score_pairs
@@ -139,7 +140,7 @@ def test_blocks_of_positions_are_put_together(
 def test_prompts_without_image_are_shared_or_not(
     lvlm: HuggingFaceLVLM, images: list[Image], scored: AnswerTokens, monkeypatch: pytest.MonkeyPatch, worth: float
 ) -> None:
-    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.scoring._WORTH_SHARING", worth)
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.fast_path._WORTH_SHARING", worth)
     shared, run_shared = list[bool](), Decoder.run_shared
 
     def watched(
@@ -160,9 +161,9 @@ def test_positions_held_at_once(
     lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch, vocabulary: int, positions: int
 ) -> None:
     """2^22 logits, but no fewer than 16 positions."""
-    decoder = decoder_of(lvlm)
-    monkeypatch.setattr(decoder.text, "vocab_size", vocabulary)
-    (block,) = next(_blocks(decoder, torch.zeros(11_000)))
+    path = FastPath(decoder_of(lvlm), lvlm.encoder)
+    monkeypatch.setattr(path.decoder.text, "vocab_size", vocabulary)
+    (block,) = next(_blocks(path, torch.zeros(11_000)))
     assert len(block) == positions
 
 

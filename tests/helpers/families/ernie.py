@@ -1,6 +1,7 @@
 """ERNIE 4.5 VL: experts for texts and others for images, which a token's kind chooses."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     Ernie4_5_VLMoeConfig,
@@ -48,9 +49,8 @@ TEMPLATE = (
 
 def build_ernie(folder: Path) -> None:
     """A dense layer, then two with four experts of each kind, of which a token takes two, and one that all share."""
-    tokenizer = build_tokenizer(
-        SPECIALS, bos="<s>", eos="</s>", pad="<unk>", **{f"{name}_token": token for name, token in NAMED.items()}
-    )
+    named: dict[str, Any] = {f"{name}_token": token for name, token in NAMED.items()}
+    tokenizer = build_tokenizer(SPECIALS, bos="<s>", eos="</s>", pad="<unk>", **named)
     config = Ernie4_5_VLMoeConfig(
         vision_config={
             "depth": 2,

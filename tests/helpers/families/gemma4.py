@@ -210,7 +210,7 @@ def build_gemma4_unified(folder: Path) -> None:
     )
 
 
-_PARTS = {"decoder": "model.language_model", "projector": "model.embed_vision", "end": "<turn|>"}
+_PARTS: dict[str, Any] = {"decoder": "model.language_model", "projector": "model.embed_vision", "end": "<turn|>"}
 _TOWER = "model.vision_tower"
 _THOUGHTS = "<|channel>thought\n<channel|>"
 FAMILIES = {

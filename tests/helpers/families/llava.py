@@ -1,6 +1,7 @@
 """LLaVA-1.5, LLaVA-NeXT and LLaVA-OneVision."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     CLIPImageProcessor,
@@ -107,7 +108,7 @@ def build_llava_onevision(folder: Path) -> None:
     write_checkpoint(folder, LlavaOnevisionForConditionalGeneration, config, processor, "<|im_end|>")
 
 
-_PARTS = {
+_PARTS: dict[str, Any] = {
     "decoder": "model.language_model",
     "tower": "model.vision_tower",
     "projector": "model.multi_modal_projector",

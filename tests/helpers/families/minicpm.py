@@ -25,7 +25,7 @@ from tests.helpers.families.qwen3_5 import LINEAR, ROPE
 from tests.helpers.families.qwen3_5 import TEMPLATE as THINKING
 from tests.helpers.families.tokens import build_tokenizer
 
-NAMED = {
+NAMED: dict[str, Any] = {
     "image_token": "<|image_pad|>",
     "video_token": "<|video_pad|>",
     "image_start_token": "<image>",
@@ -118,7 +118,7 @@ def build_minicpm_ocr(folder: Path) -> None:
     _write(folder, MiniCPMOcrForConditionalGeneration, config, processor)
 
 
-_PARTS = {
+_PARTS: dict[str, Any] = {
     "decoder": "model.language_model",
     "tower": "model.vision_tower",
     "projector": "model.merger",

@@ -100,7 +100,7 @@ def build_qwen(folder: Path) -> None:
     _write(folder, Qwen2_5_VLForConditionalGeneration, config, Qwen2_5_VLProcessor, tokenizer)
 
 
-PARTS = {
+PARTS: dict[str, Any] = {
     "decoder": "model.language_model",
     "tower": "model.visual",
     "projector": "model.visual.merger",

@@ -95,7 +95,7 @@ def build_qwen3_5_moe(folder: Path) -> None:
     _build(folder, Qwen3_5MoeConfig, Qwen3_5MoeForConditionalGeneration, tied=False, **experts)
 
 
-THINKING_PARTS = {**PARTS, "thoughts": "<think>\n\n</think>\n\n"}
+THINKING_PARTS: dict[str, Any] = {**PARTS, "thoughts": "<think>\n\n</think>\n\n"}
 FAMILIES = {
     "qwen3.5": Family(build_qwen3_5, "qwen3_5", **THINKING_PARTS),
     "qwen3.5-moe": Family(build_qwen3_5_moe, "qwen3_5_moe", **THINKING_PARTS),

@@ -24,7 +24,7 @@ from tests.helpers.families.templates import QWEN
 from tests.helpers.families.tokens import build_tokenizer
 
 TURNS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-NAMED = {
+NAMED: dict[str, Any] = {
     "image_token": "<|IMAGE|>",
     "audio_token": "<|AUDIO|>",
     "video_token": "<|VIDEO|>",

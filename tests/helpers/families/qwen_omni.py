@@ -33,7 +33,7 @@ NAMED: dict[str, Any] = {
     "audio_bos_token": "<|audio_bos|>",
     "audio_eos_token": "<|audio_eos|>",
 }
-NAMED_3 = {
+NAMED_3: dict[str, Any] = {
     "image_token": "<|image_pad|>",
     "audio_token": "<|audio_pad|>",
     "video_token": "<|video_pad|>",

@@ -76,7 +76,12 @@ def build_granite4_vision(folder: Path) -> None:
             **FACTORS,
         ),
         qformer_config=Blip2QFormerConfig(
-            num_hidden_layers=1, intermediate_size=32, cross_attention_frequency=1, use_qformer_text_input=False
+            num_hidden_layers=1,
+            intermediate_size=32,
+            cross_attention_frequency=1,
+            use_qformer_text_input=False,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_select_strategy="full",
@@ -84,7 +89,7 @@ def build_granite4_vision(folder: Path) -> None:
         downsample_rate="1/2",
         deepstack_layer_map=[[-2, 1], [-1, 0]],
         spatial_target_layers=[2, 3, 4, 5],
-        # the real one is 0.1, with which no two training steps are alike
+        # the real one's are 0.1, with which no two training steps are alike
         projector_dropout=0.0,
         tie_word_embeddings=True,
     )

@@ -44,7 +44,7 @@ SPECIALS = [
 # an image becomes at most so many tokens of 2 x 2 patches of 14
 IMAGE_TOKENS = 16
 # three layers that see a window shorter than any prompt, and a full one
-LAYERS: dict[str, Any] = {"head_dim": 16, "sliding_window": 12, "num_hidden_layers": 4}
+LAYERS: dict[str, Any] = {"head_dim": 16, "sliding_window": 12, "num_hidden_layers": 4, "qk_scale_factor": 1.5}
 # a block that sees windows, and one that sees all
 VISION = {**TOWER, "pos_emb_height": 8, "pos_emb_width": 8, "max_position_embeddings": 64}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
@@ -127,6 +128,8 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
             raise ValueError(f"{config.peft_type} adapters change the prompt, which is not supported")
         config.inference_mode = True
         network = PeftModel(model, config)
+        if _fill(network, Path(path) / WEIGHTS):
+            return network.requires_grad_(False)
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         loaded = network.load_adapter(path, "default", key_mapping=mapping)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
@@ -137,6 +140,20 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
             some = ", ".join(sorted(keys)[:3])
             raise LVLMError(f"{path}: the adapter does not fit its base: {problem} {len(keys)} weights: {some}")
     return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def _fill(network: PeftModel, file: Path) -> bool:
+    """Copy weights that are saved under today's names; False if the file has others.
+
+    peft takes all names for those of older files: what it makes of DeepSeek-OCR 2's is in no model.
+    """
+    own, saved = get_peft_model_state_dict(network), load_file(file)
+    if {name: weight.shape for name, weight in own.items()} != {name: w.shape for name, w in saved.items()}:
+        return False
+    for name, weight in saved.items():
+        own[name].copy_(weight)
+    return True
 
 
 def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tuple[Any, Any]:

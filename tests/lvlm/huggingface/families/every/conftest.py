@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from peft import PeftModel
+from safetensors.torch import load_file
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from tests.helpers.families import Family, parameters
@@ -95,4 +96,8 @@ def native(family: Family, checkpoint: Path, adapter: Path) -> Native:
     """The adapted model as transformers and peft load it from disk."""
     base = Native.load(family, checkpoint)
     adapted = PeftModel.from_pretrained(base.model, str(adapter), is_trainable=True).eval()
+    # by their names in the file: peft takes these for older ones and changes them (DeepSeek-OCR 2, Mistral Large 4)
+    own = dict(adapted.named_parameters())
+    for key, weight in load_file(adapter / "adapter_model.safetensors").items():
+        own[f"{key.removesuffix('.weight')}.default.weight"].data.copy_(weight)
     return Native(family, base.processor, adapted.get_base_model())

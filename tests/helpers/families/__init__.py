@@ -43,6 +43,7 @@ TABLE = {
     "florence-2": ("florence", Tier.SLOW),
     "fuyu": ("fuyu", Tier.ALL),
     "gemma-3": ("gemma", Tier.QUICK),
+    "gemma-3n": ("gemma3n", Tier.ALL),
     "gemma-4": ("gemma4", Tier.QUICK),
     "gemma-4-e": ("gemma4", Tier.QUICK),
     "gemma-4-moe": ("gemma4", Tier.SLOW),

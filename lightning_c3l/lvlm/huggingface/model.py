@@ -39,7 +39,7 @@ from lightning_c3l.lvlm.huggingface.path_check import PathChoice, choose_path, c
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
-from lightning_c3l.lvlm.huggingface.template_options import template_options, use_chat_template
+from lightning_c3l.lvlm.huggingface.template_options import read_template, template_options, use_chat_template
 from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
@@ -86,11 +86,12 @@ class HuggingFaceLVLM(RoundLVLM):
             raise LVLMError(f"{path}: quantize: {quantize} keeps weights in a form that cannot be trained; set lora")
         if base is not None and lora is not None:
             raise LVLMError(f"{path}: is an adapter already: set lora: null, or `merge` it first to train another one")
+        template = None if chat_template is None else read_template(chat_template)
         model, processor = load_checkpoint(base or path, dtype, trust_remote_code, quantize)
         if gradient_checkpointing:
             model.activation_checkpointing_enable()
         self.processor = processor
-        use_chat_template(processor, chat_template, (path,) if base is None else (path, base))
+        use_chat_template(processor, template, (path,) if base is None else (path, base))
         variables = template_options(processor, path, chat_template_kwargs)
         placeholder = find_placeholder(processor, path, getattr(model.config, "image_token_id", None), variables)
         self.images = ImageEncoder(model.config, processor, path, placeholder.text)

@@ -48,30 +48,40 @@ def template_options(processor: Any, name: str, options: Mapping[str, Any] | Non
     return dict(options)
 
 
-def use_chat_template(processor: Any, file: str | None, folders: Sequence[str]) -> None:
+def read_template(file: str | Path) -> str:
+    """Text of a file with a chat template.
+
+    Raises:
+        LVLMError: if the file cannot be read.
+    """
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise LVLMError(f"lvlm.chat_template: {file}: {reason}; give a file with a Jinja template") from error
+
+
+def use_chat_template(processor: Any, given: str | None, folders: Sequence[str]) -> None:
     """Give a processor its chat template, on itself, so that saving it writes `chat_template.jinja`.
 
     Some processor classes drop the template of their folder, and old checkpoints have it at the tokenizer.
 
     Args:
         processor: to be changed.
-        file: with the template; None for the one that comes with the checkpoint.
+        given: template of the user; None for the one that comes with the checkpoint.
         folders: of the adapter, if one is loaded, and of the checkpoint, or its Hub name.
 
     Raises:
-        LVLMError: if the file cannot be read.
+        LVLMError: if a file cannot be read.
     """
-    own = [_template_file(folder) for folder in folders]
-    chosen = Path(file) if file is not None else own[0] if len(own) > 1 else None
-    if chosen is None and not getattr(processor, "chat_template", None):
-        processor.chat_template = getattr(processor.tokenizer, "chat_template", None)
-        chosen = own[-1] if not processor.chat_template else None
-    if chosen is not None:
-        try:
-            processor.chat_template = chosen.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-            raise LVLMError(f"lvlm.chat_template: {chosen}: {reason}; give a file with a Jinja template") from error
+    *adapter, own = [_template_file(folder) for folder in folders]
+    if given is not None:
+        processor.chat_template = given
+    elif adapter and adapter[0] is not None:
+        processor.chat_template = read_template(adapter[0])
+    elif not getattr(processor, "chat_template", None):
+        at_tokenizer = getattr(processor.tokenizer, "chat_template", None)
+        processor.chat_template = at_tokenizer or (None if own is None else read_template(own))
 
 
 def _template_file(folder: str) -> Path | None:

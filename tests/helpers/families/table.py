@@ -42,7 +42,11 @@ SUBJECTS = {
 }
 # type -> why the suite has no family of it
 UNTESTED: dict[str, str] = {
+    "diffusion_gemma": "writes blocks of tokens by denoising them, with a `generate` of its own: its forward gives "
+    "logits of such a block, drawn at random where none is given, and no probability of the next token",
     "mistral4": "takes no images; Mistral Small 4 is a `mistral3` with this decoder",
+    "shieldgemma2": "a classifier: its processor ignores the text that it is given and writes a prompt for each of its "
+    "policies, and its weights do not load into the class that is listed for the type",
 }
 
 

@@ -1,5 +1,6 @@
 """`convert`: an instruction-tuning set in another format."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from data_modules.formats import (
     open_writer,
     read_layout,
     read_records,
+    recorded_root,
 )
 from data_modules.formats.fields import left_out_line, left_out_members
 from data_modules.formats.readers import open_reader
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.options import one_of, parse_options
+from lightning_c3l.runs.atomic import write_json_atomic
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
                     left_out.update(left_out_members(entry.record.extra))
         if rejected.count and not written:
             raise ValueError(f"{job.source}: no record can be converted; the first: {rejected.first}")
+    _write_meta(job, options)
     return written, rejected.count
 
 
@@ -116,6 +120,26 @@ def _convert(writer: RecordWriter, entry: Entry, job: Job) -> str:
     except Inexpressible as error:
         return str(error) if job.lossy else f"{error}; --lossy writes it as near as possible"
     return ""
+
+
+def _write_meta(job: Job, options: WriteOptions) -> None:
+    """Write what `<stem>.meta.json` beside IN says beside OUT, with the folder of the images as seen from there."""
+    before, after = Path(job.source).with_suffix(".meta.json"), job.out.with_suffix(".meta.json")
+    if job.out.suffix.lower() == ".csv" or before.resolve() == after.resolve():
+        return
+    try:
+        meta = json.loads(before.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        meta = None
+    meta = meta if isinstance(meta, dict) else {}
+    meta.pop("image_root", None)
+    root = options.extract_to or options.image_root
+    if root is not None and not options.embed and job.out.suffix.lower() != ".tar":
+        named = recorded_root(root, job.out)
+        # its own folder is searched anyway
+        meta |= {"image_root": named} if named != "." else {}
+    if meta or after.exists():
+        write_json_atomic(after, meta)
 
 
 def _rejected(job: Job) -> Path:

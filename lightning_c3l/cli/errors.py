@@ -1,5 +1,6 @@
 """Error messages in one line that a terminal can show."""
 
+import os
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -26,6 +27,13 @@ _LIKENESS = 0.75
 def plain_reason(message: str) -> str:
     """A message in one line; names in data may hold what a terminal obeys."""
     return printable(" ".join(message.split()))
+
+
+def os_reason(error: OSError) -> str:
+    """What an error of the system is about and what is wrong, without its number."""
+    if error.filename is not None and error.errno is not None and error.strerror == os.strerror(error.errno):
+        return plain_reason(f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}")
+    return re.sub(r"^\[Errno -?\d+\] ", "", plain_reason(str(error)))
 
 
 def innermost(error: BaseException) -> tuple[str, str]:

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 
+from lightning_c3l.cli.first_look import look
+
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
@@ -77,16 +79,17 @@ def _guarded(run: Callable[[], int]) -> int:
         is_users = is_users or "torchvision::" in str(error)
         if not is_users or os.environ.get("C3L_DEBUG"):
             raise
-        from lightning_c3l.cli.errors import innermost  # late: these are only needed here
+        from lightning_c3l.cli.errors import innermost, os_reason  # late: these are only needed here
         from lightning_c3l.lvlm.installation import torchvision_problem
 
         option, reason = innermost(error)
-        reason = torchvision_problem(error) or reason
+        reason = torchvision_problem(error) or (os_reason(error) if isinstance(error, OSError) else reason)
         print(f"error: {f'--{option}: ' if option else ''}{reason or type(error).__name__}", file=sys.stderr)
         return 2
 
 
 def _run_trainer(words: list[str]) -> int:
+    look(words)
     from lightning_c3l.cli.trainer import run_trainer  # late: the other verbs need not wait for its imports
 
     run_trainer(words)

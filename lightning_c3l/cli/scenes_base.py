@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_c3l.cli.options import parse_options
-from lightning_c3l.runs.atomic import atomic_folder, write_json_atomic
+from lightning_c3l.runs.atomic import atomic_folder, require_writable, write_json_atomic
 from lightning_c3l.scenes.curriculum import corpus
 from lightning_c3l.scenes.recipe import BASE, EXPERIMENT, recipe_hash
 
@@ -30,6 +30,7 @@ class ScenesBaseOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `scenes-base`; returns its exit status."""
     options = parse_options("scenes-base", ScenesBaseOptions, arguments)
+    require_writable(options.out)
     # late: these imports take seconds, which a wrong option need not wait for
     import torch
 

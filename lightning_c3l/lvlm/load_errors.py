@@ -5,6 +5,8 @@ import re
 from lightning_c3l.lvlm.installation import missing_package, torchvision_problem
 
 _MOST = 300
+# colours of a terminal, and numbers of the system's errors
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|\[Errno -?\d+\] ")
 
 
 def one_line(error: BaseException) -> str:
@@ -17,7 +19,8 @@ def one_line(error: BaseException) -> str:
         return known
     if "trust_remote_code" in str(error):
         return REMOTE_CODE
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
+    plain = _DECORATION.sub("", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     # a heading says nothing without what follows
     text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     if len(text) > _MOST:

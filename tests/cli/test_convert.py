@@ -83,6 +83,27 @@ def test_images_go_along(source: Path, tmp_path: Path) -> None:
         main([str(source), str(tmp_path / "b.tar"), "--images", str(tmp_path)])
 
 
+def test_the_images_are_found_from_another_folder(source: Path, tmp_path: Path) -> None:
+    """What `<stem>.meta.json` says goes along; the folder of the images is named as seen from the new set."""
+    (tmp_path / "images").mkdir()
+    (source.parent / "a.jpg").rename(tmp_path / "images" / "a.jpg")
+    meta = source.with_suffix(".meta.json")
+    meta.write_text(json.dumps({"image_root": "../images", "scored_with": {"model": "m"}}))
+    out = tmp_path / "other" / "y.jsonl"
+    out.parent.mkdir()
+    assert main([str(source), str(out)]) == 0
+    expected = {"image_root": str(tmp_path / "images"), "scored_with": {"model": "m"}}
+    assert json.loads(out.with_suffix(".meta.json").read_text()) == expected
+    assert main([str(out), str(tmp_path / "z.parquet"), "--embed"]) == 0
+    assert json.loads((tmp_path / "z.meta.json").read_text()) == {"scored_with": {"model": "m"}}
+    # below the set's own folder it is relative, so that both can be moved
+    assert main([str(tmp_path / "z.parquet"), str(tmp_path / "b.json"), "--extract", str(tmp_path / "b")]) == 0
+    assert json.loads((tmp_path / "b.meta.json").read_text()) == {"image_root": "b", "scored_with": {"model": "m"}}
+    # the same stem has the same file
+    assert main([str(source), str(source.with_suffix(".jsonl"))]) == 0
+    assert json.loads(meta.read_text())["image_root"] == "../images"
+
+
 def test_misuse_is_refused(source: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(source)

@@ -1,8 +1,12 @@
 """Messages in one line."""
 
+import errno
+import os
+
 import pytest
 
-from lightning_c3l.cli.errors import innermost, plain_reason
+from lightning_c3l.cli.errors import innermost, os_reason, plain_reason
+from tests.helpers.commandline import run_here
 
 UNION = (
     "Does not validate against any of the Union subtypes\nSubtypes: [{}, <class 'NoneType'>]\n"
@@ -73,3 +77,26 @@ def test_a_message_in_one_line(message: str, plain: str) -> None:
 )
 def test_the_reason_is_the_innermost_one(messages: list[str], found: tuple[str, str]) -> None:
     assert innermost(chain(*messages)) == found
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a set.json"),
+            "a set.json: no such file or directory",
+        ),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+        # a reason of ours begins with a name
+        (PermissionError(errno.EACCES, "Out.json cannot be written", "/proc"), "Out.json cannot be written: '/proc'"),
+        (FileNotFoundError("--config x.yaml: no such file"), "--config x.yaml: no such file"),
+    ],
+)
+def test_an_error_of_the_system_goes_without_its_number(error, said):
+    assert os_reason(error) == said
+
+
+def test_a_set_that_is_not_there(tmp_path, capsys):
+    lost = tmp_path / "lost.json"
+    status, printed = run_here(capsys, "convert", str(lost), str(tmp_path / "out.json"))
+    assert (status, printed) == (2, f"error: {lost}: no such file or directory\n")

@@ -1,6 +1,7 @@
 """The tiny families on a device: the path that is chosen, and scores beside plain forwards of transformers."""
 
 import shutil
+from collections import Counter
 from typing import Any
 
 import torch
@@ -67,9 +68,10 @@ def _check(setting: Setting, dtype: Precision) -> Outcome:
         except Exception as error:
             problems.append(f"{name}: {type(error).__name__}: {str(error).strip()[:300]}")
     worst = max((found["difference"] for found in figures.values()), default=float("nan"))
-    paths = sorted({found["path"] for found in figures.values()})
+    paths = Counter(found["path"] for found in figures.values())
+    named = ", ".join(f"{count} {path}" for path, count in paths.most_common())
     count = f"{len(names) - len(problems)} of {len(names)} families"
-    return Outcome(f"{count}, largest difference {worst:.2g} nats, paths {', '.join(paths)}", problems, figures)
+    return Outcome(f"{count}, largest difference {worst:.2g} nats, paths: {named}", problems, figures)
 
 
 @torch.no_grad()
@@ -82,9 +84,9 @@ def compare(setting: Setting, name: str, dtype: Precision) -> dict[str, Any]:
         dtype: of the weights.
 
     Returns:
-        `path` and `path_reason`; `difference`, the largest one from plain forwards in the same precision; `error`, the
-        largest one from plain forwards in float32, which may be `allowed` nats; in bfloat16 `plain_error`, that of the
-        plain forwards in the same precision.
+        `path` and `path_reason` as in `PathChoice`; `difference`, the largest one from plain forwards in the same
+        precision; `error`, the largest one from plain forwards in float32, which may be `allowed` nats; in bfloat16
+        `plain_error`, that of the plain forwards in the same precision.
     """
     family, folder = helpers("families").family(name), setting.folder / name
     family.build(folder)
@@ -97,7 +99,8 @@ def compare(setting: Setting, name: str, dtype: Precision) -> dict[str, Any]:
     native = helpers("families.native").Native
     plain = plain_logp(native(family, lvlm.processor, OnDevice(lvlm.model)), images, pairs)
     off = largest(found, plain)
-    out = {"path": path_of(lvlm), "path_reason": getattr(lvlm, "path_reason", ""), "difference": off}
+    choice = lvlm.inference_path
+    out: dict[str, Any] = {"path": choice.name, "path_reason": choice.reason, "difference": off}
     if dtype == "float32":
         out |= {"error": off, "allowed": _TOLERANCE[setting.device]}
     else:
@@ -107,11 +110,6 @@ def compare(setting: Setting, name: str, dtype: Precision) -> dict[str, Any]:
         out |= {"error": largest(found, exact), "allowed": _TIMES * plain_error + _NATS, "plain_error": plain_error}
     shutil.rmtree(folder)
     return out
-
-
-def path_of(lvlm: Any) -> str:
-    """Name of the path that was chosen; `only` where there is no choice."""
-    return str(lvlm.path) if hasattr(lvlm, "path_reason") else "only"
 
 
 def plain_logp(native: Any, images: Any, pairs: Any) -> list[Tensor]:

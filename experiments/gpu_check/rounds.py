@@ -158,11 +158,12 @@ def _check(setting: Setting, model: LargeModel) -> Outcome:
     work = Round(lvlm, sizes, model.side)
     figures = run_rounds(work, setting.device)
     figures |= {"load_seconds": loaded, "minutes": (time.perf_counter() - start) / 60}
+    figures |= {"path": lvlm.inference_path.name, "training_path": lvlm.training_path.name}
     problems = [] if all(map(math.isfinite, work.numbers)) else ["a loss or a score is not a finite number"]
     shares = ", ".join(f"{stage} {value:.1%}" for stage, value in figures["share"].items())
     summary = (
         "{minutes:.1f} min, {memory_gib:.1f} GiB, {pairs_per_second:.3g} pairs/s, {tokens_per_second:.3g} tokens/s, "
-        "{rows_per_second:.3g} training rows/s".format(**figures)
+        "{rows_per_second:.3g} training rows/s on the {path} path".format(**figures)
     )
     return Outcome(f"{summary}; of {figures['peak']}: {shares}", problems, figures)
 

@@ -84,3 +84,17 @@ def test_outcomes_have_a_status() -> None:
 def test_wrong_options(words: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         main(words)
+
+
+@pytest.mark.slow
+def test_the_part_that_a_cpu_can_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--out", str(tmp_path), "--families", "llava-1.5", "qwen3-vl"]) == 0
+    found = json.loads((tmp_path / "gpu-check.json").read_text())["checks"]
+    expected = {name: "not run" if check.gpu_only else "ok" for name, check in CHECKS.items()}
+    assert {name: one["status"] for name, one in found.items()} == expected
+    for name in ("families-float32", "families-bfloat16"):
+        assert {family: one["path"] for family, one in found[name]["figures"].items()} == {
+            "llava-1.5": "fast",
+            "qwen3-vl": "fast",
+        }
+    assert "no GPU was used" in capsys.readouterr().out

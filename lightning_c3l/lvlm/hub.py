@@ -26,6 +26,8 @@ from lightning_c3l.lvlm.load_errors import one_line
 
 # timeout of the Hub's first answer; HF_HUB_ETAG_TIMEOUT allows for slower connections
 _HUB_SECONDS = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
+# HTTP status from which on a server, or a proxy before it, cannot answer; transformers would ask again and again
+_SERVER_ERROR = 500
 # checkpoints that come with this package, by their name in experiment files
 _SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[1] / "scenes" / "base"}
 GGUF = "GGUF weights, which are quantised for llama.cpp; take the checkpoint that they were made from"
@@ -76,9 +78,10 @@ def is_cached_only(path: str) -> bool:
             f"{path}: no such folder{_alike(path)}, and not a valid name of a model on the Hub{hint}"
         ) from error
     problem = _answer(path)
-    # a download goes on after other answers, such as that of a server that is overloaded
     refusal = _refusal(path, problem)
-    if problem is None or (isinstance(problem, HfHubHTTPError) and not refusal):
+    # a download goes on after other answers, such as that of a name that has moved
+    is_answered = isinstance(problem, HfHubHTTPError) and problem.response.status_code < _SERVER_ERROR
+    if problem is None or (is_answered and not refusal):
         return False
     if isinstance(cached, str):
         return True

@@ -1,5 +1,6 @@
 """A checkpoint is found, or refused within seconds, wherever its name points to."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -100,6 +101,13 @@ def test_what_the_hub_refuses(code, status, said, cached, monkeypatch):
         assert hub.is_cached_only("some/tiny")
 
 
+def test_a_server_that_cannot_answer_is_not_asked_again(cached, monkeypatch):
+    """A proxy without a way out answers so too."""
+    with served("", 503, monkeypatch):
+        assert re.search("cannot be reached: .*503 Service Unavailable", refusal("some/model"))
+        assert hub.is_cached_only("some/tiny")
+
+
 @contextmanager
 def served(code: str, status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Hub that gives every request the same answer."""
@@ -166,7 +174,7 @@ def test_a_checkpoint_below_the_home_folder(tiny_checkpoint, monkeypatch):
 
 
 def test_what_else_the_hub_answers_is_left_to_the_download(cached, monkeypatch):
-    with served("", 503, monkeypatch):
+    with served("", 403, monkeypatch):
         assert not hub.is_cached_only("some/model")
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
     assert not hub.is_cached_only("other/model")

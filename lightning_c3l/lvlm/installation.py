@@ -35,7 +35,7 @@ def missing_package(error: BaseException) -> str:
     if not isinstance(error, ImportError):
         return ""
     if re.search("torchvision|num2words", text, re.IGNORECASE):
-        return f"its processor needs torchvision and num2words: {_VISION}"
+        return f"needs torchvision or num2words: {_VISION}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"needs the package {error.name}: pip install {error.name.partition('.')[0]}"
     library, command = _LIBRARY.search(text), _COMMAND.search(text)

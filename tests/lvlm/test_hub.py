@@ -85,6 +85,16 @@ def test_without_the_hub_by_choice_the_same(cached, monkeypatch):
     assert "cannot be reached: HF_HUB_OFFLINE is set" in refusal("some/model")
 
 
+def test_a_download_that_was_cut_short(cached):
+    snapshot = cached / "models--some--tiny" / "snapshots" / "0123"
+    (snapshot / "model.safetensors").unlink()
+    assert refusal("some/tiny") == (
+        "some/tiny: is not downloaded in full, and the Hub cannot be reached; once it can: hf download some/tiny"
+    )
+    (snapshot / "processor_config.json").unlink()
+    assert refusal("some/tiny").endswith("has no processor (such as processor_config.json); hf download some/tiny")
+
+
 @pytest.mark.parametrize(
     ("code", "status", "said"),
     [

@@ -109,5 +109,7 @@ def file_problem(path: str) -> str:
             return "config.json holds no options (a JSON object); copy or download it again"
     for what, names in (("processor", _PROCESSOR), ("tokenizer", _TOKENIZER)):
         if not any(any(folder.glob(name)) for name in names):
-            return f"has no {what} (such as {names[0]}); copy its files from the model that it was tuned from"
+            remedy = "copy its files from the model that it was tuned from"
+            # a Hub name is here as far as it was downloaded
+            return f"has no {what} (such as {names[0]}); {remedy if Path(path).is_dir() else f'hf download {path}'}"
     return ""

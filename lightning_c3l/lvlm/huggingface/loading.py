@@ -79,7 +79,10 @@ def _load_model(path: str, config: PreTrainedConfig, options: dict[str, Any]) ->
             **options,
         )
     except Exception as error:
-        problem = file_problem(path) or f"no vision-language model could be loaded: {one_line(error)}"
+        what = "" if isinstance(error, ImportError) else "no vision-language model could be loaded: "
+        problem = file_problem(path) or what + one_line(error)
+        if options["local_files_only"] and isinstance(error, OSError):
+            problem = f"is not downloaded in full, and the Hub cannot be reached; once it can: hf download {path}"
         if isinstance(error, ImportError) and getattr(config, "quantization_config", None):
             problem += "; its weights are quantised, and those that they were made from need no such package"
         raise LVLMError(f"{path}: {problem}") from error
@@ -100,8 +103,8 @@ def _load_processor(path: str, options: dict[str, Any]) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(path, **options)
     except Exception as error:
-        problem = file_problem(path) or f"the checkpoint has no usable processor: {one_line(error)}"
-        raise LVLMError(f"{path}: {problem}") from error
+        what = "" if isinstance(error, ImportError) else "the checkpoint has no usable processor: "
+        raise LVLMError(f"{path}: {file_problem(path) or what + one_line(error)}") from error
     # AutoProcessor falls back to a bare tokenizer or image processor where processor_config.json is missing
     if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
         kind = type(processor).__name__

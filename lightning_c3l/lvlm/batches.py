@@ -1,6 +1,7 @@
 """Training batches of an LVLM, and the result of a forward over one."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,15 +17,16 @@ class ModelInputs:
 
     Attributes:
         rows: their indices in the batch, [R].
-        tensors: what a processor returns for them, `input_ids` and `attention_mask` among them.
+        inputs: what a processor returns for them, `input_ids` and `attention_mask` among tensors and lists.
     """
 
     rows: Tensor
-    tensors: dict[str, Tensor]
+    inputs: dict[str, Any]
 
     def to(self, device: torch.device) -> "ModelInputs":
         """The same inputs on another device."""
-        return ModelInputs(self.rows.to(device), {name: value.to(device) for name, value in self.tensors.items()})
+        moved = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in self.inputs.items()}
+        return ModelInputs(self.rows.to(device), moved)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss
 from lightning_c3l.lvlm.base import Anchor, Context, RoundLVLM
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.lvlm.training_mode import train_mode
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.rounds.generation import GenerationConfig
@@ -80,7 +81,7 @@ class C3LModule(WholeBatchModule):
         super().__init__()
         self.lvlm = lvlm
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
-        self.network = lvlm.network.train()
+        self.network = train_mode(lvlm.network)
         self.writing = writing
         self.loss = loss
         self.optimization = optimization

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.base import TrainableLVLM
 from lightning_c3l.lvlm.batches import ConversationBatch
 from lightning_c3l.lvlm.samples import TuningSample
+from lightning_c3l.lvlm.training_mode import train_mode
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 
@@ -44,7 +45,7 @@ class InstructionTuningModule(WholeBatchModule):
                 parameter.requires_grad_(False)
         self.lvlm = lvlm
         # `from_pretrained` gives it in eval mode, and Lightning keeps the mode that it finds
-        self.network = lvlm.network.train()
+        self.network = train_mode(lvlm.network)
         self.optimization = optimization
 
     def encode(self, samples: Sequence[TuningSample]) -> ConversationBatch:

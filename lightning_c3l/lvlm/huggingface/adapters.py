@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,16 @@ def target_pattern(model: Any, vision: bool) -> str:
     Raises:
         LVLMError: if the decoder has no linear layer.
     """
-    head, decoder = model.get_output_embeddings(), set(model.get_decoder().modules())
+    head, decoder = output_embedding(model), set(model.get_decoder().modules())
     names = {
         # any index of a numbered layer, but not of a linear layer that is itself an item of a numbered list
         re.sub(r"(?<=\.)\d+(?=\\\.)", r"\\d+", re.escape(name))
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and (vision or module in decoder)
+        if isinstance(module, nn.Linear)
+        and module is not head
+        and (vision or module in decoder)
+        # a router of experts returns more than a linear layer does (Llama 4)
+        and not type(module).__module__.startswith("transformers.models.")
     }
     if not names:
         raise LVLMError(f"{type(model).__name__}: no linear layer to adapt in the decoder")

@@ -90,6 +90,9 @@ class ChatEncoder:
         image = getattr(processor, "image_token", None)
         specials = {str(t) for t in (*named, image, images.placeholder, self._end_of_turn) if t}
         self.specials = sorted(specials, key=len, reverse=True)
+        # the tokens of a placeholder, and whether answers are told from prompts by their kind: see `plain_rows`
+        self.placeholder_ids = tuple(self.tokenizer(images.placeholder, add_special_tokens=False)["input_ids"])
+        self.answers_are_typed = False
         self._special_pattern = re.compile("|".join(re.escape(token) for token in self.specials))
 
     def end_of_turn_ids(self) -> list[int]:

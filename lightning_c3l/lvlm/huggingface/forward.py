@@ -16,7 +16,7 @@ from transformers import Cache, DynamicCache
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import TokenRows
-from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, TokenLayout, attention_mask
+from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, ImageBlocks, TokenLayout, attention_mask
 from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageEncoder, Pixels
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
@@ -55,7 +55,7 @@ class Decoder:
         model: the transformers model.
         images: its image encoder, which knows the image token.
         head: the step from hidden states to logits.
-        blocks: tokens of one image attend to each other in both directions (Gemma 3).
+        blocks: where the tokens of one image attend to each other in both directions.
         copies: run each suffix behind a copy of its prefix's cache. Needed where layers carry a state, which a mask
             cannot keep apart: otherwise the suffixes of a prefix lie side by side in one row.
     """
@@ -65,7 +65,7 @@ class Decoder:
         model: Any,
         images: ImageEncoder,
         head: OutputHead = OutputHead(),  # noqa: B008  # frozen
-        blocks: bool = False,
+        blocks: ImageBlocks = "none",
         copies: bool = False,
     ) -> None:
         self.model, self.images, self.head, self.blocks, self.copies = model, images, head, blocks, copies
@@ -112,7 +112,7 @@ class Decoder:
     def _token_types(self) -> list[str]:
         """Names under which the model takes the kind of each token, 1 for image tokens."""
         takes = inspect.signature(self.model.base_model.forward).parameters
-        return [name for name in ("mm_token_type_ids", "token_type_ids") if name in takes]
+        return [name for name in ("mm_token_type_ids", "token_type_ids", "moe_mm_token_type_ids") if name in takes]
 
     def run(
         self,

@@ -74,10 +74,9 @@ class ImageFeatures:
         """The output in the form in which the model returned it."""
         form, leading = self.form, [1] * (self.form.dimensions - 2)
         pooled: Any = [self.pooled] if form.is_list else self.pooled.view(*leading, *self.pooled.shape)
-        if not self.deepstack:
-            return form.kind(**form.shared, pooler_output=pooled)
         deepstack = [[layer] if form.is_nested else layer for layer in self.deepstack]
-        return form.kind(**form.shared, pooler_output=pooled, deepstack_features=deepstack)
+        deeper = {"deepstack_features": deepstack} if deepstack else {}
+        return form.kind(**form.shared, **deeper, last_hidden_state=None, pooler_output=pooled)
 
     def __len__(self) -> int:
         """Number M of image tokens."""

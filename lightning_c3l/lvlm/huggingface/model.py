@@ -35,6 +35,7 @@ from lightning_c3l.lvlm.huggingface.groups import group_states
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
 from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathOption
+from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 from lightning_c3l.lvlm.huggingface.path_check import PathChoice, choose_path, choose_training_path, once
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
@@ -169,7 +170,7 @@ class HuggingFaceLVLM(RoundLVLM):
     @property
     def hidden_size(self) -> int:
         """Width of the decoder's hidden states."""
-        return int(self.model.get_output_embeddings().in_features)
+        return int(output_embedding(self.model).in_features)  # type: ignore[arg-type]
 
     def reference(self) -> AbstractContextManager[None]:
         """Within this context, the LVLM generates and scores with the weights as they were before training."""
@@ -229,7 +230,7 @@ class HuggingFaceLVLM(RoundLVLM):
         if not self._run(self.inference_path).caches_images:
             return nullcontext()
         decoder = {id(p) for p in self.model.get_decoder().parameters()} | {
-            id(p) for p in self.model.get_output_embeddings().parameters()
+            id(p) for p in output_embedding(self.model).parameters()
         }
         trained = any(p.requires_grad and id(p) not in decoder for p in self.network.parameters())
         return nullcontext() if trained else self.images.cache_image_features()

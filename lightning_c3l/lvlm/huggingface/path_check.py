@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Images, LVLMError
+from lightning_c3l.lvlm.huggingface.attention import ImageBlocks
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.lvlm.huggingface.forward import Decoder
@@ -40,16 +41,18 @@ class PathChoice:
         name: which.
         reason: why no faster one is used; empty for the fastest.
         head: the step from hidden states to logits.
-        blocks: tokens of one image attend to each other in both directions.
+        blocks: where the tokens of one image attend to each other in both directions.
         copies: completions are generated behind copies of their prompt's cache.
+        typed: answers are told from prompts by their `token_type_ids`.
         several: path for conversations with several images; None if none agrees.
     """
 
     name: PathName
     reason: str = ""
     head: OutputHead = OutputHead()  # noqa: RUF009  # frozen
-    blocks: bool = False
+    blocks: ImageBlocks = "none"
     copies: bool = False
+    typed: bool = False
     several: PathName | None = None
 
     def for_images(self, images: Sequence[Images]) -> "PathChoice":
@@ -64,10 +67,11 @@ class PathChoice:
             raise ConversationError(
                 "the model cannot be run on several images of one conversation in agreement with plain forwards"
             )
-        return PathChoice(self.several, several=self.several)
+        return PathChoice(self.several, typed=self.typed, several=self.several)
 
     def build(self, model: Any, encoder: ChatEncoder) -> ModelPath:
         """The path for a model."""
+        encoder.answers_are_typed = self.typed
         if self.name in ("plain", "one_by_one"):
             return PlainPath(model, encoder, self.name == "one_by_one", self.copies)
         copies = self.name == "cached"
@@ -106,6 +110,7 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
     with mode(model, False), torch.no_grad():
         reference = Reference(model, encoder)
         try:
+            reference.require_causal()
             expected = [reference.answer_logits(images) for images in _contexts()]
             head = reference.head
         except torch.OutOfMemoryError:
@@ -115,7 +120,7 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
                 raise
             raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be run: {_line(error)}") from error
         reasons = dict[str, str]()
-        for candidate in _candidates(model, option, head):
+        for candidate in _candidates(model, option, head, encoder.answers_are_typed):
             try:
                 found = _checked(candidate, reference, expected)
             except torch.OutOfMemoryError:
@@ -143,12 +148,12 @@ def _line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 
-def _candidates(model: Any, option: PathOption, head: OutputHead) -> list[PathChoice]:
+def _candidates(model: Any, option: PathOption, head: OutputHead, typed: bool = False) -> list[PathChoice]:
     types = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    candidates = [PathChoice("cached", head=head), PathChoice("plain"), PathChoice("one_by_one")]
+    candidates = [PathChoice("cached"), PathChoice("plain"), PathChoice("one_by_one")]
     if option == "fast" or not types - _MASKED_LAYERS:
-        candidates.insert(0, PathChoice("fast", head=head))
-    return [one for one in candidates if option in ("auto", one.name)]
+        candidates.insert(0, PathChoice("fast"))
+    return [replace(one, head=head, typed=typed) for one in candidates if option in ("auto", one.name)]
 
 
 def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Tensor]) -> PathChoice:
@@ -171,7 +176,8 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
             _check_completions(path, reference)
     else:
         _check_completions(path, reference)
-    fallbacks = [] if candidate.name == "one_by_one" else [PathChoice("plain"), PathChoice("one_by_one")]
+    names: list[PathName] = [] if candidate.name == "one_by_one" else ["plain", "one_by_one"]
+    fallbacks = [PathChoice(name, typed=candidate.typed) for name in names]
     able = (one.name for one in (candidate, *fallbacks) if _takes_several(one.build(model, encoder), reference))
     return replace(candidate, several=next(able, None))
 
@@ -182,11 +188,13 @@ def _checked_joined(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> 
     path = FastPath(Decoder(model, encoder.images), encoder)
     batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
     prefixes, suffixes = path.prefixes(batch), batch.suffixes
-    _, expected = path.decoder.run_shared(prefixes, suffixes)
-    for blocks in (False, True):
-        _, found = Decoder(model, encoder.images, blocks=blocks).run_shared(prefixes, suffixes, joined=True)
+    masks = prefixes.mask, suffixes.mask
+    expected = torch.cat([x[m] for x, m in zip(path.decoder.run_shared(prefixes, suffixes), masks, strict=True)])
+    for blocks in get_args(ImageBlocks):
+        joined = Decoder(model, encoder.images, blocks=blocks).run_shared(prefixes, suffixes, joined=True)
+        found = torch.cat([x[m] for x, m in zip(joined, masks, strict=True)])
         try:
-            _compare(found[suffixes.mask], expected[suffixes.mask], "states of one pass", _tolerance(model))
+            _compare(found, expected, "states of one pass", _tolerance(model))
             return replace(candidate, blocks=blocks)
         except Disagreement as error:
             reason = error
@@ -247,13 +255,14 @@ def choose_training_path(network: nn.Module, model: Any, encoder: ChatEncoder, c
     Raises:
         LVLMError: if plain forwards fail as well.
     """
-    plain = PathChoice("one_by_one")
-    candidates = [choice, *(one for one in (PathChoice("plain"), plain) if one.name != choice.name)]
+    slower: list[PathName] = ["plain", "one_by_one"]
+    plain, simple = (replace(choice, name=name, copies=False) for name in slower)
+    candidates = [choice, *(one for one in (plain, simple) if one.name != choice.name)]
     if choice.name == "one_by_one":
         candidates = [choice]
     with mode(network, True), torch.enable_grad():
         try:
-            expected = _training_values(network, model, plain.build(model, encoder))
+            expected = _training_values(network, model, simple.build(model, encoder))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:

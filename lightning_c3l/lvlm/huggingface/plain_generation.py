@@ -95,6 +95,7 @@ class PlainGenerator:
         repeats = 1 if self.copies else n
         rows = [one for one in requests for _ in range(repeats)]
         inputs = self._inputs(rows)
+        _forget_rope_deltas(self.model)
         uniform = torch.cat([uniforms(one.seed, self.sampling) for one in requests]).to(self.model.device)
         length = inputs["input_ids"].shape[1]
         draw = SampleFromStreams(length, uniform, self.sampling, self.forbidden)
@@ -103,27 +104,29 @@ class PlainGenerator:
         completions = [self._until_end(row) for row in tokens[:, length:].tolist()]
         return [completions[start : start + n] for start in range(0, len(completions), n)]
 
-    def _inputs(self, rows: Sequence[GenerationRequest]) -> dict[str, Tensor]:
+    def _inputs(self, rows: Sequence[GenerationRequest]) -> dict[str, Any]:
         texts = [_open_text(self.encoder, one) for one in rows]
-        tensors = processor_inputs(self.encoder, texts, [() if one.image is None else (one.image,) for one in rows])
-        length, limit, more = tensors["input_ids"].shape[1], self.encoder.context, self.sampling.max_new_tokens
+        inputs = processor_inputs(self.encoder, texts, [() if one.image is None else (one.image,) for one in rows])
+        length, limit, more = inputs["input_ids"].shape[1], self.encoder.context, self.sampling.max_new_tokens
         if limit is not None and length + more > limit:
             raise ConversationError(
                 f"{self.encoder.name}: a prompt of {length} tokens and max_new_tokens of {more} are longer than the "
                 f"model's context of {limit}"
             )
-        return to_model(self.model, tensors)
+        if self.encoder.answers_are_typed:
+            inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+        return to_model(self.model, inputs)
 
     def _options(self, draw: SampleFromStreams | None) -> dict[str, Any]:
         pad, draws = self.encoder.tokenizer.pad_token_id, LogitsProcessorList([] if draw is None else [draw])
         return {"do_sample": False, "eos_token_id": self.ends, "pad_token_id": pad, "logits_processor": draws}
 
-    def _plainly(self, inputs: dict[str, Tensor], draw: SampleFromStreams) -> Tensor:
+    def _plainly(self, inputs: dict[str, Any], draw: SampleFromStreams) -> Tensor:
         return self.model.generate(  # type: ignore[no-any-return]
             **inputs, max_new_tokens=self.sampling.max_new_tokens, **self._options(draw)
         )
 
-    def _behind_copies(self, inputs: dict[str, Tensor], draw: SampleFromStreams) -> Tensor:
+    def _behind_copies(self, inputs: dict[str, Any], draw: SampleFromStreams) -> Tensor:
         """Run each prompt for one token, and the rest of its completions behind copies of its cache."""
         n = self.sampling.samples
         options = self._options(draw) | {
@@ -139,14 +142,13 @@ class PlainGenerator:
             return ids
         first.past_key_values.reorder_cache(owner)
         _copy_rope_deltas(self.model, owner)
-        mask = torch.nn.functional.pad(inputs["attention_mask"][owner], (0, 1), value=1)
-        return self.model.generate(  # type: ignore[no-any-return]
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=first.past_key_values,
-            max_new_tokens=self.sampling.max_new_tokens - 1,
-            **self._options(draw),
-        )
+        # inputs with a value for each token; new tokens are of the kind of the last one
+        shape, by_token = inputs["input_ids"].shape, {"input_ids": ids}
+        for name, value in inputs.items():
+            if name != "input_ids" and isinstance(value, Tensor) and value.shape[:2] == shape:
+                by_token[name] = torch.cat([value, value[:, -1:]], dim=1)[owner]
+        more = {"past_key_values": first.past_key_values, "max_new_tokens": self.sampling.max_new_tokens - 1}
+        return self.model.generate(**by_token, **more, **self._options(draw))  # type: ignore[no-any-return]
 
     def _until_end(self, tokens: Sequence[int]) -> TokenIds:
         stop = next((index for index, token in enumerate(tokens) if token in self.ends), len(tokens))
@@ -163,6 +165,12 @@ def _open_text(encoder: ChatEncoder, request: GenerationRequest) -> str:
         if stop > start:
             return rendered.text[:stop]
     return encoder.render((Turn("user", request.prompt),), images).text
+
+
+def _forget_rope_deltas(model: Any) -> None:
+    """Rows of an earlier batch are no matter of the next one."""
+    if isinstance(getattr(model.base_model, "rope_deltas", None), Tensor):
+        model.base_model.rope_deltas = None
 
 
 def _copy_rope_deltas(model: Any, owner: Tensor) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from lightning_c3l.lvlm.base import ConversationError, ImageError, Images, LVLMError
 from lightning_c3l.lvlm.batches import ModelInputs
-from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat, RenderedChat
+from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 from lightning_c3l.records import Turn
 
 # what a processor raises for an image or a text that it does not take
@@ -58,16 +59,9 @@ def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size
         ConversationError: if a conversation exceeds the context or the processor changes an answer.
         ImageError: if the processor does not accept an image.
     """
-    parts, rendered = list[ModelInputs](), [encoder.render(turns, len(images)) for turns, images in conversations]
-    with_image = [index for index, (_, images) in enumerate(conversations) if images]
-    without_image = [index for index, (_, images) in enumerate(conversations) if not images]
-    for indices in (with_image, without_image):
-        for start in range(0, len(indices), size):
-            rows = indices[start : start + size]
-            images = [conversations[row][1] for row in rows]
-            tensors = processor_inputs(encoder, [rendered[row].text for row in rows], images)
-            parts.append(ModelInputs(torch.tensor(rows), tensors))
-    length = max(part.tensors["input_ids"].shape[1] for part in parts)
+    rendered = [encoder.render(turns, len(images)) for turns, images in conversations]
+    parts = _parts(encoder, [one.text for one in rendered], [images for _, images in conversations], size)
+    length = max(part.inputs["input_ids"].shape[1] for part in parts)
     if encoder.context is not None and length > encoder.context:
         raise ConversationError(
             f"a conversation of {length} tokens, images included, is longer than the model's context of "
@@ -76,40 +70,77 @@ def encode_rows(encoder: ChatEncoder, conversations: Sequence[Illustrated], size
     shape = (len(conversations), length)
     ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     for part in parts:
-        width = part.tensors["input_ids"].shape[1]
-        ids[part.rows, length - width :] = part.tensors["input_ids"]
-        mask[part.rows, length - width :] = part.tensors["attention_mask"].bool()
-    answer, target = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-    lengths = list[list[int]]()
-    for row, ((turns, own), text) in enumerate(zip(conversations, rendered, strict=True)):
-        tail = _tail(encoder, text, turns, own)
-        lengths.append(tail.answer_lengths)
-        found = ids[row, length - len(tail.ids) :].tolist()
-        if found != list(tail.ids):
-            raise ConversationError(f"the processor does not leave an answer as the template renders it: {turns[-1]}")
-        answer[row, length - len(tail.ids) :] = torch.tensor(tail.answer, dtype=torch.bool)
-        target[row, length - len(tail.ids) :] = torch.tensor(tail.target, dtype=torch.bool)
+        width = part.inputs["input_ids"].shape[1]
+        ids[part.rows, length - width :] = part.inputs["input_ids"]
+        mask[part.rows, length - width :] = part.inputs["attention_mask"].bool()
+    answer, target, lengths = torch.zeros_like(mask), torch.zeros_like(mask), list[list[int]]()
+    for row, text in enumerate(rendered):
+        chat = encoder.tokenize(text)
+        lengths.append(chat.answer_lengths)
+        for start, at, stop in _locate_answers(ids[row].tolist(), chat, encoder.placeholder_ids):
+            answer[row, at : at + stop - start] = torch.tensor(chat.answer[start:stop])
+            target[row, at : at + stop - start] = torch.tensor(chat.target[start:stop])
+    if encoder.answers_are_typed:
+        _type_answers(parts, target)
     return PlainRows(parts, ids, mask, answer, target, lengths)
 
 
-def _tail(encoder: ChatEncoder, rendered: RenderedChat, turns: Sequence[Turn], images: Images) -> EncodedChat:
-    """A conversation from its first answer on, with the tokens of images that come later."""
-    answered = next((n for n, turn in enumerate(turns) if turn.role == "assistant"), len(turns))
-    if images and any(turn.images for turn in turns[answered:]):
-        chat = encoder.encode(turns, encoder.images.encode(images)[0])
-    else:
-        chat = encoder.tokenize(rendered)
-    first = chat.target.index(True) if True in chat.target else len(chat.ids)
-    return EncodedChat(chat.ids[first:], chat.answer[first:], chat.target[first:])
+def _parts(encoder: ChatEncoder, texts: Sequence[str], images: Sequence[Images], size: int) -> list[ModelInputs]:
+    """Rows as inputs of the model, at most `size` at the same time, those with images apart from those without."""
+    parts, rows = list[ModelInputs](), range(len(texts))
+    for has_images in (True, False):
+        waiting = [row for row in rows if bool(images[row]) == has_images]
+        for start in range(0, len(waiting), size):
+            own = waiting[start : start + size]
+            inputs = processor_inputs(encoder, [texts[row] for row in own], [images[row] for row in own])
+            parts.append(ModelInputs(torch.tensor(own), inputs))
+    return parts
 
 
-def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequence[Images]) -> dict[str, Tensor]:
+def _locate_answers(row: Sequence[int], chat: EncodedChat, placeholder: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Where the texts from the first answer on are in a row: start in the chat, start in the row, stop in the chat.
+
+    Args:
+        row: tokens, image tokens included.
+        chat: the same conversation, with placeholders.
+        placeholder: tokens that stand for an image in the chat.
+
+    Raises:
+        ConversationError: if the processor changes a text other than by replacing placeholders.
+    """
+    starts, stop, size = (
+        [chat.target.index(True) if True in chat.target else len(chat.ids)],
+        len(chat.ids),
+        len(placeholder),
+    )
+    ends = [n for n in range(starts[0], stop) if size and chat.ids[n : n + size] == tuple(placeholder)]
+    pieces = zip([*starts, *(end + size for end in ends)], [*ends, stop], strict=True)
+    limit, found = len(row), list[tuple[int, int, int]]()
+    for start, end in reversed([piece for piece in pieces if True in chat.target[slice(*piece)]]):
+        wanted = list(chat.ids[start:end])
+        at = next((n for n in range(limit - len(wanted), -1, -1) if row[n : n + len(wanted)] == wanted), None)
+        if at is None:
+            raise ConversationError("the processor does not leave an answer as the chat template renders it")
+        found.append((start, at, end))
+        limit = at
+    return found
+
+
+def _type_answers(parts: Sequence[ModelInputs], target: Tensor) -> None:
+    """Tell prompts, whose tokens see each other, from answers by `token_type_ids`, as PaliGemma needs it."""
+    answered = target.long().cumsum(1) > 0
+    for part in parts:
+        width = part.inputs["input_ids"].shape[1]
+        part.inputs["token_type_ids"] = answered[part.rows, -width:].long()
+
+
+def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequence[Images]) -> dict[str, Any]:
     """Inputs of the model for rendered conversations, which all have images or all have none; left-padded.
 
     Raises:
         ImageError: if the processor does not accept an image.
     """
-    options = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
+    options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
     options["add_special_tokens"] = encoder.adds_special_tokens(texts[0])
     if any(images):
         try:
@@ -127,7 +158,7 @@ def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequenc
         except _REFUSALS:
             # some processors want an image
             out = encoder.tokenizer(list(texts), **options)
-    return {name: value for name, value in out.items() if isinstance(value, Tensor)}
+    return dict(out)
 
 
 def accepted_names(model: Any) -> set[str]:
@@ -136,13 +167,16 @@ def accepted_names(model: Any) -> set[str]:
     return {name for one in functions if one is not None for name in inspect.signature(one).parameters}
 
 
-def to_model(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inputs that a model takes, on its device and, if they are numbers of a pixel, in its precision."""
-    names = accepted_names(model)
+def to_model(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that a model takes, tensors on its device and, if they are numbers of a pixel, in its precision."""
+    names, device, dtype = accepted_names(model), model.device, model.dtype
+    taken = {name: value for name, value in inputs.items() if name in names}
+    if "mm_token_type_ids" in names and "mm_token_type_ids" not in taken:
+        # not every processor gives the kinds of tokens that its model cannot do without
+        taken["mm_token_type_ids"] = (taken["input_ids"] == model.config.image_token_id).int()
     return {
-        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
-        for name, value in tensors.items()
-        if name in names
+        name: value.to(device, dtype if value.is_floating_point() else None) if isinstance(value, Tensor) else value
+        for name, value in taken.items()
     }
 
 
@@ -159,7 +193,7 @@ def _output_positions(model: Any, keep: Tensor) -> Iterator[_Seen]:
 
     Not every forward has `logits_to_keep`, and what a model does with its logits afterwards stays its own code.
     """
-    seen, head = _Seen(), model.get_output_embeddings()
+    seen, head = _Seen(), output_embedding(model)
 
     def select(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         # a model may put more positions before the row for an image than the row has tokens for it
@@ -186,12 +220,12 @@ def forward_rows(model: Any, parts: Sequence[ModelInputs], target: Tensor) -> tu
     """
     rows, logits, states = list[int](), list[Tensor](), list[Tensor]()
     for part in parts:
-        tensors = to_model(model, part.tensors)
-        width = tensors["input_ids"].shape[1]
+        inputs = to_model(model, part.inputs)
+        width = inputs["input_ids"].shape[1]
         own = target[part.rows.to(target.device)][:, -width:].to(model.device)
         keep = nn.functional.pad(own[:, 1:], (0, 1))
         with _output_positions(model, keep) as seen:
-            out = model(**tensors, use_cache=False).logits[0].float()
+            out = model(**inputs, use_cache=False).logits[0].float()
         if seen.states is None:
             raise LVLMError(f"{type(model).__name__}: its logits do not come from its output embedding")
         rows += part.rows.tolist()

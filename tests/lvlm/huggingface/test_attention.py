@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import Gemma3TextConfig
-from transformers.models.gemma3.modeling_gemma3 import create_masks_for_vision_model, get_block_sequence_ids_for_mask
+from transformers.models.gemma3.modeling_gemma3 import create_masks_for_vision_model as gemma3_masks
+from transformers.models.gemma3.modeling_gemma3 import get_block_sequence_ids_for_mask
+from transformers.models.gemma4.modeling_gemma4 import create_masks_for_vision_model as gemma4_masks
 
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, TokenLayout, attention_mask, visible
 
@@ -126,6 +128,17 @@ DRAWINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         ],
         {"window": 2, "blocks": True},
     ),
+    "an image beyond the window": (
+        "t111a",
+        [
+            "x....",
+            "xxxx.",
+            ".xxx.",
+            ".xxx.",
+            "...xx",
+        ],
+        {"window": 2, "blocks": True, "beyond": True},
+    ),
 }
 
 
@@ -227,8 +240,9 @@ def test_a_window_that_no_layer_has_does_not_count() -> None:
     assert drawn(mask[0, 0]) == ["x...", "xx..", "xxx.", "xxxx"]
 
 
+@pytest.mark.parametrize(("blocks", "masks"), [("all", gemma3_masks), ("sliding", gemma4_masks)])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_whole_prompts_are_masked_as_gemma_3_masks_them(attention: str) -> None:
+def test_whole_prompts_are_masked_as_gemma_masks_them(attention: str, blocks: Any, masks: Any) -> None:
     kinds = "tt111t2222tt"
     config = Gemma3TextConfig(
         vocab_size=8,
@@ -239,7 +253,7 @@ def test_whole_prompts_are_masked_as_gemma_3_masks_them(attention: str) -> None:
     )
     config._attn_implementation = attention
     image = torch.tensor([[int(kind.isdigit()) for kind in kinds]])
-    expected = create_masks_for_vision_model(
+    expected = masks(
         config=config,
         inputs_embeds=torch.zeros(1, len(kinds), 8),
         attention_mask=torch.ones(1, len(kinds), dtype=torch.long),
@@ -247,7 +261,7 @@ def test_whole_prompts_are_masked_as_gemma_3_masks_them(attention: str) -> None:
         position_ids=None,
         block_sequence_ids=get_block_sequence_ids_for_mask(image),
     )
-    found = attention_mask(SimpleNamespace(config=config), row(kinds), row(kinds), blocks=True)
+    found = attention_mask(SimpleNamespace(config=config), row(kinds), row(kinds), blocks=blocks)
     assert found.keys() == expected.keys()
     for name, mask in expected.items():
         assert torch.equal(found[name], mask), name

@@ -1,0 +1,16 @@
+"""The mode of a network that is trained."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def train_mode(network: nn.Module) -> nn.Module:
+    """Put a network into training mode, but for batch normalisation whose weights are frozen.
+
+    It would take its statistics from each batch, and change those that the checkpoint brought.
+    """
+    network.train()
+    for part in network.modules():
+        if isinstance(part, _BatchNorm) and not any(parameter.requires_grad for parameter in part.parameters()):
+            part.eval()
+    return network

@@ -36,7 +36,8 @@ from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
 from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathOption
 from lightning_c3l.lvlm.huggingface.output_head import output_embedding
-from lightning_c3l.lvlm.huggingface.path_check import PathChoice, choose_path, choose_training_path, once
+from lightning_c3l.lvlm.huggingface.path_check import choose_path, choose_training_path
+from lightning_c3l.lvlm.huggingface.path_choice import PathChoice, once
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers

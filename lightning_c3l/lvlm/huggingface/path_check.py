@@ -1,22 +1,21 @@
 """The self-check: each way to run a model is compared with plain forwards, and the fastest that agrees is used."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Images, LVLMError
+from lightning_c3l.lvlm.base import GenerationRequest, Images, LVLMError
 from lightning_c3l.lvlm.huggingface.attention import ImageBlocks
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.lvlm.huggingface.forward import Decoder
 from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathName, PathOption
-from lightning_c3l.lvlm.huggingface.output_head import OutputHead
-from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
+from lightning_c3l.lvlm.huggingface.path_choice import PathChoice
 from lightning_c3l.lvlm.huggingface.probe import (
     CHATS,
     GREEDY,
@@ -27,66 +26,14 @@ from lightning_c3l.lvlm.huggingface.probe import (
     probe_records,
 )
 
+# from the fastest to the slowest
+_PATHS: list[PathName] = ["fast", "cached", "plain", "one_by_one"]
 # relative differences of logits; rounding in half precisions stays below the second, other computations lie above
 _FLOAT32, _HALF = 1e-3, 0.05
 # layers that a block mask reaches; others carry a state
 _MASKED_LAYERS = {"full_attention", "sliding_attention"}
-
-
-@dataclass(frozen=True)
-class PathChoice:
-    """A way to run a model, and what was measured for it.
-
-    Attributes:
-        name: which.
-        reason: why no faster one is used; empty for the fastest.
-        head: the step from hidden states to logits.
-        blocks: where the tokens of one image attend to each other in both directions.
-        copies: completions are generated behind copies of their prompt's cache.
-        typed: answers are told from prompts by their `token_type_ids`.
-        several: path for conversations with several images; None if none agrees.
-    """
-
-    name: PathName
-    reason: str = ""
-    head: OutputHead = OutputHead()  # noqa: RUF009  # frozen
-    blocks: ImageBlocks = "none"
-    copies: bool = False
-    typed: bool = False
-    several: PathName | None = None
-
-    def for_images(self, images: Sequence[Images]) -> "PathChoice":
-        """The choice for conversations with these images.
-
-        Raises:
-            ConversationError: if one has several images, and the model cannot be run on such conversations.
-        """
-        if self.several == self.name or all(len(own) < 2 for own in images):
-            return self
-        if self.several is None:
-            raise ConversationError(
-                "the model cannot be run on several images of one conversation in agreement with plain forwards"
-            )
-        return PathChoice(self.several, typed=self.typed, several=self.several)
-
-    def build(self, model: Any, encoder: ChatEncoder) -> ModelPath:
-        """The path for a model."""
-        encoder.answers_are_typed = self.typed
-        if self.name in ("plain", "one_by_one"):
-            return PlainPath(model, encoder, self.name == "one_by_one", self.copies)
-        copies = self.name == "cached"
-        return FastPath(Decoder(model, encoder.images, self.head, self.blocks, copies), encoder)
-
-
-# what was chosen in this process: equal weights on equal devices need no second check
-_CHOSEN = dict[Hashable, PathChoice]()
-
-
-def once(key: Hashable, choose: Callable[[], PathChoice]) -> PathChoice:
-    """The choice for a key, made once in a process."""
-    if key not in _CHOSEN:
-        _CHOSEN[key] = choose()
-    return _CHOSEN[key]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Disagreement(Exception):
@@ -104,143 +51,22 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
     Raises:
         LVLMError: if there is none; says why.
     """
+    name, kind, reference = encoder.name, type(model).__name__, Reference(model, encoder)
     if model.config.is_encoder_decoder:
-        kind = type(model).__name__
-        raise LVLMError(f"{encoder.name}: {kind} reads prompts with an encoder; only decoders complete conversations")
+        raise LVLMError(f"{name}: {kind} reads prompts with an encoder; only decoders complete conversations")
     with mode(model, False), torch.no_grad():
-        reference = Reference(model, encoder)
-        try:
-            reference.require_causal()
-            expected = [reference.answer_logits(images) for images in _contexts()]
-            head = reference.head
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            if type(error) is LVLMError:
-                raise
-            raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be run: {_line(error)}") from error
-        reasons = dict[str, str]()
-        for candidate in _candidates(model, option, head, encoder.answers_are_typed):
-            try:
-                found = _checked(candidate, reference, expected)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                reasons[candidate.name] = f"not {_label(candidate)}: {_line(error)}"
-                continue
-            found = replace(found, reason="; ".join(why for name, why in reasons.items() if name != found.name))
-            because = f" ({found.reason})" if found.reason else ""
-            rank_zero_info(f"{encoder.name}: runs on the {found.name.replace('_', ' ')} path{because}")
-            return found
-    raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be used: {'; '.join(reasons.values())}")
-
-
-def _contexts() -> Iterator[list[Images] | None]:
-    yield [(image,) for image in probe_images()]
-    yield None
-
-
-def _label(candidate: PathChoice) -> str:
-    return candidate.name.replace("_", " ")
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
-
-
-def _candidates(model: Any, option: PathOption, head: OutputHead, typed: bool = False) -> list[PathChoice]:
-    types = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    candidates = [PathChoice("cached"), PathChoice("plain"), PathChoice("one_by_one")]
-    if option == "fast" or not types - _MASKED_LAYERS:
-        candidates.insert(0, PathChoice("fast"))
-    return [replace(one, head=head, typed=typed) for one in candidates if option in ("auto", one.name)]
-
-
-def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Tensor]) -> PathChoice:
-    """The candidate with what was found out about it; raises whatever it raises, or a Disagreement."""
-    model, encoder = reference.model, reference.encoder
-    path = candidate.build(model, encoder)
-    for images, logits, what in zip(_contexts(), expected, ("with images", "without an image"), strict=True):
-        states, _, _ = path.answer_states(CHATS, images)
-        _compare(path.logits(states), logits, f"logits {what}", _tolerance(model))
-    if candidate.name == "fast":
-        candidate = _checked_joined(candidate, model, encoder)
-    if candidate.name in ("plain", "one_by_one"):
-        copying = replace(candidate, copies=True)
-        try:
-            _check_completions(copying.build(model, encoder), reference)
-            candidate = copying
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:
-            _check_completions(path, reference)
-    else:
-        _check_completions(path, reference)
-    names: list[PathName] = [] if candidate.name == "one_by_one" else ["plain", "one_by_one"]
-    fallbacks = [PathChoice(name, typed=candidate.typed) for name in names]
-    able = (one.name for one in (candidate, *fallbacks) if _takes_several(one.build(model, encoder), reference))
-    return replace(candidate, several=next(able, None))
-
-
-@torch.no_grad()
-def _checked_joined(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> PathChoice:
-    """Prefixes and suffixes in one pass, against prefixes in a cache: the mask that agrees."""
-    path = FastPath(Decoder(model, encoder.images), encoder)
-    batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
-    prefixes, suffixes = path.prefixes(batch), batch.suffixes
-    masks = prefixes.mask, suffixes.mask
-    expected = torch.cat([x[m] for x, m in zip(path.decoder.run_shared(prefixes, suffixes), masks, strict=True)])
-    for blocks in get_args(ImageBlocks):
-        joined = Decoder(model, encoder.images, blocks=blocks).run_shared(prefixes, suffixes, joined=True)
-        found = torch.cat([x[m] for x, m in zip(joined, masks, strict=True)])
-        try:
-            _compare(found, expected, "states of one pass", _tolerance(model))
-            return replace(candidate, blocks=blocks)
-        except Disagreement as error:
-            reason = error
-    raise reason
-
-
-def _check_completions(path: ModelPath, reference: Reference) -> None:
-    first, second, _ = probe_images()
-    long = GenerationRequest(CHATS[0][0][0].text, second, answer_prefix="It")
-    requests = [GenerationRequest("Where?", first), long, GenerationRequest("Why?")]
-    for request, completions in zip(requests, path.generate(requests, GREEDY, len(requests)), strict=True):
-        tokens, leads = reference.completion(request)
-        # where two tokens are equally likely, rounding decides
-        sure = next((n for n, lead in enumerate(leads) if lead < _tolerance(reference.model)), len(leads))
-        for one in completions:
-            if one[:sure] != tokens[:sure]:
-                raise Disagreement(f"completions differ {'with' if request.image else 'without'} an image")
-
-
-def _takes_several(path: ModelPath, reference: Reference) -> bool:
-    """Whether a conversation with two images, of equal or of unequal size, gives the logits of a plain forward."""
-    first, second, third = probe_images()
-    for pair in ((first, third), (first, second)):
-        try:
-            states, _, _ = path.answer_states([[CHATS[0][0]]], [pair])
-            expected = reference.logits(CHATS[0][0], pair)[0]
-            _compare(path.logits(states), expected, "two images", _tolerance(reference.model))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:
-            return False
-    return True
-
-
-def _tolerance(model: Any) -> float:
-    exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
-    return _FLOAT32 if exact and not getattr(model, "is_quantized", False) else _HALF
-
-
-def _compare(found: Tensor, expected: Tensor, what: str, tolerance: float) -> None:
-    if found.shape != expected.shape:
-        raise Disagreement(f"{what}: {tuple(found.shape)} numbers instead of {tuple(expected.shape)}")
-    spread = expected - expected.mean(-1, keepdim=True)
-    difference = float((found - expected).norm() / spread.norm())
-    if not difference <= tolerance:
-        raise Disagreement(f"{what} differ by {difference:.2g}")
+        expected = _attempt(_expected, reference)
+        if isinstance(expected, str):
+            raise LVLMError(f"{name}: {kind} cannot be run: {expected.removeprefix(f'{name}: ')}")
+        reasons = list[str]()
+        for candidate in _candidates(reference, option):
+            choice = _attempt(_checked, candidate, reference, expected)
+            if isinstance(choice, PathChoice):
+                because = f" ({'; '.join(reasons)})" if reasons else ""
+                rank_zero_info(f"{name}: runs on the {_label(choice)} path{because}")
+                return replace(choice, reason="; ".join(reasons))
+            reasons.append(f"not {_label(candidate)}: {choice}")
+    raise LVLMError(f"{name}: {kind} cannot be used: {'; '.join(reasons)}")
 
 
 def choose_training_path(network: nn.Module, model: Any, encoder: ChatEncoder, choice: PathChoice) -> PathChoice:
@@ -255,33 +81,139 @@ def choose_training_path(network: nn.Module, model: Any, encoder: ChatEncoder, c
     Raises:
         LVLMError: if plain forwards fail as well.
     """
-    slower: list[PathName] = ["plain", "one_by_one"]
-    plain, simple = (replace(choice, name=name, copies=False) for name in slower)
-    candidates = [choice, *(one for one in (plain, simple) if one.name != choice.name)]
-    if choice.name == "one_by_one":
-        candidates = [choice]
+    slower = _PATHS[max(2, _PATHS.index(choice.name) + 1) :]
+    candidates = [choice, *(replace(choice, name=one, copies=False) for one in slower)]
+    last = replace(choice, name="one_by_one", copies=False)
+    failed = f"{encoder.name}: {type(model).__name__} cannot be trained: "
     with mode(network, True), torch.enable_grad():
-        try:
-            expected = _training_values(network, model, simple.build(model, encoder))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be trained: {_line(error)}") from error
+        expected = _attempt(_training_values, network, model, last.build(model, encoder))
+        if isinstance(expected, str):
+            raise LVLMError(failed + expected)
         reasons = list[str]()
         for candidate in candidates:
-            try:
-                found = _training_values(network, model, candidate.build(model, encoder))
-                for what, mine, theirs in zip(("log-probabilities", "gradients"), found, expected, strict=True):
-                    _compare(mine, theirs, f"{what} of training", _tolerance(model))
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                reasons.append(f"not {_label(candidate)}: {_line(error)}")
-                continue
-            if candidate.name != choice.name:
-                rank_zero_info(f"{encoder.name}: trains on the {_label(candidate)} path ({'; '.join(reasons)})")
-            return replace(candidate, reason="; ".join(reasons))
-    raise LVLMError(f"{encoder.name}: {type(model).__name__} cannot be trained: {'; '.join(reasons)}")
+            path = candidate.build(model, encoder)
+            reason = _attempt(_check_training, network, model, path, expected)
+            if reason is None:
+                if reasons:
+                    rank_zero_info(f"{encoder.name}: trains on the {_label(candidate)} path ({'; '.join(reasons)})")
+                return replace(candidate, reason="; ".join(reasons))
+            reasons.append(f"not {_label(candidate)}: {reason}")
+    raise LVLMError(failed + "; ".join(reasons))
+
+
+def _attempt(check: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T | str:
+    """What a check returns, or the first line of why it failed; memory that runs out is no failure of a path."""
+    try:
+        return check(*args, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+def _label(choice: PathChoice) -> str:
+    return choice.name.replace("_", " ")
+
+
+def _contexts() -> Iterator[list[Images] | None]:
+    yield [(image,) for image in probe_images()]
+    yield None
+
+
+def _expected(reference: Reference) -> list[Tensor]:
+    """Logits of the answers with images and without."""
+    reference.require_causal()
+    return [reference.answer_logits(images) for images in _contexts()]
+
+
+def _candidates(reference: Reference, option: PathOption) -> list[PathChoice]:
+    types = set(getattr(reference.model.config.get_text_config(), "layer_types", None) or ())
+    names = _PATHS[1:] if option == "auto" and types - _MASKED_LAYERS else _PATHS
+    typed = reference.encoder.answers_are_typed
+    return [PathChoice(one, head=reference.head, typed=typed) for one in names if option in ("auto", one)]
+
+
+def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Tensor]) -> PathChoice:
+    """The candidate with what was found out about it; raises whatever it raises, or a Disagreement."""
+    model, encoder = reference.model, reference.encoder
+    path = candidate.build(model, encoder)
+    for images, logits, what in zip(_contexts(), expected, ("with images", "without an image"), strict=True):
+        states, _, _ = path.answer_states(CHATS, images)
+        _compare(path.logits(states), logits, f"logits {what}", model)
+    if candidate.name == "fast":
+        candidate = _with_blocks(candidate, model, encoder)
+    if candidate.name in ("plain", "one_by_one"):
+        copying = replace(candidate, copies=True)
+        failed = _attempt(_check_completions, copying.build(model, encoder), reference)
+        candidate = copying if failed is None else candidate
+    if not candidate.copies:
+        _check_completions(candidate.build(model, encoder), reference)
+    slower = [PathChoice(name, typed=candidate.typed) for name in _PATHS[max(2, _PATHS.index(candidate.name) + 1) :]]
+    able = (one.name for one in (candidate, *slower) if _takes_several(one.build(model, encoder), reference))
+    return replace(candidate, several=next(able, None))
+
+
+def _with_blocks(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> PathChoice:
+    """The candidate with the mask under which one pass gives the states of prefixes in a cache."""
+    path = FastPath(Decoder(model, encoder.images), encoder)
+    batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
+    prefixes, suffixes = path.prefixes(batch), batch.suffixes
+    masks = prefixes.mask, suffixes.mask
+    cached = torch.cat([x[m] for x, m in zip(path.decoder.run_shared(prefixes, suffixes), masks, strict=True)])
+    for blocks in get_args(ImageBlocks):
+        states = Decoder(model, encoder.images, blocks=blocks).run_shared(prefixes, suffixes, joined=True)
+        joined = torch.cat([x[m] for x, m in zip(states, masks, strict=True)])
+        try:
+            _compare(joined, cached, "states of one pass", model)
+            return replace(candidate, blocks=blocks)
+        except Disagreement as error:
+            reason = error
+    raise reason
+
+
+def _check_completions(path: ModelPath, reference: Reference) -> None:
+    first, second, _ = probe_images()
+    long = GenerationRequest(CHATS[0][0][0].text, second, answer_prefix="It")
+    requests = [GenerationRequest("Where?", first), long, GenerationRequest("Why?")]
+    for request, completions in zip(requests, path.generate(requests, GREEDY, len(requests)), strict=True):
+        tokens, leads = reference.completion(request)
+        # where two tokens are equally likely, rounding decides
+        sure = next((n for n, lead in enumerate(leads) if lead < _tolerance(reference.model)), len(leads))
+        if any(one[:sure] != tokens[:sure] for one in completions):
+            raise Disagreement(f"completions differ {'with' if request.image else 'without'} an image")
+
+
+def _takes_several(path: ModelPath, reference: Reference) -> bool:
+    """Whether a conversation with two images, of equal or of unequal size, gives the logits of a plain forward."""
+    first, second, third = probe_images()
+    pairs: list[Images] = [(first, third), (first, second)]
+    return all(_attempt(_check_several, path, reference, pair) is None for pair in pairs)
+
+
+def _check_several(path: ModelPath, reference: Reference, images: Images) -> None:
+    chat = CHATS[0][0]
+    states, _, _ = path.answer_states([[chat]], [images])
+    _compare(path.logits(states), reference.logits(chat, images)[0], "several images", reference.model)
+
+
+def _tolerance(model: Any) -> float:
+    exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
+    return _FLOAT32 if exact and not getattr(model, "is_quantized", False) else _HALF
+
+
+def _compare(found: Tensor, expected: Tensor, what: str, model: Any) -> None:
+    if found.shape != expected.shape:
+        raise Disagreement(f"{what}: {tuple(found.shape)} numbers instead of {tuple(expected.shape)}")
+    spread = expected - expected.mean(-1, keepdim=True)
+    difference = float((found - expected).norm() / spread.norm())
+    if not difference <= _tolerance(model):
+        raise Disagreement(f"{what} differ by {difference:.2g}")
+
+
+def _check_training(network: nn.Module, model: Any, path: ModelPath, expected: tuple[Tensor, Tensor]) -> None:
+    found = _training_values(network, model, path)
+    for what, mine, theirs in zip(("log-probabilities", "gradients"), found, expected, strict=True):
+        _compare(mine, theirs, f"{what} of training", model)
 
 
 def _training_values(network: nn.Module, model: Any, path: ModelPath) -> tuple[Tensor, Tensor]:

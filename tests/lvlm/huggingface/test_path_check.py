@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
-from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, path_check
-from lightning_c3l.lvlm.huggingface.path_check import PathChoice, choose_path, choose_training_path
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, path_check, path_choice
+from lightning_c3l.lvlm.huggingface.output_head import OutputHead
+from lightning_c3l.lvlm.huggingface.path_check import choose_path, choose_training_path
+from lightning_c3l.lvlm.huggingface.path_choice import PathChoice
+from lightning_c3l.lvlm.huggingface.probe import Reference
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import SMALL_LORA, generate_texts, load_tiny, pictures
 
@@ -17,7 +20,7 @@ from tests.helpers.tiny import SMALL_LORA, generate_texts, load_tiny, pictures
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Choices of other tests of this process are forgotten."""
-    monkeypatch.setattr(path_check, "_CHOSEN", {})
+    monkeypatch.setattr(path_choice, "_CHOSEN", {})
 
 
 @pytest.fixture
@@ -122,7 +125,7 @@ def test_training_is_checked_apart(lvlm: HuggingFaceLVLM, monkeypatch: pytest.Mo
 
 def test_layers_that_carry_a_state_are_not_masked(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lvlm.model.config.text_config, "layer_types", ["full_attention", "mamba"], raising=False)
-    names = [one.name for one in path_check._candidates(lvlm.model, "auto", path_check.OutputHead())]
+    names = [one.name for one in path_check._candidates(Reference(lvlm.model, lvlm.encoder), "auto")]
     assert names == ["cached", "plain", "one_by_one"]
 
 
@@ -168,7 +171,7 @@ def test_every_path_gives_the_same_scores_and_texts(tiny_checkpoint: Path, optio
 def test_what_a_model_does_to_its_logits_is_measured() -> None:
     raw = torch.randn(5, 7) * 4
     config = type("Config", (), {"logit_scale": 0.25, "final_logit_softcapping": 3.0})
-    head = path_check.OutputHead
+    head = OutputHead
     assert head.fit(config, raw, raw) == head(1.0, None)
     assert head.fit(config, raw, 0.25 * raw) == head(0.25, None)
     assert head.fit(config, raw, 3 * torch.tanh(raw / 3)) == head(1.0, 3.0)

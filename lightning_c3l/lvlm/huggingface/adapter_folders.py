@@ -60,7 +60,9 @@ def adapter_base(path: str) -> str | None:
         raise LVLMError(f"{folder / CONFIG}: names no base_model_name_or_path") from error
     recorded = _recorded_base(folder)
     if not (folder / WEIGHTS).is_file():
-        raise LVLMError(f"{path}: has no {WEIGHTS}")
+        raise LVLMError(
+            f"{path}: has no {WEIGHTS}; peft's save_pretrained writes it from a pickle (.bin) that you trust"
+        )
     beside = [str(folder / recorded["path"])] if "path" in recorded else []
     above = [str(one / named) for one in (folder, *folder.parents)]
     candidates = [*beside, resolve(recorded.get("name", named)), named, *above]
@@ -132,7 +134,7 @@ def load_adapter(model: Any, path: str, base: str) -> PeftModel:
             return network.requires_grad_(False)
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         loaded = network.load_adapter(path, "default", key_mapping=mapping)
-    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:
         raise LVLMError(f"{path}: the adapter does not fit its base: {one_line(error)}") from error
     # torch and peft ignore both
     for problem, keys in (("the model lacks", loaded.unexpected_keys), ("the file lacks", loaded.missing_keys)):
@@ -225,4 +227,4 @@ def require_checkpoint(path: str, trust_remote_code: bool = False) -> None:
     except LVLMError as error:
         if base is None:
             raise
-        raise LVLMError(f"{path}: an adapter whose base cannot be used: {error}") from error
+        raise LVLMError(f"{path}: an adapter whose base (as {CONFIG} names it) cannot be used: {error}") from error

@@ -75,6 +75,8 @@ def name_base(folder: Path, name: str) -> None:
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), None, "has no adapter_model.safetensors"),
         (lambda folder: name_base(folder, "no/such/place"), None, "no/such/place"),
         (lambda folder: change(folder, r=3), None, "does not fit its base"),
+        (lambda folder: change(folder, peft_type="NONE_SUCH"), None, "does not fit its base: KeyError: 'NONE_SUCH'"),
+        (lambda folder: (folder / "adapter_model.safetensors").write_text("version https://git-lfs"), None, "Git LFS"),
         (lambda folder: change(folder, target_modules=["no_such_layer"]), None, "does not fit its base"),
         (lambda folder: change(folder, target_modules=["q_proj", "fc1"]), None, "does not fit its base"),
     ],

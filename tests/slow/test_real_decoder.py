@@ -53,7 +53,8 @@ def checkpoint() -> Iterator[Checkpoint]:
 
 @pytest.fixture(scope="module")
 def lvlm(checkpoint: Checkpoint) -> HuggingFaceLVLM:
-    return HuggingFaceLVLM(str(checkpoint.folder), lora=None, keep_reference=False)
+    """With fresh adapters, which change nothing."""
+    return HuggingFaceLVLM(str(checkpoint.folder), lora=LoRA(rank=8))
 
 
 def rendered(checkpoint: Checkpoint, turns: Sequence[tuple[str, str]]) -> Tensor:
@@ -125,14 +126,14 @@ def test_without_image_it_answers_as_its_decoder_does(checkpoint: Checkpoint, lv
     assert texts[0] == ["The capital of France is Paris."]
 
 
-def test_a_few_steps_lower_the_loss(checkpoint: Checkpoint) -> None:
-    lvlm = HuggingFaceLVLM(str(checkpoint.folder), lora=LoRA(rank=8))
+def test_a_few_steps_lower_the_loss(lvlm: HuggingFaceLVLM) -> None:
     turns = (Turn("user", "What is shown?"), Turn("assistant", "Two red rings above three blue squares."))
     blind = (Turn("user", "Who are you?"), Turn("assistant", "A small model with a tower before it."))
-    batch = lvlm.encode_conversations(
-        [(Conversation("a", None, turns), pictures(1)[0]), (Conversation("b", None, blind), None)]
-    )
-    optimizer = torch.optim.AdamW([p for p in lvlm.network.parameters() if p.requires_grad], lr=2e-3)
+    records = [(Conversation("a", None, turns), pictures(1)[0]), (Conversation("b", None, blind), None)]
+    batch = lvlm.encode_conversations(records)
+    trained = [parameter for parameter in lvlm.network.parameters() if parameter.requires_grad]
+    fresh = [parameter.detach().clone() for parameter in trained]
+    optimizer = torch.optim.AdamW(trained, lr=2e-3)
     losses = list[Tensor]()
     for _ in range(6):
         optimizer.zero_grad()
@@ -140,5 +141,8 @@ def test_a_few_steps_lower_the_loss(checkpoint: Checkpoint) -> None:
         loss.mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
+    with torch.no_grad():
+        for parameter, value in zip(trained, fresh, strict=True):
+            parameter.copy_(value)
     # of both records, and by far
     assert (losses[-1] < 0.5 * losses[0]).all()

@@ -21,6 +21,8 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from tests.helpers.commandline import run_here, write_images
 
 SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -185,6 +187,28 @@ def test_code_of_its_own_is_not_run(said, folder):
     edit(folder / "processor_config.json", processor_class="X", auto_map={"AutoProcessor": "processing_x.X"})
     assert warning in said(folder)
     assert not (folder / "ran").exists()
+
+
+OWN = """
+from transformers import LlavaConfig, LlavaForConditionalGeneration
+class OwnConfig(LlavaConfig):
+    model_type = "own"
+class OwnModel(LlavaForConditionalGeneration):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_its_own_is_run_where_that_is_asked_for(folder, tmp_path, monkeypatch):
+    for module in ("transformers.dynamic_module_utils", "transformers.utils.hub"):
+        monkeypatch.setattr(f"{module}.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    (folder / "own.py").write_text(OWN)
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForImageTextToText": "own.OwnModel"}
+    edit(folder / "config.json", model_type="own", auto_map=auto_map)
+    model, _ = load_checkpoint(str(folder), "float32", trust_remote_code=True)
+    assert type(model).__name__ == "OwnModel"
+    edit(folder / "config.json", auto_map={"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"})
+    with pytest.raises(LVLMError, match=r"has no AutoModelForImageTextToText \(only AutoConfig, AutoModel\)"):
+        load_checkpoint(str(folder), "float32", trust_remote_code=True)
 
 
 def test_an_adapter_of_a_text_model_names_its_base(said, tmp_path):

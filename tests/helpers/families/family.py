@@ -46,6 +46,7 @@ class Family:
         expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
         one_image: why a conversation cannot have two images, in one line; empty where it can.
         needs_image: why the model's forward cannot do without an image, in one line; empty where it can.
+        flat_images: whether its processor takes one list of images, and not a list for each text.
         sees_prompt: whether a prompt's tokens see each other in both directions, which `token_type_ids` set apart.
     """
 
@@ -63,6 +64,7 @@ class Family:
     expected_path: str = ""
     one_image: str = ""
     needs_image: str = ""
+    flat_images: bool = False
     sees_prompt: bool = False
 
 

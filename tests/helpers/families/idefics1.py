@@ -65,6 +65,7 @@ FAMILIES = {
         projector="model.perceiver_resampler",
         end="<end_of_utterance>",
         chat_template=TEMPLATE,
+        flat_images=True,
         one_image="its processor puts one image before each text, and several behind it",
         needs_image="its forward wants pixels and a mask of images, which its processor makes up where there is none",
     )

@@ -130,8 +130,9 @@ class Native:
         if "mm_token_type_ids" in signature(self.model.forward).parameters:
             # Cosmos 3 Edge's model wants them, and its processor gives them only when asked
             options["return_mm_token_type_ids"] = True
-        # one list: GOT-OCR takes a list in a list for the pages of one document
-        inputs = self.processor(text=[text], images=images, **options)
+        # a list for each text says which images come together
+        listed = images if self.family.flat_images else [images]
+        inputs = self.processor(text=[text], images=listed, **options)
         # Llama 4's processor makes bfloat16 of pixels, whatever the model is
         return {
             # Unlimited-OCR's gives numbers of tiles in lists

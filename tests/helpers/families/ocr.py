@@ -241,5 +241,6 @@ FAMILIES = {
         tower="model.vision_tower",
         projector="model.multi_modal_projector",
         end="<|im_end|>",
+        flat_images=True,
     ),
 }

@@ -67,5 +67,6 @@ FAMILIES = {
         tower="model.vision_tower",
         projector="model.multi_modal_projector",
         end="<|im_end|>",
+        flat_images=True,
     )
 }

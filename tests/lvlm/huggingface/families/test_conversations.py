@@ -8,7 +8,6 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import ConversationError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families.native import Native
@@ -79,7 +78,6 @@ def alone(native: Native, turns: Sequence[Turn], images: Sequence[Image]) -> lis
     ids=["long", "shared", "one each", "two images", "two images shared", "later image", "all at once", "unlike"],
 )
 def test_every_answer_as_in_a_plain_forward(
-    name: str,
     lvlm: HuggingFaceLVLM,
     native: Native,
     images: list[Image],
@@ -88,10 +86,6 @@ def test_every_answer_as_in_a_plain_forward(
 ) -> None:
     own = [[images[n] for n in context] for context in contexts]
     other = [[images[n + 1] for n in context] for context in contexts]
-    if name == "llava-onevision" and max(map(len, own)) > 1:
-        with pytest.raises(ConversationError, match="several images"):
-            lvlm.score(own, chats, other)
-        return
     tokens = lvlm.score(own, chats, other)
     rows = iter(range(len(tokens.mask)))
     for mine, theirs, same in zip(own, other, chats, strict=True):
@@ -108,15 +102,9 @@ def test_every_answer_as_in_a_plain_forward(
 
 
 @torch.no_grad()
-def test_records_of_several_images_in_training(
-    name: str, lvlm: HuggingFaceLVLM, native: Native, images: list[Image]
-) -> None:
+def test_records_of_several_images_in_training(lvlm: HuggingFaceLVLM, native: Native, images: list[Image]) -> None:
     chats = [(TWO, images[:2]), (LONG, []), (LATER, images[1:3]), (SHORT, images[2:3])]
     records = [(Conversation("r", None, turns), pictures) for turns, pictures in chats]
-    if name == "llava-onevision":
-        with pytest.raises(ConversationError, match="several images"):
-            lvlm.encode_conversations(records)
-        return
     batch = lvlm.encode_conversations(records)
     found = lvlm.conversation_logp(batch)
     for row, (turns, pictures) in enumerate(chats):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.gpu_check import child
 from experiments.gpu_check.checks import CHECKS, Check, Outcome, Setting
@@ -84,6 +85,13 @@ def test_outcomes_have_a_status() -> None:
 def test_wrong_options(words: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         main(words)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="--device cuda: PyTorch sees no GPU"):
+        main(["--device", "cuda", "--out", str(tmp_path)])
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.slow

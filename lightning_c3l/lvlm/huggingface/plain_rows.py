@@ -162,9 +162,9 @@ def processor_inputs(encoder: ChatEncoder, texts: Sequence[str], images: Sequenc
 
 
 def accepted_names(model: Any) -> set[str]:
-    """Names of the inputs that a model's forward or its vision tower takes."""
+    """Names of the inputs that a model's forward or its vision tower takes; PaliGemma's processor makes labels too."""
     functions = [model.forward, model.base_model.forward, getattr(model.base_model, "get_image_features", None)]
-    return {name for one in functions if one is not None for name in inspect.signature(one).parameters}
+    return {name for one in functions if one is not None for name in inspect.signature(one).parameters} - {"labels"}
 
 
 def to_model(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:

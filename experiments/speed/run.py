@@ -10,12 +10,13 @@ from tqdm import tqdm
 from experiments.speed.generation import bench_generation, texts_differing
 from experiments.speed.memory import peak_bytes
 from experiments.speed.models import build_llava
+from experiments.speed.paths import bench_paths
 from experiments.speed.scoring import bench_growth, bench_scoring
 from experiments.speed.shapes import SHAPES, variants
 from experiments.speed.timing import ratio
 from experiments.speed.training import bench_training
 from lightning_c3l.cli.bench import BenchOptions
-from lightning_c3l.lvlm.huggingface import LoRA
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
 
 _VOCABULARIES = {"32k": "small-32000", "152k": "small-152000"}
@@ -36,21 +37,31 @@ def run_bench(options: BenchOptions) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory(prefix="c3l-bench-") as folder:
         for precision in options.precision:
-            figures = _figures(options, precision, Path(folder))
+            own = options.checkpoint is not None
+            figures = _paths(options, precision) if own else _figures(options, precision, Path(folder))
             found |= {_SHORT_NAMES[precision]: figures} if precision in _SHORT_NAMES else figures
     return found
+
+
+def _paths(options: BenchOptions, precision: Precision) -> dict[str, Any]:
+    """Figures of the paths of a checkpoint of the user's."""
+    lvlm = HuggingFaceLVLM(str(options.checkpoint), lora=None, dtype=precision, keep_reference=False)
+    lvlm.network.to(torch.device(options.device))
+    return {"paths": bench_paths(lvlm, SHAPES[options.shape], options.repeats)}
 
 
 def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[str, Any]:
     shape, device, cuda = SHAPES[options.shape], torch.device(options.device), options.device == "cuda"
     growth = variants(shape) if not options.no_growth else {}
-    parts = 3 + sum(map(len, growth.values())) + (0 if options.no_memory else 4)
+    parts = 4 + sum(map(len, growth.values())) + (0 if options.no_memory else 4)
     with tqdm(total=parts, desc=f"bench {precision}", unit="part") as bar:
         lvlm = build_llava(root / "model", shape, precision, device)
         found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, options.repeats)}
         bar.update()
         found["generation"] = bench_generation(lvlm, shape, options.repeats)
         found["generation"]["texts_differing"] = texts_differing(precision, device)
+        bar.update()
+        found["paths"] = bench_paths(lvlm, shape, options.repeats)
         bar.update()
         for name, shapes in growth.items():
             for size, other in shapes.items():

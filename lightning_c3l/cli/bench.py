@@ -23,6 +23,7 @@ class BenchOptions:
         repeats: repeats of each comparison.
         no_growth: leave out how scoring grows with its sizes.
         no_memory: leave out peak memory.
+        checkpoint: an LVLM of transformers, folder or Hub name: compare the ways in which this one can be run instead.
     """
 
     out: Path = Path("runs/bench")
@@ -32,6 +33,7 @@ class BenchOptions:
     repeats: int = 5
     no_growth: bool = False
     no_memory: bool = False
+    checkpoint: str | None = None
 
     def __post_init__(self) -> None:
         """Check the number of repeats."""

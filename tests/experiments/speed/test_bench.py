@@ -124,6 +124,9 @@ def test_variants_change_one_size_at_a_time() -> None:
             assert len(changed - {"groups"}) <= 1
 
 
+PATHS = {"fast", "cached", "plain", "one_by_one"}
+
+
 def test_the_command_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--shape", "tiny", "--repeats", "1", "--no-memory", "--no-growth", "--out", str(tmp_path / "out")]
     assert main(words) == 0
@@ -137,7 +140,18 @@ def test_the_command_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureF
             for name in names:
                 spread = figures[part][name]
                 assert 0 < spread["min"] <= spread["median"] <= spread["max"], name
+        assert set(figures["paths"]) == PATHS
+        assert figures["paths"]["plain"]["scoring_vs_plain"]["median"] == 1
     assert "scoring.vs_one_by_one" in capsys.readouterr().out
+
+
+def test_the_paths_of_a_checkpoint_of_the_users(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    words = ["--shape", "tiny", "--repeats", "1", "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "out")]
+    assert main([*words, "--precision", '["float32"]']) == 0
+    found = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert "scoring" not in found
+    assert set(found["paths"]) == PATHS
+    assert all(figures["pairs_per_second"]["median"] > 0 for figures in found["paths"].values())
 
 
 def test_impossible_repeats_are_refused() -> None:

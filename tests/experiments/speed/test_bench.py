@@ -147,7 +147,7 @@ def test_the_command_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_the_paths_of_a_checkpoint_of_the_users(tmp_path: Path, tiny_checkpoint: Path) -> None:
     words = ["--shape", "tiny", "--repeats", "1", "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "out")]
-    assert main([*words, "--precision", '["float32"]']) == 0
+    assert main([*words, "--precision", "float32"]) == 0
     found = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert "scoring" not in found
     assert set(found["paths"]) == PATHS

@@ -71,8 +71,9 @@ class Decoder:
         self.model, self.images, self.head, self.blocks, self.copies = model, images, head, blocks, copies
         self.decoder = model.get_decoder()
         self.text = model.config.get_text_config()
-        # Qwen2-VL and its kin place images on a grid of three axes
+        # Qwen2-VL and its kin place images on a grid of three axes, Hunyuan-VL of four; 1 until an image was placed
         self.grid_positions = hasattr(model.base_model, "get_rope_index")
+        self.axes = 1
 
     @property
     def checkpointing(self) -> bool:
@@ -93,13 +94,14 @@ class Decoder:
         return TokenLayout(index, torch.where(prompts.mask, SHARED, PADDING), image)
 
     def positions(self, prompts: PromptRows) -> tuple[Tensor, Tensor]:
-        """Rotary positions of rows, [B, L], or [3, B, L] if images lie on a grid, and the next one of each row, [B]."""
+        """Rotary positions of rows, [B, L], or [3, B, L] if images are on a grid, and the next one of each row, [B]."""
         ids, lengths = prompts.ids, prompts.mask.long().sum(1)
         if not self.grid_positions or prompts.features is None:
             return torch.arange(ids.shape[1], device=ids.device).expand_as(ids), lengths
         kinds = (ids == self.images.token).int()
         rope = self.model.base_model.get_rope_index
         positions, delta = rope(ids, mm_token_type_ids=kinds, attention_mask=prompts.mask.long(), **prompts.grid)
+        self.axes = len(positions)
         return positions, lengths + delta.squeeze(1)
 
     def run_rows(self, prompts: PromptRows, cache: Cache | None = None) -> tuple[Tensor, Tensor]:

@@ -151,8 +151,8 @@ class Generator:
         new = TokenLayout(state.index, suffix.masked_fill(state.done, PADDING), torch.zeros_like(suffix))
         state.keys = state.keys.followed_by(new)
         position = state.position
-        if self.decoder.grid_positions:
-            position = position.expand(3, *position.shape)
+        if self.decoder.axes > 1:
+            position = position.expand(self.decoder.axes, *position.shape)
         mask = attention_mask(self.decoder.decoder, new, state.keys)
         hidden = self.decoder.run(state.tokens, position, mask, None, state.cache)
         self._append(state, self.decoder.logits(hidden[~state.done]))

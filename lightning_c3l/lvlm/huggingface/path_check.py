@@ -149,7 +149,8 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
     if not candidate.copies:
         _check_completions(candidate.build(model, encoder), reference)
     slower = [PathChoice(name, typed=candidate.typed) for name in _PATHS[max(2, _PATHS.index(candidate.name) + 1) :]]
-    able = (one.name for one in (candidate, *slower) if _takes_several(one.build(model, encoder), reference))
+    paths = {one.name: one.build(model, encoder) for one in (candidate, *slower)}
+    able = (name for name, path in paths.items() if _attempt(_check_several, path, reference) is None)
     return replace(candidate, several=next(able, None))
 
 
@@ -183,17 +184,13 @@ def _check_completions(path: ModelPath, reference: Reference) -> None:
             raise Disagreement(f"completions differ {'with' if request.image else 'without'} an image")
 
 
-def _takes_several(path: ModelPath, reference: Reference) -> bool:
-    """Whether a conversation with two images, of equal or of unequal size, gives the logits of a plain forward."""
-    first, second, third = probe_images()
-    pairs: list[Images] = [(first, third), (first, second)]
-    return all(_attempt(_check_several, path, reference, pair) is None for pair in pairs)
-
-
-def _check_several(path: ModelPath, reference: Reference, images: Images) -> None:
-    chat = CHATS[0][0]
-    states, _, _ = path.answer_states([[chat]], [images])
-    _compare(path.logits(states), reference.logits(chat, images)[0], "several images", reference.model)
+def _check_several(path: ModelPath, reference: Reference) -> None:
+    """Conversations with two images, of equal and of unequal size, and with one image, in one batch."""
+    (first, second, third), chat = probe_images(), CHATS[0][0]
+    contexts: list[Images] = [(first, third), (first, second), (second,)]
+    states, _, _ = path.answer_states([[chat]] * len(contexts), contexts)
+    expected = torch.cat([reference.logits(chat, images)[0] for images in contexts])
+    _compare(path.logits(states), expected, "several images", reference.model)
 
 
 def _tolerance(model: Any) -> float:

@@ -47,17 +47,24 @@ def shard(module: nn.Module, layers: nn.ModuleList, mesh: DeviceMesh) -> None:
 
 @contextmanager
 def gathered(root: nn.Module) -> Iterator[None]:
-    """Context in which every process has all weights of a module that `shard` has sharded. Collective on entry."""
+    """Context in which every process has all weights of a module that `shard` has sharded. Collective on entry.
+
+    Backward passes inside it are this process' own: weights stay whole after them, and no gradient is reduced.
+    """
     parts = [part for part in root.modules() if isinstance(part, FSDPModule)]
     root()  # FSDP2 makes the module of the first forward the root
     for part in parts:
         part.unshard()
+        part.set_reshard_after_backward(False, recurse=False)
+        part.set_requires_gradient_sync(False, recurse=False)
         if part is not root:
             part.set_reshard_after_forward(False, recurse=False)
     try:
         yield
     finally:
         for part in parts:
+            part.set_reshard_after_backward(True, recurse=False)
+            part.set_requires_gradient_sync(True, recurse=False)
             if part is not root:
                 part.set_reshard_after_forward(True, recurse=False)
             part.reshard()

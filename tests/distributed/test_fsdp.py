@@ -15,6 +15,8 @@ from torch.distributed.tensor import DTensor
 
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.path_check import choose_training_path
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.runs.digests import trained_digest
 from tests.helpers.ranks import run_ranks
@@ -89,6 +91,27 @@ def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) 
     run_ranks(check_steps, str(tiny_checkpoint))
 
 
+def check_preparation(rank: int, folder: str) -> None:
+    """The self-check of training on gathered weights, which the first rank alone repeats, and a step after it."""
+    plain, halves = module_of(Path(folder)), split(module_of(Path(folder)))
+    lvlm = halves.lvlm
+    assert isinstance(lvlm, HuggingFaceLVLM)
+    with fsdp.gathered(halves):
+        lvlm.prepare_training()
+        if rank == 0:
+            chosen = choose_training_path(lvlm.network, lvlm.model, lvlm.encoder, lvlm.inference_path)
+            assert (chosen.name, chosen.reason) == ("fast", "")
+        assert not any(isinstance(parameter, DTensor) for parameter in halves.parameters())
+    assert all(isinstance(parameter, DTensor) and parameter.grad is None for parameter in halves.parameters())
+    plain.training_step(plain.encode(samples()), 0).backward()  # type: ignore[no-untyped-call]
+    halves.training_step(halves.encode(samples()[rank : rank + 1]), 0).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(gradients(halves), gradients(plain), rtol=1e-5, atol=1e-5)
+
+
+def test_backward_passes_on_gathered_weights_are_a_rank_s_own(tiny_checkpoint: Path) -> None:
+    run_ranks(check_preparation, str(tiny_checkpoint))
+
+
 def test_weights_in_few_bits_are_refused() -> None:
     layer = nn.Linear(2, 2)
     layer.weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.uint8), requires_grad=False)
@@ -100,6 +123,7 @@ def test_weights_in_few_bits_are_refused() -> None:
 def test_passes_depend_on_options_alone(anchor: Any, context: Any, tiny_checkpoint: Path) -> None:
     """Ranks with unlike batches must run the same layers the same number of times."""
     module, passes = module_of(tiny_checkpoint, anchor=anchor, context=context), list[int]()
+    module.lvlm.prepare_training()
     layer = module.lvlm.model.get_decoder().layers[0]
     layer.register_forward_hook(lambda *_: passes.__setitem__(-1, passes[-1] + 1))
     first, second = samples()

@@ -116,11 +116,5 @@ _PARTS: dict[str, Any] = {
 FAMILIES = {
     "llava-1.5": Family(build_llava, "llava", **_PARTS, end="</s>", closes=False),
     "llava-next": Family(build_llava_next, "llava_next", **_PARTS, end="</s>"),
-    "llava-onevision": Family(
-        build_llava_onevision,
-        "llava_onevision",
-        **_PARTS,
-        end="<|im_end|>",
-        one_image="the processor counts the tiles of several images together",
-    ),
+    "llava-onevision": Family(build_llava_onevision, "llava_onevision", **_PARTS, end="<|im_end|>"),
 }

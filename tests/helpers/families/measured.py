@@ -22,7 +22,9 @@ class Measured:
     Attributes:
         name: of the family.
         model_type: of its configuration.
-        path: name of the path that was chosen, and the reason.
+        path: name of the path that was chosen; empty if the family is refused.
+        path_reason: why no faster one was, or why it is refused.
+        training_path: name of the path of training steps.
         differences: subject -> largest difference from plain forwards.
         failed: tests that failed, with the first line of their reason.
         passed: number of tests that passed.
@@ -33,6 +35,7 @@ class Measured:
     model_type: str
     path: str = ""
     path_reason: str = ""
+    training_path: str = ""
     differences: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     passed: int = 0

@@ -14,6 +14,7 @@ from tests.helpers.families import Family, parameters
 from tests.helpers.families import family as family_of
 from tests.helpers.families.measured import Measured
 from tests.helpers.families.native import Native
+from tests.helpers.families.paths import REFUSED
 from tests.helpers.tiny import SMALL_LORA, awaken_adapter
 
 # folder for what is measured, which `make families-table` reads
@@ -22,7 +23,10 @@ _MEASURED = pytest.StashKey[dict[str, Measured]]()
 
 
 # all of them by `make test-families` alone, while not every family runs
-@pytest.fixture(scope="session", params=[pytest.param(*one.values, marks=pytest.mark.families) for one in parameters()])
+_RUNNING = [one for one in parameters() if one.values[0] not in REFUSED]
+
+
+@pytest.fixture(scope="session", params=[pytest.param(*one.values, marks=pytest.mark.families) for one in _RUNNING])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

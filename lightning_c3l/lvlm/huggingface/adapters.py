@@ -54,6 +54,10 @@ def attach_lora(model: Any, lora: LoRA) -> PeftModel:
     return network
 
 
+# linear layers of Gemma 3n whose weights it reads past the layer while it is trained: an adapter would not take part
+_READ_PAST = ("correction_coefs",)
+
+
 def target_pattern(model: Any, vision: bool) -> str:
     """Regular expression of the linear layers to adapt: those of the decoder, or with `vision` all but the head.
 
@@ -68,6 +72,7 @@ def target_pattern(model: Any, vision: bool) -> str:
         if isinstance(module, nn.Linear)
         and module is not head
         and (vision or module in decoder)
+        and not name.endswith(_READ_PAST)
         # a router of experts returns more than a linear layer does (Llama 4)
         and not type(module).__module__.startswith("transformers.models.")
     }

@@ -123,7 +123,11 @@ class Native:
         bos = self.processor.tokenizer.bos_token
         options: dict[str, Any] = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
         if not images:
-            alone = dict(self.processor.tokenizer(text, **options))
+            try:
+                alone = dict(self.processor(text=[text], **options))
+            except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+                # it takes no text without an image
+                alone = dict(self.processor.tokenizer(text, **options))
             # the processor of such a model, which takes no text without an image, would give these
             prompt = {"token_type_ids": torch.zeros_like(alone["input_ids"])} if self.family.sees_prompt else {}
             return alone | prompt

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.lvlm.training_mode import train_mode
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families import Family
 from tests.helpers.families.measured import Measured
@@ -22,7 +23,7 @@ TEXTS = ("Question: What color are the rings?\nAnswer: red", "Question: Where ar
 def trained(request: pytest.FixtureRequest, load: Callable[..., HuggingFaceLVLM]) -> HuggingFaceLVLM:
     """As it is while it is trained, without and with gradient checkpointing."""
     lvlm = load(gradient_checkpointing=request.param)
-    lvlm.network.train()
+    train_mode(lvlm.network)
     return lvlm
 
 

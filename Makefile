@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-families test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data gpu-check clean
+.PHONY: help install test test-slow test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -31,8 +31,15 @@ test: $(ENVIRONMENT)  ## run the quick tests
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
 
+# a family in one process: its tests share the checkpoint and the loaded models
 test-families: $(ENVIRONMENT)  ## the tests of every family of LVLMs that can be built
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not kill" --numprocesses logical --dist loadscope tests/lvlm/huggingface/families
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not kill" --numprocesses logical --dist loadgroup tests/lvlm/huggingface/families/every
+
+# a family that fails is in the table with what fails
+families-table: $(ENVIRONMENT)  ## the same, and write what was measured to docs/families.md
+	rm -rf build/families
+	-C3L_FAMILIES_REPORT=$(CURDIR)/build/families $(MAKE) test-families
+	$(PYTHON) -m tests.helpers.families.table build/families docs/families.md
 
 # a seed that found something: C3L_KILL_SEED=k make test-kill
 test-kill: $(ENVIRONMENT)  ## runs that are killed at random moments, faults, launchers, a training: over half an hour

@@ -128,8 +128,10 @@ def family(name: str) -> Family:
 
 
 def parameters() -> list[Any]:
-    """Names of all families, each marked with its tier, to run a test once a family."""
-    return [pytest.param(name, marks=MARKS[tier]) for name, (_, tier) in TABLE.items()]
+    """Names of all families, each marked with its tier and kept in one process, to run a test once a family."""
+    return [
+        pytest.param(name, marks=(pytest.mark.xdist_group(name), *MARKS[tier])) for name, (_, tier) in TABLE.items()
+    ]
 
 
 __all__ = ["TABLE", "Family", "Tier", "family", "parameters"]

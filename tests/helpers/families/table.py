@@ -52,7 +52,9 @@ def main(folder: Path, out: Path) -> None:
     built = len({one.model_type for one in measured} & set(TYPES))
     out.parent.mkdir(exist_ok=True)
     text = HEADER.format(built=built, types=len(TYPES), versions=" and of ".join(versions))
-    out.write_text(text + "".join(f"| {' | '.join(row)} |\n" for row in rows(measured)))
+    out.write_text(
+        text + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in rows(measured))
+    )
 
 
 def rows(measured: Sequence[Measured]) -> Iterator[list[str]]:
@@ -72,7 +74,8 @@ def cells(measured: Measured, family: Family) -> list[str]:
         for subjects in SUBJECTS.values()
     ]
     if not measured.path:
-        return [measured.name, *[""] * 7, f"refused: {measured.path_reason}"]
+        reason = measured.path_reason or next(iter(measured.failed.values()), "no path was measured")
+        return [measured.name, *[""] * 7, f"refused: {reason}"]
     remarks = [family.one_image and f"one image a conversation: {family.one_image}"]
     remarks += [] if measured.training_path == measured.path else [f"trains on the {measured.training_path} path"]
     remarks += [f"fails: {test.removeprefix('test_').replace('_', ' ')}" for test in measured.failed]

@@ -116,7 +116,9 @@ def _locate_answers(row: Sequence[int], chat: EncodedChat, placeholder: Sequence
     ends = [n for n in range(starts[0], stop) if size and chat.ids[n : n + size] == tuple(placeholder)]
     pieces = zip([*starts, *(end + size for end in ends)], [*ends, stop], strict=True)
     limit, found = len(row), list[tuple[int, int, int]]()
-    for start, end in reversed([piece for piece in pieces if True in chat.target[slice(*piece)]]):
+    for begin, end in reversed([piece for piece in pieces if True in chat.target[slice(*piece)]]):
+        # from its first answer on: a processor may write a blank behind an image (Idefics2)
+        start = chat.target.index(True, begin)
         wanted = list(chat.ids[start:end])
         at = next((n for n in range(limit - len(wanted), -1, -1) if row[n : n + len(wanted)] == wanted), None)
         if at is None:

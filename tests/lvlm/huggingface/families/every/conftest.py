@@ -22,11 +22,10 @@ REPORT = "C3L_FAMILIES_REPORT"
 _MEASURED = pytest.StashKey[dict[str, Measured]]()
 
 
-# all of them by `make test-families` alone, while not every family runs
 _RUNNING = [one for one in parameters() if one.values[0] not in REFUSED]
 
 
-@pytest.fixture(scope="session", params=[pytest.param(*one.values, marks=pytest.mark.families) for one in _RUNNING])
+@pytest.fixture(scope="session", params=_RUNNING)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -20,7 +20,9 @@ class Toy(WholeBatchModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.lvlm: Any = SimpleNamespace(saved_as="adapter", save=lambda folder: (folder / "weights").touch())
+        self.lvlm: Any = SimpleNamespace(
+            saved_as="adapter", save=lambda folder: (folder / "weights").touch(), prepare_training=lambda: None
+        )
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.weigh(1, batch_idx)

@@ -247,13 +247,15 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert not list(saved.parents[1].rglob(".tmp-*"))
 
 
-def test_fit_alone_runs_the_demo_and_a_config_keeps_it_out(monkeypatch):
+def test_fit_alone_runs_the_demo_and_a_config_keeps_it_out(monkeypatch, tmp_path):
     import lightning_c3l.cli.trainer as cli
     from lightning_c3l.cli import main as entry
 
     seen = []
     monkeypatch.setattr(cli, "run_trainer", seen.append)
     assert entry.main(["fit"]) == 0
-    assert entry.main(["fit", "--config", "mine.yaml"]) == 0
-    assert seen == [["fit", "--config", str(entry.DEMO)], ["fit", "--config", "mine.yaml"]]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{}\n")
+    assert entry.main(["fit", "--config", str(mine)]) == 0
+    assert seen == [["fit", "--config", str(entry.DEMO)], ["fit", "--config", str(mine)]]
     assert entry.DEMO.is_file()

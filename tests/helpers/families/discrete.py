@@ -112,6 +112,13 @@ def build_emu3(folder: Path) -> None:
 
 
 FAMILIES = {
-    "chameleon": Family(build_chameleon, "chameleon", tower="model.vqmodel", end="</s>", chat_template=CHAMELEON),
+    "chameleon": Family(
+        build_chameleon,
+        "chameleon",
+        tower="model.vqmodel",
+        end="</s>",
+        chat_template=CHAMELEON,
+        appends="a separator",
+    ),
     "emu-3": Family(build_emu3, "emu3", decoder="model.text_model", tower="model.vqmodel", end="<|extra_204|>"),
 }

@@ -45,6 +45,7 @@ class Family:
         refused: why the family cannot run, in one line; empty where it runs.
         expected_path: name of the path that `HuggingFaceLVLM` chooses for it; empty where that is not known yet.
         one_image: why a conversation cannot have two images, in one line; empty where it can.
+        appends: what its processor writes behind any text, an answer's beginning too, in words; empty if nothing.
         needs_image: why the model's forward cannot do without an image, in one line; empty where it can.
         flat_images: whether its processor takes one list of images, and not a list for each text.
         sees_prompt: whether a prompt's tokens see each other in both directions, which `token_type_ids` set apart.
@@ -63,6 +64,7 @@ class Family:
     refused: str = ""
     expected_path: str = ""
     one_image: str = ""
+    appends: str = ""
     needs_image: str = ""
     flat_images: bool = False
     sees_prompt: bool = False

@@ -80,6 +80,7 @@ FAMILIES = {
         projector="model.vision_embed_tokens",
         end="|ENDOFTEXT|",
         chat_template=TEMPLATE,
+        appends="a mark that begins answers",
         one_image="its processor writes one image before each text",
     )
 }

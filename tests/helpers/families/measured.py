@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
-# of log-probabilities and hidden states in absolute terms below 1 and relative ones above, of gradients relative
+# of log-probabilities in absolute terms below 1 and relative ones above, of hidden states and gradients relative
 LIMIT = 1e-4
 # gradients of less than this part of the largest are compared with that
 _SMALL = 1e-2
@@ -42,10 +42,15 @@ class Measured:
     versions: str = f"transformers {transformers.__version__}, torch {torch.__version__}"
 
     def close(self, subject: str, found: Tensor, expected: Tensor) -> None:
-        """Note the largest difference and assert that it is below the limit."""
+        """Note the largest difference of log-probabilities and assert that it is below the limit."""
         assert found.shape == expected.shape, f"{subject}: {tuple(found.shape)} for {tuple(expected.shape)}"
         difference = ((found - expected).abs() / expected.abs().clamp(min=1)).max()
         self._note(subject, float(difference.detach()))
+
+    def close_states(self, subject: str, found: Tensor, expected: Tensor) -> None:
+        """The same of hidden states, relative to the largest of them."""
+        assert found.shape == expected.shape, f"{subject}: {tuple(found.shape)} for {tuple(expected.shape)}"
+        self._note(subject, float((found - expected).abs().max().detach() / expected.abs().max().detach()))
 
     def close_gradients(self, subject: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
         """Note the largest difference of a parameter's gradient relative to its norm."""

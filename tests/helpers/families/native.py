@@ -116,9 +116,9 @@ class Native:
             position += len(words)
         return text
 
-    def inputs(self, said: Sequence[Message]) -> dict[str, Tensor]:
-        """Model inputs [1, L] of a conversation."""
-        text = self.render(said)
+    def inputs(self, said: Sequence[Message], text: str | None = None) -> dict[str, Tensor]:
+        """Model inputs [1, L] of a conversation, or of a text that renders a part of it."""
+        text = self.render(said) if text is None else text
         images = [part["image"] for message in said for part in message["content"] if part["type"] == "image"]
         bos = self.processor.tokenizer.bos_token
         options: dict[str, Any] = {"add_special_tokens": not (bos and text.startswith(bos)), "return_tensors": "pt"}
@@ -185,6 +185,10 @@ class Native:
     def goes_on(self, prompt: str, begun: str, image: Image, tokens: int) -> str:
         """What it writes after the beginning of an answer."""
         said = messages([("user", prompt), ("assistant", begun)], image)
+        if self.family.appends:
+            text = self.render(said)
+            text = text[: text.rindex(begun) + len(begun)]
+            return self.decode(self.write_ids(self.inputs(said, text), self.ends, tokens))
         inputs = self.inputs(said)
         (span,) = self._spans(inputs["input_ids"][0], said)
         whole = {key: value[:, : span.end] if key in _ROWS else value for key, value in inputs.items()}

@@ -83,6 +83,7 @@ _PARTS: dict[str, Any] = {
     "end": "<eos>",
     "chat_template": TEMPLATE,
     "sees_prompt": True,
+    "appends": "a line break",
 }
 FAMILIES = {
     "paligemma": Family(build_paligemma, "paligemma", **_PARTS),

@@ -26,8 +26,8 @@ model's processor, one unpadded forward a conversation, and `generate` a prompt.
   prompt for each of its texts, `plain` runs each text with the model's own forward, `one_by_one` does so in batches of
   one.
 - **texts**: greedy texts of a batch are those of `generate` on each prompt alone.
-- **with image**, **without**, **two images**, **training**: largest difference of a log-probability (of training
-  also of a hidden state), relative where it is above 1.
+- **with image**, **without**, **two images**, **training**: largest difference of a log-probability, relative where
+  it is above 1; of training also of a hidden state, relative to the largest.
 - **gradients**: largest difference of an adapter's gradient relative to its norm, with and without checkpointing.
 
 | type | family | path | texts | with image | without | two images | training | gradients | remarks |
@@ -77,6 +77,7 @@ def cells(measured: Measured, family: Family) -> list[str]:
         reason = measured.path_reason or next(iter(measured.failed.values()), "no path was measured")
         return [measured.name, *[""] * 7, f"refused: {reason}"]
     remarks = [family.one_image and f"one image a conversation: {family.one_image}"]
+    remarks += [family.appends and f"the beginning of an answer is continued behind {family.appends}"]
     remarks += [] if measured.training_path == measured.path else [f"trains on the {measured.training_path} path"]
     remarks += [f"fails: {test.removeprefix('test_').replace('_', ' ')}" for test in measured.failed]
     return [

@@ -78,13 +78,13 @@ def test_groups(trained: HuggingFaceLVLM, plain_groups: PlainGroups, images: lis
         anchor = states.anchor[group][states.anchor_mask[group]]
         measured.close("group, positive", positive, texts[0].logp(closed=True))
         measured.close("group, answer", answered, answer.logp(closed=True))
-        measured.close("group, anchor", anchor, texts[0].hidden[: texts[0].answers[0].start])
+        measured.close_states("group, anchor", anchor, texts[0].hidden[: texts[0].answers[0].start])
         objective = objective + positive.sum() + answered.sum() + anchor.mean()
     rows = sorted(zip(states.owner.tolist(), states.role.tolist(), range(len(states.owner)), strict=True))
     assert [row[:2] for row in rows] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     for group, role, row in rows:
         found = states.candidates[row][states.candidate_mask[row]]
-        measured.close("group, candidates", found, plain_groups.texts[group][role].hidden_of())
+        measured.close_states("group, candidates", found, plain_groups.texts[group][role].hidden_of())
         objective = objective + found.mean()
     measured.close_gradients("group, gradients", gradients(trained.network, objective), plain_groups.gradients)
 

@@ -151,7 +151,9 @@ class Native:
         answers = tuple(self._spans(ids, said))
         if self.family.sees_prompt:
             inputs["token_type_ids"][:, answers[0].start :] = 1
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        # Nemotron's model does not name its own
+        head = self.model.get_output_embeddings() or self.model.get_submodule("language_model.lm_head")
+        hook = head.register_forward_pre_hook(lambda _, given: read.append(given[0]))
         try:
             logits = self.model(**inputs, use_cache=False).logits[0]
         finally:

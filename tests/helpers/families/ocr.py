@@ -242,5 +242,6 @@ FAMILIES = {
         projector="model.multi_modal_projector",
         end="<|im_end|>",
         flat_images=True,
+        one_image="its processor takes several images for the pages of one",
     ),
 }

@@ -58,7 +58,9 @@ TRAINING: dict[str, str] = {}
 REFUSED = {
     "blip-2": "missing 1 required positional argument: 'pixel_values'",
     "florence-2": "reads prompts with an encoder",
+    "git": "has no image token",
+    "glm-5.3-flash": "lets the tokens of an answer see later ones",
     "instructblip": "'pixel_values'",
-    "pp-chart2table": "reads prompts with an encoder",
+    "kosmos-2": "`pixel_values`",
     "t5gemma-2": "reads prompts with an encoder",
 }

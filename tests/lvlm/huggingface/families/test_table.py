@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from tests.helpers.families import TABLE
 from tests.helpers.families.measured import Measured
 from tests.helpers.families.table import main
 
+GENERATED = Path(__file__).parents[4] / "docs" / "families.md"
 HEADINGS = "type family path texts with image without two images training gradients remarks"
 
 
@@ -14,6 +18,15 @@ def rows(file: Path) -> list[list[str]]:
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert " ".join(cells[0]) == HEADINGS
     return cells[2:]
+
+
+def test_every_type_and_every_family_is_in_it() -> None:
+    """If not: `make families-table`."""
+    found = rows(GENERATED)
+    assert {row[0].strip("`") for row in found} >= set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    assert {row[1] for row in found if row[1]} == set(TABLE)
+    # what runs has a path and figures, what does not a reason
+    assert all(all(row[index] for index in (2, 4, 5, 8)) or row[-1] for row in found)
 
 
 def test_rows_say_what_was_measured(tmp_path: Path) -> None:

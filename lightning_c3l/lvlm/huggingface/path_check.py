@@ -157,7 +157,8 @@ def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Ten
 def _with_blocks(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> PathChoice:
     """The candidate with the mask under which one pass gives the states of prefixes in a cache."""
     path = FastPath(Decoder(model, encoder.images), encoder)
-    batch = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
+    first, _, third = probe_images()
+    batch = path.encode_groups(probe_groups(first, third), "prompt", "image").to(model.device)
     prefixes, suffixes = path.prefixes(batch), batch.suffixes
     masks = prefixes.mask, suffixes.mask
     cached = torch.cat([x[m] for x, m in zip(path.decoder.run_shared(prefixes, suffixes), masks, strict=True)])
@@ -215,7 +216,8 @@ def _check_training(network: nn.Module, model: Any, path: ModelPath, expected: t
 
 def _training_values(network: nn.Module, model: Any, path: ModelPath) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the targets of two groups and two records, and gradients of their sum for some weights."""
-    groups = path.encode_groups(probe_groups(), "prompt", "image").to(model.device)
+    first, second, _ = probe_images()
+    groups = path.encode_groups(probe_groups(first, second), "prompt", "image").to(model.device)
     records = path.encode_conversations(probe_records()).to(model.device)
     parts = [path.run_groups(groups).logp[groups.suffixes.target], path.conversation_logp(records)[records.target]]
     logp = torch.cat(parts)

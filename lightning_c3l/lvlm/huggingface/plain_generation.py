@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, Sampling
+from lightning_c3l.lvlm.base import ConversationError, GenerationRequest, ImageError, Sampling
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.plain_rows import processor_inputs, to_model
@@ -83,11 +83,16 @@ class PlainGenerator:
             waiting = [index for index, one in enumerate(requests) if (one.image is not None) == has_image]
             for start in range(0, len(waiting), batch_size):
                 batch = waiting[start : start + batch_size]
-                completions = self._generate([requests[index] for index in batch])
-                for index, own in zip(batch, completions, strict=True):
-                    out[index] = own
-                    self.progress(len(own))
-                    self.finished(index, own)
+                own = [requests[index] for index in batch]
+                try:
+                    completions = self._generate(own)
+                except ImageError:
+                    # images that a processor accepts, but not together
+                    completions = [self._generate([one])[0] for one in own]
+                for index, texts in zip(batch, completions, strict=True):
+                    out[index] = texts
+                    self.progress(len(texts))
+                    self.finished(index, texts)
         return out
 
     def _generate(self, requests: Sequence[GenerationRequest]) -> list[list[TokenIds]]:

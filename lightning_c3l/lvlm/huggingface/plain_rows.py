@@ -92,8 +92,15 @@ def _parts(encoder: ChatEncoder, texts: Sequence[str], images: Sequence[Images],
         waiting = [row for row in rows if bool(images[row]) == has_images]
         for start in range(0, len(waiting), size):
             own = waiting[start : start + size]
-            inputs = processor_inputs(encoder, [texts[row] for row in own], [images[row] for row in own])
-            parts.append(ModelInputs(torch.tensor(own), inputs))
+            own_texts, own_images = [texts[row] for row in own], [images[row] for row in own]
+            try:
+                parts.append(ModelInputs(torch.tensor(own), processor_inputs(encoder, own_texts, own_images)))
+            except ImageError:
+                if len(own) == 1:
+                    raise
+                # images that a processor accepts, but not together: those of unequal numbers of tiles, for instance
+                for row, text, of_row in zip(own, own_texts, own_images, strict=True):
+                    parts.append(ModelInputs(torch.tensor([row]), processor_inputs(encoder, [text], [of_row])))
     return parts
 
 

@@ -27,9 +27,9 @@ GREEDY = Sampling(samples=2, max_new_tokens=5, temperature=1e-4)
 
 
 def probe_images() -> list[Image.Image]:
-    """Images without two equal patches: two of one size, and one of another."""
+    """Images without two equal patches: two of one size, and one that is cut into another number of tiles."""
     vertical = Image.linear_gradient("L").convert("RGB")
-    return [vertical, Image.radial_gradient("L").resize((336, 224)).convert("RGB"), vertical.rotate(90)]
+    return [vertical, Image.radial_gradient("L").resize((480, 160)).convert("RGB"), vertical.rotate(90)]
 
 
 def _chat(question: str, answer: str) -> tuple[Turn, ...]:
@@ -139,9 +139,8 @@ def _is_dropout(name: str, value: object) -> bool:
     return isinstance(value, float) and (name == "p" or "dropout" in name)
 
 
-def probe_groups() -> list[GroupSample]:
+def probe_groups(first: Image.Image, second: Image.Image) -> list[GroupSample]:
     """Two groups of unequal size."""
-    first, second, _ = probe_images()
     texts = (f"Question: {_QUESTION} Answer: {_SHORT}", _LONG)
     return [
         GroupSample(first, "Write a question about the image, with its answer.", texts, _QUESTION, _SHORT),

@@ -16,6 +16,7 @@ from callbacks.order import Order
 from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
+from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.records import READINGS, Group, ScoredCandidate
 from lightning_c3l.rounds.engine import Records, Scorer
 from lightning_c3l.rounds.figures import judged, round_figures
@@ -110,6 +111,9 @@ class I2CReweighting(Callback):
         self._run = run = RoundRun.of(trainer, pl_module)
         if run is None:
             return
+        if isinstance(pl_module, WholeBatchModule):
+            # a model that cannot be trained says so before a round is made
+            pl_module.prepare_training()
         goes_on = not (_has_epochs(trainer, self._ended) or is_stopping(trainer))
         if self._ended and goes_on and self._ended % self.epochs_per_round == 0:
             # more epochs or steps than before: the round that the next of them begins with was not made

@@ -56,7 +56,11 @@ class WholeBatchModule(TrainedWeightsModule):
             data.collate_with(self.encode, self.seed)
 
     def on_fit_start(self) -> None:
-        """Let the LVLM check how it runs training batches, while its weights are whole."""
+        """Prepare training, unless a callback has done so before it used the LVLM."""
+        self.prepare_training()
+
+    def prepare_training(self) -> None:
+        """Let the LVLM check how it runs training batches, while its weights are whole; once."""
         with self.whole_weights():
             self.lvlm.prepare_training()
 

@@ -6,7 +6,7 @@ import pytest
 
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages
-from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
@@ -47,6 +47,16 @@ def test_a_restored_round_is_read_back_instead_of_made_again(module, tmp_path):
     assert (tmp_path / "rounds/0/candidates-00000.jsonl").stat().st_mtime_ns == before
     assert data.handed[0][0] == 0
     assert len(data.handed[0][1]) == 12
+
+
+def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, monkeypatch):
+    def refuse():
+        raise LVLMError("cannot be trained")
+
+    monkeypatch.setattr(module.lvlm, "prepare_training", refuse)
+    with pytest.raises(LVLMError, match="cannot be trained"):
+        I2CReweighting().on_fit_start(Run(tmp_path, Data(2)), module)
+    assert not (tmp_path / "rounds").exists()
 
 
 def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):

@@ -47,6 +47,9 @@ class Family:
         one_image: why a conversation cannot have two images, in one line; empty where it can.
         appends: what its processor writes behind any text, an answer's beginning too, in words; empty if nothing.
         needs_image: why the model's forward cannot do without an image, in one line; empty where it can.
+        blank_begins: whether the blank that its tokenizer puts before a word is a token of the answer, since nothing
+            but a mark stands before one.
+        limit: largest difference from plain forwards; above 1e-4 only with a measured reason.
         flat_images: whether its processor takes one list of images, and not a list for each text.
         sees_prompt: whether a prompt's tokens see each other in both directions, which `token_type_ids` set apart.
     """
@@ -66,6 +69,8 @@ class Family:
     one_image: str = ""
     appends: str = ""
     needs_image: str = ""
+    blank_begins: bool = False
+    limit: float = 1e-4
     flat_images: bool = False
     sees_prompt: bool = False
 

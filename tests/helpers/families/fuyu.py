@@ -82,5 +82,6 @@ FAMILIES = {
         chat_template=TEMPLATE,
         appends="a mark that begins answers",
         one_image="its processor writes one image before each text",
+        blank_begins=True,
     )
 }

@@ -76,5 +76,7 @@ FAMILIES = {
         tower="model.vision_tower",
         projector="model.vision_tower.patch_merger",
         end=ASSISTANT,
+        # with the padding of a batch, the logits of its plain forwards change by 2e-3, in float64 as well
+        limit=3e-4,
     )
 }

@@ -9,8 +9,6 @@ import torch
 import transformers
 from torch import Tensor
 
-# of log-probabilities in absolute terms below 1 and relative ones above, of hidden states and gradients relative
-LIMIT = 1e-4
 # gradients of less than this part of the largest are compared with that
 _SMALL = 1e-2
 
@@ -22,6 +20,8 @@ class Measured:
     Attributes:
         name: of the family.
         model_type: of its configuration.
+        limit: of differences: of log-probabilities in absolute terms below 1 and relative ones above, of hidden states
+            and gradients relative.
         path: name of the path that was chosen; empty if the family is refused.
         path_reason: why no faster one was, or why it is refused.
         training_path: name of the path of training steps.
@@ -33,6 +33,7 @@ class Measured:
 
     name: str
     model_type: str
+    limit: float = 1e-4
     path: str = ""
     path_reason: str = ""
     training_path: str = ""
@@ -62,7 +63,7 @@ class Measured:
 
     def _note(self, subject: str, difference: float) -> None:
         self.differences[subject] = max(self.differences.get(subject, 0.0), difference)
-        assert difference < LIMIT, f"{subject}: {difference:.1e}"
+        assert difference < self.limit, f"{subject}: {difference:.1e}"
 
     def write(self, folder: Path) -> None:
         """One JSON file a family, so that several processes can write."""

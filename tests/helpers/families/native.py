@@ -21,6 +21,7 @@ _ROWS = (
     "attention_mask",
     "token_type_ids",
     "mm_token_type_ids",
+    "image_embeds_position_mask",
     "moe_mm_token_type_ids",
     "cross_attention_mask",
 )
@@ -177,6 +178,8 @@ class Native:
             assert end <= len(tokens), f"{words!r} is not in the row"
             # the last token from which on the text is the answer: a blank that is written before it stays outside
             start = bisect_right(range(end), False, lo=before, key=lambda n: not holds(words, n, end)) - 1
+            if self.family.blank_begins and not tokenizer.decode(tokens[start - 1 : start]).strip():
+                start -= 1
             if message["role"] == "assistant":
                 yield Span(start, end, tokens.index(closing, end) + 1)
 

@@ -30,7 +30,7 @@ def test_every_type_and_every_family_is_in_it() -> None:
 
 
 def test_rows_say_what_was_measured(tmp_path: Path) -> None:
-    one = Measured("llava-1.5", "llava", "fast", training_path="plain")
+    one = Measured("llava-1.5", "llava", path="fast", training_path="plain")
     one.differences |= {"score, image": 2e-6, "score, KL": 4e-5, "score, blind": 1e-7, "group, gradients": 3e-6}
     one.failed["test_two_images"] = "AssertionError"
     refused = Measured("blip-2", "blip-2", path_reason="it wants an image")

@@ -37,7 +37,7 @@ def family(name: str) -> Family:
 
 @pytest.fixture(scope="session")
 def measured(name: str, family: Family, request: pytest.FixtureRequest) -> Iterator[Measured]:
-    measured = Measured(name, family.model_type)
+    measured = Measured(name, family.model_type, family.limit)
     request.config.stash.setdefault(_MEASURED, {})[name] = measured
     yield measured
     if folder := os.environ.get(REPORT):

@@ -28,8 +28,10 @@ install: .venv/installed  ## make .venv with the project and its tested dependen
 test: $(ENVIRONMENT)  ## run the quick tests
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --dist loadfile
 
+# the families in a process for each core; the others measure seconds or use all cores themselves
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
-	$(PYTHON) -m pytest -m slow --override-ini timeout=1500
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadscope tests/lvlm
+	$(PYTHON) -m pytest -m slow --override-ini timeout=1500 --ignore tests/lvlm
 
 # a family in one process: its tests share the checkpoint and the loaded models
 test-families: $(ENVIRONMENT)  ## the tests of every family of LVLMs that can be built

@@ -30,7 +30,7 @@ test: $(ENVIRONMENT)  ## run the quick tests
 
 # the families in a process for each core; the others measure seconds or use all cores themselves
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadscope tests/lvlm
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadgroup tests/lvlm
 	$(PYTHON) -m pytest -m slow --override-ini timeout=1500 --ignore tests/lvlm
 
 # a family in one process: its tests share the checkpoint and the loaded models

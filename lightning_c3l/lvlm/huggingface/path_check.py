@@ -25,6 +25,7 @@ from lightning_c3l.lvlm.huggingface.probe import (
     probe_images,
     probe_records,
 )
+from lightning_c3l.lvlm.load_errors import one_line
 
 # from the fastest to the slowest
 _PATHS: list[PathName] = ["fast", "cached", "plain", "one_by_one"]
@@ -36,7 +37,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Disagreement(Exception):
+class Disagreement(ValueError):
     """A path does not compute what plain forwards compute."""
 
 
@@ -108,7 +109,7 @@ def _attempt(check: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+        return one_line(error)
 
 
 def _label(choice: PathChoice) -> str:

@@ -46,7 +46,7 @@ def test_as_many_image_tokens_as_features(lvlm: HuggingFaceLVLM, native: Native,
         count = int((inputs["input_ids"] == native.model.config.image_token_id).sum())
         (tokens,), pixels = lvlm.images.encode([image])
         assert tokens.count == count
-        assert lvlm.images.features(lvlm.model, pixels).shape == (count, lvlm.hidden_size)
+        assert lvlm.images.features(lvlm.model, pixels).pooled.shape == (count, lvlm.hidden_size)
         counts.append(count)
     together, pixels = lvlm.images.encode(images)
     assert [tokens.count for tokens in together] == counts

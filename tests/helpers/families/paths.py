@@ -88,7 +88,8 @@ PATHS: dict[str, str] = {
     "vipllava": "fast",
 }
 # where training steps take another
-TRAINING: dict[str, str] = {}
+# its processor does not take images of unequal numbers of tiles together
+TRAINING: dict[str, str] = {"perception-lm": "plain"}
 # families that are refused -> words of the reason
 REFUSED = {
     "blip-2": "missing 1 required positional argument: 'pixel_values'",

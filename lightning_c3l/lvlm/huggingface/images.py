@@ -16,6 +16,8 @@ from lightning_c3l.lvlm.base import ConversationError, ImageError, LVLMError
 from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 
 Pixels = dict[str, Tensor]
+# what a processor or a vision tower raises for an image that it does not take
+_REFUSALS = (ValueError, RuntimeError, OSError, IndexError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class ImageEncoder:
             )
         except torch.OutOfMemoryError:
             raise
-        except (ValueError, RuntimeError, OSError, IndexError, ZeroDivisionError) as error:
+        except _REFUSALS as error:
             sizes = ", ".join(f"{image.width}x{image.height}" for image in images[:4])
             raise ImageError(
                 f"{self.name}: the processor does not accept an image ({sizes} pixels): {error}"
@@ -169,7 +171,14 @@ class ImageEncoder:
         """
         if len(images) < 2:
             return
-        together = self.processor(text=[self.placeholder * len(images)], images=[list(images)], return_tensors="pt")
+        try:
+            together = self.processor(text=[self.placeholder * len(images)], images=[list(images)], return_tensors="pt")
+        except torch.OutOfMemoryError:
+            raise
+        except _REFUSALS as error:
+            raise ConversationError(
+                f"the processor does not accept these images in one conversation: {error}"
+            ) from error
         alone = sum(one.count for one in self.encode(images)[0])
         if int((together["input_ids"] == self.token).sum()) != alone:
             raise ConversationError(
@@ -190,7 +199,15 @@ class ImageEncoder:
         for group in by_shape.values():
             pixels = {name: torch.cat([one[2][name] for one in group]).to(model.device) for name in group[0][2]}
             counts = [tokens.count for _, (tokens,), _ in group]
-            whole = self.features(model, pixels)
+            try:
+                whole = self.features(model, pixels)
+            except torch.OutOfMemoryError:
+                raise
+            except _REFUSALS as error:
+                # a tower may not take a shape that its processor makes, such as that of a very narrow image
+                sizes = ", ".join(f"{image.width}x{image.height}" for image, _, _ in group[:4])
+                reason = f"the vision tower does not accept an image ({sizes} pixels): {error}"
+                raise ImageError(f"{self.name}: {reason}") from error
             self.check(sum(counts), len(whole))
             for (image, (tokens,), own), features in zip(group, whole.split(counts), strict=True):
                 known[id(image)] = (image, EncodedImage(tokens, features.clone(), grid_of(own)))

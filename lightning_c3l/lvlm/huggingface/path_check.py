@@ -33,6 +33,7 @@ _PATHS: list[PathName] = ["fast", "cached", "plain", "one_by_one"]
 _FLOAT32, _HALF = 1e-3, 0.05
 # layers that a block mask reaches; others carry a state
 _MASKED_LAYERS = {"full_attention", "sliding_attention"}
+_STATE = "not fast: layers carry a state, which no mask keeps apart"
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -59,8 +60,9 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
         expected = _attempt(_expected, reference)
         if isinstance(expected, str):
             raise LVLMError(f"{name}: {kind} cannot be run: {expected.removeprefix(f'{name}: ')}")
-        reasons = list[str]()
-        for candidate in _candidates(reference, option):
+        candidates = _candidates(reference, option)
+        reasons = [] if candidates[0].name != "cached" or option != "auto" else [_STATE]
+        for candidate in candidates:
             choice = _attempt(_checked, candidate, reference, expected)
             if isinstance(choice, PathChoice):
                 because = f" ({'; '.join(reasons)})" if reasons else ""

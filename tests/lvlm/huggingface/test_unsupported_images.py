@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.base import ConversationError, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from tests.helpers.tiny import generate_texts, load_tiny, pictures
 
@@ -63,6 +63,40 @@ def test_a_checkpoint_whose_parts_do_not_belong_together_is_no_matter_of_picture
         pytest.raises(LVLMError, match="9 image tokens in the prompt for 8 image features"),
     ):
         lvlm.unsupported_images(pictures(1))
+
+
+def test_an_image_that_the_vision_tower_does_not_take(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LFM2-VL's fails for very narrow images, which its processor accepts."""
+    tower, (first, second) = lvlm.images.features, pictures(2)
+    bad = lvlm.images.encode([second])[1]["pixel_values"]
+
+    def narrow(model: Any, pixels: Any) -> Any:
+        if any(torch.equal(one, bad[0]) for one in pixels["pixel_values"]):
+            raise RuntimeError("shape '[1, 10, 2, -1]' is invalid")
+        return tower(model, pixels)
+
+    monkeypatch.setattr(lvlm.images, "features", narrow)
+    with lvlm.cache_image_features():
+        found = lvlm.unsupported_images([first, second])
+    assert found[0] == ""
+    assert "the vision tower does not accept an image (48x48 pixels): shape" in found[1]
+
+
+def test_images_that_the_processor_does_not_take_together(
+    lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Processor:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lvlm.processor, name)
+
+        def __call__(self, text: Any, images: Any, **options: Any) -> Any:
+            if len(images[0]) > 1:
+                raise RuntimeError("Sizes of tensors must match")
+            return lvlm.processor(text=text, images=images, **options)
+
+    monkeypatch.setattr(lvlm.images, "processor", Processor())
+    with pytest.raises(ConversationError, match="does not accept these images in one conversation: Sizes of tensors"):
+        lvlm.images.require_independent(pictures(2))
 
 
 def test_memory_that_runs_out_in_the_processor_is_no_matter_of_pictures(

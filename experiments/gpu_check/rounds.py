@@ -37,7 +37,7 @@ _INSTRUCTION = "Write a question about the picture, with its answer."
 
 
 @dataclass(frozen=True)
-class Sizes:
+class RoundSizes:
     """How much a round does.
 
     Attributes:
@@ -59,10 +59,10 @@ class Sizes:
     groups: int = 2
 
 
-TINY = Sizes(images=2, candidates=2, question=2, answer=3, new_tokens=5, batch=2, groups=1)
+TINY = RoundSizes(images=2, candidates=2, question=2, answer=3, new_tokens=5, batch=2, groups=1)
 
 
-class Round:
+class MeasuredRounds:
     """The stages of a round, on texts and images that are drawn once.
 
     Args:
@@ -71,7 +71,7 @@ class Round:
         side: pixels of the images.
     """
 
-    def __init__(self, lvlm: HuggingFaceLVLM, sizes: Sizes, side: int) -> None:
+    def __init__(self, lvlm: HuggingFaceLVLM, sizes: RoundSizes, side: int) -> None:
         self.lvlm, self.sizes = lvlm, sizes
         shape = Shape(
             side=side,
@@ -151,11 +151,11 @@ def check_qwen(setting: Setting) -> Outcome:
 
 
 def _check(setting: Setting, model: LargeModel) -> Outcome:
-    start, sizes = time.perf_counter(), Sizes() if setting.on_gpu else TINY
+    start, sizes = time.perf_counter(), RoundSizes() if setting.on_gpu else TINY
     model = model if setting.on_gpu else model.tiny()
     lvlm = build_lvlm(model, setting.folder, setting.device, LoRA(rank=16))
     loaded = time.perf_counter() - start
-    work = Round(lvlm, sizes, model.side)
+    work = MeasuredRounds(lvlm, sizes, model.side)
     figures = run_rounds(work, setting.device)
     figures |= {"load_seconds": loaded, "minutes": (time.perf_counter() - start) / 60}
     figures |= {"path": lvlm.inference_path.name, "training_path": lvlm.training_path.name}
@@ -168,7 +168,7 @@ def _check(setting: Setting, model: LargeModel) -> Outcome:
     return Outcome(f"{summary}; of {figures['peak']}: {shares}", problems, figures)
 
 
-def run_rounds(work: Round, device: str) -> dict[str, Any]:
+def run_rounds(work: MeasuredRounds, device: str) -> dict[str, Any]:
     """Run the rounds and compute the figures, all rates from the last one.
 
     Args:

@@ -17,6 +17,7 @@ from lightning_c3l.lvlm.hub import is_cached_only, resolve
 from lightning_c3l.lvlm.huggingface.configuration import load_config
 from lightning_c3l.lvlm.huggingface.folders import require_weight_files
 from lightning_c3l.lvlm.huggingface.loading import Precision, fingerprint, load_checkpoint
+from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 from lightning_c3l.lvlm.huggingface.template_options import use_chat_template
 from lightning_c3l.lvlm.load_errors import one_line
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -190,7 +191,7 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
         except (AttributeError, NotImplementedError, ValueError) as error:
             kind = network.peft_config["default"].peft_type
             raise LVLMError(f"{adapter}: {kind} adapters cannot be merged; use the adapter on its base") from error
-    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+    if output_embedding(model).weight is not model.get_input_embeddings().weight:
         # a head of its own must not be tied to the embeddings again on saving or loading
         for config in (model.config, model.config.get_text_config()):
             if getattr(config, "tie_word_embeddings", False):
@@ -200,7 +201,7 @@ def merge_adapter(path: str, adapter: Path, dtype: Precision = "float32") -> tup
 
 def _untie(model: Any) -> None:
     """Give the head a weight of its own if an adapter on it, or on the embeddings, would change both."""
-    layers = model.get_output_embeddings(), model.get_input_embeddings()
+    layers: tuple[Any, Any] = (output_embedding(model), model.get_input_embeddings())
     if not any(isinstance(layer, BaseTunerLayer) for layer in layers):
         return
     head, embeddings = (one.get_base_layer() if isinstance(one, BaseTunerLayer) else one for one in layers)

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from experiments.gpu_check.arithmetic import Parameters, Passes
 from experiments.gpu_check.large_models import LLAVA, QWEN, LargeModel, build_lvlm, parameters_of, prepare, write_zeros
-from experiments.gpu_check.rounds import TINY, Round, run_rounds
+from experiments.gpu_check.rounds import TINY, MeasuredRounds, run_rounds
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 
 
@@ -68,7 +68,7 @@ def test_parameters_of_layers_and_head(lvlm: HuggingFaceLVLM) -> None:
 
 
 def test_a_round_counts_its_tokens_and_times_its_stages(lvlm: HuggingFaceLVLM) -> None:
-    work = Round(lvlm, TINY, LLAVA.tiny().side)
+    work = MeasuredRounds(lvlm, TINY, LLAVA.tiny().side)
     passes = work.passes()
     prompt = len(lvlm.processor.tokenizer("Write a question about the picture, with its answer.")["input_ids"]) - 1
     # two images of 9 tokens, two texts of 5 tokens about each

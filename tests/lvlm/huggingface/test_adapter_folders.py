@@ -9,9 +9,10 @@ import torch
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base
+from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, merge_adapter
 from lightning_c3l.rounds.scoring import score_pairs
-from tests.helpers.tiny import SMALL_LORA, build_lookalike, load_tiny, pictures
+from tests.helpers.families import family
+from tests.helpers.tiny import SMALL_LORA, awaken_adapter, build_lookalike, load_tiny, pictures
 
 PAIRS = [[("What color are the rings?", "red"), ("Where are the crosses?", "top left corner")]]
 
@@ -152,3 +153,16 @@ def test_weight_files_that_are_none_are_named(tiny_checkpoint, adapter, tmp_path
         with pytest.raises(LVLMError, match=f"{file}: not a whole safetensors file") as caught:
             HuggingFaceLVLM(str(folder), lora=None)
         assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_leaves_its_head_to_its_decoder_is_merged(tmp_path: Path) -> None:
+    """Nemotron 3 Omni names no output embedding itself."""
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    family("nemotron-omni").build(base)
+    lvlm = HuggingFaceLVLM(str(base), lora=SMALL_LORA)
+    awaken_adapter(lvlm)
+    lvlm.save(adapter)
+    merged, _ = merge_adapter(str(base), adapter)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        torch.testing.assert_close(merged(input_ids=ids).logits, lvlm.model(input_ids=ids).logits, atol=1e-3, rtol=1e-3)

@@ -154,5 +154,5 @@ class RejectedList:
             if text or tail.endswith(b"\n"):  # what is read stays whole lines
                 file.write(b"\n" + text if tail and not tail.endswith(b"\n") else text)
                 self._read = file.tell()
-        self._known |= set(new)
+            self._known |= set(new)  # while locked: another thread may use this list next
         return len(new)

@@ -19,7 +19,9 @@ def choose():
         raise ValueError("the folder is in use")
     return f"chosen by {os.getpid()}"
 try:
-    print(launch.from_rank_zero(choose, int(sys.argv[1])), flush=True)
+    # a line in one write: torchrun's processes share a pipe and do not buffer
+    sys.stdout.write(launch.from_rank_zero(choose, int(sys.argv[1])) + "\\n")
+    sys.stdout.flush()
 except ValueError as error:
     sys.exit(f"error: {error}")
 if "join" in sys.argv:

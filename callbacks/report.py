@@ -1,7 +1,6 @@
 """summary.json and report.html, from what the run folder holds."""
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +11,10 @@ from rich.console import Console
 from callbacks.order import Order
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
-from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report.page import render_report
 from lightning_c3l.report.terminal import rounds_table
 from lightning_c3l.rounds.figures import reading_auroc
 from lightning_c3l.rounds.run import RoundRun
-from lightning_c3l.rounds.store import DamagedRound, RunStore
-from lightning_c3l.runs.atomic import write_text_atomic
+from lightning_c3l.rounds.run_page import read_rounds, write_page
 
 
 class RunReport(Callback):
@@ -36,7 +32,7 @@ class RunReport(Callback):
 
     def _report(self, run: RoundRun) -> None:
         store, lvlm = run.store, run.engine.lvlm
-        written, figures = _read_rounds(store)
+        written, figures = read_rounds(store)
         known = run.data.truth is not None and 0 in written
         share = engine_share(figures)
         store.update_summary(
@@ -50,25 +46,12 @@ class RunReport(Callback):
             engine_share=share,
         )
         summary = store.summary()
-        page = render_report(summary, written, lambda key: _image(run, key))
-        write_text_atomic(store.folder / "report.html", page)
+        page = write_page(store.folder, summary, written, lambda key: _image(run, key))
         console = Console()
         console.print(rounds_table(summary))
         if share is not None:
             console.print(f"storing and gathering took {share:.1%} of the rounds' time", highlight=False)
-        console.print(f"report: {store.folder / 'report.html'}", markup=False, highlight=False)
-
-
-def _read_rounds(store: RunStore) -> tuple[dict[int, Sequence[ScoredCandidate]], list[dict[str, Any]]]:
-    """Candidates of each round and the figures of all; what is damaged is told and left out."""
-    written, figures = dict[int, Sequence[ScoredCandidate]](), list[dict[str, Any]]()
-    for number in store.rounds():
-        try:
-            figures.append(store.read_figures(number))
-            written[number] = store.read_round(number).candidates
-        except DamagedRound as error:
-            warnings.warn(f"{error}; the report leaves it out", stacklevel=2)
-    return written, figures
+        console.print(f"report: {page}", markup=False, highlight=False)
 
 
 def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 LOCK = ".lock"
 # seconds: the processes of a killed run take a moment to end
 _PATIENCE = 10.0
@@ -99,6 +97,8 @@ def _lock(file: int, operation: int, folder: Path) -> None:
                 ) from None
             time.sleep(0.1)
         except OSError as error:
+            from lightning.pytorch.utilities import rank_zero_warn  # late: who lists runs need not wait for torch
+
             return rank_zero_warn(f"{folder}: this file system has no locks ({error}); start one run there at a time")
 
 

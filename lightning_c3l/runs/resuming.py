@@ -1,14 +1,12 @@
 """Which options may differ from those a run was created with when it resumes from a checkpoint."""
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_c3l.runs.config_file import with_class_paths
+from lightning_c3l.runs.config_file import differences, read_config
 from lightning_c3l.runs.folder import run_folder_of
 
 # free: changes nothing that has been made, or nothing but the hardware and the bookkeeping
@@ -111,22 +109,6 @@ def _leaves_out(limit: int | None, before: int | None) -> bool:
     return limit is not None and (before is None or limit < before)
 
 
-def differences(before: Any, now: Any, option: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Options that both configurations have, with different values: name, value before, value now."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        if before.get("class_path") != now.get("class_path"):
-            yield f"{option}.class_path", before.get("class_path"), now.get("class_path")
-            return
-        for key in [key for key in now if key in before]:
-            own = option if key == "init_args" else f"{option}.{key}".lstrip(".")
-            yield from differences(before[key], now[key], own)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for number, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from differences(old, new, f"{option}.{number}")
-    elif before != now:
-        yield option, before, now
-
-
 def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
     """The config.yaml of the run folder that a checkpoint lies in; None where it lies in none.
 
@@ -138,10 +120,6 @@ def configuration_of(checkpoint: str | Path) -> dict[str, Any] | None:
         return None
     path = folder / "config.yaml"
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is damaged ({error}); put it back, or remove it to resume unchecked") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: is damaged (no options in it); put it back, or remove it to resume unchecked")
-    current: dict[str, Any] = with_class_paths(found)
-    return current
+        return read_config(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; put it back, or remove it to resume unchecked") from error

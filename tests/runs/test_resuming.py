@@ -9,7 +9,8 @@ import torch
 import yaml
 
 from lightning_c3l.cli.trainer import run_trainer
-from lightning_c3l.runs.resuming import differences, require_same_run, rule
+from lightning_c3l.runs.config_file import differences
+from lightning_c3l.runs.resuming import require_same_run, rule
 from tests.experiments.test_finetune import write_set
 
 

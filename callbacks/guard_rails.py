@@ -14,7 +14,13 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.rounds.collapse import CollapseLimits, held_out_criterion, inflation, tripped
+from lightning_c3l.rounds.collapse import (
+    CollapseLimits,
+    held_out_by_image,
+    held_out_criterion,
+    inflation,
+    tripped,
+)
 from lightning_c3l.rounds.figures import round_figures
 from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
 from lightning_c3l.rounds.run import RoundRun
@@ -139,6 +145,7 @@ class GuardRails(Callback):
             state: dict[str, Any] = {
                 "round": number,
                 "held_out": held_out_criterion(scored),
+                "by_image": held_out_by_image(scored),
                 "inflation": inflation(own.get("i2c_mean"), generated["i2c_mean"]) if made else None,
                 "figures": generated,
                 # so that later states do not need the round's folder
@@ -192,10 +199,9 @@ class GuardRails(Callback):
     def _tell(self, run: RoundRun, exported: int | None = None) -> None:
         """Write what is known so far into summary.json."""
         if collectives.is_rank_zero():
-            best = _best(run).known()
-            run.store.update_summary(
-                guard={"action": self.action, "states": self._states, "best": best, "exported": exported}
-            )
+            told = {"action": self.action, "source": self._measured["source"], "states": self._states}
+            run.store.update_summary(guard={**told, "best": _best(run).known(), "exported": exported})
+            run.store.note_images("guard", self._measured["digests"])
 
 
 def _best(run: RoundRun) -> BestState:

@@ -12,7 +12,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.engine import RoundEngine
-from lightning_c3l.rounds.figures import judged, truth_rate, writer_figures
+from lightning_c3l.rounds.figures import judged, truth_by_image, truth_rate, writer_figures
 from lightning_c3l.rounds.generation import ImageChunk, Read
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.truth import Asked, Truth
@@ -69,7 +69,11 @@ class WriterComparison(Callback):
         if (run := self._run) is not None:
             # the starting model once more, for a run that is resumed in another folder
             both = {"base": self._base, "tuned": self._measured(run, "tuned")}
-            collectives.on_rank_zero(lambda: run.store.update_summary(writers=both))
+            collectives.on_rank_zero(lambda: self._tell(run, both))
+
+    def _tell(self, run: RoundRun, both: dict[str, Any]) -> None:
+        run.store.update_summary(writers=both)
+        run.store.note_images("held_out", self._images.get("digests", {}))
 
     def _measured(self, run: RoundRun, name: str) -> dict[str, Any]:
         """Figures of the model as it is now; those in summary.json if it was measured before."""
@@ -96,7 +100,8 @@ class WriterComparison(Callback):
                 return figures
             accuracy = self.accuracy(run.engine, asked, read, run.data.truth)
         scored = judged([ScoredCandidate(one) for one in candidates], run.data.truth.judge)
-        return {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, **figures, "questions": len(asked)}
+        rates = {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, "by_image": truth_by_image(scored)}
+        return {**rates, **figures, "questions": len(asked)}
 
     def accuracy(self, engine: RoundEngine, asked: Sequence[Asked], read: Read, truth: Truth) -> float:
         """Share of the questions whose greedy answer is judged right; every rank must call it.

@@ -6,6 +6,7 @@ S(I2C) grows while fewer candidates are true and one kind of question takes over
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -111,10 +112,22 @@ def held_out_criterion(scored: Sequence[ScoredCandidate]) -> float | None:
     Returns:
         The criterion, None without candidates.
     """
-    if not scored:
-        return None
-    gaps = (one.scores.answer - one.shuffled for one in scored if one.scores and one.shuffled is not None)
-    return math.fsum(gap for gap in gaps if math.isfinite(gap)) / len(scored)
+    return math.fsum(map(_gap, scored)) / len(scored) if scored else None
+
+
+def held_out_by_image(scored: Sequence[ScoredCandidate]) -> dict[str, float]:
+    """`held_out_criterion` of the candidates of each image, by its key: what intervals over images are drawn from."""
+    gaps = defaultdict[str, list[float]](list)
+    for one in scored:
+        gaps[one.candidate.image].append(_gap(one))
+    return {image: math.fsum(own) / len(own) for image, own in gaps.items()}
+
+
+def _gap(one: ScoredCandidate) -> float:
+    """S(I2C) with the right image less that with another; 0 where either is missing."""
+    if one.scores is None or one.shuffled is None:
+        return 0.0
+    return finite(one.scores.answer - one.shuffled) or 0.0
 
 
 def inflation(own: object, reference: object) -> float | None:

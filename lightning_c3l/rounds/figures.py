@@ -1,7 +1,7 @@
 """Figures of a round and of a generator, from scored candidates."""
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -31,6 +31,15 @@ def truth_rate(scored: Sequence[ScoredCandidate]) -> float | None:
     """Share of right candidates among the judged ones; None if none was judged."""
     verdicts = [one.verdict for one in scored if one.verdict is not None]
     return verdicts.count("right") / len(verdicts) if verdicts else None
+
+
+def truth_by_image(scored: Sequence[ScoredCandidate]) -> dict[str, float]:
+    """Share of right candidates among the judged ones of each image, by its key."""
+    own = defaultdict[str, list[bool]](list)
+    for one in scored:
+        if one.verdict is not None:
+            own[one.candidate.image].append(one.verdict == "right")
+    return {image: sum(right) / len(right) for image, right in own.items()}
 
 
 def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:

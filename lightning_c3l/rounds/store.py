@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,15 @@ class RunStore:
     def update_summary(self, **parts: Any) -> None:
         """Replace these parts of summary.json; non-finite numbers become null."""
         write_json_atomic(self.folder / "summary.json", {**self.summary(), **jsonable(parts)})
+
+    def note_images(self, name: str, digests: Mapping[str, str]) -> None:
+        """Put down in summary.json what was measured on, so that runs can be compared image by image.
+
+        Args:
+            name: of the measurement.
+            digests: digest of each image by its key.
+        """
+        self.update_summary(images={**self.summary().get("images", {}), name: dict(digests)})
 
 
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:

@@ -39,6 +39,11 @@ def test_a_run_that_gets_better_is_left_alone(tmp_path):
     told = run.go(module, (0.5, {}), (0.75, {}), (0.625, {}))
     assert [state["held_out"] for state in told["states"]] == [0.5, 0.75, 0.625]
     assert not any(state["tripped"] for state in told["states"])
+    # the worth of what is written about each image, of the same images in all states
+    images = json.loads((tmp_path / "summary.json").read_text())["images"]["guard"]
+    assert len(images) > 1
+    assert [state["by_image"] for state in told["states"]] == [dict.fromkeys(images, w) for w in (0.5, 0.75, 0.625)]
+    assert told["source"] == "images"
     # the best one is kept, but where no limit is broken, the last one goes out
     assert told["best"] == {"round": 1, "held_out": 0.75}
     assert told["exported"] == 2

@@ -93,8 +93,14 @@ def test_both_writers_are_measured_on_the_same_images(tiny_checkpoint, tmp_path)
     grown = Run(tmp_path, Data(5))
     more.on_fit_start(grown, module)
     more.on_fit_end(grown, module)
-    writers = json.loads((tmp_path / "summary.json").read_text())["writers"]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    writers = summary["writers"]
     assert writers["base"]["candidates"] == writers["tuned"]["candidates"] == 2 * 2 * 2
+    assert set(summary["images"]["held_out"]) == set(Data(2).digests("held_out"))
+    for one in writers.values():
+        # as many texts about each image
+        assert sum(one["by_image"].values()) / 2 == one["truth_rate"]
+        assert set(one["by_image"]) == set(summary["images"]["held_out"])
     fewer.load_state_dict(first.state_dict())
     with pytest.raises(ValueError, match=r"data\.held_out: 1 of the 2 images .* --data\.held_out null"):
         fewer.on_fit_start(Run(tmp_path, Data(1)), module)

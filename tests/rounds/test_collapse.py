@@ -1,14 +1,14 @@
 """Limits on made-up figures, and figures small enough to work out by hand."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
-from lightning_c3l.rounds.collapse import CollapseLimits, held_out_criterion, inflation, tripped
-from lightning_c3l.rounds.figures import image_contrast, round_figures
+from lightning_c3l.rounds.collapse import CollapseLimits, held_out_by_image, held_out_criterion, inflation, tripped
+from lightning_c3l.rounds.figures import image_contrast, round_figures, truth_by_image
 
 FIRST = {
     "parsed_rate": 1.0,
@@ -98,6 +98,30 @@ def test_the_criterion_is_a_mean_over_all_texts() -> None:
     assert held_out_criterion(texts) == pytest.approx(0.25 / 5, abs=1e-12)
     assert held_out_criterion([one(None)]) == 0.0
     assert held_out_criterion([]) is None
+
+
+def test_the_criterion_of_each_image() -> None:
+    def of(image: str, scored: ScoredCandidate) -> ScoredCandidate:
+        return replace(scored, candidate=replace(scored.candidate, image=image))
+
+    texts = [
+        of("a", one(0.75, 0.25)),
+        of("a", one(None)),
+        of("b", one(0.5, 0.75)),
+        of("c", one(0.5)),
+        of("a", one(1.0, 0.0)),
+    ]
+    assert held_out_by_image(texts) == {"a": 0.5, "b": -0.25, "c": 0.0}
+    assert held_out_by_image([]) == {}
+
+
+def test_the_truth_of_each_image() -> None:
+    verdicts = [("a", "right"), ("b", "wrong"), ("a", "unparsable"), ("c", None), ("a", "right"), ("a", "unanswerable")]
+    texts = [
+        replace(one(0.5), candidate=replace(one(0.5).candidate, image=image), verdict=verdict)
+        for image, verdict in verdicts
+    ]
+    assert truth_by_image(texts) == {"a": 0.5, "b": 0.0}
 
 
 def test_inflation_is_what_the_own_scorer_adds() -> None:

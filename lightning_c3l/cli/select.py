@@ -31,8 +31,8 @@ from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.records import READINGS_AND_RIVAL
-from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic, write_text_atomic
-from lightning_c3l.selection.card import CardFacts, data_card, scores_chart, steps_table
+from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
+from lightning_c3l.selection.card import CardFacts, steps_table, write_card
 from lightning_c3l.selection.columns import Mask
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
@@ -182,10 +182,8 @@ def _write_beside(out: Path, facts: CardFacts, meta: Mapping[str, Any], root: Pa
         selected |= {"random_control": True, "seed": facts.seed}
     if root is not None:
         meta = {**meta, "image_root": recorded_root(root, out)}
-    picture = beside(out, ".card.svg")
     write_json_atomic(beside(out, ".meta.json"), {**meta, "count": int(facts.written.sum()), "selected": selected})
-    write_text_atomic(picture, scores_chart(facts))
-    write_text_atomic(beside(out, ".card.md"), data_card(facts, picture.name))
+    write_card(out, facts)
 
 
 def _report(options: SelectOptions, facts: CardFacts) -> None:

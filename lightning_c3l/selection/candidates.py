@@ -4,6 +4,7 @@ Pairs of one image are near-duplicates where they ask the same question or their
 share the size equally, and yes is kept as often as no.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Mask, ScoredRecord, hash_of
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.duplicates import NearDuplicateRule, drop_near
-from lightning_c3l.selection.plan import SelectionPlan, select_records
+from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
 from lightning_c3l.selection.pseudo_labels import reading_of, scores_of
 from lightning_c3l.selection.scores import RecordScore
 
@@ -29,11 +30,15 @@ class CandidateSelection:
         chosen: the pairs to export.
         duplicates: pairs that say nearly the same as a better one.
         distinct: all others, the chosen among them.
+        columns: all candidates as the rules look at them, those without a pair too.
+        selection: what each rule kept and dropped.
     """
 
     chosen: list[ScoredCandidate]
     duplicates: list[ScoredCandidate]
     distinct: list[ScoredCandidate]
+    columns: Columns
+    selection: Selection
 
 
 def select_candidates(
@@ -42,7 +47,7 @@ def select_candidates(
     """Choose the pairs of a data set from scored candidates.
 
     Args:
-        candidates: scored candidates of any number of images.
+        candidates: of any number of images; rejected ones are only counted.
         size: pairs to choose, at least 1; all distinct ones are chosen where there are fewer.
         reading: the score to go by.
         near_duplicate: least Jaccard index of near-duplicates, above 0 and at most 1.
@@ -51,17 +56,17 @@ def select_candidates(
         The selection; records are unchanged.
 
     Raises:
-        ValueError: a candidate without scores or with a score that is not finite, an unknown reading, or an option
-            out of its range.
+        ValueError: a candidate that is not rejected has no scores, a score is not finite, the reading is unknown, or
+            an option is out of its range.
     """
     plan = SelectionPlan(
         near_duplicates=near_duplicate, one_per_question=True, top_k=size, balance="kinds", all_pairs=True
     )
-    columns = _columns(candidates, [reading_of(one, reading) for one in candidates], texts=True)
+    scores = [None if one.candidate.rejected else reading_of(one, reading) for one in candidates]
+    columns = _columns(candidates, scores, texts=True)
     found = select_records(columns, plan, allow_empty=True)
-    return CandidateSelection(
-        _those(candidates, found.chosen), _those(candidates, ~found.eligible), _those(candidates, found.eligible)
-    )
+    masks = found.chosen, columns.scored & ~found.eligible, found.eligible
+    return CandidateSelection(*(_those(candidates, mask) for mask in masks), columns, found)
 
 
 def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPLICATE) -> list[ScoredCandidate]:
@@ -106,14 +111,17 @@ def random_candidates(
     return _those(candidates, random_control(columns, columns.scored, mask, seed, exact_lengths=True))
 
 
-def _columns(candidates: Sequence[ScoredCandidate], scores: Sequence[float], texts: bool = False) -> Columns:
+def _columns(candidates: Sequence[ScoredCandidate], scores: Sequence[float | None], texts: bool = False) -> Columns:
+    """The candidates as columns; None is the score of a rejected one."""
     builder = ColumnsBuilder(texts, "words" if texts else None)
     for position, (one, score) in enumerate(zip(candidates, scores, strict=True)):
         candidate = one.candidate
         builder.add(
             ScoredRecord(
                 number=position + 1,
-                score=RecordScore(score, scores_of(one).tokens),
+                score=RecordScore(math.nan, 0, f"rejected: {candidate.rejected}")
+                if score is None
+                else RecordScore(score, scores_of(one).tokens),
                 kind=candidate.instruction.kind,
                 images=hash_of([candidate.image]),
                 messages=(("user", candidate.question), ("assistant", candidate.answer)),

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from lightning_c3l.report.charts import histogram
 from lightning_c3l.report.text import number, printable
+from lightning_c3l.runs.atomic import write_text_atomic
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.selection.columns import Columns, Mask
 from lightning_c3l.selection.markdown import escape, fenced, markdown_table
@@ -41,8 +43,10 @@ class CardFacts:
         by: the reading that chose.
         turns: how turns became the score of a record.
         scored_with: what the set says about its scorer: model, fingerprint, prompt.
-        command: the command line.
+        command: the command line, empty where it is not known.
         seed: of the control.
+        origin: where the records come from, where more is known than the name of their file.
+        notes: what to know before use, a sentence each.
     """
 
     name: str
@@ -56,6 +60,8 @@ class CardFacts:
     scored_with: Mapping[str, Any]
     command: str
     seed: int
+    origin: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def written(self) -> Mask:
@@ -99,6 +105,7 @@ def data_card(facts: CardFacts, chart: str) -> str:
         f"- visual-question-answering\nsize_categories:\n- {size}\n---",
         f"# {escape(facts.name)}\n\n{sentence}",
         "**Licence: to fill in** (above as well). It follows from the images and from who or what wrote the texts.",
+        *_origin(facts),
         "## Contents\n\n" + markdown_table(["", facts.label, "whole set"], _contents(facts), "lrr"),
         f"## Scores\n\nBy the reading {facts.by}, in nats a token; of several turns the {turns}.\n\n"
         + markdown_table(["quantile", *sets], _quantiles(facts), "l" + "r" * len(sets))
@@ -108,10 +115,18 @@ def data_card(facts: CardFacts, chart: str) -> str:
         "## Kinds of questions\n\n"
         + markdown_table(["kind", facts.label, "share", "whole set", "share"], _kinds(facts), "lrrrr"),
         "## How it was chosen\n\n" + markdown_table(["rule", "kept", "dropped"], _steps(facts.selection), "lrl"),
-        fenced(facts.command),
+        *([fenced(facts.command)] if facts.command else []),
         "## Scored with\n\n" + markdown_table(["what", "value"], _scorer(facts.scored_with), "ll"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def write_card(out: Path, facts: CardFacts) -> Path:
+    """Write the card `<stem>.card.md` of a data set and its chart `<stem>.card.svg`; returns the card's path."""
+    card, picture = out.with_suffix(".card.md"), out.with_suffix(".card.svg")
+    write_text_atomic(picture, scores_chart(facts))
+    write_text_atomic(card, data_card(facts, picture.name))
+    return card
 
 
 def scores_chart(facts: CardFacts) -> str:
@@ -133,6 +148,17 @@ def steps_table(selection: Selection) -> Table:
         # Text objects, because plain strings would be read as rich markup
         table.add_row(Text(step.rule), number(step.kept), number(sum(step.fell.values())), Text(why))
     return table
+
+
+def _origin(facts: CardFacts) -> list[str]:
+    """What to know before use, and where the records come from."""
+    parts = list[str]()
+    if facts.notes:
+        parts.append("## Before use\n\n" + "\n".join(f"- {escape(note, 600)}" for note in facts.notes))
+    if facts.origin:
+        rows = [[escape(name, 60), escape(text)] for name, text in facts.origin.items()]
+        parts.append("## Origin\n\n" + markdown_table(["what", "value"], rows, "ll"))
+    return parts
 
 
 def _contents(facts: CardFacts) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Exports the data set: selected pairs about fresh images as LLaVA JSON and Parquet."""
+"""Exports the data set: selected pairs about fresh images as LLaVA JSON and Parquet, with a data card."""
 
 import os
 import shutil
@@ -15,19 +15,21 @@ from data_modules.formats import write_llava_json, write_parquet
 from data_modules.images.sources import EncodedImages
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
+from lightning_c3l.rounds.dataset_card import WrittenSet, card_facts
 from lightning_c3l.rounds.figures import judged, truth_rate
 from lightning_c3l.rounds.generation import ImageChunk
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.selection.candidates import random_candidates, select_candidates
+from lightning_c3l.selection.card import write_card
 
 # tell the draws after training, and those of `predict`, from those of the rounds
 _FIT_STREAM, _PREDICT_STREAM = 1_299_709, 15_485_863
 
 
 class DatasetExport(Callback):
-    """Writes `vlit.json` and `vlit.parquet` after training, and for `predict`.
+    """Writes `vlit.json`, `vlit.parquet` and a data card after training, and for `predict`.
 
     Args:
         target_size: number of pairs to keep.
@@ -52,7 +54,7 @@ class DatasetExport(Callback):
         """Generate about fresh images with the tuned model, which the starting model scores, and write the set."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
             candidates = self._candidates(run, "fresh", _FIT_STREAM)
-            collectives.on_rank_zero(lambda: self._export(run, "fresh", candidates))
+            collectives.on_rank_zero(lambda: self._export(run, "fresh", candidates, "trained in this run"))
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
@@ -64,7 +66,10 @@ class DatasetExport(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the set."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
-            collectives.on_rank_zero(lambda: self._export(run, "images", self._predicted))
+            loaded = trainer.ckpt_path
+            # name, version and file: a card is published, and names no folders of this machine
+            weights = f"weights of {'/'.join(Path(loaded).parts[-4:])}" if loaded else "as it was loaded"
+            collectives.on_rank_zero(lambda: self._export(run, "images", self._predicted, weights))
 
     def _candidates(self, run: RoundRun, name: str, stream: int) -> list[ScoredCandidate]:
         """Scored candidates about a source of images, on rank zero; every rank must call it."""
@@ -72,12 +77,18 @@ class DatasetExport(Callback):
         images, digests = ImageChunk(keys, source.read), run.data.digests(name)
         return run.engine.final_records(run.store.folder, images, stream, digests, longest_side=run.data.longest_side)
 
-    def _export(self, run: RoundRun, name: str, scored: Sequence[ScoredCandidate]) -> None:
-        """Select and write the set, on rank zero."""
+    def _export(self, run: RoundRun, name: str, scored: Sequence[ScoredCandidate], weights: str) -> None:
+        """Select and write the set, on rank zero.
+
+        Args:
+            run: parts of the run.
+            name: source of the images.
+            scored: all candidates.
+            weights: which weights of the model wrote them, in words.
+        """
         truth, folder = run.data.truth, run.store.folder
         scored = judged(scored, truth.judge if truth else None)
-        usable = [one for one in scored if one.scores]
-        selection = select_candidates(usable, self.target_size, self.reading, self.near_duplicate)
+        selection = select_candidates(scored, self.target_size, self.reading, self.near_duplicate)
         chosen = selection.chosen
         root = self._images(folder, run.source(name)[0], chosen)
         made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint}
@@ -117,8 +128,26 @@ class DatasetExport(Callback):
                 "written_truth_rate": truth_rate(scored),
             }
         run.store.update_summary(dataset=figures)
+        if chosen:
+            written = self._written_set(run, weights, figures)
+            write_card(folder / "vlit.json", card_facts(written, selection, run.store.summary()))
         shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
         rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
+
+    def _written_set(self, run: RoundRun, weights: str, figures: dict[str, Any]) -> WrittenSet:
+        """The set as its data card describes it."""
+        folder, root, lvlm = Path(os.path.abspath(run.store.folder)), Path(figures["image_root"]), run.engine.lvlm
+        return WrittenSet(
+            run=f"{folder.parent.name}/{folder.name}",
+            images="in the folder images beside this card" if root == folder / "images" else root.name,
+            model=Path(lvlm.name).name if os.path.isabs(lvlm.name) else lvlm.name,
+            weights=weights,
+            fingerprint=lvlm.fingerprint,
+            seed=run.engine.seed,
+            reading=self.reading,
+            target_size=self.target_size,
+            figures=figures,
+        )
 
     def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
         """Root of the image paths; images that are not files of their own are written below the run folder."""

@@ -62,7 +62,8 @@ def select_candidates(
     plan = SelectionPlan(
         near_duplicates=near_duplicate, one_per_question=True, top_k=size, balance="kinds", all_pairs=True
     )
-    scores = [None if one.candidate.rejected else reading_of(one, reading) for one in candidates]
+    rejected = [one.scores is None and bool(one.candidate.rejected) for one in candidates]
+    scores = [None if out else reading_of(one, reading) for one, out in zip(candidates, rejected, strict=True)]
     columns = _columns(candidates, scores, texts=True)
     found = select_records(columns, plan, allow_empty=True)
     masks = found.chosen, columns.scored & ~found.eligible, found.eligible

@@ -7,6 +7,8 @@ from lightning_c3l.report.text import printable
 
 # What may stay as it is within a line. The underscore is emphasis, `www.` becomes a link on some sites.
 _SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
+# begins an ordered list
+_NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")
 
 
 def escape(text: object, limit: int = 200) -> str:
@@ -17,7 +19,7 @@ def escape(text: object, limit: int = 200) -> str:
         limit: longest text in characters; the rest is cut.
     """
     line = " ".join(printable(text, limit).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _NUMBERED.sub(r"\1&#46;", _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line))
 
 
 def fenced(text: str) -> str:

@@ -65,6 +65,11 @@ def test_a_data_set_written_in_parts_is_that_written_in_one(module, tmp_path, mo
     summary = json.loads((tmp_path / "parts" / "summary.json").read_text())
     assert summary["dataset"]["pairs"] == len(parts)
     assert summary["dataset"]["candidates"] == 6 * 2 * 3
+    card = (tmp_path / "parts" / "vlit.card.md").read_text()
+    assert f"{len(parts)} of the 36 records of vlit-candidates.jsonl" in card
+    assert "How many are true is not known" in card
+    assert str(tmp_path) not in card
+    assert (tmp_path / "parts" / "vlit.card.svg").read_text().startswith("<svg")
 
 
 def test_images_inside_of_archives_are_copied_byte_by_byte(tmp_path):

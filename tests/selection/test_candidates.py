@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -62,9 +63,21 @@ def test_near_duplicate_threshold_and_reading_are_choices() -> None:
     with pytest.raises(ValueError, match="near-duplicates must be above 0"):
         select_candidates(pair, 9, near_duplicate=0.0)
     with pytest.raises(ValueError, match="no scores"):
-        select_candidates([scored(None)], 9)
+        select_candidates([replace(pair[0], scores=None)], 9)
     with pytest.raises(ValueError, match="no scores"):
         deduplicate([scored(None)])
+
+
+def test_rejected_candidates_are_counted_and_change_nothing() -> None:
+    pair = [scored(0.9, 0), scored(0.1, 1, kind="detail"), scored(0.5, 2)]
+    junk = [scored(None, 3, kind="new"), scored(None, 4)]
+    found = select_candidates([junk[0], *pair, junk[1]], 2)
+    assert found.chosen == select_candidates(pair, 2).chosen == pair[:2]
+    assert (found.distinct, found.duplicates) == (pair, [])
+    first, *_, last = found.selection.steps
+    assert (first.kept, first.fell) == (3, {"rejected: no question": 2})
+    assert (last.kept, last.fell) == (2, {"not among the best": 1})
+    assert len(found.columns.score) == 5
 
 
 def alike(one: Candidate, two: Candidate, threshold: float) -> bool:

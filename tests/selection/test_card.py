@@ -132,6 +132,16 @@ def test_rules_and_scorer() -> None:
     assert "unknown: the scored set does not say" in data_card(facts_of(scored_with={}), "x.svg")
 
 
+def test_origin_and_notes_stand_before_the_figures() -> None:
+    text = data_card(facts_of(origin={"images": "a|b"}, notes=["Nobody has *read* them."]), "x.svg")
+    assert rows_of(text, "Origin") == [["images", "a&#124;b"]]
+    assert "- Nobody has &#42;read&#42; them" in text.split("## Before use\n")[1].split("\n## ")[0]
+    plain = data_card(facts_of(command=""), "x.svg")
+    assert "## Origin" not in plain
+    assert "## Before use" not in plain
+    assert "```" not in plain
+
+
 @pytest.mark.parametrize("nasty", [text for text in NASTY if text.strip()])
 def test_nothing_from_the_data_becomes_markup(nasty: str) -> None:
     def tags(text: str) -> list[str]:
@@ -140,6 +150,8 @@ def test_nothing_from_the_data_becomes_markup(nasty: str) -> None:
     harmless = facts_of(kinds=["k", "k", "k", "b", "b", "b"], scored_with={"model": "m", "other": ["x"]})
     kinds = [nasty, nasty, nasty, "b", "b", "b"]
     hostile = facts_of(kinds, name=nasty, source=nasty, command=nasty, scored_with={"model": nasty, nasty: [nasty]})
+    harmless, hostile = (replace(facts, origin={"a": "b"}, notes=["c"]) for facts in (harmless, hostile))
+    hostile = replace(hostile, origin={nasty: nasty}, notes=[nasty])
     assert tags(data_card(hostile, "x.svg")) == tags(data_card(harmless, "x.svg"))
     head = yaml.safe_load(data_card(hostile, "x.svg").split("---\n")[1])
     assert head["pretty_name"] == nasty

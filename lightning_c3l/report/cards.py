@@ -1,48 +1,14 @@
-"""Which texts the page shows as cards, and their images."""
+"""Which texts the page shows as cards."""
 
-import base64
-import io
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
-from markupsafe import Markup
-from PIL import Image
+from collections.abc import Iterable
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import Instruction, ScoredCandidate
-
-ImageReader = Callable[[str], Image.Image | None]
+from lightning_c3l.report.thumbnails import ImageReader as ImageReader
+from lightning_c3l.report.thumbnails import inline_image as inline_image
 
 # A positive with its negatives.
 PseudoLabels = tuple[ScoredCandidate, list[ScoredCandidate]]
-
-SMALLEST, LARGEST = 96, 256
-
-
-@dataclass(frozen=True)
-class InlineImage:
-    """An image of the page: its `data:` address, and whether its pixels should stay hard."""
-
-    address: Markup
-    tiny: bool
-
-
-def inline_image(image: Image.Image | None) -> InlineImage | None:
-    """The image as a PNG whose longer side has 96 to 256 pixels; None where there is nothing to see."""
-    if image is None or not all(image.size):
-        return None
-    longest = max(image.size)
-    tiny = longest < SMALLEST
-    shown = image.convert("RGB")
-    if tiny:
-        factor = -(-SMALLEST // longest)
-        shown = shown.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    elif longest > LARGEST:
-        width, height = (max(1, round(side * LARGEST / longest)) for side in image.size)
-        shown = shown.resize((width, height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    shown.save(buffer, format="PNG", optimize=True)
-    return InlineImage(Markup("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")), tiny)
 
 
 def _score(one: ScoredCandidate) -> float:

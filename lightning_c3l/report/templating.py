@@ -1,14 +1,18 @@
 """Jinja2 templates of the HTML pages: whatever a template shows is made visible, cut and escaped."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lightning_c3l.functional.finite import finite
+from lightning_c3l.report.figures import READINGS
 from lightning_c3l.report.text import exact, number, printable
+from lightning_c3l.report.token_values import direction
 
 # longest text from outside that is shown, unless the template says otherwise (`text|cut(1000)`)
 LIMIT = 300
@@ -62,9 +66,16 @@ def page_environment(*loaders: BaseLoader) -> Environment:
         finalize=lambda value: value if isinstance(value, Markup) else printable(value, LIMIT),
     )
     found.filters.update(
-        exact=exact, figure=figure_text, cut=lambda value, limit: Markup(escape(printable(value, limit)))
+        exact=exact,
+        figure=figure_text,
+        cut=lambda value, limit: Markup(escape(printable(value, limit))),
+        direction=direction,
     )
     found.tests["finite"] = lambda value: finite(value) is not None
-    style = files("lightning_c3l.report").joinpath("report.css").read_text(encoding="utf-8")
-    found.globals["style"] = Markup(style)
+    folder = files("lightning_c3l.report")
+    style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "gallery.js"))
+    # the only script that a page may run
+    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
+    found.globals |= {"style": Markup(style), "gallery_script": Markup(script), "script_digest": digest}
+    found.globals["readings"] = READINGS
     return found

@@ -1,51 +1,12 @@
-"""Cards: images, ranking and example groups."""
-
-import base64
-import io
+"""Cards: ranking and example groups."""
 
 import pytest
-from PIL import Image
 
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups, inline_image
+from lightning_c3l.report.cards import ImageReader, best_and_worst, example_groups
 from lightning_c3l.report.page import render_report
 from tests.report.dom import Node, parse
 from tests.report.samples import NAN, grey, no_image, refused, scored
-
-
-def shown(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as the page has it, and whether it counts as tiny."""
-    found = inline_image(image)
-    assert found is not None
-    head, _, body = found.address.partition(",")
-    assert head == "data:image/png;base64"
-    return Image.open(io.BytesIO(base64.b64decode(body))), found.tiny
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((32, 16), (96, 48)),
-        ((50, 50), (100, 100)),
-        ((1, 1), (96, 96)),
-        ((96, 20), (96, 20)),
-        ((256, 200), (256, 200)),
-        ((1024, 512), (256, 128)),
-        ((3, 3000), (1, 256)),
-    ],
-)
-def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    image, tiny = shown(Image.new("RGB", size))
-    assert image.size == expected
-    assert tiny == (max(size) < 96)
-
-
-def test_tiny_images_keep_their_pixels() -> None:
-    tiny = Image.new("L", (2, 1))
-    tiny.putpixel((1, 0), 255)
-    image, _ = shown(tiny)
-    assert (image.format, image.mode, image.size) == ("PNG", "RGB", (96, 48))
-    assert [image.getpixel((x, 20)) for x in (0, 47, 48, 95)] == [(0, 0, 0)] * 2 + [(255, 255, 255)] * 2
 
 
 def test_ranking_drops_what_has_no_score_and_repeats() -> None:

@@ -8,6 +8,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from callbacks.adapter_export import AdapterExport
 from callbacks.checkpointing import Checkpointing, WholeFile
@@ -20,8 +21,9 @@ from callbacks.metrics_file import MetricsFile
 from callbacks.order import Order
 from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
-from callbacks.round_logger import RoundLogger, wandb_logger
+from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
+from callbacks.wandb_run import wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
@@ -106,9 +108,13 @@ class C3LCLI(LightningCLI):
     def _require_same_run(self, checkpoint: str) -> None:
         """Refuse options that a resumed run must not change, before anything is loaded."""
         if (before := configuration_of(checkpoint)) is not None:
-            subcommand = str(self.subcommand)
-            now = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
-            require_same_run(before, now, f"{run_folder_of(checkpoint)}/config.yaml")
+            require_same_run(before, self._resolved(), f"{run_folder_of(checkpoint)}/config.yaml")
+
+    def _resolved(self) -> dict[str, Any]:
+        """The configuration as plain values, nested as in config.yaml."""
+        subcommand = str(self.subcommand)
+        values: dict[str, Any] = yaml.safe_load(self._parser(subcommand).dump(self.config[subcommand], skip_none=False))
+        return values
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs and keeps checkpoints in the run folder, unless the experiment says otherwise."""
@@ -116,12 +122,10 @@ class C3LCLI(LightningCLI):
         folder = Path(config.trainer.default_root_dir)
         if config.trainer.logger is None or config.trainer.logger is True:
             # written at once: what waits in memory is lost with the process
-            loggers = [MetricsFile(folder, name="", version="", flush_logs_every_n_steps=1)]
-            kwargs["logger"] = (
-                loggers
-                if config.run.wandb is None
-                else [*loggers, wandb_logger(config.run.wandb, config.run.name, folder)]
-            )
+            loggers: list[Logger] = [MetricsFile(folder, name="", version="", flush_logs_every_n_steps=1)]
+            if config.run.wandb is not None:
+                loggers.append(wandb_logger(config.run, folder, self._resolved()))
+            kwargs["logger"] = loggers
         interruption = Interruption(["python", "-m", "lightning_c3l", *self.words])
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
         given = [RoundLogger(), AdapterExport(), interruption, Checkpointing(every, interruption)]

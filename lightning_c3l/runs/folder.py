@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from lightning_c3l.distributed import launch
 from lightning_c3l.runs import lock
@@ -22,7 +23,7 @@ _SHARDS = (".metadata", "*.pt", "*/*.pt")
 # verbs that leave no checkpoint
 _NOT_RESUMABLE = ("predict", "test")
 # files and folders that a run writes before it has made anything: among them W&B's and images from archives
-_FILES_OF_A_START = (lock.LOCK, "config.yaml", "manifest.json", "images.json")
+_FILES_OF_A_START = (lock.LOCK, "config.yaml", "manifest.json", "images.json", "wandb.json")
 _FOLDERS_OF_A_START = ("wandb", "unpacked")
 # set by the first process of a node for those that Lightning starts there
 _FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"
@@ -38,7 +39,10 @@ class RunConfig:
         root: folder of all runs.
         name: name of the experiment.
         version: number of the run; the first free one unless given, the newest one with `--ckpt_path last`.
-        wandb: project that W&B logs to, or entity/project; offline unless you are logged in. null leaves W&B out.
+        wandb: project that W&B logs to, or entity/project; null leaves W&B out.
+        wandb_mode: online, offline (to be uploaded by `wandb sync`) or disabled; null takes `WANDB_MODE` or what
+            `wandb offline` has set, and otherwise is online for whoever has logged in.
+        wandb_artifacts: whether the data set, the adapter and the report are uploaded too.
         checkpoint_every: optimizer steps between two writings of `checkpoints/last.ckpt`.
     """
 
@@ -46,6 +50,8 @@ class RunConfig:
     name: str = "c3l"
     version: int | None = None
     wandb: str | None = "lightning_c3l"
+    wandb_mode: Literal["online", "offline", "disabled"] | None = None
+    wandb_artifacts: bool = True
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
@@ -56,6 +62,8 @@ class RunConfig:
             raise ValueError(f"run.checkpoint_every must be at least 1, not {self.checkpoint_every}")
         if self.wandb is not None and not _WANDB_PROJECT.fullmatch(self.wandb):
             raise ValueError(f"run.wandb must be a project, entity/project or null, not {self.wandb!r}")
+        if self.wandb_mode not in (None, "online", "offline", "disabled"):
+            raise ValueError(f"run.wandb_mode must be online, offline, disabled or null, not {self.wandb_mode!r}")
 
     @property
     def home(self) -> Path:

@@ -2,7 +2,7 @@ import json
 
 from lightning import LightningModule, Trainer
 
-from callbacks.round_logger import RoundLogger, wandb_logger
+from callbacks.round_logger import RoundLogger
 from lightning_c3l.rounds.store import Round, RunStore
 
 
@@ -40,26 +40,6 @@ def test_each_finished_round_is_logged_once_also_after_a_resume(tmp_path):
     store.write_round(2, Round([], [], {}, {"round": 2}))
     resumed.on_train_end(Run(tmp_path, recorder), LightningModule())
     assert [metrics["round/round"] for metrics, _ in recorder.seen] == [0, 1, 2]
-
-
-def test_wandb_is_offline_where_nobody_is_logged_in(tmp_path, monkeypatch):
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    logger = wandb_logger("project", "run", tmp_path)
-    logger.log_metrics({"round/i2c_mean": 0.5}, step=1)
-    assert logger.experiment.settings.mode == "offline"
-    logger.experiment.finish()
-    assert list(tmp_path.rglob("offline-run-*"))
-
-
-def test_wandb_goes_online_for_who_is_logged_in(tmp_path, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password not-a-key\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    # the run is not started: that would need the network
-    assert wandb_logger("project", "run", tmp_path)._wandb_init["mode"] == "online"
 
 
 def test_no_logger_no_work(tmp_path):

@@ -1,0 +1,258 @@
+"""A run does not need W&B, and W&B's run is the one of the run folder."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from callbacks.wandb_run import KEPT, Mode, WandbRunLogger, decide_mode, run_name, wandb_logger
+from lightning_c3l.runs.folder import RunConfig
+
+KEY = "0123456789" * 4
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is logged in, and wandb remembers nothing of other tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    wandb.teardown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Nor do other tests remember these."""
+    yield
+    wandb.teardown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (made := tmp_path / "runs" / "name" / "version_0").mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def logger(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WandbRunLogger:
+    # only its presence and form are looked at: nothing is sent
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    return wandb_logger(RunConfig(wandb="project"), folder, {})
+
+
+class Run:
+    """As much of W&B's run as the logger uses."""
+
+    disabled, url, name, entity, project = False, "https://a.server/runs/1", "name", "", "project"
+
+    def __init__(self, mode: str, id: str | None) -> None:
+        self.logged: list[dict[str, Any]] = []
+        self.alive = True
+        self.finished: list[int] = []
+        self.offline, self.id = mode == "offline", id or "new"
+
+    def define_metric(self, *names: str, **options: object) -> None:
+        pass
+
+    def finish(self, exit_code: int) -> None:
+        self.finished.append(exit_code)
+
+    def log(self, metrics: dict[str, Any], **options: object) -> None:
+        if not self.alive:
+            raise ConnectionResetError("Connection lost")
+        self.logged.append(metrics)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Modes in which W&B was begun; online it cannot be reached."""
+    modes = list[str]()
+
+    def init(mode: str, id: str | None, **options: object) -> Run:
+        modes.append(mode)
+        if mode == "online":
+            raise wandb.errors.CommError("Timed out [type=timeout, input_value='a secret']")
+        return Run(mode, id)
+
+    monkeypatch.setattr(wandb, "init", init)
+    return modes
+
+
+def said(recwarn: pytest.WarningsRecorder) -> list[str]:
+    return [str(one.message) for one in recwarn if "W&B" in str(one.message)]
+
+
+def test_a_server_that_cannot_be_reached_is_asked_once(
+    logger: WandbRunLogger, begun: list[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    for step in range(3):
+        logger.log_metrics({"loss": 1.0}, step)
+    assert said(recwarn) == ["W&B cannot be reached, this run is logged offline: Timed out"]
+    assert begun == ["online", "offline"]
+    assert logger.experiment.logged == [{"loss": 1.0, "trainer/global_step": step} for step in range(3)]
+
+
+def test_it_may_go_away_in_the_middle(
+    logger: WandbRunLogger, begun: list[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.experiment.alive = False
+    recwarn.clear()
+    for step in range(1, 4):
+        logger.log_metrics({"loss": 1.0}, step)
+    logger.log_hyperparams({"rank": 2})
+    logger.summarize({"final/x": 1.0})
+    logger.finalize("success")
+    assert said(recwarn) == ["W&B no longer answers, the run goes on without it: ConnectionResetError: Connection lost"]
+    assert len(logger.experiment.logged) == 1
+
+
+def test_the_run_goes_on_where_it_cannot_even_be_offline(
+    logger: WandbRunLogger, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def init(**options: object) -> Run:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(wandb, "init", init)
+    # Lightning asks for it when the trainer is set up
+    _ = logger.experiment
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.finalize("success")
+    assert said(recwarn)[-1] == "W&B cannot be used, the run goes on without it: No space left on device"
+    assert logger.where is None
+
+
+def test_a_failed_run_is_told_and_writes_no_more(logger: WandbRunLogger, begun: list[str]) -> None:
+    # of a run that fails before it has logged anything
+    logger.finalize("failed")
+    assert begun == []
+    run = logger.experiment
+    logger.finalize("failed")
+    logger.finish(7)
+    assert run.finished == [1]
+
+
+@pytest.mark.parametrize(
+    ("project", "given"),
+    [("mine", (None, "mine")), ("team/mine", ("team", "mine")), ("my team/a b", ("my team", "a b"))],
+)
+def test_an_entity_may_stand_before_the_project(
+    project: str, given: tuple[str | None, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = dict[str, Any]()
+    monkeypatch.setattr(wandb, "init", lambda **all_: options.update(all_) or Run("offline", None))
+    _ = wandb_logger(RunConfig(wandb=project), folder, {"model": {"lora": {"rank": 2}}}).experiment
+    assert (options["entity"], options["project"]) == given
+    assert options["config"] == {"model": {"lora": {"rank": 2}}}
+
+
+SERVER = "http://wandb.example.org:8080"
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted", "mode"),
+    [
+        ({}, None, Mode("offline", "nobody is logged in to wandb.example.org:8080")),
+        ({}, "online", Mode("offline", "nobody is logged in to wandb.example.org:8080")),
+        ({"WANDB_API_KEY": KEY}, None, Mode("online", "WANDB_API_KEY for wandb.example.org:8080")),
+        (
+            {"WANDB_IDENTITY_TOKEN_FILE": "token"},
+            None,
+            Mode("online", "WANDB_IDENTITY_TOKEN_FILE for wandb.example.org:8080"),
+        ),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, None, Mode("offline", "WANDB_MODE")),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "dryrun"}, None, Mode("offline", "WANDB_MODE")),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, None, Mode("disabled", "WANDB_MODE")),
+        (
+            {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"},
+            "online",
+            Mode("online", "WANDB_API_KEY for wandb.example.org:8080"),
+        ),
+        ({"WANDB_API_KEY": KEY}, "offline", Mode("offline", "run.wandb_mode")),
+        ({"WANDB_API_KEY": KEY}, "disabled", Mode("disabled", "run.wandb_mode")),
+    ],
+)
+def test_the_mode_is_what_wandb_says(
+    environment: dict[str, str], wanted: Any, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WANDB_BASE_URL": SERVER, **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert decide_mode(wanted) == mode
+
+
+@pytest.mark.parametrize("server", [None, SERVER])
+def test_a_stored_login_counts_for_its_server_only(
+    server: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wandb.sdk.lib import urls, wbauth
+
+    monkeypatch.setenv("WANDB_BASE_URL", server or urls.DEFAULT_BASE_URL)
+    # what `wandb login` does with a key
+    wbauth.write_netrc_auth(host=server or urls.DEFAULT_BASE_URL, api_key=KEY)
+    found = decide_mode(None)
+    assert (found.name, found.reason.partition(" for ")[0]) == ("online", "the stored login")
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://another.example.org")
+    assert decide_mode(None) == Mode("offline", "nobody is logged in to another.example.org")
+
+
+def test_credentials_that_cannot_be_right_are_said_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "short!secret")
+    found = decide_mode(None)
+    assert found.name == "offline"
+    assert "WANDB_API_KEY" in found.reason
+    assert "secret" not in found.reason
+
+
+def test_an_environment_that_wandb_does_not_accept_leaves_it_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    assert decide_mode(None).name == "disabled"
+    logger = wandb_logger(RunConfig(), folder, {})
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.finalize("success")
+    assert not said(recwarn)
+    assert not list(folder.iterdir())
+
+
+def test_disabled_writes_nothing(folder: Path) -> None:
+    logger = wandb_logger(RunConfig(wandb_mode="disabled"), folder, {})
+    _ = logger.experiment
+    logger.log({"round": 0})
+    logger.log_files("report", [Path(__file__)])
+    logger.finalize("success")
+    assert not list(folder.iterdir())
+
+
+def test_a_resumed_folder_continues_its_run(folder: Path, begun: list[str]) -> None:
+    names = {"i2c.margin": 0.2}
+    first = wandb_logger(RunConfig(), folder, {}, names)
+    assert first.experiment.id == "new"
+    assert first.where == "wandb sync runs/name/version_0/wandb"
+    (folder / KEPT).write_text(json.dumps({**json.loads((folder / KEPT).read_text()), "id": "kept"}))
+    second = wandb_logger(RunConfig(), folder, {})
+    assert second.experiment.id == "kept"
+    assert second.where == "WANDB_RESUME=allow wandb sync runs/name/version_0/wandb"
+
+
+def test_a_trial_of_a_sweep_has_the_id_that_its_agent_gave(
+    folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / KEPT).write_text('{"id": "kept"}')
+    monkeypatch.setenv("WANDB_RUN_ID", "trial")
+    assert wandb_logger(RunConfig(), folder, {}).experiment.id == "trial"
+    assert json.loads((folder / KEPT).read_text())["id"] == "trial"
+
+
+def test_names_tell_runs_apart() -> None:
+    changed = {"i2c.margin": 0.2, "model.loss.temperature": 0.1, "run.name": "grid", "ckpt_path": "last"}
+    assert run_name("grid", Path("runs/grid/version_3"), changed) == "grid/3 margin=0.2, temperature=0.1"
+    assert run_name("grid", Path("runs/grid/trial-a1"), {}) == "grid/trial-a1"
+    assert len(run_name("x" * 200, Path("version_0"), {})) == 128

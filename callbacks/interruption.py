@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
+from lightning_c3l.runs.ending import end_at_once
 from lightning_c3l.runs.folder import job, last_checkpoint
 
 # a signal that comes twice within it was sent once, on two ways
@@ -159,11 +160,11 @@ class Interruption(Callback):
         if not self._stepping and not self._noticed.wait(_GRACE):
             self._say_farewell(number)
             self._forward(number)
-            os._exit(128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM))
+            end_at_once(128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM))
         while True:
             number = self._next(ours)
             if time.monotonic() - began > _SAME:
-                os._exit(128 + number)
+                end_at_once(128 + number)
 
     def _next(self, ours: socket.socket) -> int:
         while True:

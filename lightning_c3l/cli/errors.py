@@ -1,7 +1,8 @@
-"""Error messages in one line that a terminal can show."""
+"""Error messages in one line that a terminal can show, and the exit status that an error ends with."""
 
 import os
 import re
+import signal
 from collections.abc import Collection
 from difflib import get_close_matches
 
@@ -22,6 +23,47 @@ _OTHER_CLASS = re.compile(
 _MOST = 100
 # of a mistyped name and the one that was meant, as `difflib` measures it
 _LIKENESS = 0.75
+
+
+def exit_status(error: BaseException) -> int:
+    """Exit status of a process that ends with this exception.
+
+    Returns:
+        2 for a user's mistake, 130 for Ctrl-C, the code of a `SystemExit`, and 1 for all else, a traceback.
+    """
+    if isinstance(error, SystemExit):
+        # Lightning's Trainer ends with status 1 when it catches Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return 128 + signal.SIGINT
+        return 1 if isinstance(error.code, str) else error.code or 0
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    return 2 if is_users_mistake(error) else 1
+
+
+def is_users_mistake(error: BaseException) -> bool:
+    """Whether users can mend what is wrong: it is told in one line, unless C3L_DEBUG asks for all of it."""
+    # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
+    # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
+    is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
+    is_users = is_users or (isinstance(error, Exception) and "torchvision::" in str(error))
+    return is_users and not os.environ.get("C3L_DEBUG")
+
+
+def has_own_message(error: BaseException) -> bool:
+    """Whether Python itself shows what is wrong: the text of a `SystemExit`, or the traceback of an error of ours."""
+    if isinstance(error, SystemExit):
+        return isinstance(error.code, str)
+    return not isinstance(error, KeyboardInterrupt) and not is_users_mistake(error)
+
+
+def in_one_line(error: BaseException) -> str:
+    """The option that a user's mistake is about, if any, and what is wrong."""
+    from lightning_c3l.lvlm.installation import torchvision_problem  # late: few errors need it
+
+    option, reason = innermost(error)
+    reason = torchvision_problem(error) or (os_reason(error) if isinstance(error, OSError) else reason)
+    return f"{f'--{option}: ' if option else ''}{reason or type(error).__name__}"
 
 
 def plain_reason(message: str) -> str:

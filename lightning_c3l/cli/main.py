@@ -1,7 +1,5 @@
 """The table of verbs: Trainer methods go to the LightningCLI, each other verb to its own module."""
 
-import os
-import signal
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -63,29 +61,14 @@ def _guarded(run: Callable[[], int]) -> int:
     """Run, and turn what users can mend into one line, and Ctrl-C into status 130."""
     try:
         return run()
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except SystemExit as end:
-        # Lightning's Trainer ends with status 1 when it catches Ctrl-C
-        if isinstance(end.__context__, KeyboardInterrupt):
-            return 128 + signal.SIGINT
-        if isinstance(end.code, str):
-            raise
-        return end.code or 0
-    except Exception as error:
-        # LVLMError, UnreadableImage and jsonargparse's errors are ValueErrors; OSErrors name their path. Lightning's
-        # error for wrong options goes by its name: importing it takes seconds that most verbs need not spend.
-        is_users = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException"
-        is_users = is_users or "torchvision::" in str(error)
-        if not is_users or os.environ.get("C3L_DEBUG"):
-            raise
-        from lightning_c3l.cli.errors import innermost, os_reason  # late: these are only needed here
-        from lightning_c3l.lvlm.installation import torchvision_problem
+    except BaseException as error:
+        from lightning_c3l.cli import errors  # late: it is only needed here
 
-        option, reason = innermost(error)
-        reason = torchvision_problem(error) or (os_reason(error) if isinstance(error, OSError) else reason)
-        print(f"error: {f'--{option}: ' if option else ''}{reason or type(error).__name__}", file=sys.stderr)
-        return 2
+        if errors.has_own_message(error):
+            raise
+        if errors.is_users_mistake(error):
+            print(f"error: {errors.in_one_line(error)}", file=sys.stderr)
+        return errors.exit_status(error)
 
 
 def _run_trainer(words: list[str]) -> int:

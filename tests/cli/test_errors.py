@@ -4,7 +4,9 @@ import errno
 import os
 
 import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lightning_c3l.cli import errors
 from lightning_c3l.cli.errors import innermost, os_reason, plain_reason
 from tests.helpers.commandline import run_here
 
@@ -100,3 +102,35 @@ def test_a_set_that_is_not_there(tmp_path, capsys):
     lost = tmp_path / "lost.json"
     status, printed = run_here(capsys, "convert", str(lost), str(tmp_path / "out.json"))
     assert (status, printed) == (2, f"error: {lost}: no such file or directory\n")
+
+
+def interrupted_in_lightning() -> SystemExit:
+    """As Lightning's Trainer ends where Ctrl-C was pressed."""
+    end = SystemExit(1)
+    end.__context__ = KeyboardInterrupt()
+    return end
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("wrong"), 2),
+        (FileNotFoundError("gone"), 2),
+        (RuntimeError("operator torchvision::nms does not exist"), 2),
+        (RuntimeError("a defect"), 1),
+        (KeyboardInterrupt(), 130),
+        (interrupted_in_lightning(), 130),
+        (SIGTERMException(143), 143),
+        (SystemExit(), 0),
+        (SystemExit("a text"), 1),
+    ],
+)
+def test_the_status_that_an_error_ends_with(error, status, monkeypatch):
+    monkeypatch.delenv("C3L_DEBUG", raising=False)
+    assert errors.exit_status(error) == status
+
+
+def test_a_traceback_that_was_asked_for_has_the_status_of_one(monkeypatch):
+    monkeypatch.setenv("C3L_DEBUG", "1")
+    assert errors.exit_status(ValueError("wrong")) == 1
+    assert errors.has_own_message(ValueError("wrong"))

@@ -15,6 +15,7 @@ CLASSES = {
     "Interruption": "callbacks.interruption",  # leaves a checkpoint on a signal and says how to resume
     "Checkpointing": "callbacks.checkpointing",  # writes checkpoints/last.ckpt
     "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
+    "RunFacts": "callbacks.run_facts",  # command, version, date and changed options in summary.json
     "RoundLogger": "callbacks.round_logger",  # figures, tables and images of a round to the loggers
     "QuestionProgress": "callbacks.question_progress",  # progress bar of `test`
     # for `trainer.callbacks`

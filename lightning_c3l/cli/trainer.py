@@ -23,8 +23,10 @@ from callbacks.question_progress import QuestionProgress
 from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
+from callbacks.run_facts import RunFacts
 from callbacks.wandb_run import wandb_logger
 from callbacks.writer_comparison import WriterComparison
+from lightning_c3l.cli.changed import changed_options
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
@@ -84,6 +86,7 @@ class C3LCLI(LightningCLI):
             ValueError: if the run folder or the checkpoint cannot be used.
         """
         config = self.config[self.subcommand]
+        self.changed = changed_options(self.parser, self.words, config)
         if config.weights_only is False:
             raise ValueError("weights_only: objects in a checkpoint can run code and are never loaded; leave it out")
         # for every strategy; Lightning's own default differs between files, folders and URLs
@@ -126,9 +129,11 @@ class C3LCLI(LightningCLI):
             if config.run.wandb is not None:
                 loggers.append(wandb_logger(config.run, folder, self._resolved()))
             kwargs["logger"] = loggers
-        interruption = Interruption(["python", "-m", "lightning_c3l", *self.words])
+        command = ["python", "-m", "lightning_c3l", *self.words]
+        interruption = Interruption(command)
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
-        given = [RoundLogger(), AdapterExport(), interruption, Checkpointing(every, interruption)]
+        given = [RunFacts(command, self.changed), RoundLogger(), AdapterExport()]
+        given += [interruption, Checkpointing(every, interruption)]
         own = config.trainer.callbacks or []
         # so that `Checkpointing`, which also stops the run, may be there; it writes none unless it is told to
         kwargs["enable_checkpointing"] = True

@@ -23,7 +23,7 @@ _SHARDS = (".metadata", "*.pt", "*/*.pt")
 # verbs that leave no checkpoint
 _NOT_RESUMABLE = ("predict", "test")
 # files and folders that a run writes before it has made anything: among them W&B's and images from archives
-_FILES_OF_A_START = (lock.LOCK, "config.yaml", "manifest.json", "images.json", "wandb.json")
+_FILES_OF_A_START = (lock.LOCK, "config.yaml", "summary.json", "manifest.json", "images.json", "wandb.json")
 _FOLDERS_OF_A_START = ("wandb", "unpacked")
 # set by the first process of a node for those that Lightning starts there
 _FOLDER, _CHECKPOINT, _PARENT = "C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT"

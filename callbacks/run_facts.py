@@ -1,0 +1,47 @@
+"""What a run is: its command, version, date, devices, and the options that differ from its experiment file."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from lightning_c3l.distributed import collectives
+from lightning_c3l.rounds.store import RunStore
+
+
+class RunFacts(Callback):
+    """Writes the part `run` of summary.json, for reports and lists of runs.
+
+    A resumed run keeps its first date; command, options and devices are replaced once the start has been accepted.
+
+    Args:
+        command: words of the command.
+        changed: options that differ from the experiment file, by their names.
+    """
+
+    def __init__(self, command: Sequence[str], changed: dict[str, Any]) -> None:
+        self._command, self._changed = shlex.join(command), changed
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it into a new run folder."""
+        if collectives.is_rank_zero() and "run" not in RunStore(trainer.default_root_dir).summary():
+            self._tell(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it for the start that resumes a run."""
+        if collectives.is_rank_zero():
+            self._tell(trainer)
+
+    def _tell(self, trainer: Trainer) -> None:
+        store = RunStore(trainer.default_root_dir)
+        now = {"command": self._command, "version": version("lightning_c3l"), "changed": self._changed}
+        began = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+        device = trainer.strategy.root_device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        store.update_summary(
+            run={**began, **store.summary().get("run", {}), **now, "devices": f"{trainer.world_size} x {name}"}
+        )

@@ -6,12 +6,11 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from PIL.Image import Image
-from rich.console import Console
 
 from callbacks.order import Order
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
-from lightning_c3l.report.terminal import rounds_table
+from lightning_c3l.report.terminal import closing, console, rounds_table
 from lightning_c3l.rounds.figures import reading_auroc
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.run_page import read_rounds, write_page
@@ -23,7 +22,18 @@ class RunReport(Callback):
     order = Order.REPORT
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began, self._before = time.perf_counter(), 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds that the run has taken so far, in all of its starts."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self._before = state_dict["seconds"]
+
+    def _seconds(self) -> float:
+        return round(self._before + time.perf_counter() - self._began, 1)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report all rounds; rank zero writes, the others wait for it."""
@@ -42,16 +52,14 @@ class RunReport(Callback):
             rounds=figures,
             i2c_auroc=reading_auroc(written[0]) if known else {},
             rejected_images=len(run.data.rejected),
-            seconds_total=round(time.perf_counter() - self._began, 1),
+            seconds_total=self._seconds(),
             engine_share=share,
         )
         summary = store.summary()
-        page = write_page(store.folder, summary, written, lambda key: _image(run, key))
-        console = Console()
-        console.print(rounds_table(summary))
-        if share is not None:
-            console.print(f"storing and gathering took {share:.1%} of the rounds' time", highlight=False)
-        console.print(f"report: {page}", markup=False, highlight=False)
+        write_page(store.folder, summary, written, lambda key: _image(run, key))
+        out = console()
+        out.print(rounds_table(summary))
+        out.print(closing(summary, store.folder), highlight=False)
 
 
 def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:

@@ -1,14 +1,17 @@
-"""The console for tables, and the table of the rounds."""
+"""The console for tables, the table of the rounds, and what is said of a run at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.report.figures import figure, nested, rounds_of
+from lightning_c3l.report.final import final_figures
+from lightning_c3l.report.headline import HeadlineFigure, headline
 from lightning_c3l.report.text import number, printable
 
 _ROWS = {
@@ -24,6 +27,15 @@ _ROWS = {
     "positive_truth_rate": "truth, positives",
     "random_truth_rate": "truth, random selection",
 }
+# what a user may look at next, and where it is in the run folder
+_NEXT = {
+    "figures, curves and examples": "report.html",
+    "data set": "vlit.json",
+    "its data card": "vlit.card.md",
+    "adapter of the tuned model": "adapter",
+    "all weights of the tuned model": "model",
+}
+_STAGES = ("generate", "score", "train")
 # columns that fit 80 characters
 _MOST = 5
 # characters per line where there is no terminal
@@ -45,12 +57,52 @@ def rounds_table(summary: Mapping[str, Any]) -> Table:
     shown = {key: head for key, head in _ROWS.items() if any(finite(one.get(key)) is not None for one in rounds)}
     # Text objects, because plain strings would be read as rich markup.
     table = Table(title=Text(printable(summary.get("name") or "rounds", 80)))
-    states = nested(summary, "guard").get("states") or []
-    if broken := [f"state {state['round']}: {limit}" for state in states for limit in state.get("tripped") or []]:
-        table.caption = Text(printable("\n".join(broken), 2000), style="bold", justify="left")
     table.add_column("round")
     for one in rounds:
         table.add_column(Text(printable(one["round"], 20)), justify="right", no_wrap=True)
     for key, head in shown.items():
         table.add_row(Text(head), *(Text(number(one.get(key), figure(key).digits)) for one in rounds))
     return table
+
+
+def closing(summary: Mapping[str, Any], folder: Path) -> Group:
+    """What a run came to: whether the rounds helped, what they cost, and what to look at next.
+
+    Args:
+        summary: content of summary.json.
+        folder: run folder; what is not there is not named.
+    """
+    told = headline(summary)
+    parts: list[RenderableType] = [Text(told.sentence, style="bold")]
+    if told.figures:
+        parts.append(_headline_table(told.figures))
+    parts += [Text(printable(note, 500), style="bold") for note in told.notes]
+    parts += [Text(cost) for cost in [_cost(summary)] if cost]
+    following = Table.grid(padding=(0, 2))
+    for what, path in _NEXT.items():
+        if (folder / path).exists():
+            following.add_row(f"  {what}", Text(str(folder / path), overflow="fold"))
+    return Group(*parts, Text("look at next:"), following)
+
+
+def _headline_table(figures: Sequence[HeadlineFigure]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for one in figures:
+        change = Text(number(one.after, one.digits))
+        if one.before is not None:
+            change = Text(f"{number(one.before, one.digits)} \u2192 {number(one.after, one.digits)}")
+        interval = "" if one.interval is None else f"change 95 % {number(one.interval[0])} to {number(one.interval[1])}"
+        table.add_row(f"  {one.name}", change, interval)
+    return table
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    """Seconds and candidates of a run in one line; empty where nothing is known."""
+    figures = final_figures(summary)
+    if "seconds_total" not in figures:
+        return ""
+    stages = [f"{stage} {figures[f'seconds_{stage}']:,.0f} s" for stage in _STAGES if f"seconds_{stage}" in figures]
+    candidates = [f"{figures['candidates_total']:,.0f} candidates"] if "candidates_total" in figures else []
+    devices = nested(summary, "run").get("devices")
+    where = [f"on {printable(devices, 80)}"] if devices else []
+    return ", ".join([f"took {figures['seconds_total']:,.0f} s", *where, *candidates, *stages])

@@ -53,7 +53,19 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     assert summary["model"] == "shipped:scenes (print)"
     assert summary["engine_share"] == pytest.approx(0.05)
     assert "<html" in (tmp_path / "report.html").read_text()
-    assert "storing and gathering took 5.0% of the rounds' time" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Nothing says yet whether the rounds helped" in said
+    assert f"{tmp_path}/report.html" in "".join(said.split())
+
+
+def test_a_resumed_run_has_taken_the_time_of_all_its_starts(monkeypatch):
+    clock = iter([100.0, 130.0, 500.0, 512.5])
+    monkeypatch.setattr("callbacks.report.time.perf_counter", lambda: next(clock))
+    first = RunReport()
+    kept = first.state_dict()
+    second = RunReport()
+    second.load_state_dict(kept)
+    assert second.state_dict() == {"seconds": 42.5}
 
 
 def test_damaged_rounds_are_named_and_left_out(tmp_path):

@@ -1,11 +1,12 @@
 """The rounds in the terminal."""
 
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lightning_c3l.report.terminal import rounds_table
+from lightning_c3l.report.terminal import closing, rounds_table
 
 
 def printed(summary: dict[str, Any]) -> str:
@@ -55,9 +56,35 @@ def test_no_rounds() -> None:
     assert "round" in printed({})
 
 
-def test_broken_limits_are_told() -> None:
-    states = [{"round": 0, "tripped": []}, {"round": 1, "tripped": ["parsed rate fell[/nope]\x1b[2J"]}]
-    text = printed({"rounds": [{"round": 0, "i2c_mean": 0.5}], "guard": {"states": states}})
-    assert "state 1: parsed rate fell[/nope][U+001B][2J" in " ".join(text.split())
+def state(number: int, held_out: float, *tripped: str) -> dict[str, Any]:
+    return {"round": number, "held_out": held_out, "tripped": [*tripped], "by_image": {"a": held_out, "b": held_out}}
+
+
+def closed(summary: dict[str, Any], folder: Path) -> str:
+    console = Console(file=StringIO(), width=200, color_system=None)
+    console.print(closing(summary, folder))
+    output = console.file
+    assert isinstance(output, StringIO)
+    return output.getvalue()
+
+
+def test_the_closing_says_whether_the_rounds_helped_and_what_to_look_at(tmp_path: Path) -> None:
+    for name in ("report.html", "vlit.json"):
+        (tmp_path / name).touch()
+    rounds = [{"candidates": 1000, "seconds": {"generate": 40.0, "score": 8.0}}, {"candidates": 500}]
+    guard = {"states": [state(0, 0.5), state(1, 0.75)], "exported": 1}
+    summary = {"rounds": rounds, "guard": guard, "seconds_total": 65.4, "run": {"devices": "1 x cpu"}}
+    lines = [" ".join(line.split()) for line in closed(summary, tmp_path).splitlines()]
+    assert lines[0].startswith("The rounds helped: held-out criterion 0.500 \u2192 0.750")
+    assert "held-out criterion 0.500 \u2192 0.750 change 95 % 0.250 to 0.250" in lines
+    assert "took 65 s, on 1 x cpu, 1,500 candidates, generate 40 s, score 8 s" in lines
+    after = lines[lines.index("look at next:") + 1 :]
+    assert after == [f"figures, curves and examples {tmp_path}/report.html", f"data set {tmp_path}/vlit.json"]
+
+
+def test_broken_limits_are_told(tmp_path: Path) -> None:
+    guard = {"states": [state(0, 0.5), state(1, 0.5, "parsed rate fell[/nope]\x1b[2J")], "exported": 1}
+    text = closed({"guard": guard}, tmp_path)
+    assert "State 1 broke a limit: parsed rate fell[/nope][U+001B][2J" in text
     assert "\x1b" not in text
-    assert "state" not in printed({"rounds": [], "guard": {"states": states[:1]}})
+    assert "broke" not in closed({"guard": {"states": [state(0, 0.5)]}}, tmp_path)

@@ -127,7 +127,7 @@ class C3LCLI(LightningCLI):
             # written at once: what waits in memory is lost with the process
             loggers: list[Logger] = [MetricsFile(folder, name="", version="", flush_logs_every_n_steps=1)]
             if config.run.wandb is not None:
-                loggers.append(wandb_logger(config.run, folder, self._resolved()))
+                loggers.append(wandb_logger(config.run, folder, self._resolved(), self.changed))
             kwargs["logger"] = loggers
         command = ["python", "-m", "lightning_c3l", *self.words]
         interruption = Interruption(command)

@@ -15,8 +15,8 @@ from lightning_c3l.report.drawing import PAGE, WIDTH, chart, ink, label, palette
 from lightning_c3l.report.text import number
 
 # series differ in stroke and marker as well as in colour
-_DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))
-_MARKERS = "osD^"
+DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))
+MARKERS = "osD^"
 _ROW = 34.0
 # characters before a bar
 _NAME = 28
@@ -32,14 +32,14 @@ class Series:
     points: Sequence[tuple[float, object]]
 
 
-def _drawable(values: Iterable[object]) -> list[float]:
+def drawable(values: Iterable[object]) -> list[float]:
     """The values that an axis can show."""
     return [min(_LARGEST, max(-_LARGEST, real)) for real in map(finite, values) if real is not None]
 
 
 def bin_edges(values: Iterable[object], bins: int = 24) -> list[float]:
     """`bins` + 1 evenly spaced edges over all values."""
-    return [float(edge) for edge in np.histogram_bin_edges(_drawable(values), bins)]
+    return [float(edge) for edge in np.histogram_bin_edges(drawable(values), bins)]
 
 
 def _no_values(title: str) -> Markup:
@@ -69,7 +69,7 @@ def line_chart(
     Returns:
         The `svg` element.
     """
-    shown = [one for one in series if _drawable(y for _, y in one.points)]
+    shown = [one for one in series if drawable(y for _, y in one.points)]
     if not shown:
         return _no_values(title)
     from matplotlib.lines import Line2D
@@ -81,14 +81,14 @@ def line_chart(
         for index, one in enumerate(shown):
             style: dict[str, Any] = {
                 "color": palette(index),
-                "marker": _MARKERS[index % 4],
+                "marker": MARKERS[index % 4],
                 "markersize": 8,
                 "clip_on": False,
             }
-            keys.append(Line2D([], [], linestyle=_DASHES[index % 4], **style))
+            keys.append(Line2D([], [], linestyle=DASHES[index % 4], **style))
             xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
-            heights = np.clip([(_drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
-            (line,) = axes.plot(xs, heights, color=palette(index), linestyle=_DASHES[index % 4])
+            heights = np.clip([(drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
+            (line,) = axes.plot(xs, heights, color=palette(index), linestyle=DASHES[index % 4])
             drawn.mark(line, "", series=one.name)
             for x, height, y in zip(xs, heights, ys, strict=True):
                 if not np.isnan(height):
@@ -127,7 +127,7 @@ def histogram(
     Returns:
         The `svg` element.
     """
-    values = {name: _drawable(own) for name, own in groups.items()}
+    values = {name: drawable(own) for name, own in groups.items()}
     if not any(values.values()):
         return _no_values(title)
     from matplotlib.ticker import MaxNLocator
@@ -166,7 +166,7 @@ def bar_chart(
     Returns:
         The `svg` element.
     """
-    if not _drawable(bars.values()):
+    if not drawable(bars.values()):
         return _no_values(title)
     with chart(title, 36 + _ROW * len(bars)) as drawn:
         axes = drawn.axes
@@ -198,7 +198,7 @@ def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup
         The `svg` element.
     """
     names = sorted({name for shares in rows.values() for name in shares})
-    known = {row: {name: max([0.0, *_drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
+    known = {row: {name: max([0.0, *drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
     longest = max((sum(shares.values()) for shares in known.values()), default=0.0)
     if not longest:
         return _no_values(title)

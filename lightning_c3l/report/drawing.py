@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,21 @@ def ink(index: int) -> str:
 def label(text: object, limit: int = 48) -> str:
     """One line of at most `limit` characters, with nothing hidden in it."""
     return printable(" ".join(printable(text).split()), limit)
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Space around the axes, in points; charts of one size with the same margins line up below each other."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def inside(self, width: float, height: float) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of the axes as shares of a figure."""
+        inner = (width - self.left - self.right) / width, (height - self.bottom - self.top) / height
+        return (self.left / width, self.bottom / height, *inner)
 
 
 class Chart:
@@ -146,12 +162,14 @@ class Chart:
 
 
 @contextmanager
-def chart(title: str, height: float = HEIGHT) -> Iterator[Chart]:
+def chart(title: str, height: float = HEIGHT, width: float = WIDTH, margins: Margins | None = None) -> Iterator[Chart]:
     """A chart to draw on, in the style of the page; matplotlib's settings are as before afterwards.
 
     Args:
         title: what it shows, for screen readers.
-        height: of the SVG without keys, in points; its width is 460.
+        height: of the SVG without keys, in points.
+        width: of the SVG, in points.
+        margins: around the axes; by default as much as their labels need.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -160,4 +178,8 @@ def chart(title: str, height: float = HEIGHT) -> Iterator[Chart]:
     with matplotlib.rc_context({"svg.hashsalt": printable(title)}, _STYLE), warnings.catch_warnings():
         # the page's fonts may know characters that the one measured here does not
         warnings.filterwarnings("ignore", message="Glyph")
-        yield Chart(title, Figure((WIDTH / 72, height / 72), dpi=72, layout="constrained"))
+        figure = Figure((width / 72, height / 72), dpi=72, layout=None if margins else "constrained")
+        found = Chart(title, figure)
+        if margins:
+            found.axes.set_position(margins.inside(width, height))
+        yield found

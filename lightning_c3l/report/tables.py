@@ -1,14 +1,16 @@
 """The tables of the page about a run."""
 
-import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report.figures import figure, nested, rounds_of
+from lightning_c3l.report.figures import STATUSES, exposure_label, figure, nested, question_type_label, rounds_of
+from lightning_c3l.report.headline import change_interval
 from lightning_c3l.report.templating import FigureRow, FigureTable
+from lightning_c3l.report.text import MISSING, number, signed
 
 Rounds = Mapping[int, Sequence[ScoredCandidate]]
 
@@ -43,73 +45,114 @@ def rounds_figures(summary: Mapping[str, Any]) -> FigureTable | None:
     """Figures down, rounds across: few rounds, many figures, and each figure has room for its meaning."""
     rounds = rounds_of(summary)
     seconds = [nested(one, "seconds") for one in rounds]
-    rows = [_row(key, rounds) for key in _keys(rounds) if key not in _ELSEWHERE]
+    rows = [_row(key, rounds) for key in _keys(rounds) if key not in _ELSEWHERE and any(key in one for one in rounds)]
     rows += [FigureRow(f"seconds: {stage}", [one.get(stage) for one in seconds], digits=1) for stage in _keys(seconds)]
     heads = ["figure", *(f"round {one['round']}" for one in rounds)]
-    return FigureTable("Figures of each round", heads, rows) if rounds else None
+    return FigureTable("Figures of each round", heads, rows) if rows else None
 
 
 def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
-    """The starting model beside the tuned one, with the difference."""
-    columns = {name: figures for name, figures in writers.items() if isinstance(figures, Mapping)}
-    keys, heads = _keys(columns.values()), ["figure", *columns]
-    rows = [_row(key, columns.values()) for key in keys]
-    if "base" in columns and "tuned" in columns:
-        heads.append("tuned \u2212 base")
-        for index, key in enumerate(keys):
-            base, tuned = (columns[name].get(key, math.nan) for name in ("base", "tuned"))
-            gain = None if finite(base) is None or finite(tuned) is None else tuned - base
-            rows[index] = replace(rows[index], cells=[*rows[index].cells, gain])
-    return FigureTable("The starting model and the tuned model", heads, rows) if writers else None
+    """The starting model beside the tuned one, with the change and, where there are values of each image, its interval.
+
+    Args:
+        writers: figures of both, under `base` and `tuned`.
+    """
+    base, tuned = nested(writers, "base"), nested(writers, "tuned")
+    keys = _keys([base, tuned])
+    if not keys:
+        return None
+    interval = change_interval(nested(base, "by_image"), nested(tuned, "by_image"))
+    rows = []
+    for key in keys:
+        row, before, after = _row(key, [base, tuned]), finite(base.get(key)), finite(tuned.get(key))
+        change = MISSING if before is None or after is None else signed(after - before, row.digits)
+        if key == "truth_rate" and interval is not None:
+            change += " ({} to {})".format(*(signed(end, row.digits) for end in interval))
+        rows.append(replace(row, cells=[*row.cells, change]))
+    heads = ["figure", "starting model", "tuned model", "change (95 % interval)"]
+    return FigureTable("What the starting and the tuned model generate about the same images", heads, rows)
 
 
-def guard_figures(guard: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the section about the guard shows: its states' figures and the limits that they broke."""
+def guard_figures(guard: Mapping[str, Any]) -> FigureTable | None:
+    """What each state of the model generates on the guard's images, and how it changed the held-out criterion."""
     states = [state for state in guard.get("states") or [] if isinstance(state, Mapping)]
     if not states:
         return None
     figures = [{**nested(state, "figures"), **state} for state in states]
-    rows = [_row(key, figures) for key in _GUARDED if any(key in one for one in figures)]
+    rows = [_row(key, figures) for key in _GUARDED if any(finite(one.get(key)) is not None for one in figures)]
+    first = nested(states[0], "by_image")
+    intervals = [change_interval(first, nested(state, "by_image")) for state in states[1:]]
+    if any(intervals):
+        cells = [MISSING, *(_range(one) for one in intervals)]
+        meaning = "95 % interval of the change of the held-out criterion since state 0, from the same images."
+        rows.insert(1, FigureRow("its change", cells, meaning))
     heads = ["figure", *(f"state {state.get('round')}" for state in states)]
-    tripped = [(state.get("round"), sentence) for state in states for sentence in state.get("tripped") or []]
-    return {
-        "best": nested(guard, "best").get("round"),
-        "exported": guard.get("exported"),
-        "tripped": [f"state {number}: {sentence}" for number, sentence in tripped],
-        "figures": FigureTable("What each state generates on the guard's images", heads, rows),
-    }
+    return FigureTable("What each state generates on the guard's images", heads, rows)
 
 
-def condition_figures(caption: str, tree: Mapping[str, Any]) -> FigureTable | None:
-    """A nested mapping: a line for each figure, a column for each mapping that holds plain values."""
-    columns = _conditions(tree)
-    keys = dict.fromkeys(key for plain in columns.values() for key in plain)
-    rows = [FigureRow(figure(key).label, [plain.get(key) for plain in columns.values()]) for key in keys]
-    return FigureTable(caption, ["figure", *columns], rows) if tree else None
+def _range(interval: tuple[float, float] | None) -> str:
+    return MISSING if interval is None else " to ".join(signed(end) for end in interval)
 
 
-def _conditions(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """Plain values of every mapping that has some, by its path."""
-    plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
-    found = {" / ".join(path) or "all": plain} if plain else {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found.update(_conditions(value, (*path, str(key))))
-    return found
+def exposure_figures(conditions: Mapping[str, Any]) -> FigureTable | None:
+    """What follows an own prefix and what follows one from the truth: figures down, conditions across."""
+    known = {name: figures for name, figures in conditions.items() if isinstance(figures, Mapping)}
+    keys = _keys(known.values())
+    rows = [FigureRow(exposure_label(key), [own.get(key) for own in known.values()]) for key in keys]
+    caption = "After a prefix that the model generated itself, and after one made from the truth"
+    return FigureTable(caption, ["figure", *known], rows) if keys else None
 
 
-def kind_shares(summary: Mapping[str, Any]) -> FigureTable | None:
-    """Share of each question kind by round."""
+def dataset_figures(data: Mapping[str, Any]) -> FigureTable | None:
+    """Size, duplicates and truth of the exported data set."""
+    keys = [key for key in _keys([data]) if finite(data.get(key)) is not None]
+    rows = [_row(f"dataset_{key}", [{f"dataset_{key}": data[key]}]) for key in keys]
+    kinds = nested(data, "kinds")
+    rows += [FigureRow(f"pairs of kind {kind}", [count], digits=0) for kind, count in kinds.items()]
+    return FigureTable("The exported data set", ["figure", "value"], rows) if rows else None
+
+
+def benchmark_figures(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTable | None:
+    """Headline figure of every protocol of every benchmark, with its interval.
+
+    Args:
+        evaluations: content of each evaluation.json, by the name of its folder.
+    """
+    rows = []
+    for folder, evaluation in evaluations.items():
+        for protocol, result in nested(evaluation, "protocols").items():
+            if not isinstance(result, Mapping):
+                continue
+            ends = [end for one in result.get("interval") or [] if (end := finite(one)) is not None]
+            interval = " to ".join(number(end) for end in ends) if len(ends) == 2 else MISSING
+            cells = [result.get("metric"), result.get("headline"), interval, result.get("n")]
+            name = f"{evaluation.get('benchmark')}, {protocol}"
+            rows.append(FigureRow(name, cells, str(result.get("meaning") or folder)))
+    heads = ["benchmark, protocol", "metric", "value", "95 % interval", "answers"]
+    return FigureTable("Headline figures, shares in [0, 1] but for llava_w, which is in percent", heads, rows) if rows else None
+
+
+def type_shares(summary: Mapping[str, Any]) -> FigureTable | None:
+    """Share of each question type by round."""
     rounds = rounds_of(summary)
     shares = [nested(one, "kind_shares") for one in rounds]
-    kinds = sorted({kind for own in shares for kind in own})
-    rows = [FigureRow(kind, [own.get(kind) for own in shares]) for kind in kinds]
-    heads = ["kind", *(f"round {one['round']}" for one in rounds)]
-    return FigureTable("Share of each question kind", heads, rows) if kinds else None
+    types = sorted({name for own in shares for name in own})
+    rows = [FigureRow(question_type_label(name), [own.get(name) for own in shares]) for name in types]
+    heads = ["question type", *(f"round {one['round']}" for one in rounds)]
+    return FigureTable("Share of each question type", heads, rows) if types else None
+
+
+def status_counts(candidates_by_round: Rounds) -> FigureTable | None:
+    """How many texts of each round have each status."""
+    counts = {number: Counter(one.status for one in own) for number, own in sorted(candidates_by_round.items())}
+    known = dict.fromkeys(status for own in counts.values() for status in own if status)
+    rows = [FigureRow(status, [own[status] for own in counts.values()], STATUSES.get(status, ""), 0) for status in known]
+    heads = ["status", *(f"round {number}" for number in counts)]
+    return FigureTable("Texts by status", heads, rows) if rows else None
 
 
 def rejected_counts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> FigureTable | None:
-    """How many texts were rejected, by reason and round; no rows where none was, None where nothing is known.
+    """How many texts were rejected, by reason and round; None where none was.
 
     Args:
         summary: figures of the run; its counts are taken where it has them.
@@ -125,7 +168,7 @@ def rejected_counts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> 
     reasons.sort(key=lambda reason: -sum(finite(own.get(reason)) or 0.0 for own in counts.values()))
     rows = [FigureRow(reason, [own.get(reason, 0) for own in counts.values()], digits=0) for reason in reasons]
     heads = ["reason", *(f"round {one}" for one in counts)]
-    return FigureTable("Rejected texts by reason", heads, rows) if counts else None
+    return FigureTable("Rejected texts by reason", heads, rows) if rows else None
 
 
 def rejected_texts(candidates_by_round: Rounds) -> dict[str, list[str]]:

@@ -44,6 +44,22 @@ def number(value: object, digits: int = 3) -> str:
     return f"{round(real, decimals) + 0.0:,.{decimals}f}".replace("-", MINUS)
 
 
+def signed(value: object, digits: int = 3) -> str:
+    """A number with its sign, for changes."""
+    text, real = number(value, digits), finite(value)
+    return f"+{text}" if real is not None and round(real, digits) > 0 else text
+
+
+def duration(seconds: float) -> str:
+    """A time for reading: seconds, minutes and seconds, or hours and minutes."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return "{} h {:02d} min".format(*divmod(round(seconds / 60), 60))
+
+
 def exact(value: object) -> str | None:
     """The unrounded number as text for a `data-value` attribute, None where there is none."""
     real = finite(value)

@@ -1,0 +1,73 @@
+"""How the scores of each round are distributed, on the same bins, so that rounds can be compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.panels import Panel, bin_shares, histogram_panel
+
+Groups = Mapping[str, NDArray[np.float64]]
+
+_BINS = 24
+# share of the values beyond each end of the axis
+_TAIL = 0.002
+# rounds that are drawn: the first, and the last ones
+_MOST_ROUNDS = 6
+
+
+def distributions(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) -> dict[str, list[Panel]]:
+    """Histograms of the `answer` reading of the first and of the last rounds.
+
+    Args:
+        candidates_by_round: the generated texts of each round with their scores.
+
+    Returns:
+        By what is compared, a panel for each round: scores with the right and with another image and, where the truth
+        is known, of right texts and of the others. Empty where nothing was scored.
+    """
+    numbers = sorted(candidates_by_round)
+    shown = [*numbers[:1], *numbers[1:][-(_MOST_ROUNDS - 1) :]]
+    splits = {number: split_scores(candidates_by_round[number]) for number in shown}
+    names = dict.fromkeys(name for split in splits.values() for name in split)
+    values = np.concatenate(
+        [own for split in splits.values() for groups in split.values() for own in groups.values()] or [[]]
+    )
+    if not len(values):
+        return {}
+    edges = np.histogram_bin_edges(np.clip(values, *np.quantile(values, [_TAIL, 1 - _TAIL])), _BINS).tolist()
+    return {name: _panels({n: split[name] for n, split in splits.items() if name in split}, edges) for name in names}
+
+
+def split_scores(candidates: Iterable[ScoredCandidate]) -> dict[str, Groups]:
+    """The `answer` readings of a round, by what is compared and by group; values that are not finite are left out."""
+    scored = [(one, one.scores.answer) for one in candidates if one.scores is not None]
+    found: dict[str, Groups] = {
+        "right image and another image": {
+            "right image": _finite(score for _, score in scored),
+            "another image": _finite(one.shuffled for one, _ in scored),
+        }
+    }
+    if any(one.verdict for one, _ in scored):
+        found["right and other texts"] = {
+            "right": _finite(score for one, score in scored if one.verdict == "right"),
+            "not right": _finite(score for one, score in scored if one.verdict and one.verdict != "right"),
+        }
+    return found
+
+
+def _finite(values: Iterable[object]) -> NDArray[np.float64]:
+    return np.array([real for real in map(finite, values) if real is not None], np.float64)
+
+
+def _panels(rounds: Mapping[int, Groups], edges: Sequence[float]) -> list[Panel]:
+    """One panel a round, all with the same axes."""
+    shares = [bin_shares(own, edges).max() for groups in rounds.values() for own in groups.values() if len(own)]
+    highest = 1.05 * max(shares, default=1.0)
+    panels = [
+        histogram_panel(f"Round {number}", groups, edges, highest, "S(I²C), nats per token")
+        for number, groups in rounds.items()
+    ]
+    return [panel for panel in panels if panel is not None]

@@ -1,5 +1,6 @@
 """The figures of a run over its rounds, as small multiples."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -60,7 +61,8 @@ def curves(summary: Mapping[str, Any], candidates_by_round: Rounds, extras: RunE
     rounds = rounds_of(summary)
     states = [state for state in nested(summary, "guard").get("states") or [] if isinstance(state, Mapping)]
     numbers = [*_numbers(rounds), *_numbers(states), *candidates_by_round]
-    last = max(numbers, default=0)
+    losses = _losses(extras.metrics)
+    last = max([*numbers, *(math.ceil(x) for line in losses for x, _ in line.points)], default=0)
     by_round, by_state = Axis(last), Axis(last, "state" if states else "round")
     found = [
         _criterion(nested(summary, "guard"), states, by_state, extras.limits()),
@@ -70,7 +72,7 @@ def curves(summary: Mapping[str, Any], candidates_by_round: Rounds, extras: RunE
         _columns("Question types", {one["round"]: _types(one) for one in rounds}, by_round, _TYPES),
         _columns("Status of the texts", _statuses(candidates_by_round), by_round, _STATUSES),
         _by_kind(candidates_by_round, by_round),
-        _losses(extras.metrics, by_round),
+        line_panel("Training loss", losses, by_round, caption="What is trained on round k lies between k and k + 1."),
     ]
     return [panel for panel in found if panel is not None]
 
@@ -194,8 +196,8 @@ def _by_kind(candidates_by_round: Rounds, axis: Axis) -> Panel | None:
     return line_panel("S(I²C) by kind of instruction", lines, axis, caption=caption) if len(lines) > 1 else None
 
 
-def _losses(rows: Sequence[Mapping[str, str]], axis: Axis) -> Panel | None:
-    """The training loss; what is trained on round k lies between k and k + 1."""
+def _losses(rows: Sequence[Mapping[str, str]]) -> list[Line]:
+    """The training loss and its terms; what is trained on round k lies between k and k + 1."""
     trained, number = defaultdict[float, list[Mapping[str, str]]](list), None
     for row in rows:
         if row.get("round/round"):
@@ -205,12 +207,10 @@ def _losses(rows: Sequence[Mapping[str, str]], axis: Axis) -> Panel | None:
     places = [
         (round + (index + 0.5) / len(own), row) for round, own in trained.items() for index, row in enumerate(own)
     ]
-    lines = [
+    return [
         Line(name, [(x, _real(row.get(key))) for x, row in places], series=index, marked=False)
         for index, (key, name) in enumerate(_LOSSES.items())
     ]
-    caption = "What is trained on round k lies between k and k + 1."
-    return line_panel("Training loss", lines, axis, caption=caption)
 
 
 def _real(text: str | None) -> float | None:

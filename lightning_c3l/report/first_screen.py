@@ -40,7 +40,7 @@ class Change:
         if figure.before is None or figure.after is None:
             return None
         value = figure.after - figure.before
-        text = signed(value, figure.digits)
+        text = signed(value, figure.digits) if round(value, figure.digits) else "no change"
         if figure.interval is None or None in map(finite, figure.interval):
             return cls(text)
         low, high = figure.interval

@@ -62,6 +62,7 @@ class Key:
     name: str
     series: int
     shape: Literal["line", "square", "bound"]
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def line_panel(
         _draw_notes(drawn.axes, shown[0], notes)
         _draw_axis(drawn.axes, axis)
         svg = drawn.svg()
-    keys = [Key(line.name, line.series, "line") for line in shown] if len(shown) > 1 or shown[0].name else []
+    keys = [Key(line.name, line.series, "line", line.marked) for line in shown] if len(shown) > 1 or shown[0].name else []
     return Panel(title, svg, [*keys, *([Key("limit of the guard", 0, "bound")] if bounds else [])], caption)
 
 

@@ -35,6 +35,10 @@ def _keys(columns: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _has(key: str, columns: Iterable[Mapping[str, Any]]) -> bool:
+    return any(one.get(key) is not None for one in columns)
+
+
 def _row(key: str, columns: Iterable[Mapping[str, Any]]) -> FigureRow:
     """A figure with its meaning under its name."""
     known = figure(key)
@@ -45,7 +49,7 @@ def rounds_figures(summary: Mapping[str, Any]) -> FigureTable | None:
     """Figures down, rounds across: few rounds, many figures, and each figure has room for its meaning."""
     rounds = rounds_of(summary)
     seconds = [nested(one, "seconds") for one in rounds]
-    rows = [_row(key, rounds) for key in _keys(rounds) if key not in _ELSEWHERE and any(key in one for one in rounds)]
+    rows = [_row(key, rounds) for key in _keys(rounds) if key not in _ELSEWHERE and _has(key, rounds)]
     rows += [FigureRow(f"seconds: {stage}", [one.get(stage) for one in seconds], digits=1) for stage in _keys(seconds)]
     heads = ["figure", *(f"round {one['round']}" for one in rounds)]
     return FigureTable("Figures of each round", heads, rows) if rows else None

@@ -4,14 +4,13 @@ A value that is None or not finite is not drawn.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.drawing import PAGE, WIDTH, chart, ink, label, palette
+from lightning_c3l.report.drawing import chart, label, palette
 from lightning_c3l.report.text import number
 
 # series differ in stroke and marker as well as in colour
@@ -22,14 +21,6 @@ _ROW = 34.0
 _NAME = 28
 # beyond this the arithmetic of an axis may overflow; no figure of a run comes near
 _LARGEST = 1e12
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of a chart: its name and its (x, y) points; y may be missing."""
-
-    name: str
-    points: Sequence[tuple[float, object]]
 
 
 def drawable(values: Iterable[object]) -> list[float]:
@@ -47,64 +38,6 @@ def _no_values(title: str) -> Markup:
     with chart(title, 90) as drawn:
         drawn.axes.set_axis_off()
         drawn.axes.text(0.5, 0.5, "no values", ha="center", va="center_baseline")
-        return drawn.svg()
-
-
-def line_chart(
-    title: str,
-    series: Sequence[Series],
-    x_label: str,
-    y_label: str,
-    y_range: tuple[float, float] | None = None,
-) -> Markup:
-    """Lines over whole numbers such as rounds; a missing value interrupts its line.
-
-    Args:
-        title: what the chart shows, for screen readers.
-        series: the lines; those without a value are left out.
-        x_label: name of the horizontal axis.
-        y_label: name of the vertical axis.
-        y_range: ends of the vertical axis; by default the values with zero.
-
-    Returns:
-        The `svg` element.
-    """
-    shown = [one for one in series if drawable(y for _, y in one.points)]
-    if not shown:
-        return _no_values(title)
-    from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator
-
-    with chart(title) as drawn:
-        axes = drawn.axes
-        keys = []
-        for index, one in enumerate(shown):
-            style: dict[str, Any] = {
-                "color": palette(index),
-                "marker": MARKERS[index % 4],
-                "markersize": 8,
-                "clip_on": False,
-            }
-            keys.append(Line2D([], [], linestyle=DASHES[index % 4], **style))
-            xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
-            heights = np.clip([(drawable([y]) or [np.nan])[0] for y in ys], *(y_range or (None, None))).tolist()
-            (line,) = axes.plot(xs, heights, color=palette(index), linestyle=DASHES[index % 4])
-            drawn.mark(line, "", series=one.name)
-            for x, height, y in zip(xs, heights, ys, strict=True):
-                if not np.isnan(height):
-                    (point,) = axes.plot([x], [height], linestyle="", **style)
-                    drawn.mark(point, f"{one.name}, {x:g}: {number(y)}", series=one.name, x=f"{x:g}", y=y)
-        axes.set(xlabel=label(x_label), ylabel=label(y_label))
-        places = [x for one in shown for x, _ in one.points]
-        # half a step of room keeps the markers off the axis, and a single round in the middle
-        axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-        if y_range:
-            axes.set_ylim(y_range)
-        else:
-            axes.update_datalim([(places[0], 0.0)], updatex=False)
-            axes.autoscale_view(scalex=False)
-        drawn.legend([one.name for one in shown], keys)
         return drawn.svg()
 
 
@@ -184,42 +117,4 @@ def bar_chart(
         if mark:
             axes.axvline(mark[0], color="#000000", linewidth=1, linestyle=(0, (4, 3)))
             axes.text(mark[0], -0.5, label(mark[1]), ha="center", va="bottom")
-        return drawn.svg()
-
-
-def stacked_bars(title: str, rows: Mapping[str, Mapping[str, object]]) -> Markup:
-    """One horizontal bar a row, split into shares that keep their colour from row to row.
-
-    Args:
-        title: what the chart shows, for screen readers.
-        rows: shares by name, of each row by its name.
-
-    Returns:
-        The `svg` element.
-    """
-    names = sorted({name for shares in rows.values() for name in shares})
-    known = {row: {name: max([0.0, *drawable([shares.get(name)])]) for name in names} for row, shares in rows.items()}
-    longest = max((sum(shares.values()) for shares in known.values()), default=0.0)
-    if not longest:
-        return _no_values(title)
-    with chart(title, 12 + _ROW * len(rows)) as drawn:
-        axes = drawn.axes
-        for index, (row, shares) in enumerate(known.items()):
-            start = 0.0
-            for series, (name, share) in enumerate(shares.items()):
-                if not share:
-                    continue
-                # the colour of the page is the seam between neighbours
-                (bar,) = axes.barh(index, share, 0.7, start, color=palette(series), edgecolor=PAGE, linewidth=2)
-                drawn.mark(bar, f"{row}, {name}: {number(share)}", series=name, row=row, value=share)
-                if share / max(1.0, longest) * WIDTH > 48:
-                    middle = start + share / 2
-                    axes.text(middle, index, f"{share:.0%}", ha="center", va="center_baseline", color=ink(series))
-                start += share
-        axes.grid(visible=False)
-        axes.spines["bottom"].set_visible(False)
-        axes.set_xticks([])
-        axes.set_yticks(range(len(rows)), [label(row, _NAME) for row in rows])
-        axes.set(xlim=(0, max(1.0, longest)), ylim=(len(rows) - 0.5, -0.5))
-        drawn.legend(names)
         return drawn.svg()

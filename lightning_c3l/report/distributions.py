@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.panels import Panel, bin_shares, histogram_panel
 
 Groups = Mapping[str, NDArray[np.float64]]
@@ -14,8 +15,6 @@ Groups = Mapping[str, NDArray[np.float64]]
 _BINS = 24
 # share of the values beyond each end of the axis
 _TAIL = 0.002
-# rounds that are drawn: the first, and the last ones
-_MOST_ROUNDS = 6
 
 
 def distributions(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) -> dict[str, list[Panel]]:
@@ -28,17 +27,15 @@ def distributions(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) 
         By what is compared, a panel for each round: scores with the right and with another image and, where the truth
         is known, of right texts and of the others. Empty where nothing was scored.
     """
-    numbers = sorted(candidates_by_round)
-    shown = [*numbers[:1], *numbers[1:][-(_MOST_ROUNDS - 1) :]]
-    splits = {number: split_scores(candidates_by_round[number]) for number in shown}
+    splits = {number: split_scores(candidates_by_round[number]) for number in first_and_last(candidates_by_round)}
     names = dict.fromkeys(name for split in splits.values() for name in split)
-    values = np.concatenate(
-        [own for split in splits.values() for groups in split.values() for own in groups.values()] or [[]]
-    )
-    if not len(values):
+    values = [own for split in splits.values() for groups in split.values() for own in groups.values() if len(own)]
+    if not values:
         return {}
-    edges = np.histogram_bin_edges(np.clip(values, *np.quantile(values, [_TAIL, 1 - _TAIL])), _BINS).tolist()
-    return {name: _panels({n: split[name] for n, split in splits.items() if name in split}, edges) for name in names}
+    pooled = np.concatenate(values)
+    edges = np.histogram_bin_edges(np.clip(pooled, *np.quantile(pooled, [_TAIL, 1 - _TAIL])), _BINS).tolist()
+    by_name = {name: {number: split[name] for number, split in splits.items() if name in split} for name in names}
+    return {name: _panels(name, rounds, edges) for name, rounds in by_name.items()}
 
 
 def split_scores(candidates: Iterable[ScoredCandidate]) -> dict[str, Groups]:
@@ -62,12 +59,12 @@ def _finite(values: Iterable[object]) -> NDArray[np.float64]:
     return np.array([real for real in map(finite, values) if real is not None], np.float64)
 
 
-def _panels(rounds: Mapping[int, Groups], edges: Sequence[float]) -> list[Panel]:
+def _panels(name: str, rounds: Mapping[int, Groups], edges: Sequence[float]) -> list[Panel]:
     """One panel a round, all with the same axes."""
     shares = [bin_shares(own, edges).max() for groups in rounds.values() for own in groups.values() if len(own)]
     highest = 1.05 * max(shares, default=1.0)
     panels = [
-        histogram_panel(f"Round {number}", groups, edges, highest, "S(I²C), nats per token")
+        histogram_panel(f"Round {number}", groups, edges, highest, "S(I²C), nats per token", name)
         for number, groups in rounds.items()
     ]
     return [panel for panel in panels if panel is not None]

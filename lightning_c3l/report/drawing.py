@@ -39,11 +39,6 @@ def palette(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
-def ink(index: int) -> str:
-    """Colour of a text on top of the series with this index."""
-    return PAGE if index % len(PALETTE) == 0 else "#111111"
-
-
 def label(text: object, limit: int = 48) -> str:
     """One line of at most `limit` characters, with nothing hidden in it."""
     return printable(" ".join(printable(text).split()), limit)
@@ -124,7 +119,8 @@ class Chart:
         root = ElementTree.fromstring(buffer.getvalue())
         # its style sheet would apply to the whole page
         root.remove(next(one for one in root if one.find("*[@type='text/css']") is not None))
-        for element in root.iter():
+        # a list, since tool tips are added, which have a text of their own
+        for element in list(root.iter()):
             self._adapt(element)
         root.attrib = {
             "xmlns": "http://www.w3.org/2000/svg",

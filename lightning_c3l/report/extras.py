@@ -1,4 +1,4 @@
-"""What a page shows of a run folder besides its summary and its candidates."""
+"""What a page shows of a run folder besides its summary and the candidates of its rounds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,10 @@ from typing import Any
 
 import yaml
 
+from lightning_c3l.records import READINGS, ScoredCandidate
 from lightning_c3l.report.figures import nested
+from lightning_c3l.report.gallery import PairKey
+from lightning_c3l.report.token_values import TokenValues
 
 
 @dataclass(frozen=True)
@@ -16,19 +19,34 @@ class RunExtras:
     Attributes:
         config: text of config.yaml.
         metrics: rows of metrics.csv, in writing order.
+        exported: candidates of the data set, with their status.
         evaluations: benchmark figures, the content of each evaluation.json by the name of its folder.
-        digests: name and digest of files and data.
+        digests: digests of the model and of data, by what they are of.
+        tokens: token values of the pairs that are shown.
     """
 
     config: str = ""
     metrics: Sequence[Mapping[str, str]] = ()
+    exported: Sequence[ScoredCandidate] = ()
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[PairKey, TokenValues] = field(default_factory=dict)
 
-    def limits(self) -> Mapping[str, Any]:
-        """The guard's limits; empty where the configuration does not say."""
+    def group(self, name: str) -> Mapping[str, Any]:
+        """A group of options; empty where the configuration does not say."""
         try:
             config = yaml.safe_load(self.config)
         except yaml.YAMLError:
             return {}
-        return nested(nested(config, "guard"), "limits") if isinstance(config, Mapping) else {}
+        return nested(config, name) if isinstance(config, Mapping) else {}
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """The guard's limits."""
+        return nested(self.group("guard"), "limits")
+
+    @property
+    def reading(self) -> str:
+        """The reading of S(I2C) that chose the pseudo-labels."""
+        chosen = str(self.group("i2c").get("reading"))
+        return chosen if chosen in READINGS else "answer"

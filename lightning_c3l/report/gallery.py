@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import Instruction, ScoredCandidate, Scores
+from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.token_values import TokenValues
 
 # what the token values of a pair belong to: image, question and answer
@@ -112,6 +113,26 @@ class Gallery:
 def with_tokens(pairs: Iterable[GalleryPair], values: Mapping[PairKey, TokenValues]) -> list[GalleryPair]:
     """The pairs, each with its token values where they are known."""
     return [replace(one, tokens=values.get(one.key)) for one in pairs]
+
+
+def shown_pairs(
+    candidates_by_round: Mapping[int, Sequence[ScoredCandidate]],
+    exported: Sequence[ScoredCandidate] = (),
+    reading: str = "answer",
+) -> list[GalleryPair]:
+    """The pairs that the page about a run shows: those of its first and last rounds, then those of its data set.
+
+    Args:
+        candidates_by_round: the generated texts of each round with their scores.
+        exported: the candidates of the data set, with their status.
+        reading: the score that pairs were selected by.
+    """
+    pairs = [
+        pair
+        for number in first_and_last(candidates_by_round)
+        for pair in gallery_pairs(candidates_by_round[number], number, reading)
+    ]
+    return [*pairs, *gallery_pairs(exported, DATA_SET, reading)]
 
 
 def gallery_pairs(

@@ -1,18 +1,18 @@
 """The page about a run: one HTML file that holds all that it shows and asks for nothing from outside."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from lightning_c3l.records import READINGS_AND_RIVAL
-from lightning_c3l.report.cards import ImageReader, InlineImage, best_and_worst, example_groups, inline_image
 from lightning_c3l.report.charts import bar_chart
 from lightning_c3l.report.curves import curves
 from lightning_c3l.report.distributions import distributions
 from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.figures import READINGS, nested
 from lightning_c3l.report.first_screen import FirstScreen
+from lightning_c3l.report.gallery import Gallery, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
     Rounds,
     benchmark_figures,
@@ -20,16 +20,16 @@ from lightning_c3l.report.tables import (
     exposure_figures,
     guard_figures,
     rejected_counts,
-    rejected_texts,
     rounds_figures,
     status_counts,
     type_shares,
     writers_figures,
 )
 from lightning_c3l.report.templating import FigureTable, page_environment
+from lightning_c3l.report.thumbnails import ImageReader, thumbnails
 
-# characters of all images of a page, and of a configuration
-_IMAGE_BUDGET, _CONFIG_LIMIT = 8_000_000, 200_000
+# characters of a configuration
+_CONFIG_LIMIT = 200_000
 
 # what the sections are called, in their order; a page has those that it has something to show of
 _SECTIONS = {
@@ -63,15 +63,13 @@ def render_report(
     Returns:
         One HTML document, to be written as UTF-8.
     """
-    last = max(candidates_by_round, default=0)
-    texts = candidates_by_round.get(last, ())
-    best, worst = best_and_worst(texts)
     first = FirstScreen.of(summary)
+    pairs = with_tokens(shown_pairs(candidates_by_round, extras.exported, extras.reading), extras.tokens)
     contents = {
         "rounds": curves(summary, candidates_by_round, extras),
         "scores": distributions(candidates_by_round),
         "auroc": _auroc(nested(summary, "i2c_auroc")),
-        "pairs": [*best, *worst],
+        "pairs": Gallery(pairs) if pairs else None,
         "texts": _present(status_counts(candidates_by_round), rejected_counts(summary, candidates_by_round)),
         "models": writers_figures(nested(summary, "writers")),
         "exposure": exposure_figures(nested(summary, "exposure_bias")),
@@ -90,15 +88,9 @@ def render_report(
             contents=contents,
             figures=_present(rounds_figures(summary), guard_figures(nested(summary, "guard")), type_shares(summary)),
             auroc_texts=nested(summary, "i2c_auroc").get("n"),
-            last=last,
-            best=best,
-            worst=worst,
-            groups=example_groups(texts),
-            rejected_texts=rejected_texts(candidates_by_round),
             config=extras.config[:_CONFIG_LIMIT],
             digests=extras.digests,
-            readings=READINGS,
-            images=_within_budget(read_image),
+            images=thumbnails(read_image),
         )
     )
 
@@ -113,20 +105,3 @@ def _auroc(areas: Mapping[str, Any]) -> Markup | None:
         return None
     bars = {READINGS[key].label: areas.get(key) for key in READINGS_AND_RIVAL}
     return bar_chart("Area under the ROC curve of each score", bars, (0.5, "chance"), READINGS["mean_logp"].label)
-
-
-def _within_budget(read_image: ImageReader) -> Callable[[str], InlineImage | None]:
-    """A reader of thumbnails: each image is encoded once, and none beyond the page's budget."""
-    known, left = dict[str, InlineImage | None](), _IMAGE_BUDGET
-
-    def thumbnail(key: str) -> InlineImage | None:
-        nonlocal left
-        if key not in known:
-            known[key] = inline_image(read_image(key)) if left > 0 else None
-        if (found := known[key]) is None or len(found.address) > left:
-            return None
-        # each showing of an image is in the page once more
-        left -= len(found.address)
-        return found
-
-    return thumbnail

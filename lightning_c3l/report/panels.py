@@ -120,10 +120,12 @@ def line_panel(
         _draw_heights(drawn.axes, shown, top, bounds)
         for bound in bounds:
             _draw_bound(drawn, bound)
-        _draw_notes(drawn.axes, shown[0], notes)
         _draw_axis(drawn.axes, axis)
+        _draw_notes(drawn.axes, shown[0], notes)
         svg = drawn.svg()
-    keys = [Key(line.name, line.series, "line", line.marked) for line in shown] if len(shown) > 1 or shown[0].name else []
+    keys = (
+        [Key(line.name, line.series, "line", line.marked) for line in shown] if len(shown) > 1 or shown[0].name else []
+    )
     return Panel(title, svg, [*keys, *([Key("limit of the guard", 0, "bound")] if bounds else [])], caption)
 
 
@@ -169,7 +171,7 @@ def histogram_panel(
     edges: Sequence[float],
     highest: float,
     x_label: str,
-    caption: str = "",
+    compared: str = "",
 ) -> Panel | None:
     """Overlaid outlines of shares per bin.
 
@@ -179,7 +181,7 @@ def histogram_panel(
         edges: of the bins; values outside count in the outermost ones.
         highest: share at the upper end of the axis, the same for all panels that are compared.
         x_label: name of the horizontal axis.
-        caption: below the chart.
+        compared: what is compared, for screen readers, where several panels of a page have this title.
 
     Returns:
         The panel; None without a value.
@@ -187,7 +189,7 @@ def histogram_panel(
     filled = {name: values for name, values in groups.items() if len(values)}
     if not filled:
         return None
-    with _panel(title) as drawn:
+    with _panel(f"{compared}: {title}" if compared else title) as drawn:
         axes = drawn.axes
         for series, (name, values) in enumerate(filled.items()):
             shares = bin_shares(values, edges)
@@ -200,7 +202,7 @@ def histogram_panel(
         axes.set_xlabel(label(x_label))
         svg = drawn.svg()
     keys = [Key(f"{name} ({len(values):,})", series, "square") for series, (name, values) in enumerate(filled.items())]
-    return Panel(title, svg, keys, caption)
+    return Panel(title, svg, keys)
 
 
 def bin_shares(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.float64]:
@@ -262,11 +264,13 @@ def _draw_bound(drawn: Chart, bound: Bound) -> None:
 
 
 def _draw_notes(axes: "Axes", line: Line, notes: Mapping[float, str]) -> None:
-    heights = dict(line.points)
+    """Words above points; at either end of the axis they grow inwards."""
+    heights, (first, last) = dict(line.points), axes.get_xlim()
     for x, note in notes.items():
         for y in drawable([heights.get(x)]):
             height = max(y, line.intervals.get(x, (y, y))[1])
-            axes.annotate(label(note), (x, height), (0, 6), textcoords="offset points", ha="center", va="bottom")
+            side, shift = ("left", -8) if x < first + 1 else ("right", 8) if x > last - 1 else ("center", 0)
+            axes.annotate(label(note), (x, height), (shift, 6), textcoords="offset points", ha=side, va="bottom")
 
 
 def _draw_axis(axes: "Axes", axis: Axis) -> None:

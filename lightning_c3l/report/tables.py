@@ -26,7 +26,6 @@ _GUARDED = (
     "image_contrast",
     "answer_tokens",
 )
-_EXAMPLES = 5
 
 
 def _keys(columns: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -133,7 +132,11 @@ def benchmark_figures(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTab
             name = f"{evaluation.get('benchmark')}, {protocol}"
             rows.append(FigureRow(name, cells, str(result.get("meaning") or folder)))
     heads = ["benchmark, protocol", "metric", "value", "95 % interval", "answers"]
-    return FigureTable("Headline figures, shares in [0, 1] but for llava_w, which is in percent", heads, rows) if rows else None
+    return (
+        FigureTable("Headline figures, shares in [0, 1] but for llava_w, which is in percent", heads, rows)
+        if rows
+        else None
+    )
 
 
 def type_shares(summary: Mapping[str, Any]) -> FigureTable | None:
@@ -150,7 +153,9 @@ def status_counts(candidates_by_round: Rounds) -> FigureTable | None:
     """How many texts of each round have each status."""
     counts = {number: Counter(one.status for one in own) for number, own in sorted(candidates_by_round.items())}
     known = dict.fromkeys(status for own in counts.values() for status in own if status)
-    rows = [FigureRow(status, [own[status] for own in counts.values()], STATUSES.get(status, ""), 0) for status in known]
+    rows = [
+        FigureRow(status, [own[status] for own in counts.values()], STATUSES.get(status, ""), 0) for status in known
+    ]
     heads = ["status", *(f"round {number}" for number in counts)]
     return FigureTable("Texts by status", heads, rows) if rows else None
 
@@ -163,24 +168,11 @@ def rejected_counts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> 
         candidates_by_round: the texts, counted where the summary says nothing.
     """
     counts: dict[Any, Mapping[str, Any]] = {}
-    for number, candidates in sorted(candidates_by_round.items()):
-        reasons = [one.candidate.rejected for one in candidates if one.candidate.rejected]
-        counts[number] = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+    for round, candidates in sorted(candidates_by_round.items()):
+        counts[round] = Counter(one.candidate.rejected for one in candidates if one.candidate.rejected)
     counts.update({one["round"]: nested(one, "rejected") for one in rounds_of(summary) if "rejected" in one})
-    known = [*(reason for own in counts.values() for reason in own), *rejected_texts(candidates_by_round)]
-    reasons = list(dict.fromkeys(known))
+    reasons = list(dict.fromkeys(reason for own in counts.values() for reason in own))
     reasons.sort(key=lambda reason: -sum(finite(own.get(reason)) or 0.0 for own in counts.values()))
     rows = [FigureRow(reason, [own.get(reason, 0) for own in counts.values()], digits=0) for reason in reasons]
     heads = ["reason", *(f"round {one}" for one in counts)]
     return FigureTable("Rejected texts by reason", heads, rows) if rows else None
-
-
-def rejected_texts(candidates_by_round: Rounds) -> dict[str, list[str]]:
-    """Up to five different texts for each reason, the latest round first."""
-    texts: dict[str, list[str]] = {}
-    for _, candidates in sorted(candidates_by_round.items(), reverse=True):
-        for one in candidates:
-            known = texts.setdefault(one.candidate.rejected, []) if one.candidate.rejected else None
-            if known is not None and len(known) < _EXAMPLES and one.candidate.text not in known:
-                known.append(one.candidate.text)
-    return texts

@@ -13,6 +13,8 @@ ImageReader = Callable[[str], Image.Image | None]
 
 SMALLEST, LARGEST = 96, 256
 _QUALITY = 82
+# characters of all images of a page
+_BUDGET = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,23 @@ class InlineImage:
     tiny: bool
 
 
-def thumbnails(read_image: ImageReader) -> Callable[[str], InlineImage | None]:
-    """A function that gives the thumbnail of a key; each image is read once."""
-    return cache(lambda key: inline_image(read_image(key)))
+def thumbnails(read_image: ImageReader, budget: int = _BUDGET) -> Callable[[str], InlineImage | None]:
+    """A function that gives the thumbnail of a key; each image is read once.
+
+    Args:
+        read_image: the RGB image of a key, None where it cannot be had.
+        budget: characters of all thumbnails that it gives, those of one key each time; then it gives None.
+    """
+    encoded, left = cache(lambda key: inline_image(read_image(key))), budget
+
+    def thumbnail(key: str) -> InlineImage | None:
+        nonlocal left
+        if left <= 0 or (found := encoded(key)) is None or len(found.address) > left:
+            return None
+        left -= len(found.address)
+        return found
+
+    return thumbnail
 
 
 def inline_image(image: Image.Image | None) -> InlineImage | None:

@@ -1,17 +1,24 @@
 """report.html of a run folder: written when a run ends, and made again from what the folder holds."""
 
+import csv
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report.cards import ImageReader
+from lightning_c3l.report.extras import RunExtras
+from lightning_c3l.report.figures import nested
 from lightning_c3l.report.page import render_report
+from lightning_c3l.report.thumbnails import ImageReader
 from lightning_c3l.rounds.store import DamagedRound, RunStore
+from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_text_atomic
+from lightning_c3l.runs.digests import content_digest, file_digest
 
 Candidates = dict[int, Sequence[ScoredCandidate]]
+# files whose digests the page shows
+_DIGESTED = ("config.yaml", "vlit.json", "adapter/adapter_model.safetensors")
 
 
 def read_rounds(store: RunStore) -> tuple[Candidates, list[dict[str, Any]]]:
@@ -39,5 +46,47 @@ def write_page(folder: Path, summary: Mapping[str, Any], candidates: Candidates,
         The page.
     """
     page = folder / "report.html"
-    write_text_atomic(page, render_report(summary, candidates, read_image))
+    write_text_atomic(page, render_report(summary, candidates, read_image, read_extras(folder, summary)))
     return page
+
+
+def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
+    """What the page shows besides; a file that is missing is left out, a damaged one is told in a warning as well.
+
+    Args:
+        folder: of the run.
+        summary: its figures.
+    """
+    config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    rows = list[dict[str, str]]()
+    if metrics.is_file():
+        with metrics.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    return RunExtras(
+        config=config.read_text(encoding="utf-8") if config.is_file() else "",
+        metrics=rows,
+        exported=RunStore(folder).read_candidates("vlit-candidates"),
+        evaluations=_evaluations(folder),
+        digests=_digests(folder, summary),
+    )
+
+
+def _evaluations(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Benchmark figures of the folder and of the folders in it."""
+    found = dict[str, Mapping[str, Any]]()
+    for file in sorted([*folder.glob("evaluation.json"), *folder.glob("*/evaluation.json")]):
+        try:
+            found[str(file.parent.relative_to(folder))] = manifest.read(file)
+        except ValueError as error:
+            warnings.warn(f"{error}; the report leaves it out", stacklevel=2)
+    return found
+
+
+def _digests(folder: Path, summary: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the model, of the images that were measured on, and of files of the folder."""
+    digests = {"starting model": str(summary["model"])} if summary.get("model") else {}
+    for name, images in nested(summary, "images").items():
+        if isinstance(images, Mapping):
+            lines = "".join(f"{key} {digest}\n" for key, digest in sorted(images.items()))
+            digests[f"{len(images)} images, {name.replace('_', ' ')}"] = content_digest(lines)
+    return digests | {name: file_digest(folder / name) for name in _DIGESTED if (folder / name).is_file()}

@@ -148,6 +148,11 @@ class RunStore:
         """Write candidates that belong to no round, such as those of the final data set, to `<name>.jsonl`."""
         _write_lines(self.folder / f"{name}.jsonl", (one.to_row() for one in candidates))
 
+    def read_candidates(self, name: str) -> list[ScoredCandidate]:
+        """Read what `write_candidates` wrote under this name; empty where there is no such file."""
+        file = self.folder / f"{name}.jsonl"
+        return [ScoredCandidate.from_row(row) for row in _read_lines(file)] if file.is_file() else []
+
     def summary(self) -> dict[str, Any]:
         """The run's summary so far; a damaged file is renamed and started anew, since its parts can be made again."""
         file = self.folder / "summary.json"

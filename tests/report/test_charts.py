@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lightning_c3l.report.charts import Series, bar_chart, bin_edges, histogram, line_chart, stacked_bars
+from lightning_c3l.report.charts import bar_chart, bin_edges, histogram
 from lightning_c3l.report.drawing import PALETTE
 from tests.report.samples import NAN
 
@@ -46,14 +46,6 @@ def width(mark: ElementTree.Element) -> float:
     return max(xs) - min(xs)
 
 
-def lines(values: list[object]) -> str:
-    return line_chart("t", [Series("a", list(enumerate(values))), Series("b", [])], "round", "y")
-
-
-def rates(values: list[object]) -> str:
-    return line_chart("t", [Series("a", list(enumerate(values)))], "round", "y", (0.0, 1.0))
-
-
 def columns(values: list[object]) -> str:
     return histogram("t", {"a": values, "b": []}, "x")
 
@@ -62,12 +54,8 @@ def bars(values: list[object]) -> str:
     return bar_chart("t", {str(index): value for index, value in enumerate(values)}, (0.5, "chance"), "0")
 
 
-def stacks(values: list[object]) -> str:
-    return stacked_bars("t", {"row": {str(index): value for index, value in enumerate(values)}})
-
-
 @pytest.mark.parametrize("values", VALUES)
-@pytest.mark.parametrize("chart", [lines, rates, columns, bars, stacks])
+@pytest.mark.parametrize("chart", [columns, bars])
 def test_charts_are_well_formed(chart: Callable[[list[object]], str], values: list[object]) -> None:
     text = chart(values)
     root = ElementTree.fromstring(text)
@@ -81,10 +69,8 @@ def test_charts_are_well_formed(chart: Callable[[list[object]], str], values: li
 def test_names_are_escaped() -> None:
     name = '</svg><script>"&\x07'
     for text in (
-        line_chart(name, [Series(name, [(0, 1.0)])], name, name),
         histogram(name, {name: [0.5]}, name),
         bar_chart(name, {name: 0.5}, (0.5, name)),
-        stacked_bars(name, {name: {name: 1.0}}),
     ):
         root = ElementTree.fromstring(text)
         assert root[0].text == '</svg><script>"&[U+0007]'
@@ -95,16 +81,16 @@ def test_names_are_escaped() -> None:
 
 @pytest.mark.parametrize("name", ["$x^2$", "_hidden", "a\nb", "\u6f22\u5b57", "\ud800", "%s {0} \\frac", ""])
 def test_names_are_shown_as_they_are(name: str, recwarn: pytest.WarningsRecorder) -> None:
-    text = stacked_bars("t", {"row": {name: 0.5, "other": 0.5}})
+    text = bar_chart("t", {name: 0.5, "other": 0.5})
     expected = name.replace("\n", " ").replace("\ud800", "[U+D800]")
     shown = [one.text or "" for one in ElementTree.fromstring(text).iter(SVG + "text")]
-    assert {"other", "row"} <= set(shown)
+    assert "other" in shown
     assert not expected or expected in shown
     assert not recwarn.list
 
 
 def test_colours_are_those_of_the_page() -> None:
-    text = lines([0.25, 0.5]) + bars([0.25, 0.5]) + stacks([0.25] * 4) + columns([0.25])
+    text = bars([0.25, 0.5]) + columns([0.25])
     for colour in (*PALETTE, "#000000", "#ffffff"):
         assert text.count(colour) == text.count(f", {colour})")
     assert "var(--series-1, " in text
@@ -114,35 +100,18 @@ def test_colours_are_those_of_the_page() -> None:
 
 
 def test_a_chart_depends_on_its_figures_alone() -> None:
-    before = lines([0.25, 0.5])
+    before = columns([0.25, 0.5])
     with matplotlib.rc_context({"font.size": 40, "axes.prop_cycle": matplotlib.cycler(color=["red"])}):
         settings = dict(matplotlib.rcParams)
-        assert lines([0.25, 0.5]) == before
+        assert columns([0.25, 0.5]) == before
         assert dict(matplotlib.rcParams) == settings
 
 
 def test_identifiers_are_not_shared_by_charts_of_one_page() -> None:
-    both = [line_chart(title, [Series("a", [(0, 1.0), (1, 2.0)])], "x", "y") for title in ("one", "two")]
+    both = [histogram(title, {"a": [0.0, 1.0]}, "x") for title in ("one", "two")]
     found = [{node.get("id") for node in ElementTree.fromstring(text).iter() if node.get("id")} for text in both]
     assert found[0]
     assert not found[0] & found[1]
-
-
-def test_lines_carry_their_points_and_break_at_gaps() -> None:
-    text = lines([0.25, None, 0.5, 0.125])
-    points = [(one.get("data-x"), one.get("data-y")) for one in marks(text, "y")]
-    assert points == [("0", "0.25"), ("2", "0.5"), ("3", "0.125")]
-    path = marks(text, "series")[0].find(f"{SVG}path")
-    assert path is not None
-    # the lone first point has a marker, but no line
-    assert path.get("d", "").split().count("M") == 2
-    assert path.get("d", "").split().count("L") == 1
-
-
-def test_heights_are_in_proportion() -> None:
-    (low, middle, high) = (y for _, y in corners(marks(rates([0.0, 0.5, 1.0]), "series")[0]))
-    assert low > middle > high
-    assert middle == pytest.approx((low + high) / 2, abs=0.01)
 
 
 def test_a_histogram_counts_every_value() -> None:
@@ -174,23 +143,13 @@ def test_bins_agree_with_a_plain_count() -> None:
 def test_bars_carry_their_values_and_lengths() -> None:
     rows = marks(bar_chart("t", {"half": 0.5, "whole": 1.0, "none": NAN}), "series")
     assert [one.get("data-value") for one in rows] == ["0.5", "1.0", None]
+    assert ["".join(one.itertext()) for one in rows] == ["half: 0.500", "whole: 1.000", "none: \u2013"]
     half, whole, none = map(width, rows)
     assert half * 2 == pytest.approx(whole)
     assert none == 0.0
 
 
-def test_a_kind_keeps_its_colour() -> None:
-    blocks = marks(stacked_bars("t", {"round 0": {"a": 0.5, "b": 0.5}, "round 1": {"b": 1.0}}), "series")
-    shown = [(one.get("data-row"), one.get("data-series"), one.get("data-value")) for one in blocks]
-    assert shown == [("round 0", "a", "0.5"), ("round 0", "b", "0.5"), ("round 1", "b", "1.0")]
-    styles = [path.get("style") for one in blocks for path in one.findall(f"{SVG}path")]
-    assert styles[1] == styles[2] != styles[0]
-    assert width(blocks[0]) == pytest.approx(width(blocks[1]))
-    assert width(blocks[2]) == pytest.approx(2 * width(blocks[0]))
-
-
 def test_many_long_names_leave_room_for_the_bars(recwarn: pytest.WarningsRecorder) -> None:
-    kinds = {f"{index} {'W' * 100}": 1 / 40 for index in range(40)}
-    text = stacked_bars("t", dict.fromkeys(kinds, kinds))
-    assert max(map(width, marks(text, "series"))) > 1
+    text = bar_chart("t", {f"{index} {'W' * 100}": 1.0 for index in range(40)})
+    assert min(map(width, marks(text, "series"))) > 20
     assert not recwarn.list

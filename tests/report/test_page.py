@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.page import render_report
+from lightning_c3l.report.templating import page_environment
 from tests.report.dom import Node, parse
-from tests.report.samples import grey, no_image, refused, scored, summary
+from tests.report.samples import grey, no_image, refused, scored, states, summary, summary_without_truth, two_rounds
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -37,13 +39,21 @@ def page_of(text: str) -> str:
         ]
     }
     figures = summary()
-    figures.update(name=text, command=text, model=text, seed=text, notes=[text], rejected_images=text)
+    figures.update(name=text, model=text, seed=text, notes=[text], rejected_images=text)
     figures["rounds"][0].update(seconds={text: 1.0}, kind_shares={text: 1.0}, rejected={text: 2}, new=text)
     figures["rounds"][0][text] = 0.5
     figures["writers"][text] = {text: text}
-    figures["exposure_bias"] = {text: {text: {text: text}}}
+    figures["exposure_bias"] = {text: {text: text, "nll, own": 0.5}}
     figures["dataset"]["kinds"] = {text: 3}
-    return render_report(figures, rounds, grey)
+    figures["run"] = {
+        **dict.fromkeys(("command", "version", "started", "devices", "wandb"), text),
+        "changed": {text: text},
+    }
+    figures["guard"] = states(text)
+    figures["images"] = {text: {text: text}}
+    evaluation = {"benchmark": text, "protocols": {text: {"metric": text, "headline": 0.5, "meaning": text, "n": 2}}}
+    extras = RunExtras(text, [{text: text, "train/loss": text}], (), {text: evaluation}, {text: text})
+    return render_report(figures, rounds, grey, extras)
 
 
 @cache
@@ -65,13 +75,14 @@ def test_hostile_text_stays_text(text: str) -> None:
     page.encode("utf-8")
     root = parse(page)
     for node in root.walk():
-        assert node.tag not in {"script", "iframe", "object", "embed", "link", "base", "form", "a"}
+        assert node.tag not in {"iframe", "object", "embed", "link", "base", "form"}
         assert not [name for name in node.attributes if name.startswith("on")]
         for name in REMOTE:
-            # images, and markers of the charts
+            # images, markers of the charts, and links to sections
             value = node.attributes.get(name, "#")
             assert value.startswith(("data:image/png;base64,", "#"))
         assert "url(" not in node.attributes.get("style", "")
+    assert [one.text for one in root.find("script")] == [page_environment().globals["gallery_script"]]
     assert len(root.find("main")) == 1
     assert len(root.find("article")) == 3
 
@@ -92,8 +103,9 @@ def test_hidden_characters_are_spelled_out() -> None:
 def test_long_text_is_cut() -> None:
     page = page_of("x" * 10_000)
     (best, *_) = parse(page).find("p", "question")
-    assert best.text == "x" * 300 + "\u2026"
-    assert "x" * 2001 not in page
+    assert best.text == "x" * 600 + "\u2026"
+    # but for the configuration, which is shown whole
+    assert "x" * 2001 not in page.replace("x" * 10_000, "", 1)
 
 
 def test_page_is_closed_to_the_outside() -> None:
@@ -111,16 +123,22 @@ def test_page_is_closed_to_the_outside() -> None:
 
 
 def test_page_is_accessible() -> None:
-    root = parse(render_report(summary(), {0: [scored(0.3), scored(0.1, "b.png")]}, grey))
+    root = parse(render_report(summary(), two_rounds(), grey))
     assert root.find("html")[0].attributes["lang"] == "en"
     assert root.find("title")[0].text == "Two rounds: C3L report"
     assert len(root.find("h1")) == 1
-    assert {one.attributes["alt"] for one in root.find("img")} == {"image a.png", "image b.png"}
+    assert {one.attributes["alt"] for one in root.find("img")} == {f"image {index}.png" for index in range(8)} | {
+        "image a.png"
+    }
     assert all(one.attributes["scope"] in {"col", "row"} for one in root.find("th"))
     assert all(len(one.find("caption")) == 1 for one in root.find("table"))
-    charts = root.find("svg")
-    assert len(charts) == 5
+    boxes = root.find("div", "scroll")
+    assert len(boxes) == len(root.find("table"))
+    assert all(one.attributes["tabindex"] == "0" and one.attributes["aria-label"] for one in boxes)
+    charts = [one for one in root.find("svg") if one.attributes.get("aria-hidden") != "true"]
     assert all(one.attributes["role"] == "img" and one.children[0].tag == "title" for one in charts)
+    targets = {one.attributes["href"].removeprefix("#") for one in root.find("a")}
+    assert targets == {one.attributes["id"] for one in root.find("section")}
 
 
 def test_page_names_the_reading() -> None:
@@ -129,16 +147,55 @@ def test_page_names_the_reading() -> None:
     assert "none is the paper's result" in about.text
 
 
-def test_headline_shows_the_given_figures() -> None:
-    tiles = parse(page_of_summary()).find("div", "tile")
-    shown = [[(one.text, one.attributes["data-value"]) for one in tile.find("span")] for tile in tiles]
-    assert shown == [
-        [("0.625", "0.625"), ("0.906", "0.90625")],
-        [("0.880", "0.88")],
-        [("5,000", "5000")],
-        [("0.900", "0.9")],
+def test_sections_of_a_run_with_truth() -> None:
+    root = parse(render_report({**summary(), "guard": states()}, two_rounds(), grey))
+    assert [one.attributes["id"] for one in root.find("section")] == [
+        *("rounds", "scores", "auroc", "pairs", "texts", "models", "exposure", "dataset"),
     ]
-    assert "A random selection of equal size has 0.800." in tiles[3].all_text()
+    titles = [one.text for one in root.find("h4")]
+    assert titles[:3] == ["Held-out criterion", "Mean S(I²C)", "Truth rate"]
+
+
+def test_nothing_is_empty_on_the_page_of_a_run_without_truth() -> None:
+    config = "guard:\n  limits:\n    held_out: 0.8\n"
+    root = parse(render_report(summary_without_truth(), two_rounds(), grey, RunExtras(config)))
+    sections = {one.attributes["id"]: one for one in root.find("section")}
+    assert list(sections) == ["rounds", "scores", "pairs", "texts", "dataset", "settings"]
+    for section in sections.values():
+        assert section.find("svg") or section.find("table") or section.find("article") or section.find("pre")
+    for table in root.find("table"):
+        for row in table.find("tbody")[0].find("tr"):
+            assert any(cell.text not in ("", "\u2013") for cell in row.find("td")), row.all_text()
+    for tile in root.find("div", "tile"):
+        assert "\u2013" not in tile.find("p", "value")[0].all_text()
+    assert "no values" not in root.all_text()
+    assert "truth" not in " ".join(one.text for one in root.find("h4")).lower()
+
+
+def test_the_first_screen_says_whether_the_rounds_helped() -> None:
+    head = parse(render_report({**summary_without_truth(), "guard": states("parsed rate fell")}, {}, no_image)).find(
+        "header"
+    )[0]
+    (verdict,) = head.find("p", "verdict")
+    # both images lose 0.25, so every resample does
+    assert verdict.attributes["class"] == "verdict worse"
+    assert "held-out criterion 0.375 \u2192 0.125 (change \u22120.250, 95 % \u22120.250 to \u22120.250)" in verdict.text
+    notes = [one.text for one in head.find("ul", "notes")[0].find("li")]
+    assert notes[0] == "State 1 broke a limit: parsed rate fell."
+    assert "Exported is state 1" in notes[1]
+    tile, *others = head.find("div", "tile")
+    assert [
+        one.attributes["data-value"]
+        for one in tile.find("p", "value")[0].find("span")
+        if "data-value" in one.attributes
+    ] == ["0.375", "0.125"]
+    assert tile.find("p", "change")[0].text == "\u22120.250 (95 % interval \u22120.250 to \u22120.250)"
+    assert len(others) == 3
+    facts = dict(
+        zip((one.all_text() for one in head.find("dt")), (one.all_text() for one in head.find("dd")), strict=True)
+    )
+    assert facts["command"] == "fit --config x.yaml"
+    assert facts["i2c.reading"] == "gap"
 
 
 def test_rounds_table_shows_the_given_figures() -> None:
@@ -162,56 +219,73 @@ def test_rounds_table_shows_the_given_figures() -> None:
 
 def test_writers_and_exposure_bias_tables() -> None:
     root = parse(page_of_summary())
-    writers = table_cells(root, "The starting model and the tuned model")
-    assert [one.attributes["data-value"] for one in writers["truth rate"]] == ["0.625", "0.90625", "0.28125"]
-    bias = table_cells(root, "Exposure bias")
-    # columns: plain / seen, plain / unseen
-    assert [[one.text for one in row] for row in bias.values()] == [["0.500", "\u2013"], ["\u2013", "few"]]
+    writers = table_cells(root, "What the starting and the tuned model generate about the same images")
+    assert [one.text for one in writers["truth rate"]] == ["0.625", "0.906", "+0.281"]
+    bias = table_cells(root, "After a prefix that the model generated itself, and after one made from the truth")
+    assert {name: [one.text for one in row] for name, row in bias.items()} == {
+        "NLL of the true answer, own prefix": ["0.500", "0.250"],
+        "attributes seen in training: right answers, true prefix": ["0.750", "\u2013"],
+    }
 
 
 def test_an_empty_run_still_has_a_page() -> None:
     root = parse(render_report({}, {}, no_image))
     assert root.find("h1")[0].text == "C3L run"
-    assert len(root.find("p", "empty")) == 10
+    assert root.find("p", "verdict")[0].attributes["class"] == "verdict unmeasured"
+    assert not root.find("section")
+    assert not root.find("nav")
     assert not root.find("svg")
 
 
 def test_a_round_without_a_parsed_text() -> None:
     figures = {"rounds": [{"round": 0, "i2c_mean": None, "parsed_rate": 0.0}]}
     root = parse(render_report(figures, {0: [refused("nothing", "no question")]}, no_image))
-    assert not root.find("article")
+    assert [one.attributes["id"] for one in root.find("section")] == ["rounds", "pairs", "texts"]
     assert [one.text for one in root.find("pre")] == ["nothing"]
-    assert sum(one.text == "no values" for one in root.find("text")) == 2
+    assert "Mean S(I²C)" not in [one.text for one in root.find("h4")]
 
 
 def test_rejected_counts_come_from_the_summary_or_from_the_texts() -> None:
     texts = {0: [refused("a", "no answer")], 1: [refused(str(one), "too long") for one in range(8)]}
     figures = {"rounds": [{"round": 0, "rejected": {"no answer": 7}}, {"round": 1}]}
-    root = parse(render_report(figures, texts, no_image))
-    cells = table_cells(root, "Rejected texts by reason")
+    cells = table_cells(parse(render_report(figures, texts, no_image)), "Rejected texts by reason")
     assert {name: [one.text for one in row] for name, row in cells.items()} == {
         "too long": ["0", "8"],
         "no answer": ["7", "0"],
     }
-    assert [one.text for one in root.find("pre")] == ["0", "1", "2", "3", "4", "a"]
-
-
-def guarded(*tripped: str) -> dict[str, Any]:
-    figures = {"parsed_rate": 0.5, "i2c_mean": 0.25}
-    states = [{"round": 0, "held_out": 0.375, "tripped": [], "figures": figures}]
-    states.append({**states[0], "round": 1, "held_out": 0.125, "tripped": list(tripped)})
-    return {**summary(), "guard": {"states": states, "best": {"round": 0, "held_out": 0.375}, "exported": 0}}
 
 
 def test_states_that_the_guard_judged_are_shown() -> None:
-    text = render_report(guarded("parsed rate <b>fell</b>"), {}, no_image)
-    page = parse(text)
-    cells = table_cells(page, "What each state generates on the guard's images")
-    assert {name: [one.attributes["data-value"] for one in row] for name, row in cells.items()} == {
+    text = render_report({**summary(), "guard": states("parsed rate <b>fell</b>")}, {}, no_image)
+    cells = table_cells(parse(text), "What each state generates on the guard's images")
+    assert {name: [one.text for one in row] for name, row in cells.items()} == {
         "S(I²C) on held-out images": ["0.375", "0.125"],
-        "parsed rate": ["0.5", "0.5"],
+        "its change": ["\u2013", "\u22120.250 to \u22120.250"],
+        "parsed rate": ["0.500", "0.500"],
+        "distinct questions": ["0.750", "0.750"],
     }
-    assert "state 1: parsed rate &lt;b&gt;fell&lt;/b&gt;" in text
-    assert "Best by the held-out criterion: state 0. Adapter and data set are those of state 0." in text
-    assert "No limit was broken." in render_report(guarded(), {}, no_image)
-    assert "Guard rails" not in page_of_summary()
+    assert "State 1 broke a limit: parsed rate &lt;b&gt;fell&lt;/b&gt;" in text
+
+
+def test_benchmark_figures_have_their_intervals() -> None:
+    result = {"metric": "f1", "headline": 0.8125, "interval": [0.75, 0.875], "n": 3000, "meaning": "mean F1"}
+    evaluation = {"benchmark": "pope", "protocols": {"reference": result, "strict": {**result, "interval": None}}}
+    page = render_report({}, {}, no_image, RunExtras(evaluations={"eval": evaluation}))
+    cells = table_cells(parse(page), "Headline figures, shares in [0, 1] but for llava_w, which is in percent")
+    assert {name: [one.text for one in row] for name, row in cells.items()} == {
+        "pope, reference": ["f1", "0.812", "0.750 to 0.875", "3,000"],
+        "pope, strict": ["f1", "0.812", "\u2013", "3,000"],
+    }
+
+
+def test_configuration_and_digests_are_folded() -> None:
+    extras = RunExtras(config="model:\n  a: <b>\n", digests={"vlit.json": "00ff"})
+    (section,) = parse(render_report({}, {}, no_image, extras)).find("section")
+    assert section.attributes["id"] == "settings"
+    assert all("open" not in one.attributes for one in section.find("details"))
+    assert section.find("pre")[0].text == "model:\n  a: <b>\n"
+    assert section.find("code")[0].text == "00ff"
+
+
+def test_the_same_figures_make_the_same_page() -> None:
+    assert render_report(summary(), two_rounds(), grey) == render_report(summary(), two_rounds(), grey)

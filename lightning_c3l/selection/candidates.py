@@ -66,8 +66,13 @@ def select_candidates(
     scores = [None if out else reading_of(one, reading) for one, out in zip(candidates, rejected, strict=True)]
     columns = _columns(candidates, scores, texts=True)
     found = select_records(columns, plan, allow_empty=True)
-    masks = found.chosen, columns.scored & ~found.eligible, found.eligible
-    return CandidateSelection(*(_those(candidates, mask) for mask in masks), columns, found)
+    return CandidateSelection(
+        chosen=_those(candidates, found.chosen),
+        duplicates=_those(candidates, columns.scored & ~found.eligible),
+        distinct=_those(candidates, found.eligible),
+        columns=columns,
+        selection=found,
+    )
 
 
 def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPLICATE) -> list[ScoredCandidate]:

@@ -31,6 +31,7 @@ from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
 from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
+from lightning_c3l.runs.lock import End
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 
 ROUND_CALLBACKS = {
@@ -169,6 +170,7 @@ def _with_whole_files(plugins: Any) -> list[Any]:
 def run_trainer(words: list[str]) -> C3LCLI:
     """Parse a Trainer method and its options, build what they name, and run it."""
     quieten()
+    how: End = "finished"
     try:
         return C3LCLI(
             LightningModule,
@@ -181,10 +183,12 @@ def run_trainer(words: list[str]) -> C3LCLI:
             save_config_kwargs={"save_to_log_dir": False},
             args=words,
         )
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         # one that was told to stop has printed how to resume in its folder
-        if not isinstance(error, SystemExit) or error.code == 2:
+        is_stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code != 2)
+        how = "interrupted" if is_stopped else "failed"
+        if not is_stopped:
             remove_unused_folder()
         raise
     finally:
-        release_folder()
+        release_folder(how)

@@ -118,8 +118,14 @@ def remove_unused_folder() -> None:
                 folder.parent.rmdir()
 
 
-def release_folder() -> None:
-    """After a run: unlock its folder, so that another run in this process chooses its own."""
+def release_folder(how: lock.End | None = None) -> None:
+    """After a run: unlock its folder, so that another run in this process chooses its own.
+
+    Args:
+        how: the run ended, which is noted in its folder.
+    """
+    if how is not None:
+        lock.note_end(how)
     lock.release()
     _claimed.clear()
     for name in (_FOLDER, _CHECKPOINT, _PARENT):

@@ -8,13 +8,17 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 LOCK = ".lock"
 # seconds: the processes of a killed run take a moment to end
 _PATIENCE = 10.0
+# how a run ended
+End = Literal["finished", "interrupted", "failed"]
 # file descriptors whose locks this process holds; the kernel releases them when it ends, however it ends
 _held: list[int] = []
+# descriptions that this process has written, by their file
+_described: dict[int, dict[str, Any]] = {}
 
 
 def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
@@ -33,12 +37,12 @@ def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
     try:
         if owner is not None:
             _lock(file, fcntl.LOCK_EX, folder)
-            os.ftruncate(file, 0)
-            since = datetime.now().astimezone().isoformat(timespec="seconds")
-            process = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
-            os.pwrite(file, json.dumps({**process, **owner}).encode(), 0)
+            process = {"host": socket.gethostname(), "pid": os.getpid(), "since": _now()}
+            # the end is noted when it is known: a process that is killed notes none
+            _describe(file, {**process, **owner, "ended": None})
         _lock(file, fcntl.LOCK_SH, folder)
     except ValueError:
+        _described.pop(file, None)
         os.close(file)
         raise
     _held.append(file)
@@ -51,8 +55,25 @@ def is_acquired() -> bool:
 
 def release() -> None:
     """Release all locks that this process holds."""
+    _described.clear()
     while _held:
         os.close(_held.pop())
+
+
+def note_end(how: End) -> None:
+    """Note in the lock file how the run ended; only the process that has described the run does."""
+    for file, description in _described.items():
+        _describe(file, {**description, "ended": how, "until": _now()})
+
+
+def _describe(file: int, description: dict[str, Any]) -> None:
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps(description).encode(), 0)
+    _described[file] = description
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def is_held(folder: Path) -> bool:
@@ -104,6 +125,7 @@ def _lock(file: int, operation: int, folder: Path) -> None:
 
 def _close_in_child() -> None:
     """Close the files that a forked process inherits; they would keep the lock as long as it lives."""
+    _described.clear()
     while _held:
         with suppress(OSError):
             os.close(_held.pop())

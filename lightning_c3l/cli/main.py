@@ -13,6 +13,7 @@ from lightning_c3l.cli.first_look import look
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
+    "runs": ("runs", "the runs of a folder, how they ended, and their headline figures"),
     "score": ("score", "S(I2C) for every answer of an existing instruction-tuning set"),
     "select": ("select", "a chosen part of a scored set, with a data card"),
     "check-scores": ("check_scores", "how well the scores of a labelled set tell right from wrong"),

@@ -20,6 +20,11 @@ def one_of(choices: Sequence[str], default: Any = MISSING) -> Any:
     return field(default=default, metadata={"choices": tuple(choices)})
 
 
+def word(default: Any) -> Any:
+    """A field that is given as a word without a name, and may be left out."""
+    return field(default=default, metadata={"word": True})
+
+
 def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
     """Parse the words that follow a verb.
 
@@ -27,8 +32,8 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
         verb: name on the command line.
         options: dataclass of the verb's options. Its docstring is the text of `--help`: the summary describes the verb,
             the attributes describe the options. Fields without a default are positional words, or required options
-            where they are keyword-only; a bool is a flag, a list takes several values. The fields of a nested dataclass
-            are a group of options.
+            where they are keyword-only; those of `word` are words that may be left out. A bool is a flag, a list takes
+            several values. The fields of a nested dataclass are a group of options.
         words: the words, without the verb.
 
     Returns:
@@ -69,7 +74,9 @@ def _add(parser: Any, options: Any) -> None:
             known |= {"action": BooleanOptionalAction if one.default else "store_true"}
         else:
             known |= _typed(hint, one)
-        if required and not one.kw_only:
+        if one.metadata.get("word"):
+            parser.add_argument(one.name, nargs="?", metavar=one.name.upper(), default=one.default, **known)
+        elif required and not one.kw_only:
             parser.add_argument(one.name, metavar="IN" if one.name == "source" else one.name.upper(), **known)
         elif required:
             parser.add_argument(_option(one.name), required=True, **known)

@@ -82,10 +82,11 @@ def chosen_runs(words: Sequence[str]) -> list[Path]:
         runs = [run for path in paths if (run := _run_of(path)) is not None]
         if not runs:
             raise ValueError(
-                f"{word}: no run folder, nor a folder of versions of one; `python -m lightning_c3l runs` lists those in "
-                "runs/"
+                f"{word}: no run folder, nor a folder of versions of one; `python -m lightning_c3l runs` lists what is "
+                "in runs/"
             )
-        found |= {os.path.realpath(run): run for run in reversed(runs) if os.path.realpath(run) not in found}
+        for run in runs:
+            found.setdefault(os.path.realpath(run), run)
     return list(found.values())
 
 

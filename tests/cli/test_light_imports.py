@@ -12,6 +12,7 @@ import pytest
 
 from data_modules.images.shard_files import split_member
 from lightning_c3l.cli.main import VERBS
+from tests.helpers.run_folders import write_run
 
 HEAVY = ("torch", "transformers", "lightning", "torchmetrics", "scipy", "peft", "wandb")
 # each is refused before anything heavy is imported
@@ -58,6 +59,8 @@ def probe() -> None:
         found["--help"] = drawing
     assert run("evaluate", ["pope", *_pope(folder)]) == 0
     assert run("check-scores", [_scored(folder)]) == 0
+    write_run(folder / "runs/demo/version_0", {"seconds_total": 2.0})
+    assert run("runs", [str(folder / "runs")]) == 0
     print(json.dumps(found))
 
 

@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
 from lightning_c3l.cli.trainer import C3LCLI, run_trainer
+from lightning_c3l.runs.listing import read_run
 from tests.helpers.commandline import run, run_here, start, tiny_config, write_images
 
 
@@ -32,11 +33,13 @@ def finished(tmp_path_factory, tiny_checkpoint) -> tuple[Path, Path, str]:
 
 def test_a_run_leaves_what_the_readme_says(finished):
     _, folder, printed = finished
-    for name in ("config.yaml", "vlit.json", "vlit.meta.json", "vlit.parquet", "summary.json", "report.html"):
+    data_set = ("vlit.json", "vlit.meta.json", "vlit.parquet", "vlit.card.md", "vlit.card.svg")
+    for name in ("config.yaml", *data_set, "summary.json", "report.html"):
         assert (folder / name).is_file(), (name, printed)
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1", "final"}
     assert not list(folder.rglob(".tmp-*"))
+    assert read_run(folder).state == "finished"
 
 
 def test_the_reading_of_the_rounds_is_that_of_the_export_unless_given(finished, tmp_path, tiny_checkpoint, monkeypatch):
@@ -179,6 +182,7 @@ def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_c
     # what was written is kept, so that one can see why
     rows = (tmp_path / "runs/tiny/version_0/rounds/0/candidates-00000.jsonl").read_text().splitlines()
     assert all(json.loads(row)["candidate"]["rejected"] for row in rows)
+    assert read_run(tmp_path / "runs/tiny/version_0").state == "failed"
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_checkpoint):
@@ -199,6 +203,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "lightning_c3l"]
     assert Path(words[-1]).is_file()
+    assert read_run(tmp_path / "runs/tiny/version_0").state == "interrupted"
     status, resumed = run(*words[3:], "--trainer.max_epochs", "4", cwd=tmp_path)
     assert status == 0, resumed
     folder = tmp_path / "runs" / "tiny" / "version_0"
@@ -234,6 +239,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert first.returncode == 143, printed
     assert f"--ckpt_path {saved}" in printed
     assert "Traceback" not in printed
+    assert read_run(saved.parents[1]).state == "interrupted"
     done = torch.load(saved, weights_only=True)["global_step"]
     assert 5 <= done < 60
     status, printed = run(*words, cwd=tmp_path)

@@ -10,6 +10,7 @@ from PIL.Image import Image
 from callbacks.order import Order
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
+from lightning_c3l.report.headline import headline
 from lightning_c3l.report.terminal import closing, console, rounds_table
 from lightning_c3l.rounds.figures import reading_auroc
 from lightning_c3l.rounds.run import RoundRun
@@ -55,6 +56,8 @@ class RunReport(Callback):
             seconds_total=self._seconds(),
             engine_share=share,
         )
+        # intervals take time, which a list of many runs should not need
+        store.update_summary(verdict=headline(store.summary()).verdict)
         summary = store.summary()
         write_page(store.folder, summary, written, lambda key: _image(run, key))
         out = console()

@@ -51,6 +51,7 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [one["round"] for one in summary["rounds"]] == [0, 1]
     assert summary["model"] == "shipped:scenes (print)"
+    assert summary["verdict"] == "unmeasured"
     assert summary["engine_share"] == pytest.approx(0.05)
     assert "<html" in (tmp_path / "report.html").read_text()
     said = capsys.readouterr().out

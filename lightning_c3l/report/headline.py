@@ -11,7 +11,7 @@ from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.significance import paired_interval
 from lightning_c3l.report.figures import nested
 from lightning_c3l.report.final import exported_state
-from lightning_c3l.report.text import number
+from lightning_c3l.report.text import number, signed
 
 Verdict = Literal["better", "worse", "undecided", "unmeasured"]
 Interval = tuple[float, float]
@@ -170,12 +170,8 @@ def _sentence(figure: HeadlineFigure, verdict: Verdict) -> str:
     sentence = f"{start}: {figure.name} {before} \u2192 {after}"
     if figure.interval is None or math.isnan(sum(figure.interval)):
         return f"{sentence}."
-    low, high = (_signed(end) for end in figure.interval)
-    return f"{sentence} (change {_signed((figure.after or 0.0) - (figure.before or 0.0))}, 95 % {low} to {high})."
-
-
-def _signed(value: float) -> str:
-    return ("+" if round(value, 3) > 0 else "") + number(value)
+    low, high = (signed(end) for end in figure.interval)
+    return f"{sentence} (change {signed((figure.after or 0.0) - (figure.before or 0.0))}, 95 % {low} to {high})."
 
 
 def _notes(guard: Mapping[str, Any]) -> tuple[str, ...]:

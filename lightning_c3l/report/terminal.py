@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.figures import figure, nested, rounds_of
-from lightning_c3l.report.final import final_figures
-from lightning_c3l.report.headline import HeadlineFigure, headline
+from lightning_c3l.report.figures import figure, rounds_of
+from lightning_c3l.report.first_screen import Change, FirstScreen
+from lightning_c3l.report.headline import HeadlineFigure
 from lightning_c3l.report.text import number, printable
 
 _ROWS = {
@@ -35,7 +35,6 @@ _NEXT = {
     "adapter of the tuned model": "adapter",
     "all weights of the tuned model": "model",
 }
-_STAGES = ("generate", "score", "train")
 # columns that fit 80 characters
 _MOST = 5
 # characters per line where there is no terminal
@@ -72,12 +71,14 @@ def closing(summary: Mapping[str, Any], folder: Path) -> Group:
         summary: content of summary.json.
         folder: run folder; what is not there is not named.
     """
-    told = headline(summary)
-    parts: list[RenderableType] = [Text(told.sentence, style="bold")]
-    if told.figures:
-        parts.append(_headline_table(told.figures))
-    parts += [Text(printable(note, 500), style="bold") for note in told.notes]
-    parts += [Text(cost) for cost in [_cost(summary)] if cost]
+    first = FirstScreen.of(summary)
+    parts: list[RenderableType] = [Text(first.headline.sentence, style="bold")]
+    if first.figures:
+        parts.append(_headline_table(first.figures))
+    parts += [Text(printable(note, 500), style="bold") for note in first.headline.notes]
+    if first.cost:
+        stages = ", ".join(f"{stage.name} {stage.time}" for stage in first.stages)
+        parts.append(Text(f"took {first.cost}: {stages}"))
     following = Table.grid(padding=(0, 2))
     for what, path in _NEXT.items():
         if (folder / path).exists():
@@ -85,24 +86,11 @@ def closing(summary: Mapping[str, Any], folder: Path) -> Group:
     return Group(*parts, Text("look at next:"), following)
 
 
-def _headline_table(figures: Sequence[HeadlineFigure]) -> Table:
+def _headline_table(figures: Sequence[tuple[HeadlineFigure, Change | None]]) -> Table:
     table = Table.grid(padding=(0, 2))
-    for one in figures:
-        change = Text(number(one.after, one.digits))
-        if one.before is not None:
-            change = Text(f"{number(one.before, one.digits)} \u2192 {number(one.after, one.digits)}")
-        interval = "" if one.interval is None else f"change 95 % {number(one.interval[0])} to {number(one.interval[1])}"
-        table.add_row(f"  {one.name}", change, interval)
+    for one, change in figures:
+        before = "" if one.before is None else f"{number(one.before, one.digits)} \u2192 "
+        table.add_row(
+            f"  {one.name}", f"{before}{number(one.after, one.digits)}", "" if change is None else change.text
+        )
     return table
-
-
-def _cost(summary: Mapping[str, Any]) -> str:
-    """Seconds and candidates of a run in one line; empty where nothing is known."""
-    figures = final_figures(summary)
-    if "seconds_total" not in figures:
-        return ""
-    stages = [f"{stage} {figures[f'seconds_{stage}']:,.0f} s" for stage in _STAGES if f"seconds_{stage}" in figures]
-    candidates = [f"{figures['candidates_total']:,.0f} candidates"] if "candidates_total" in figures else []
-    devices = nested(summary, "run").get("devices")
-    where = [f"on {printable(devices, 80)}"] if devices else []
-    return ", ".join([f"took {figures['seconds_total']:,.0f} s", *where, *candidates, *stages])

@@ -76,8 +76,10 @@ def test_the_closing_says_whether_the_rounds_helped_and_what_to_look_at(tmp_path
     summary = {"rounds": rounds, "guard": guard, "seconds_total": 65.4, "run": {"devices": "1 x cpu"}}
     lines = [" ".join(line.split()) for line in closed(summary, tmp_path).splitlines()]
     assert lines[0].startswith("The rounds helped: held-out criterion 0.500 \u2192 0.750")
-    assert "held-out criterion 0.500 \u2192 0.750 change 95 % 0.250 to 0.250" in lines
-    assert "took 65 s, on 1 x cpu, 1,500 candidates, generate 40 s, score 8 s" in lines
+    assert "held-out criterion 0.500 \u2192 0.750 +0.250 (95 % interval +0.250 to +0.250)" in lines
+    # of 65.4 s, 48 are accounted for
+    cost = "took 1 min 05 s on 1 x cpu for 1,500 candidates: "
+    assert cost + "generating 40 s, measuring and exporting 17 s, scoring 8.0 s" in lines
     after = lines[lines.index("look at next:") + 1 :]
     assert after == [f"figures, curves and examples {tmp_path}/report.html", f"data set {tmp_path}/vlit.json"]
 

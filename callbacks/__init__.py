@@ -17,7 +17,8 @@ CLASSES = {
     "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
     "RunFacts": "callbacks.run_facts",  # command, version, date and changed options in summary.json
     "RoundLogger": "callbacks.round_logger",  # figures, tables and images of a round to the loggers
-    "QuestionProgress": "callbacks.question_progress",  # progress bar of `test`
+    "TrainingProgress": "callbacks.training_progress",  # progress of `fit`
+    "QuestionProgress": "callbacks.question_progress",  # progress of `test`
     # for `trainer.callbacks`
     "ReplayRounds": "callbacks.replay",  # trains on the rounds of another run instead of making them
 }

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.replay import ReplayRounds
+from callbacks.training_progress import TrainingProgress
 from lightning_c3l.modules.c3l import C3LModule
 
 
@@ -79,6 +80,7 @@ def _trainer_like(trainer: Trainer) -> Trainer:
         callbacks=[
             ReplayRounds(folder, rounds.epochs_per_round if rounds is not None else 1),
             _SameLength(trainer.global_step),
+            *([] if trainer.progress_bar_callback is None else [TrainingProgress("control: train")]),
         ],
     )
 

@@ -4,46 +4,48 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from tqdm import tqdm
+
+from lightning_c3l.report.progress import Stage, stage
 
 
 class QuestionProgress(ProgressBar):
-    """Progress bar over the questions of rank zero, advanced by chunks."""
+    """Shows the questions of rank zero, advanced by chunks."""
 
     def __init__(self) -> None:
         super().__init__()
         self._enabled = True
-        self._bar: tqdm[Any] | None = None
+        self._stage: Stage | None = None
 
     def disable(self) -> None:
-        """Hide the bar; Lightning calls it on ranks other than zero."""
+        """Show nothing."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Show the bar."""
+        """Show progress."""
         self._enabled = True
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the bar with the number of questions that are left."""
+        """Begin the stage with the number of questions that are left."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        left = data.questions_left(trainer.global_rank, trainer.world_size)
-        self._bar = tqdm(total=left, desc="answer", unit="question", disable=not self._enabled)
+        if self._enabled:
+            self._stage = stage("answer", "questions", data.questions_left(trainer.global_rank, trainer.world_size))
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
     ) -> None:
         """Advance by the questions of a chunk."""
-        if self._bar is not None:
-            self._bar.update(len(batch.items))
+        if self._stage is not None:
+            self._stage.update(len(batch.items))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar, so that the figures are printed below it."""
-        self._close()
+        """End the stage before the figures are printed."""
+        self._close(finished=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the bar, so that the error is printed below it."""
-        self._close()
+        """End the stage, so that the error is printed below it."""
+        self._close(finished=False)
 
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def _close(self, finished: bool) -> None:
+        if self._stage is not None:
+            self._stage.close(finished)
+            self._stage = None

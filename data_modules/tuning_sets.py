@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from data_modules.formats import image_root, record_kind, trainable
 from data_modules.loading.decoding import decode_rgb
 from data_modules.loading.samplers import draw_evenly
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.digests import Digest, content_digest
 from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.scores import record_score
@@ -59,7 +59,7 @@ class FileRecords:
         # kind and score of each conversation
         scores = list[tuple[str, float]]()
         records = trainable(path, self.root, folder or Path(path).with_suffix(".images"))
-        for one in tqdm(records, desc="read", unit="record", delay=2, leave=False):
+        for one in track(records, "read", "records"):
             if one.conversation is None or one.record is None:
                 self.rejected.append(RejectedImage(f"{path}, record {one.number}", one.reason))
                 continue

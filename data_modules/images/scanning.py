@@ -8,14 +8,13 @@ from dataclasses import asdict
 from json import dumps, loads
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_modules.images.sources import EncodedImages
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from data_modules.loading.samplers import share
 from lightning_c3l.distributed import collectives
 from lightning_c3l.records import RejectedImage
+from lightning_c3l.report.progress import track
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.runs.atomic import write_text_atomic
 from lightning_c3l.runs.digests import content_digest, file_digest
@@ -41,7 +40,7 @@ def scan(
     """
     readable: list[str] = []
     rejected: list[RejectedImage] = []
-    for key, error in tqdm(_errors(source, keys), total=len(keys), desc="check images", unit="image", leave=False):
+    for key, error in track(_errors(source, keys), "check images", "images", len(keys)):
         if error is None and digests is not None:
             try:
                 digests[key] = _digest(source, key)

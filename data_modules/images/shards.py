@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from tqdm import tqdm
-
 from data_modules.images.folders import EXTENSIONS, counted, ending
 from data_modules.images.names import ImageNames
 from data_modules.images.shard_files import GZIP_MAGIC, BoundedHeader, drain, expand, one_line, open_shard, split_member
 from data_modules.loading.decoding import UnreadableImage
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import atomic_path
 
 _COMPRESSED = (GZIP_MAGIC, b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -92,7 +91,7 @@ def open_shards(urls: str, spool: Path, limit: int | None = None) -> ShardImages
     shards, names = expand(urls), ImageNames()
     spans: dict[str, tuple[str, _Span] | None] = {}
     others = Counter[str]()
-    for shard in tqdm(shards, desc="list shards", unit="shard", leave=False, delay=2):
+    for shard in track(shards, "list images", "shards"):
         for name, found in _images(shard, others, is_pipe=urls.startswith("pipe:")):
             key = names.give(name)
             if isinstance(found, bytes):

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from data_modules.images.names import ImageNames
 from data_modules.loading.decoding import UnreadableImage
+from lightning_c3l.report.progress import track
 
 # a row group is read as a whole; arrow cannot hold columns of nested bytes beyond 2 GiB
 _MOST_BYTES = 1 << 30
@@ -43,7 +43,7 @@ class ParquetImages:
         self._starts: list[int] = []  # first image of each group
         names = ImageNames()
         self._rows: dict[str, int] = {}
-        for file in tqdm(files, desc="list tables", unit="table", leave=False, delay=2):
+        for file in track(files, "list images", "tables"):
             left = None if limit is None else limit - len(self._rows)
             try:
                 for path in islice(self._paths(file, column), left):

@@ -12,11 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments.easy_vqa.questions import KINDS, ColoredShape, answer_words, judge_answer, parse_question
 from experiments.easy_vqa.truth import EasyVQATruth
 from lightning_c3l.functional.random_streams import stream
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import atomic_path, write_text_atomic
 
 __all__ = ["CAPTION", "EasyVQATruth", "prepare"]
@@ -105,7 +104,7 @@ def _data_folder(archive: Path | None, out: Path) -> Iterator[Path]:
 def _copy_images(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     images = sorted(source.glob("*.png"))
-    for image in tqdm(images, desc=f"{target.parent.name} images", unit="image", leave=False):
+    for image in track(images, f"copy {target.parent.name}", "images"):
         shutil.copyfile(image, target / image.name)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from experiments.gpu_check.checks import Outcome, Setting
 from experiments.gpu_check.tiny_families import helpers, quick_families
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.loading import Precision
+from lightning_c3l.report.progress import track
 from lightning_c3l.rounds.scoring import score_pairs
 
 # nats; GPUs add up in another order for each shape of a product
@@ -60,7 +60,7 @@ def check_bfloat16(setting: Setting) -> Outcome:
 def _check(setting: Setting, dtype: Precision) -> Outcome:
     figures, problems = dict[str, Any](), list[str]()
     names = setting.families or quick_families()
-    for name in tqdm(names, desc=f"families {dtype}", unit="family"):
+    for name in track(names, f"{dtype}", "families"):
         try:
             figures[name] = compare(setting, name, dtype)
             if not figures[name]["error"] <= figures[name]["allowed"]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from experiments.gpu_check.arithmetic import (
     FORWARD,
@@ -30,6 +29,7 @@ from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.samples import GroupSample
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.scoring import score_pairs
 
 ROUNDS = 2
@@ -184,7 +184,7 @@ def run_rounds(work: MeasuredRounds, device: str) -> dict[str, Any]:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = list[dict[str, float]]()
-    with tqdm(total=ROUNDS * len(stages), desc="rounds", unit="stage") as bar:
+    with stage("rounds", "stages", ROUNDS * len(stages)) as progress:
         for _ in range(ROUNDS):
             seconds.append({})
             for name, run in stages.items():
@@ -193,7 +193,7 @@ def run_rounds(work: MeasuredRounds, device: str) -> dict[str, Any]:
                 run()
                 synchronize()
                 seconds[-1][name] = time.perf_counter() - start
-                bar.update()
+                progress.update()
     memory = torch.cuda.max_memory_allocated() if device == "cuda" else process_memory("VmHWM")
     parameters, last, sizes = parameters_of(work.lvlm), seconds[-1], work.sizes
     rate, named = peak(device)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from experiments.speed.generation import bench_generation, texts_differing
 from experiments.speed.memory import peak_bytes
@@ -18,6 +17,7 @@ from experiments.speed.training import bench_training
 from lightning_c3l.cli.bench import BenchOptions
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
+from lightning_c3l.report.progress import stage
 
 _VOCABULARIES = {"32k": "small-32000", "152k": "small-152000"}
 # float32 stands at the top of the figures, the others under these names
@@ -54,22 +54,22 @@ def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[st
     shape, device, cuda = SHAPES[options.shape], torch.device(options.device), options.device == "cuda"
     growth = variants(shape) if not options.no_growth else {}
     parts = 4 + sum(map(len, growth.values())) + (0 if options.no_memory else 4)
-    with tqdm(total=parts, desc=f"bench {precision}", unit="part") as bar:
+    with stage(f"bench {precision}", "parts", parts) as progress:
         lvlm = build_llava(root / "model", shape, precision, device)
         found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, options.repeats)}
-        bar.update()
+        progress.update()
         found["generation"] = bench_generation(lvlm, shape, options.repeats)
         found["generation"]["texts_differing"] = texts_differing(precision, device)
-        bar.update()
+        progress.update()
         found["paths"] = bench_paths(lvlm, shape, options.repeats)
-        bar.update()
+        progress.update()
         for name, shapes in growth.items():
             for size, other in shapes.items():
                 changed = other.side != shape.side
                 one = build_llava(root / f"side-{other.side}", other, precision, device) if changed else lvlm
                 of_name = found.setdefault("growth", {}).setdefault(name, {})
                 of_name[size] = bench_growth(one, other, max(1, options.repeats // 2))
-                bar.update()
+                progress.update()
         del lvlm
         adapted = build_llava(root / "model", shape, precision, device, LoRA())
         if cuda:
@@ -77,13 +77,13 @@ def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[st
         found["train"] = bench_training(adapted, shape, options.repeats)
         if cuda:
             found["train"]["peak_bytes"] = torch.cuda.max_memory_allocated()
-        bar.update()
+        progress.update()
         del adapted
         for name, size in _VOCABULARIES.items() if not options.no_memory else ():
             peaks = dict[str, list[float]]()
             for implementation in ("shared", "plain"):
                 of_child = (implementation, root / size, size, precision, options.device)
                 peaks[implementation] = [peak_bytes(*of_child) for _ in range(min(3, options.repeats))]
-                bar.update()
+                progress.update()
             found["scoring"][f"memory_ratio_{name}"] = ratio(peaks["shared"], peaks["plain"])
     return found

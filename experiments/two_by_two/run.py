@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from experiments.two_by_two.answering import CONFIGS, FIGURES, SceneBenchmark
 from experiments.two_by_two.plan import BASE, NONE, SETS, ExperimentPlan
@@ -18,6 +17,7 @@ from experiments.two_by_two.sets import set_file, write_sets
 from experiments.two_by_two.tuning import tuned_lvlm
 from experiments.two_by_two.writers import FOLLOW, write_pairs
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.report.progress import stage
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
@@ -62,13 +62,13 @@ class Experiment:
             for name in SETS:
                 file = self.folder(seed, name) / _COUNTS
                 stages.append((f"seed {seed}, {name}", file, partial(self._answer, seed, name)))
-        with tqdm(total=len(stages), desc="two-by-two", unit="stage") as bar:
+        with stage("two-by-two", "stages", len(stages)) as progress:
             for name, file, work in stages:
                 if not file.exists():
                     start = time.perf_counter()
                     work()
-                    bar.write(f"{name}: {time.perf_counter() - start:.0f} s")
-                bar.update()
+                    print(f"{name}: {time.perf_counter() - start:.0f} s")
+                progress.update()
 
     def seed_folder(self, seed: int) -> Path:
         """Folder of everything that depends on a seed."""

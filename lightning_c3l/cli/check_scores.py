@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from data_modules.formats import read_records, record_kind
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.functional.ranking import auroc, auroc_interval
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.charts import histogram
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.selection.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
 from lightning_c3l.selection.scores import record_score
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]:
     kinds: dict[str, Labelled] = defaultdict(Labelled)
-    for entry in tqdm(read_records(options.source), desc="read", unit="record", delay=1):
+    for entry in track(read_records(options.source), "read", "records"):
         if entry.record is None:
             continue
         label = str(entry.record.extra.get(options.label))

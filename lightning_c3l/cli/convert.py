@@ -5,8 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_modules.formats import (
     DIALECTS,
     Entry,
@@ -25,6 +23,7 @@ from data_modules.formats.readers import open_reader
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.options import one_of, parse_options
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 
 
@@ -96,9 +95,8 @@ def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
     with (
         open_writer(job.out, options) as writer,
         rejected_list(_rejected(job)) as rejected,
-        tqdm(read_records(job.source), desc="convert", unit="record", total=total, delay=1) as entries,
     ):
-        for entry in entries:
+        for entry in track(read_records(job.source), "convert", "records", total):
             if reason := _convert(writer, entry, job):
                 rejected.add(entry.number, reason)
             else:

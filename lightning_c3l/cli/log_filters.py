@@ -1,9 +1,14 @@
 """Leave out of the output what users can do nothing about."""
 
+import importlib
 import logging
-import os
 import re
+import sys
 import warnings
+from typing import TextIO
+
+from lightning_c3l.cli.output import show_warnings_in_lines
+from lightning_c3l.report.progress import is_quiet
 
 _PASSED_OVER = (
     r".*is_gradient_checkpointing.*",  # peft asks transformers the old way
@@ -15,17 +20,52 @@ _PASSED_OVER = (
     # scores go to files, batch by batch
     r".*predict returned None.*",
 )
+# Lightning's lines about what every run does: its tips, devices that are there or not, the seed of config.yaml, the
+# table of processes, the end that `trainer.max_epochs` asks for, and a checkpoint once more
+_ROUTINE = re.compile(
+    r"💡 Tip:|(GPU|TPU|HPU) available|LOCAL_RANK: |Seed set to|\[rank: \d+\] Seed set to|Initializing distributed"
+    r"|-{20,}\s*distributed_backend=|`Trainer.fit` stopped: `max_epochs=|Restored all states|Loaded model weights"
+)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to stderr as it is at that moment, above the progress bars."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        raise AttributeError("always stderr")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not _ROUTINE.match(record.getMessage().strip())
 
 
 def quieten() -> None:
     """Before Lightning begins."""
+    # it has a way of its own to show warnings
+    importlib.import_module("lightning.fabric.utilities.warnings")
+    show_warnings_in_lines()
     for message in _PASSED_OVER:
         warnings.filterwarnings("ignore", message=message)
-    # bars for loading and saving that flash by, and advertisements for other packages
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # a log that cannot be written, W&B's on a full disk for one, must not show a traceback for each of its lines
     logging.raiseExceptions = False
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        log = logging.getLogger(name)
+        log.setLevel(logging.WARNING if is_quiet() else logging.INFO)
+        for handler in log.handlers:
+            if type(handler) is logging.StreamHandler:
+                log.removeHandler(handler)
+        if not log.handlers and not log.propagate:
+            handler = _Stderr()
+            handler.addFilter(_is_news)
+            log.addHandler(handler)
     # a table of weights that are missing or of another shape: the error says it in a line
     logging.getLogger("transformers.modeling_utils").addFilter(
         lambda record: not re.search(r"\| (MISSING|MISMATCH) ", record.getMessage())

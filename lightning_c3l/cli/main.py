@@ -9,7 +9,9 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from lightning_c3l.cli.first_look import look
+from lightning_c3l.cli.output import readable_output
 
+QUIET = "--quiet"
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
@@ -48,6 +50,7 @@ def _overview(unknown: str = "") -> int:
     print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n", file=to)
     for verb, what in verbs.items():
         print(f"  {verb:<17} {what}", file=to)
+    print(f"\n  {QUIET:<17} with any verb: warnings, errors and results only", file=to)
     return 2 if unknown else 0
 
 
@@ -91,7 +94,13 @@ def main(args: list[str] | None = None) -> int:
         line, 130 after Ctrl-C, 143 after SIGTERM.
     """
     _print_anywhere()
-    words = sys.argv[1:] if args is None else list(args)
+    given = sys.argv[1:] if args is None else list(args)
+    words = [word for word in given if word != QUIET]
+    with readable_output(quiet=QUIET in given):
+        return _run_verb(words)
+
+
+def _run_verb(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         return _overview()
     if words[0] in ("-V", "--version", "version"):

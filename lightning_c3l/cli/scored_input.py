@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from data_modules.formats import Entry, Record, read_records, record_kind
+from lightning_c3l.report.progress import track
 from lightning_c3l.selection.columns import Columns, ColumnsBuilder, ScoredRecord, Shingles, hash_of
 from lightning_c3l.selection.plan import SelectionPlan
 from lightning_c3l.selection.scores import RecordScore, Turns, record_score
@@ -55,7 +54,7 @@ def read_columns(source: str, by: str, turns: Turns, plan: SelectionPlan) -> tup
     """
     shingles: Shingles | None = None if plan.near_duplicates is None else "pairs"
     builder, models = ColumnsBuilder(plan.drops_duplicates, shingles), set[str]()
-    for entry in tqdm(read_records(source), desc="reading", unit="record", delay=1, leave=False):
+    for entry in track(read_records(source), "read", "records"):
         builder.add(_scored_record(entry, by, turns))
         # a set may name a model for each record; two say already that there is no one model
         if entry.record is not None and len(models) < 2:

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from tqdm import tqdm
 
 from data_modules.formats import (
     ImageRef,
@@ -26,6 +25,7 @@ from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.selection.reading_ranks import RankSample, ranks_table
@@ -123,7 +123,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
         rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
         open_writer(what.out, options) as writer,
     ):
-        for entry in tqdm(read_records(what.source), desc="write", unit="record", delay=1):
+        for entry in track(read_records(what.source), "write", "records"):
             row = next(rows, None)
             if row is None or row["record"] != entry.number:
                 raise ValueError(f"{what.out}: record {entry.number} has no scores yet; run the same command again")

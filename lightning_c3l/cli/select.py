@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from braceexpand import braceexpand
 from rich.console import Console
-from tqdm import tqdm
 
 from data_modules.formats import (
     Entry,
@@ -31,6 +30,7 @@ from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
 from lightning_c3l.selection.card import CardFacts, steps_table, write_card
 from lightning_c3l.selection.columns import Mask
@@ -160,13 +160,13 @@ def _write_records(
 def _second_pass(source: str, wanted: Mask) -> Iterator[tuple[int, Entry]]:
     seen = 0
     records = read_records(source, lambda number: number <= len(wanted) and bool(wanted[number - 1]))
-    with tqdm(total=int(wanted.sum()), desc="writing", unit="record", delay=1, leave=False) as bar:
+    with stage("write", "records", int(wanted.sum())) as progress:
         for entry in records:
             # broken records come whether they are wanted or not
             if entry.number <= len(wanted) and wanted[entry.number - 1]:
                 yield entry.number - 1, entry
                 seen += 1
-                bar.update()
+                progress.update()
     if seen != wanted.sum():
         raise ValueError(f"{source}: has changed while it was read; run it again")
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 
@@ -24,6 +24,7 @@ from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
 from callbacks.run_facts import RunFacts
+from callbacks.training_progress import TrainingProgress
 from callbacks.wandb_run import wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.changed import changed_options
@@ -140,8 +141,7 @@ class C3LCLI(LightningCLI):
         kwargs["enable_checkpointing"] = True
         kwargs["plugins"] = _with_whole_files(config.trainer.plugins)
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in own):
-            # tqdm as in generation and scoring: rich's live display cannot be nested
-            given.append(QuestionProgress() if self.subcommand == "test" else TQDMProgressBar())
+            given.append(QuestionProgress() if self.subcommand == "test" else TrainingProgress())
         trainer = super().instantiate_trainer(**kwargs, callbacks=[*own, *given])
         trainer.callbacks = sorted(  # type: ignore[attr-defined]
             trainer.callbacks,  # type: ignore[attr-defined]

@@ -5,12 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_modules.formats import Entry, Record, image_file, image_root, read_records, to_conversation
 from data_modules.loading.decode_pool import DecodePool
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.cli.options import parse_options
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.digests import content_number
 
 
@@ -102,10 +101,9 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as stack:
         pool = stack.enter_context(DecodePool(1)) if options.check_images else None
         checks = Checks(image_root(options.source, options.images), pool)
-        entries = stack.enter_context(tqdm(read_records(options.source), desc="validate", unit="record", leave=False))
-        for entry in entries:
+        for entry in track(read_records(options.source), "validate", "records"):
             for problem in checks.problems(entry):
-                tqdm.write(f"record {entry.number}: {_one_line(problem)}")
+                print(f"record {entry.number}: {_one_line(problem)}")
     print(checks.summary.line())
     return 1 if checks.summary.problems else 0
 

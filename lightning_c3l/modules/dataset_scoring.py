@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lightning import LightningModule
-from tqdm import tqdm
 
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.scoring import Context, TurnScore, score_contexts
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
@@ -36,14 +36,9 @@ class ScoringModule(LightningModule):
         self._answers, self._began = 0, 0.0
 
     def on_predict_start(self) -> None:
-        """Show a progress bar over the records of this rank."""
+        """Show progress over the records of this rank."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self._bar = tqdm(
-            total=data.records_left(self.global_rank, self.trainer.world_size),
-            desc="score",
-            unit="record",
-            disable=self.global_rank > 0,
-        )
+        self._progress = stage("score", "records", data.records_left(self.global_rank, self.trainer.world_size))
         self._began = time.perf_counter()
 
     def predict_step(self, chunk: ScoringChunk, batch_idx: int) -> None:
@@ -52,12 +47,12 @@ class ScoringModule(LightningModule):
         self.job.append(rows)
         self._answers += sum(turn["status"] == "scored" for row in rows for turn in row["turns"])
         rate = self._answers / (time.perf_counter() - self._began)
-        self._bar.set_postfix_str(f"{rate:.1f} pairs/s", refresh=False)
-        self._bar.update(len(rows))
+        self._progress.note = f"{rate:.1f} pairs/s"
+        self._progress.update(len(rows))
 
     def on_predict_end(self) -> None:
         """Wait until all ranks have appended their rows."""
-        self._bar.close()
+        self._progress.close()
         self.job.finish()
 
 

@@ -17,12 +17,12 @@ from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from PIL import Image as Pictures
 from PIL.Image import Image
 from torch import nn
-from tqdm import tqdm
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import DESCRIBE, GenerationRequest, InferenceLVLM, Sampling
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.generation import (
     Completions,
     GenerationConfig,
@@ -88,7 +88,7 @@ class RoundEngine:
         self._score_size = BatchSize(config.score_batch_size, "writing.score_batch_size")
 
     def generate(
-        self, images: ImageChunk, seed: int, progress: str = "write", completions: Completions | None = None
+        self, images: ImageChunk, seed: int, progress: str = "generate", completions: Completions | None = None
     ) -> list[Candidate]:
         """Candidates about images; the arguments are those of `generate_candidates`."""
         with self.inference():
@@ -110,7 +110,7 @@ class RoundEngine:
             read: returns the image of a key.
             seed: of the shuffled-image control.
             scorer: "reference" for the LVLM as it was before training, "current" for the LVLM as it is now.
-            progress: label of the progress bar.
+            progress: name of the stage.
             known: scores that exist already.
         """
         with self.inference(), self._reference() if scorer == "reference" else nullcontext():
@@ -236,12 +236,12 @@ class RoundEngine:
             return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
 
         total = sum(map(len, todo))
-        with tqdm(total=total, desc=task.name, unit="image", disable=not collectives.is_rank_zero()) as bar:
+        with stage(task.name, "images", total) as progress:
             for chunk in _timed(iter_image_chunks(self.lvlm, ImageChunk(task.keys, read), todo), profiler):
                 self._make_part(task, chunk, journal, profiler)
                 with profiler.profile("engine"):
                     job.sync()
-                bar.update(len(chunk.keys))
+                progress.update(len(chunk.keys))
         with profiler.profile("engine"):
             job.close()
         with profiler.profile("wait"):

@@ -8,17 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from PIL.Image import Image
-from tqdm import tqdm
 
-from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import LVLM, GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.prefetch import prefetched
 from lightning_c3l.records import Candidate, Instruction
+from lightning_c3l.report.progress import Stage, stage
 from lightning_c3l.rounds.templates import assign, load_templates, parse
 from lightning_c3l.runs.digests import content_number
 
@@ -135,7 +133,7 @@ def generate_candidates(
         images: readable images; `start` decides which instructions each image gets.
         config: options.
         seed: of the samples.
-        progress: label of the progress bar.
+        progress: name of the stage.
         size: batch size that is known to fit; default `config.batch_size`.
         completions: those that exist and are not generated again; new ones are added as soon as they are finished.
 
@@ -155,7 +153,7 @@ def generate_candidates(
     # a few batches each, so that finished rows can be refilled
     parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size)))
     total = sum(len(assigned[key]) for key in missing) * config.sampling.samples
-    with tqdm(total=total, desc=progress, unit="text", leave=False, disable=not collectives.is_rank_zero()) as bar:
+    with stage(progress, "texts", total) as shown:
         for chunk in iter_image_chunks(lvlm, replace(images, keys=missing), spans(len(missing), parts)):
             _find_unsupported(lvlm, chunk, completions, size)
             prompts = {
@@ -164,7 +162,7 @@ def generate_candidates(
                 if key not in completions.refused
                 for n, one in enumerate(assigned[key])
             }
-            size.run(partial(_generate_missing, lvlm, prompts, config.sampling, completions, bar))
+            size.run(partial(_generate_missing, lvlm, prompts, config.sampling, completions, shown))
     return candidates_of(assigned, config, completions)
 
 
@@ -186,22 +184,22 @@ def _generate_missing(
     prompts: Mapping[tuple[str, int], GenerationRequest],
     sampling: Sampling,
     completions: Completions,
-    bar: "tqdm[Any]",
+    shown: Stage,
     batch_size: int,
 ) -> None:
     """Generate for the prompts that have no completions; those of finished prompts survive an out-of-memory error."""
     names = [name for name in prompts if name not in completions.texts]
-    done = bar.n
+    done = shown.done
 
     def keep(index: int, texts: list[str]) -> None:
         completions.texts[names[index]] = texts
 
     try:
         requests = [prompts[name] for name in names]
-        for index, texts in enumerate(lvlm.generate(requests, sampling, batch_size, bar.update, keep)):
+        for index, texts in enumerate(lvlm.generate(requests, sampling, batch_size, shown.update, keep)):
             keep(index, texts)
     except torch.OutOfMemoryError:
-        bar.n = done + sum(name in completions.texts for name in names) * sampling.samples
+        shown.done = done + sum(name in completions.texts for name in names) * sampling.samples
         raise
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from PIL.Image import Image
-from tqdm import tqdm
 
-from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.i2c import all_readings, answer_reading
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import AnswerScorer, AnswerTokens, ConversationError, ImageError
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, ScoredCandidate, Scores, Turn, exchange
+from lightning_c3l.report.progress import Stage, stage
 from lightning_c3l.rounds.generation import Read
 
 
@@ -63,7 +62,7 @@ def score_contexts(
     read: Read,
     batch_size: BatchSize,
     shuffle_seed: int | None,
-    bar: "tqdm[object] | None" = None,
+    progress: Stage | None = None,
     known: Known | None = None,
 ) -> list[list[TurnScore]]:
     """Score every turn of the assistant.
@@ -75,7 +74,7 @@ def score_contexts(
         batch_size: contexts per batch; halved if memory runs out.
         shuffle_seed: seed of the shuffled-image control, which scores each answer with the images of another context
             too, if there is one with as many images; None leaves the control out.
-        bar: progress bar, advanced by the number of answers.
+        progress: stage that is advanced by the number of answers.
         known: scores that exist already, by the context's images, which must be distinct then; new ones are added.
             A batch is skipped if all of its contexts are known, so that batches do not depend on what is known.
 
@@ -95,8 +94,8 @@ def score_contexts(
                 out[number] = scored
                 if known is not None:
                     known[contexts[number].images] = scored
-                if bar is not None:
-                    bar.update(len(scored))
+                if progress is not None:
+                    progress.update(len(scored))
             waiting = waiting[len(found) :]
     return out
 
@@ -120,7 +119,7 @@ def score_candidates(
         read: returns the image of a key.
         batch_size: images per batch, each with all of its candidates; halved if memory runs out.
         shuffle_seed: as in `score_contexts`.
-        progress: label of the progress bar.
+        progress: name of the stage.
         known: as in `score_contexts`.
 
     Returns:
@@ -130,8 +129,8 @@ def score_candidates(
     contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
     size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     total = sum(map(len, by_image.values()))
-    with tqdm(total=total, desc=progress, unit="pair", leave=False, disable=not collectives.is_rank_zero()) as bar:
-        found = score_contexts(lvlm, contexts, read, size, shuffle_seed, bar, known)
+    with stage(progress, "pairs", total) as shown:
+        found = score_contexts(lvlm, contexts, read, size, shuffle_seed, shown, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
     for one in (s.candidate for s in out if s.candidate.rejected == _NOT_FINITE):
         warnings.warn(

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from lightning_c3l.report.progress import stage, track
 from lightning_c3l.selection.columns import Columns, Mask
 from lightning_c3l.selection.quotas import best_of_each, ranking
 
@@ -92,7 +92,7 @@ def drop_near(columns: Columns, alive: Mask, rule: NearDuplicateRule) -> Mask:
         questions = np.where(counts[question_of] > 1, question_of, -1)
     stayed, asked, result = defaultdict[int, list[int]](list), set[int](), alive.copy()
     crowded = np.flatnonzero((buckets >= 0).any(axis=1) | (questions >= 0))
-    for position in tqdm(crowded, desc="near-duplicates", unit="record", delay=1, leave=False):
+    for position in track(crowded, "near-duplicates", "records"):
         record, question = int(ranked[position]), int(questions[position])
         own = [bucket for bucket in buckets[position].tolist() if bucket >= 0]
         rivals = np.unique(np.array([other for bucket in own for other in stayed[bucket]], np.int64))
@@ -151,7 +151,7 @@ def _band_keys(
 
     blank = MinHash(PERMUTATIONS, hashfunc=int, scheme="affine32")  # the shingles are hashes already
     keys = np.empty((len(records), count), np.uint64)
-    with tqdm(total=len(records), desc="MinHash", unit="record", delay=1, leave=False) as bar:
+    with stage("MinHash signatures", "records", len(records)) as progress:
         for start in range(0, len(records), _CHUNK):
             some = records[start : start + _CHUNK]
             signatures = np.empty((len(some), PERMUTATIONS), np.uint64)
@@ -165,7 +165,7 @@ def _band_keys(
                 key = (key ^ by_band[:, :, row]) * _SPREAD
                 key ^= key >> np.uint64(29)
             keys[start : start + len(some)] = key
-            bar.update(len(some))
+            progress.update(len(some))
     return keys
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tqdm import tqdm
-
 from lightning_c3l.evaluation.benchmarks.final_answer import final_answer
 from lightning_c3l.evaluation.judging.base import (
     ORDERS,
@@ -25,6 +23,7 @@ from lightning_c3l.evaluation.judging.base import (
     Order,
     Review,
 )
+from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.digests import sha256_digest
 
 _PROMPT = """\
@@ -197,11 +196,11 @@ class PromptedJudge:
         missing = {request.key: request for request in requests if cache.get(request.key) is None}
         if not missing:
             return
-        with tqdm(total=len(missing), desc="judging", unit="reply", delay=1, leave=False) as bar:
+        with stage("judge", "replies", len(missing)) as progress:
 
             def on_reply(key: str, reply: str) -> None:
                 cache.add(key, self.name, reply)
-                bar.update()
+                progress.update()
 
             try:
                 problems = self._responder.ask({key: request.prompt for key, request in missing.items()}, on_reply)

@@ -1,17 +1,24 @@
 """Load the model and processor of a checkpoint folder or Hub name."""
 
 import os
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import enable_progress_bars
+from lightning.pytorch.utilities import rank_zero_info
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedConfig
+from transformers.utils.logging import disable_progress_bar
 
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.hub import is_cached_only
 from lightning_c3l.lvlm.huggingface.configuration import load_config
 from lightning_c3l.lvlm.huggingface.folders import file_problem, require_weight_files, weight_files
 from lightning_c3l.lvlm.load_errors import one_line
+from lightning_c3l.report.progress import is_silent
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.weight_files import weights_digest
 
@@ -39,6 +46,7 @@ def load_checkpoint(
     if quantize is not None and find_spec("bitsandbytes") is None:
         raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: pip install 'lightning_c3l[qlora]'")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_cached_only(path)}
+    _tell_of_download(path)
     config = load_config(path, options)
     require_weight_files(path)
     processor = _load_processor(path, options)
@@ -49,6 +57,16 @@ def load_checkpoint(
         # padding is masked, so any token will do
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return model.eval(), processor
+
+
+def _tell_of_download(path: str) -> None:
+    """Say that a checkpoint is downloaded, with the Hub's progress bars on a terminal; reading from disk has none."""
+    disable_progress_bar()
+    if Path(path).exists() or isinstance(try_to_load_from_cache(path, "config.json"), str):
+        return
+    rank_zero_info(f"{path}: downloading from the Hub")
+    if sys.stderr.isatty() and not is_silent() and not constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        enable_progress_bars()
 
 
 def _quantised(quantize: Quantize, dtype: torch.dtype) -> dict[str, Any]:

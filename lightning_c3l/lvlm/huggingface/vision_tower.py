@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 from torch import nn
-from tqdm import trange
 
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
+from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import atomic_folder
 
 
@@ -46,7 +46,7 @@ def train_vision_tower(
     optimizer = torch.optim.AdamW(weights, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.07)
     accuracies = list[float]()
-    for _ in trange(steps, desc="train the vision tower", unit="batch", leave=False):
+    for _ in track(range(steps), "train the vision tower", "batches"):
         batch = torch.randint(len(pixels), (64,), generator=generator)
         # as in LLaVA: the layer's states without the class token
         features = tower(pixels[batch], output_hidden_states=True).hidden_states[layer][:, 1:]

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from data_modules.loading.chunks import ChunkStream, WaitingChunk, image_key, with_images
 from data_modules.loading.decode_pool import DecodePool
+from lightning_c3l.distributed.messages import inform
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Question, QuestionSet
 from lightning_c3l.evaluation.prompt_template import check_template, fill_template, question_with_hint
@@ -84,8 +85,8 @@ class BenchmarkDataModule(LightningDataModule):
         assert self.trainer is not None  # Lightning sets it
         if self.job is None:
             raise RuntimeError("BenchmarkDataModule has no row job: test it with EvaluationModule")
-        if self.skipped and self.trainer.is_global_zero:
-            print(f"{self.skipped} questions about videos are left out: they have no image", flush=True)
+        if self.skipped:
+            inform(f"{self.skipped} questions about videos are left out: they have no image")
         self.done = self.job.begin_numbered(len(self.selected), "questions")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(ChunkStream(lambda: self.chunks(rank, world)), batch_size=None)

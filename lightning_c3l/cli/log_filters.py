@@ -8,7 +8,7 @@ import warnings
 from typing import TextIO
 
 from lightning_c3l.cli.output import show_warnings_in_lines
-from lightning_c3l.report.progress import is_quiet
+from lightning_c3l.distributed.messages import is_quiet
 
 _PASSED_OVER = (
     r".*is_gradient_checkpointing.*",  # peft asks transformers the old way

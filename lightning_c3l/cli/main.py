@@ -50,7 +50,7 @@ def _overview(unknown: str = "") -> int:
     print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n", file=to)
     for verb, what in verbs.items():
         print(f"  {verb:<17} {what}", file=to)
-    print(f"\n  {QUIET:<17} with any verb: warnings, errors and results only", file=to)
+    print(f"\nEvery verb takes {QUIET}: warnings, errors and results only.", file=to)
     return 2 if unknown else 0
 
 

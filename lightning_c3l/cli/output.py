@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lightning_c3l.cli.errors import plain_reason
-from lightning_c3l.report.progress import BOARD, QUIET, is_rank_zero
+from lightning_c3l.distributed.messages import QUIET, is_rank_zero
+from lightning_c3l.report.progress import BOARD
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _OURS = tuple(str(_PROJECT / name) + os.sep for name in ("lightning_c3l", "data_modules", "callbacks", "experiments"))
@@ -60,11 +61,12 @@ class SharedStream:
 
 
 class WarningLines:
-    """Warnings as lines for users: no path, no line of code, and no more than a few from one place."""
+    """Warnings as lines for users: no path, no line of code, nothing twice, and only a few from one place."""
 
     def __init__(self) -> None:
         self._counts = Counter[tuple[str, int]]()
         self._first = dict[tuple[str, int], str]()
+        self._shown = set[str]()
 
     def format(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
@@ -76,12 +78,15 @@ class WarningLines:
         package = _package(filename)
         if package and (issubclass(category, _OF_DEVELOPERS) or not is_rank_zero()):
             return ""
-        place, text = (filename, lineno), plain_reason(str(message))
+        place, text = (filename, lineno), f"{package}: " * bool(package) + plain_reason(str(message))
+        if text in self._shown:
+            return ""
         self._counts[place] += 1
-        self._first.setdefault(place, text)
         if self._counts[place] > _MOST:
             return ""
-        return f"warning: {f'{package}: ' if package else ''}{text}\n"
+        self._shown.add(text)
+        self._first.setdefault(place, text)
+        return f"warning: {text}\n"
 
     def tell_of_others(self) -> None:
         """Say how many warnings were not shown."""
@@ -90,6 +95,7 @@ class WarningLines:
                 print(f"warning: {count - _MOST:,} more like: {self._first[place]}", file=sys.stderr)
         self._counts.clear()
         self._first.clear()
+        self._shown.clear()
 
 
 def _package(filename: str) -> str:

@@ -13,10 +13,9 @@ from typing import Any, Self, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from lightning_c3l.distributed.messages import is_silent
+
 _T = TypeVar("_T")
-QUIET = "C3L_QUIET"
-# set by torchrun, Lightning and SLURM before the process group exists
-_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 # seconds between two lines where there is no terminal
 PAUSE = 30.0
 # a stage that took no longer says nothing at its end
@@ -25,24 +24,6 @@ SHORT = 2.0
 _DELAY = 1.0
 _BAR = "{desc}: {percentage:.0f} %|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
 _COUNT = "{desc}: {n_fmt} {unit} [{elapsed}{postfix}]"
-
-
-def is_quiet() -> bool:
-    """Whether the user asked for warnings, errors and results only."""
-    return os.environ.get(QUIET, "") not in ("", "0")
-
-
-def is_rank_zero() -> bool:
-    """Whether this is the process that talks; known before its process group is, and without importing torch."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return bool(distributed.get_rank() == 0)
-    return all(os.environ.get(name, "0") in ("", "0") for name in _RANKS)
-
-
-def is_silent() -> bool:
-    """Whether this process shows no progress: under `--quiet`, and on ranks other than zero."""
-    return is_quiet() or not is_rank_zero()
 
 
 def duration(seconds: float) -> str:
@@ -105,7 +86,8 @@ class Stage:
     def end(self, now: float) -> str:
         """Name, count and the time that it took: `round 1: 400 images in 2:05`."""
         count = f"{self.done:,}" if self.done == self.total else self._count()
-        return f"{self.name}: {count} {self.unit} in {duration(now - self.began)}"
+        text = f"{self.name}: {count} {self.unit} in {duration(now - self.began)}"
+        return text + (f", {self.note}" if self.note else "")
 
     def _count(self) -> str:
         return f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"

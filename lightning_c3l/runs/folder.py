@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_c3l.distributed import launch
+from lightning_c3l.distributed.messages import inform
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import verify_checkpoint
 
@@ -223,7 +224,7 @@ def _resume(folder: Path, otherwise: str | None) -> RunFolder:
     if (last := last_checkpoint(folder)) is not None:
         return RunFolder(str(folder), str(last))
     if folder.is_dir():
-        print(f"{folder} has no checkpoint yet: the run restarts there and keeps what it has written", flush=True)
+        inform(f"{folder} has no checkpoint yet: the run restarts there and keeps what it has written")
     return RunFolder(str(folder), otherwise)
 
 
@@ -260,7 +261,7 @@ def _newest(run: RunConfig) -> Path | None:
     started = (f for f in fits if last_checkpoint(f) or any(f.glob("rounds/**/*.jsonl")) or lock.is_held(f))
     chosen = next(started, next(iter(fits), None))
     if fits and chosen != fits[0]:
-        print(f"{fits[0]} holds nothing to resume: resuming {chosen}", flush=True)
+        inform(f"{fits[0]} holds nothing to resume: resuming {chosen}")
     return chosen
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from lightning_c3l.distributed import collectives
+from lightning_c3l.distributed.messages import inform
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.row_files import Done, Row, RowFiles
 
@@ -81,8 +82,8 @@ class RowJob:
         """
         self.begin()
         done = self.files.done(count)
-        if len(done) and collectives.is_rank_zero():
-            print(f"resuming: {len(done)} of {count} {unit} are done already", flush=True)
+        if len(done):
+            inform(f"resuming: {len(done)} of {count} {unit} are done already")
         return done
 
     def append(self, rows: Sequence[Row]) -> None:

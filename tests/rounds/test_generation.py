@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from tqdm import tqdm
 
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import Candidate, Instruction
+from lightning_c3l.report.progress import Stage, stage
 from lightning_c3l.rounds.generation import (
     GenerationConfig,
     ImageChunk,
@@ -152,14 +152,13 @@ def test_it_writes_part_by_part_while_images_are_remembered(templates: str) -> N
 
 
 def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    bars = list[Any]()
+    stages = list[Stage]()
 
-    class Bar(tqdm):  # type: ignore[type-arg]
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            bars.append(self)
+    def begin(*args: Any) -> Stage:
+        stages.append(stage(*args))
+        return stages[-1]
 
-    monkeypatch.setattr("lightning_c3l.rounds.generation.tqdm", Bar)
+    monkeypatch.setattr("lightning_c3l.rounds.generation.stage", begin)
     writing = GenerationConfig(templates, sampling=Sampling(2), batch_size=8, score_batch_size=1)
     keys = [str(number) for number in range(40)]
     small, large = TableLVLM({}, {}, fits=3), TableLVLM({}, {})
@@ -170,7 +169,7 @@ def test_out_of_memory_goes_on_with_less_and_writes_the_same(templates: str, mon
     assert [str(one.message).split(": ")[-1] for one in caught if "out of memory" in str(one.message)] == ["4", "2"]
     assert small.sizes == [2, 2, 2]
     assert small.seeds == large.seeds
-    assert [bar.n for bar in bars] == [bar.total for bar in bars] == [40 * 2 * 2] * 2
+    assert [one.done for one in stages] == [one.total for one in stages] == [40 * 2 * 2] * 2
 
 
 def test_a_prompt_that_does_not_fit_alone_is_an_error(templates: str) -> None:

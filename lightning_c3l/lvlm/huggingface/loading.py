@@ -13,12 +13,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils.logging import disable_progress_bar
 
+from lightning_c3l.distributed.messages import is_silent
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.hub import is_cached_only
 from lightning_c3l.lvlm.huggingface.configuration import load_config
 from lightning_c3l.lvlm.huggingface.folders import file_problem, require_weight_files, weight_files
 from lightning_c3l.lvlm.load_errors import one_line
-from lightning_c3l.report.progress import is_silent
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.weight_files import weights_digest
 

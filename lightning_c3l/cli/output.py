@@ -112,7 +112,7 @@ WARNINGS = WarningLines()
 def show_warnings_in_lines() -> None:
     """From now on; packages that have a way of their own must have been imported before."""
     if not os.environ.get("C3L_DEBUG"):
-        warnings.formatwarning = WARNINGS.format  # type: ignore[assignment]
+        warnings.formatwarning = WARNINGS.format
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Self, TextIO, TypeVar
 
@@ -230,7 +230,7 @@ def track(items: Iterable[_T], name: str, unit: str, total: int | None = None) -
         unit: what is counted, in the plural.
         total: number of items; their length unless given, if they have one.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with BOARD.stage(name, unit, total, delay=_DELAY) as progress:
         for item in items:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
-from huggingface_hub.utils import enable_progress_bars
+from huggingface_hub.utils.tqdm import enable_progress_bars
 from lightning.pytorch.utilities import rank_zero_info
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils.logging import disable_progress_bar

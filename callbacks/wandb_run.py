@@ -26,6 +26,9 @@ _LONGEST_REASON = 200
 # a piece of an offline run counts its history from here times its number, so that pieces do not overlap once synced
 _PIECE = 1_000_000
 
+# loggers whose W&B run is not finished
+_begun: list["WandbRunLogger"] = []
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -110,6 +113,16 @@ def run_name(name: str, folder: Path, changed: Mapping[str, Any]) -> str:
     return full if len(full) <= _LONGEST_NAME else f"{full[: _LONGEST_NAME - 1]}…"
 
 
+def finish_runs(exit_code: int) -> None:
+    """Finish W&B's run of this process, unless it is finished: after that nothing writes into the run folder.
+
+    Args:
+        exit_code: the exit status that the process will end with.
+    """
+    for logger in list(_begun):
+        logger.finish(exit_code)
+
+
 class WandbRunLogger(WandbLogger):
     """Logs to W&B for as long as that works; a run must not end, or wait, because W&B does.
 
@@ -134,7 +147,7 @@ class WandbRunLogger(WandbLogger):
         del self._wandb_init["anonymous"]
         self.uploads_files = run.wandb_artifacts
         self._folder, self._wanted = folder, run.wandb_mode
-        self._lost, self._finished, self._is_resumed = False, False, False
+        self._lost, self._is_resumed = False, False
         # of the history, where it is not W&B's to count
         self._next_step: int | None = None
 
@@ -210,8 +223,9 @@ class WandbRunLogger(WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Finish W&B's run; a failed run must write no more into its folder, which may be removed."""
-        self.finish(0 if status == "success" else 1)
+        """Finish W&B's run if all went well; the status of one that failed is known to `finish_runs`."""
+        if status == "success":
+            self.finish(0)
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
@@ -220,9 +234,9 @@ class WandbRunLogger(WandbLogger):
         Args:
             exit_code: of the run; W&B calls it failed unless it is 0.
         """
-        if self._experiment is None or self._finished:
+        if self not in _begun:
             return
-        self._finished = True
+        _begun.remove(self)
         where = self.where
         self._try(lambda: self._experiment.finish(exit_code=exit_code))  # type: ignore[union-attr]
         if where is not None:
@@ -230,6 +244,7 @@ class WandbRunLogger(WandbLogger):
 
     def _begin(self) -> None:
         """Begin W&B's run, or continue that of the run folder; never raise."""
+        _begun.append(self)
         mode, kept = decide_mode(self._wanted), self._kept()
         if mode.name == "disabled":
             self._give_up(f"W&B: disabled ({mode.reason})", rank_zero_info)

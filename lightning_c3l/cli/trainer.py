@@ -25,9 +25,10 @@ from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
 from callbacks.run_facts import RunFacts
 from callbacks.training_progress import TrainingProgress
-from callbacks.wandb_run import wandb_logger
+from callbacks.wandb_run import finish_runs, wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.changed import changed_options
+from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
@@ -184,6 +185,7 @@ def run_trainer(words: list[str]) -> C3LCLI:
             args=words,
         )
     except BaseException as error:
+        finish_runs(exit_status(error))
         # one that was told to stop has printed how to resume in its folder
         is_stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code != 2)
         how = "interrupted" if is_stopped else "failed"

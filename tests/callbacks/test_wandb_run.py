@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wandb
 
-from callbacks.wandb_run import KEPT, Mode, WandbRunLogger, decide_mode, run_name, wandb_logger
+from callbacks.wandb_run import KEPT, Mode, WandbRunLogger, decide_mode, finish_runs, run_name, wandb_logger
 from lightning_c3l.runs.folder import RunConfig
 
 KEY = "0123456789" * 4
@@ -130,12 +130,16 @@ def test_the_run_goes_on_where_it_cannot_even_be_offline(
 
 def test_a_failed_run_is_told_and_writes_no_more(logger: WandbRunLogger, begun: list[str]) -> None:
     # of a run that fails before it has logged anything
-    logger.finalize("failed")
+    finish_runs(2)
     assert begun == []
     run = logger.experiment
+    # Lightning does not know the exit status
     logger.finalize("failed")
-    logger.finish(7)
-    assert run.finished == [1]
+    assert run.finished == []
+    finish_runs(143)
+    finish_runs(1)
+    logger.finalize("success")
+    assert run.finished == [143]
 
 
 @pytest.mark.parametrize(

@@ -37,3 +37,18 @@ class FirstGradient(Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         if trainer.is_global_zero and trainer.global_step == 0:
             torch.save({name: p.grad for name, p in pl_module.named_parameters() if p.requires_grad}, self.file)
+
+
+class FailsInTraining(Callback):
+    """Fails as a defect would, in the first batch of some runs.
+
+    Args:
+        with_epochs: runs of so many epochs fail.
+    """
+
+    def __init__(self, with_epochs: int) -> None:
+        self.with_epochs = with_epochs
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.max_epochs == self.with_epochs:
+            raise RuntimeError("a defect")

@@ -71,7 +71,7 @@ class FirstScreen:
         cost: what the run took, in words.
         stages: where the time went, the longest first; empty if nothing was measured.
         facts: how the run was made, by name.
-        changed: options that differ from the defaults.
+        changed: options that differ from the experiment file.
     """
 
     headline: Headline

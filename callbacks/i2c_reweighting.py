@@ -36,7 +36,7 @@ class PseudoLabelConfig:
         margin: a negative scores at least this much below the positive.
         cap: no group weighs more than this many times the mean of its kind.
         group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
-            (an ablation in which one kind of question takes over).
+            (an ablation in which one kind of instruction takes over).
     """
 
     reading: str = "answer"
@@ -230,7 +230,7 @@ class I2CReweighting(Callback):
             figures = {
                 "round": self._wanted,
                 **round_figures(candidates, groups, self.pseudo_labels.reading, seed),
-                "refused_images": len(records.refused),
+                "rejected_images": len(records.refused),
             }
         spent = {stage: round(sum(times), 3) for stage, times in profiler.recorded_durations.items()}
         # `engine` is added when the round has been handed over

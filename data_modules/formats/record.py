@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.selection.texts import question_kind
+from lightning_c3l.selection.texts import question_type
 
 
 @dataclass(slots=True)
@@ -98,8 +98,8 @@ class Inexpressible(ValueError):
 
 
 def record_kind(record: Record) -> str:
-    """The kind of question that a round noted under `c3l`; for other records the kind of the first question."""
+    """The kind of instruction that a round noted under `c3l`; for other records the type of the first question."""
     noted = record.extra.get("c3l")
     if isinstance(noted, Mapping) and isinstance(noted.get("kind"), str):
         return str(noted["kind"])
-    return question_kind(next((message.text for message in record.messages if message.role == "user"), ""))
+    return question_type(next((message.text for message in record.messages if message.role == "user"), ""))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # points
-_WIDTH, _HEIGHT = 320.0, 176.0
-_MARGINS = Margins(left=46, bottom=36, right=12, top=10)
+_WIDTH, _HEIGHT = 320.0, 182.0
+_MARGINS = Margins(left=46, bottom=42, right=12, top=10)
 # room beside the first and the last round, in rounds
 _ROOM = 0.35
 # rounds whose points are marked; lines of more are drawn without

@@ -20,7 +20,7 @@ _ROWS = {
     "i2c_mean": "S(I²C), all",
     "i2c_positive_mean": "S(I²C), positives",
     "i2c_shuffled_mean": "S(I²C), other image",
-    "kind_entropy": "kind entropy",
+    "kind_entropy": "entropy of types",
     "distinct_rate": "distinct questions",
     "answer_tokens": "tokens per answer",
     "truth_rate": "truth, all",

@@ -1,7 +1,7 @@
 """Signs of collapse in self-training: figures of a later state of the model compared with those of the first.
 
 An LVLM that trains on its own texts can collapse while its scores rise: with the trained model as its own scorer,
-S(I2C) grows while fewer candidates are true and one kind of question takes over (see
+S(I2C) grows while fewer candidates are true and one type of question takes over (see
 `callbacks.guard_rails.GuardRails`). No figure here needs the truth.
 """
 
@@ -17,7 +17,7 @@ from lightning_c3l.records import ScoredCandidate
 _NAMES = {
     "parsed_rate": "parsed rate",
     "distinct_rate": "rate of distinct questions",
-    "kind_entropy": "entropy of question kinds",
+    "kind_entropy": "entropy of question types",
     "image_contrast": "contrast of S(I2C) between the right and another image",
     "held_out": "S(I2C) on held-out images",
     "answer_tokens": "mean answer length in tokens",
@@ -37,7 +37,7 @@ class CollapseLimits:
     Attributes:
         parsed_rate: minimum share; texts without question and answer are the first sign of collapse.
         distinct_rate: minimum share; good generators repeat themselves more too, so there is some room.
-        kind_entropy: minimum share; falls if one kind of question takes over.
+        kind_entropy: minimum share; entropy of the types of questions; falls if one type takes over.
         image_contrast: minimum share; falls if another image would do as well. With the trained model as the scorer
             both means of S(I2C) may rise together, which their difference alone would not show.
         held_out: minimum share of the first state's `held_out_criterion`, scored by the frozen starting model.

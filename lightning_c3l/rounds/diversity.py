@@ -1,6 +1,6 @@
-"""Diversity of generated questions: the entropy of their kinds and the share of distinct ones.
+"""Diversity of generated questions: the entropy of their types and the share of distinct ones.
 
-An LVLM trained on its own best pairs drifts to the easiest kind of question; these figures show it.
+An LVLM trained on its own best pairs drifts to the easiest type of question; these figures show it.
 """
 
 import math
@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lightning_c3l.runs.digests import content_number
-from lightning_c3l.selection.texts import QUESTION_KINDS
+from lightning_c3l.selection.texts import QUESTION_TYPES
 
 
 def kind_entropy(kinds: Sequence[str]) -> float:
@@ -44,7 +44,7 @@ def distinct_rate(pairs: Sequence[tuple[str, str]]) -> float:
 
 
 class KindEntropy(Metric):
-    """Entropy of the kinds of questions over all batches and ranks, in nats; see `kind_entropy`.
+    """Entropy of the types of questions over all batches and ranks, in nats; see `kind_entropy`.
 
     Args:
         kinds: all kinds there can be, in the order of the counts.
@@ -60,7 +60,7 @@ class KindEntropy(Metric):
 
     counts: Tensor
 
-    def __init__(self, kinds: Sequence[str] = QUESTION_KINDS, **kwargs: Any) -> None:
+    def __init__(self, kinds: Sequence[str] = QUESTION_TYPES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.positions = {kind: i for i, kind in enumerate(kinds)}
         if len(self.positions) < len(kinds):

@@ -10,7 +10,7 @@ from lightning_c3l.functional.ranking import auroc, rank_correlation
 from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, Group, ScoredCandidate, Verdict
 from lightning_c3l.rounds.diversity import distinct_rate, kind_entropy
 from lightning_c3l.selection.candidates import random_candidates
-from lightning_c3l.selection.texts import question_kind
+from lightning_c3l.selection.texts import question_type
 
 Judge = Callable[[str, str, str], Verdict]
 
@@ -45,13 +45,13 @@ def truth_by_image(scored: Sequence[ScoredCandidate]) -> dict[str, float]:
 def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """How many of the generated candidates can be parsed, and how diverse they are."""
     parsed = [one for one in candidates if not one.rejected]
-    kinds = Counter(question_kind(one.question) for one in parsed)
+    types = Counter(question_type(one.question) for one in parsed)
     return {
         "candidates": len(candidates),
         "parsed_rate": len(parsed) / len(candidates) if candidates else 0.0,
-        "kind_entropy": kind_entropy(list(kinds.elements())),
+        "kind_entropy": kind_entropy(list(types.elements())),
         "distinct_rate": distinct_rate([(one.image, one.question) for one in parsed]),
-        "kind_shares": {kind: count / len(parsed) for kind, count in sorted(kinds.items())},
+        "kind_shares": {name: count / len(parsed) for name, count in sorted(types.items())},
         "rejected": dict(Counter(one.rejected for one in candidates if one.rejected).most_common()),
     }
 

@@ -112,7 +112,7 @@ def data_card(facts: CardFacts, chart: str) -> str:
         + f"\n\n![Scores]({escape(chart)})",
         "## Answer lengths\n\n"
         + markdown_table(["tokens", facts.label, "share", "whole set", "share"], _lengths(facts), "lrrrr"),
-        "## Kinds of questions\n\n"
+        "## Kinds\n\nKinds of instructions; of a record that names none, the type of its first question.\n\n"
         + markdown_table(["kind", facts.label, "share", "whole set", "share"], _kinds(facts), "lrrrr"),
         "## How it was chosen\n\n" + markdown_table(["rule", "kept", "dropped"], _steps(facts.selection), "lrl"),
         *([fenced(facts.command)] if facts.command else []),

@@ -23,10 +23,10 @@ class SelectionPlan:
         one_per_question: count records with the same images and the same question as near-duplicates.
         min_score: least score in nats a token.
         per_image: most records of the same images.
-        per_kind: most records of a kind of question.
+        per_kind: most records of a kind.
         top_k: most records.
         top_fraction: share of the records that the rules before left, above 0 and at most 1.
-        balance: `kinds` divides the size equally over the kinds of questions.
+        balance: `kinds` divides the size equally over the kinds.
         balance_yes_no: fill the size with as many answers of yes as of no; S(I2C) ranks yes first, true or not.
         length_matched: fill the size in each bin of answer length, as the lengths are distributed.
         text_only: `keep` keeps records about no image beside the selection.

@@ -26,7 +26,7 @@ def grouped(candidates: Sequence[ScoredCandidate], by: GroupBy = "instruction") 
     Args:
         candidates: the candidates of a round.
         by: one group per (image, instruction), or per image with all of its instructions: an ablation in which one
-            kind of question takes over.
+            kind of instruction takes over.
 
     Returns:
         Groups in the order of their first candidates, candidates within in input order.

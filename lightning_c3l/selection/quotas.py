@@ -59,7 +59,7 @@ def top(
         columns: the set.
         alive: records still in, `[N]`.
         size: records to keep.
-        balance_kinds: give each kind of question the same share of the size (see `equal_quotas`).
+        balance_kinds: give each kind the same share of the size (see `equal_quotas`).
         length_matched: take the best within each bin of answer length, as many as the bin's share of `alive` (see
             `apportion`), so that lengths are distributed among the kept as among `alive`.
         balance_yes_no: keep as many records that are answered yes as no (see `balanced_yes_no`), within each kind and

@@ -1,10 +1,10 @@
-"""How texts are compared and classified: normal form, words, yes or no, and kinds of English questions."""
+"""How texts are compared and classified: normal form, words, yes or no, and types of English questions."""
 
 import re
 from collections.abc import Iterable
 
 # Fixed order: the states of `KindEntropy` are counts by position, which ranks add up.
-QUESTION_KINDS = (
+QUESTION_TYPES = (
     "yes_no",
     "number",
     "place",
@@ -22,8 +22,8 @@ QUESTION_KINDS = (
 # wins.
 # Apostrophes split words: "isn't" is "isn t", "what's" is "what s".
 _OPENINGS = tuple(
-    (kind, re.compile(rf"(?:{pattern})\b"))
-    for kind, pattern in (
+    (name, re.compile(rf"(?:{pattern})\b"))
+    for name, pattern in (
         (
             "yes_no",
             "is|are|am|was|were|do|does|did|can|cannot|could|has|have|had"
@@ -48,7 +48,7 @@ _OPENINGS = tuple(
     )
 )
 
-# "In which", "with whom", "and how many": what may stand before the word that tells the kind.
+# "In which", "with whom", "and how many": what may stand before the word that tells the type.
 _LEADING = re.compile(
     r"(?:about|after|against|among|around|at|before|behind|between|beneath|beside|by"
     r"|during|for|from|in|inside|into|near|of|on|onto|out|outside|over|since|through|to|toward|towards|under|until|upon|with|within"
@@ -60,8 +60,8 @@ _END_PUNCTUATION = ".,;:!?\u2026\u3002\uff01\uff1f "
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
-def question_kind(question: str) -> str:
-    """Class of an English question by how it begins.
+def question_type(question: str) -> str:
+    """Type of an English question, by how it begins; the kind is that of the instruction that it was generated with.
 
     A leading preposition ("on which", "with whom") or phrase up to a comma ("In the image, what") is passed
     over. "What is the color of" counts as a question for a color, likewise for number and place.
@@ -70,23 +70,23 @@ def question_kind(question: str) -> str:
         question: the question, any case.
 
     Returns:
-        One of `QUESTION_KINDS`.
+        One of `QUESTION_TYPES`.
     """
-    kind = _kind_of_words(_joined_words(question))
-    if kind == "other" and _LEADING.match(_joined_words(question)) and "," in question:
-        kind = _kind_of_words(_joined_words(question.partition(",")[2]))
-    return kind
+    found = _type_of_words(_joined_words(question))
+    if found == "other" and _LEADING.match(_joined_words(question)) and "," in question:
+        found = _type_of_words(_joined_words(question.partition(",")[2]))
+    return found
 
 
 def _joined_words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
-def _kind_of_words(words: str) -> str:
+def _type_of_words(words: str) -> str:
     while True:
-        for kind, opening in _OPENINGS:
+        for found, opening in _OPENINGS:
             if opening.match(words):
-                return kind
+                return found
         leading = _LEADING.match(words)
         if leading is None:
             return "other"

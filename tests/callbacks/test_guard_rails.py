@@ -55,7 +55,7 @@ def test_a_run_that_gets_better_is_left_alone(tmp_path):
 def test_stop_ends_training_and_puts_the_best_state_back(tmp_path):
     module, run = Writer(), Run(tmp_path, GuardRails("stop"))
     # a higher criterion does not count for a state that broke a limit
-    with pytest.warns(UserWarning, match=r"state 2: entropy of question kinds went from 1\.250 at first to 0\.600"):
+    with pytest.warns(UserWarning, match=r"state 2: entropy of question types went from 1\.250 at first to 0\.600"):
         told = run.go(module, (0.5, {}), (0.75, {}), (4.0, {"kind_entropy": 0.6}), (5.0, {}), (5.0, {}))
     assert run.should_stop
     assert [state["round"] for state in told["states"]] == [0, 1, 2]

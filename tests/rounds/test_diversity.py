@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_c3l.rounds.diversity import DistinctRate, KindEntropy, distinct_rate, kind_entropy
-from lightning_c3l.selection.texts import QUESTION_KINDS, question_kind
+from lightning_c3l.selection.texts import QUESTION_TYPES, question_type
 from tests.helpers.ranks import run_ranks
 
 # Shares 1/2, 1/4, 1/4: (1/2) ln 2 + 2 (1/4) ln 4 = (3/2) ln 2.
@@ -83,9 +83,9 @@ def test_distinct_rate_closed_form() -> None:
         ("?!", "other"),
     ],
 )
-def test_question_kind(question: str, kind: str) -> None:
-    assert question_kind(question) == kind
-    assert kind in QUESTION_KINDS
+def test_question_type(question: str, kind: str) -> None:
+    assert question_type(question) == kind
+    assert kind in QUESTION_TYPES
 
 
 def test_kind_entropy_metric_accumulates_batches() -> None:

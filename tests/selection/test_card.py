@@ -94,7 +94,7 @@ def test_lengths_and_kinds() -> None:
         ["1", "2", "50.0%", "3", "60.0%"],
         ["2 to 9", "2", "50.0%", "2", "40.0%"],
     ]
-    assert rows_of(text, "Kinds of questions") == [
+    assert rows_of(text, "Kinds") == [
         ["a", "2", "50.0%", "3", "60.0%"],
         ["b", "2", "50.0%", "2", "40.0%"],
     ]
@@ -103,7 +103,7 @@ def test_lengths_and_kinds() -> None:
 def test_many_kinds_are_summed_up() -> None:
     columns = columns_of([1.0] * 40, kinds=[f"kind{place:02}" for place in range(40)])
     text = data_card(facts_of(columns=columns, selection=select_records(columns, SelectionPlan(top_k=35))), "x.svg")
-    rows = rows_of(text, "Kinds of questions")
+    rows = rows_of(text, "Kinds")
     assert len(rows) == 31
     assert rows[-1] == ["10 other kinds", "5", "14.3%", "10", "25.0%"]
 
@@ -114,7 +114,7 @@ def test_the_control_stands_beside_the_selection() -> None:
     assert rows_of(text, "Scores")[-1] == ["mean", "2.500", "1.500", "2.000"]
     drawn = data_card(facts_of(control=control, of_control=True), "x.svg")
     assert "4 of the 6 records of set.jsonl, drawn at random (seed 0)" in drawn
-    assert rows_of(drawn, "Kinds of questions")[0] == ["a", "3", "75.0%", "3", "60.0%"]
+    assert rows_of(drawn, "Kinds")[0] == ["a", "3", "75.0%", "3", "60.0%"]
 
 
 def test_rules_and_scorer() -> None:

@@ -15,6 +15,7 @@ QUIET = "--quiet"
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
+    "report": ("report", "the page of a run made again, or several runs compared"),
     "runs": ("runs", "the runs of a folder, how they ended, and their headline figures"),
     "score": ("score", "S(I2C) for every answer of an existing instruction-tuning set"),
     "select": ("select", "a chosen part of a scored set, with a data card"),

@@ -33,19 +33,26 @@ def read_rounds(store: RunStore) -> tuple[Candidates, list[dict[str, Any]]]:
     return written, figures
 
 
-def write_page(folder: Path, summary: Mapping[str, Any], candidates: Candidates, read_image: ImageReader) -> Path:
-    """Write report.html into a run folder.
+def write_page(
+    folder: Path,
+    summary: Mapping[str, Any],
+    candidates: Candidates,
+    read_image: ImageReader,
+    page: Path | None = None,
+) -> Path:
+    """Write the page of a run.
 
     Args:
         folder: of the run.
         summary: its figures.
         candidates: of each of its rounds.
         read_image: the image of a key, None where it cannot be had.
+        page: file to write, report.html in the folder unless given.
 
     Returns:
         The page.
     """
-    page = folder / "report.html"
+    page = page or folder / "report.html"
     write_text_atomic(page, render_report(summary, candidates, read_image, read_extras(folder, summary)))
     return page
 
@@ -60,15 +67,25 @@ def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
     rows = list[dict[str, str]]()
     if metrics.is_file():
-        with metrics.open(encoding="utf-8", newline="") as file:
+        with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = list(csv.DictReader(file))
     return RunExtras(
-        config=config.read_text(encoding="utf-8") if config.is_file() else "",
+        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
         metrics=rows,
-        exported=RunStore(folder).read_candidates("vlit-candidates"),
+        exported=_exported(folder),
         evaluations=_evaluations(folder),
         digests=_digests(folder, summary),
     )
+
+
+def _exported(folder: Path) -> list[ScoredCandidate]:
+    """Candidates of the data set."""
+    try:
+        return RunStore(folder).read_candidates("vlit-candidates")
+    except (ValueError, LookupError, TypeError) as error:
+        reason = str(error) or type(error).__name__
+        warnings.warn(f"{folder / 'vlit-candidates.jsonl'}: is damaged ({reason}); left out", stacklevel=2)
+        return []
 
 
 def _evaluations(folder: Path) -> dict[str, Mapping[str, Any]]:

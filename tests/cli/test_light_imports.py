@@ -60,7 +60,10 @@ def probe() -> None:
     assert run("evaluate", ["pope", *_pope(folder)]) == 0
     assert run("check-scores", [_scored(folder)]) == 0
     write_run(folder / "runs/demo/version_0", {"seconds_total": 2.0})
+    write_run(folder / "runs/demo/version_1", {"seconds_total": 3.0, "rounds": [{"i2c_mean": 0.5}]})
     assert run("runs", [str(folder / "runs")]) == 0
+    assert run("report", [str(folder / "runs/demo")]) == 0
+    assert run("report", [str(folder / "runs/demo/version_*")]) == 0
     print(json.dumps(found))
 
 

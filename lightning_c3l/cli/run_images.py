@@ -1,0 +1,69 @@
+"""Images of a run that has ended, from where its configuration says."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Image
+
+from data_modules.images.sources import open_images
+from data_modules.scenes import is_scenes, parse_scenes
+from lightning_c3l.report.figures import nested
+
+if TYPE_CHECKING:  # the protocols bring torch along
+    from lightning_c3l.rounds.protocols import ImageSource
+
+# options of every source
+_SIZES = ("limit", "longest_side")
+
+
+class RunImages:
+    """Reads images by their keys, of the rounds and of the data set; sources are opened when one is asked for.
+
+    Args:
+        config: configuration of the run.
+        folder: of the run, where archives were unpacked.
+
+    Attributes:
+        problems: why sources cannot be opened, a sentence each.
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+        self._data, self._folder = nested(nested(config, "data"), "init_args"), folder
+        self._sources: dict[str, ImageSource | None] = {}
+        self.problems: list[str] = []
+
+    def read(self, key: str) -> Image | None:
+        """The image of a key; None if it has gone, or lies outside of the source."""
+        if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+            return None
+        for name in ("images", "fresh"):
+            source = self._source(name)
+            try:
+                if source is not None:
+                    return source.read(key)
+            except (ValueError, OSError):
+                continue
+        return None
+
+    def _source(self, name: str) -> "ImageSource | None":
+        """A source of the run, None if it cannot be opened."""
+        spec = self._data.get(name)
+        if not isinstance(spec, str):
+            return None
+        if spec not in self._sources:
+            try:
+                self._sources[spec] = self._open(name, spec)
+            except (ValueError, OSError) as error:
+                self._sources[spec] = None
+                self.problems.append(f"data.{name}: {error}; its images are shown as missing.")
+        return self._sources[spec]
+
+    def _open(self, name: str, spec: str) -> "ImageSource":
+        if is_scenes(spec):
+            return parse_scenes(spec)
+        if "pipe:" in spec:
+            # a file of a run folder must not decide which command runs
+            raise ValueError("comes from a command, which is not run again")
+        limit, longest = (value if isinstance(value, int) else None for value in map(self._data.get, _SIZES))
+        return open_images(spec, self._folder / "unpacked" / name, limit, longest)

@@ -12,6 +12,26 @@ from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
 from lightning_c3l.lvlm.hub import require_reachable
 from lightning_c3l.runs.atomic import require_writable
+from lightning_c3l.runs.project_names import require_project
+
+
+@dataclass(frozen=True)
+class WandbOptions:
+    """W&B.
+
+    Attributes:
+        wandb: project that W&B logs to, or entity/project; without it nothing goes there.
+        wandb_mode: online, offline or disabled; unless given, what wandb is told, and online if you are logged in.
+        wandb_artifacts: upload the scored set too, with its meta and rejected files.
+    """
+
+    wandb: str | None = None
+    wandb_mode: Literal["online", "offline", "disabled"] | None = None
+    wandb_artifacts: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the name of the project."""
+        require_project("--wandb", self.wandb)
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,7 @@ class ScoreOptions:
         devices: number of processes, or a list of devices.
         num_nodes: number of machines.
         strategy: how the processes share the work.
+        log: W&B.
     """
 
     source: str
@@ -56,6 +77,7 @@ class ScoreOptions:
     devices: str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
+    log: WandbOptions = WandbOptions()
 
 
 def main(arguments: list[str]) -> int:

@@ -10,9 +10,12 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
+from callbacks.wandb_run import WandbRunLogger, finish_runs
 from data_modules.dataset_scoring import CHUNK, ScoringDataModule
 from data_modules.formats import count_records, read_layout
 from data_modules.formats.fields import left_out_line
+from lightning_c3l.cli import score_wandb
+from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.score import ScoreOptions
 from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
@@ -27,7 +30,17 @@ PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "fl
 
 
 def run(options: ScoreOptions) -> int:
-    """Score a set with options that `score` has checked; returns the exit status."""
+    """Score a set with options that `score` has checked; returns the exit status, which W&B is told too."""
+    try:
+        status = _run(options)
+    except BaseException as error:
+        finish_runs(exit_status(error))
+        raise
+    finish_runs(status)
+    return status
+
+
+def _run(options: ScoreOptions) -> int:
     count = count_records(options.source)
     require_checkpoint(options.model, options.trust_remote_code)
     quieten()
@@ -35,6 +48,7 @@ def run(options: ScoreOptions) -> int:
     dtype = options.dtype or ("bfloat16" if on_gpu else "float32")
     options = replace(options, dtype=dtype)
     trainer = _trainer(options)
+    log = score_wandb.begin(options)
     lvlm = HuggingFaceLVLM(
         options.model,
         lora=None,
@@ -52,13 +66,15 @@ def run(options: ScoreOptions) -> int:
     if not trainer.is_global_zero:
         return 0
     job.wait_until(lambda: len(job.files.done(count)) == count)
-    return _finish(Scored(options.source, options.out, options.images, job.files, made_with, options.lossy))
+    return _finish(Scored(options.source, options.out, options.images, job.files, made_with, options.lossy), log)
 
 
-def _finish(scored: Scored) -> int:
-    """Write the scored set, and say what came of it."""
+def _finish(scored: Scored, log: WandbRunLogger | None) -> int:
+    """Write the scored set, and say what came of it, on W&B too."""
     figures = write_scored(scored)
     scored.parts.remove()
+    if log is not None:
+        score_wandb.log_scored(log, scored.out, figures)
     Console().print(figures_table(figures))
     listed = (
         f", {figures['listed']} rejected in {scored.out.with_suffix('.rejected.jsonl')}" if figures["listed"] else ""

@@ -24,6 +24,7 @@ from data_modules.formats.fields import left_out_members
 from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
+from lightning_c3l.cli.scored_sample import AnswerSample
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -68,9 +69,10 @@ class Tally:
     # answers that score higher with their own image than with another, ties half
     won: float = 0.0
     ranks: RankSample = field(default_factory=RankSample)
+    shown: AnswerSample = field(default_factory=AnswerSample)
 
-    def add(self, record: Record, turns: list[Row]) -> None:
-        """Count a record and its answers."""
+    def add(self, number: int, record: Record, turns: list[Row]) -> None:
+        """Count a record, which has a number in its set, and its answers."""
         self.records += 1
         self.left_out.update(left_out_members(record.extra))
         for turn in turns:
@@ -78,6 +80,7 @@ class Tally:
             if turn["status"] != "scored":
                 continue
             self.ranks.add(turn)
+            self.shown.add(number, record, turn)
             for name in _COLUMNS:
                 if turn[name] is not None:
                     self.sums[name] += turn[name]
@@ -110,7 +113,8 @@ def write_scored(what: Scored) -> dict[str, Any]:
 
     Returns:
         The figures, how many lines are `listed` as rejected and the reason of the `first`, the `folder` of the images,
-        if any, and `left_out`: how many records have members, by extension, that are in no field.
+        if any, and `left_out`: how many records have members, by extension, that are in no field; a `sample` of the
+        scores, and answers that are `shown`.
 
     Raises:
         ValueError: rows are missing, or the format can hold no record at all.
@@ -137,7 +141,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
                 rejected.add(entry.number, str(error))
                 first = first or str(error)
                 continue
-            tally.add(entry.record, row["turns"])
+            tally.add(entry.number, entry.record, row["turns"])
             for turn in row["turns"]:
                 if turn["status"] == "rejected":
                     rejected.add(entry.number, turn["reason"], turn=turn["turn"])
@@ -153,7 +157,8 @@ def write_scored(what: Scored) -> dict[str, Any]:
     }
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
     listed = {"listed": rejected.count, "first": rejected.first}
-    return {**figures, **listed, "folder": folder, "left_out": tally.left_out}
+    kept = {"sample": tally.ranks, "shown": tally.shown}
+    return {**figures, **listed, **kept, "folder": folder, "left_out": tally.left_out}
 
 
 def _extracted(record: Record, what: Scored, folder: Path) -> Record:

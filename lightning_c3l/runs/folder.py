@@ -13,12 +13,11 @@ from lightning_c3l.distributed import launch
 from lightning_c3l.distributed.messages import inform
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import verify_checkpoint
+from lightning_c3l.runs.project_names import require_project
 
 # in the run folder; `last.old` only exists while it is being replaced
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
-# W&B refuses these letters, and longer names
-_WANDB_PROJECT = re.compile(r"([^/\\#?%:]+/)?[^/\\#?%:]{1,128}")
 # a checkpoint that is a folder holds one of these, as torch, Lightning or DeepSpeed writes it
 _SHARDS = (".metadata", "*.pt", "*/*.pt")
 # verbs that leave no checkpoint
@@ -61,8 +60,7 @@ class RunConfig:
             raise ValueError(f"run.version must be at least 0, not {self.version}")
         if self.checkpoint_every < 1:
             raise ValueError(f"run.checkpoint_every must be at least 1, not {self.checkpoint_every}")
-        if self.wandb is not None and not _WANDB_PROJECT.fullmatch(self.wandb):
-            raise ValueError(f"run.wandb must be a project, entity/project or null, not {self.wandb!r}")
+        require_project("run.wandb", self.wandb)
         if self.wandb_mode not in (None, "online", "offline", "disabled"):
             raise ValueError(f"run.wandb_mode must be online, offline, disabled or null, not {self.wandb_mode!r}")
 

@@ -42,6 +42,11 @@ class RankSample:
         elif (slot := self._random.randrange(self._seen)) < self._size:
             self._rows[slot] = row
 
+    def values(self, name: str) -> list[float]:
+        """Finite values of a column, or of `shuffled`, in the sample."""
+        index = (*COLUMNS, SHUFFLED).index(name)
+        return [row[index] for row in self._rows if math.isfinite(row[index])]
+
     def figures(self) -> dict[str, Any]:
         """Rank correlations of the sample.
 

@@ -1,0 +1,87 @@
+"""Some answers of a scored set: those with the highest and the lowest score, and some at random."""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data_modules.formats import Record
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.functional.random_streams import stream
+
+SIZE = 20
+# the reading that the control with another image has, and that orders the answers
+READING = "answer"
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """An answer with its scores.
+
+    Attributes:
+        record: number of its record, from 1.
+        turn: index among the record's messages.
+        image: name of the record's first image, empty without one.
+        question: the message before it.
+        text: the answer.
+        scores: as its row has them.
+    """
+
+    record: int
+    turn: int
+    image: str
+    question: str
+    text: str
+    scores: Mapping[str, Any]
+
+
+class AnswerSample:
+    """Keeps few of the answers that go by, whatever the size of the set.
+
+    Args:
+        size: answers of each kind: highest, lowest and random.
+        seed: of the random ones.
+    """
+
+    def __init__(self, size: int = SIZE, seed: int = 0) -> None:
+        self._size, self._random, self._seen = size, stream("answers", seed), 0
+        # by score, and by order where scores are equal
+        self._highest: list[tuple[float, int, ShownAnswer]] = []
+        self._lowest: list[tuple[float, int, ShownAnswer]] = []
+        self._others: list[ShownAnswer] = []
+
+    def add(self, number: int, record: Record, turn: Mapping[str, Any]) -> None:
+        """Offer a scored answer.
+
+        Args:
+            number: of the record in its set.
+            record: the record.
+            turn: the row of the answer.
+        """
+        score, index = finite(turn[READING]), turn["turn"]
+        if score is None:
+            return
+        image = next((one.name for one in record.images), "")
+        question = record.messages[index - 1].text.strip() if index else ""
+        shown = ShownAnswer(number, index, image, question, record.messages[index].text, turn)
+        self._seen += 1
+        for heap, rank in ((self._highest, score), (self._lowest, -score)):
+            entry = (rank, -self._seen, shown)
+            if len(heap) < self._size:
+                heapq.heappush(heap, entry)
+            else:
+                heapq.heappushpop(heap, entry)
+        if len(self._others) < self._size:
+            self._others.append(shown)
+        elif (slot := self._random.randrange(self._seen)) < self._size:
+            self._others[slot] = shown
+
+    def answers(self) -> Iterator[tuple[str, ShownAnswer]]:
+        """Yield each answer once, with why it is shown: `highest`, `lowest` or `random`."""
+        ranked = [[entry[2] for entry in sorted(heap, reverse=True)] for heap in (self._highest, self._lowest)]
+        seen = set[tuple[int, int]]()
+        for shown_as, several in (("highest", ranked[0]), ("lowest", ranked[1]), ("random", self._others)):
+            for one in several:
+                if (one.record, one.turn) not in seen:
+                    seen.add((one.record, one.turn))
+                    yield shown_as, one

@@ -76,6 +76,18 @@ FIGURES: dict[str, FigureLabel] = {
     "dataset_written_truth_rate": FigureLabel("truth rate, all candidates", "Right pairs over all candidates."),
 }
 
+# parts of the names of figures of the exposure bias
+EXPOSURE: dict[str, str] = {
+    "own": "own prefix",
+    "reference": "true prefix",
+    "nll": "NLL of the true answer",
+    "seen nll": "NLL, attributes seen in training",
+    "unseen nll": "NLL, attributes hidden in training",
+    "truth": "right answers",
+    "seen truth": "right answers, attributes seen in training",
+    "unseen truth": "right answers, attributes hidden in training",
+}
+
 STATUSES: dict[str, str] = {
     "positive": "The best of its group: trained on.",
     "negative": "Of the same group, clearly worse: contrasted with the positive.",
@@ -99,13 +111,6 @@ def figure(key: str) -> FigureLabel:
     """What is known about a figure; a new one is shown under its own name."""
     known = FIGURES.get(key) or READINGS.get(key)
     return known or FigureLabel(key.replace("_", " "))
-
-
-def exposure_label(key: str) -> str:
-    """Name of a figure of the exposure bias, such as `seen nll, own`."""
-    words = {"nll": "NLL of the true answer", "truth": "right answers", "own": "own prefix", "reference": "true prefix"}
-    words |= {"seen": "attributes seen in training:", "unseen": "attributes hidden in training:"}
-    return " ".join(words.get(word.rstrip(","), word.rstrip(",")) + "," * word.endswith(",") for word in key.split())
 
 
 def question_type_label(name: str) -> str:

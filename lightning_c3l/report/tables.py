@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.report.figures import STATUSES, exposure_label, figure, nested, question_type_label, rounds_of
+from lightning_c3l.report.figures import EXPOSURE, STATUSES, figure, nested, question_type_label, rounds_of
 from lightning_c3l.report.headline import change_interval
 from lightning_c3l.report.templating import FigureRow, FigureTable
 from lightning_c3l.report.text import MISSING, number, signed
@@ -98,12 +98,24 @@ def _range(interval: tuple[float, float] | None) -> str:
 
 
 def exposure_figures(conditions: Mapping[str, Any]) -> FigureTable | None:
-    """What follows an own prefix and what follows one from the truth: figures down, conditions across."""
+    """What follows an own prefix and what follows one from the truth: figures down, models and prefixes across.
+
+    Args:
+        conditions: figures of each model, called like `seen nll, own`.
+    """
     known = {name: figures for name, figures in conditions.items() if isinstance(figures, Mapping)}
-    keys = _keys(known.values())
-    rows = [FigureRow(exposure_label(key), [own.get(key) for own in known.values()]) for key in keys]
+    split = [key.rpartition(", ") for key in _keys(known.values())]
+    names, prefixes = (list(dict.fromkeys(parts)) for parts in ([one[0] for one in split], [one[2] for one in split]))
+    rows = [
+        FigureRow(
+            EXPOSURE.get(name, name),
+            [own.get(f"{name}, {prefix}" if name else prefix) for own in known.values() for prefix in prefixes],
+        )
+        for name in names
+    ]
+    heads = [f"{model}: {EXPOSURE.get(prefix, prefix)}" for model in known for prefix in prefixes]
     caption = "After a prefix that the model generated itself, and after one made from the truth"
-    return FigureTable(caption, ["figure", *known], rows) if keys else None
+    return FigureTable(caption, ["figure", *heads], rows) if rows else None
 
 
 def dataset_figures(data: Mapping[str, Any]) -> FigureTable | None:

@@ -222,9 +222,10 @@ def test_writers_and_exposure_bias_tables() -> None:
     writers = table_cells(root, "What the starting and the tuned model generate about the same images")
     assert [one.text for one in writers["truth rate"]] == ["0.625", "0.906", "+0.281"]
     bias = table_cells(root, "After a prefix that the model generated itself, and after one made from the truth")
+    # starting model: own and true prefix, then tuned model: own and true prefix
     assert {name: [one.text for one in row] for name, row in bias.items()} == {
-        "NLL of the true answer, own prefix": ["0.500", "0.250"],
-        "attributes seen in training: right answers, true prefix": ["0.750", "\u2013"],
+        "NLL of the true answer": ["0.500", "\u2013", "0.250", "\u2013"],
+        "right answers, attributes seen in training": ["\u2013", "0.750", "\u2013", "\u2013"],
     }
 
 

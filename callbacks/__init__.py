@@ -16,7 +16,8 @@ CLASSES = {
     "Checkpointing": "callbacks.checkpointing",  # writes checkpoints/last.ckpt
     "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
     "RunFacts": "callbacks.run_facts",  # command, version, date and changed options in summary.json
-    "RoundLogger": "callbacks.round_logger",  # figures, tables and images of a round to the loggers
+    "RoundLogger": "callbacks.round_logger",  # figures of a round to the loggers
+    "WandbRounds": "callbacks.wandb_rounds",  # figures, tables and files of a run to W&B
     "TrainingProgress": "callbacks.training_progress",  # progress of `fit`
     "QuestionProgress": "callbacks.question_progress",  # progress of `test`
     # for `trainer.callbacks`

@@ -20,5 +20,7 @@ class Order(IntEnum):
     EXPOSURE = 7
     EXPORT = 8
     REPORT = 9
+    # uploads what all others have written
+    WANDB = 10
     # holds everybody's state, and stops the run
-    CHECKPOINT = 10
+    CHECKPOINT = 11

@@ -59,7 +59,7 @@ class RunReport(Callback):
         # intervals take time, which a list of many runs should not need
         store.update_summary(verdict=headline(store.summary()).verdict)
         summary = store.summary()
-        write_page(store.folder, summary, written, lambda key: _image(run, key))
+        write_page(store.folder, summary, written, lambda key: image_or_none(run, key))
         out = console()
         out.print(rounds_table(summary))
         out.print(closing(summary, store.folder), highlight=False)
@@ -81,7 +81,7 @@ def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:
     return round(engine / whole, 5)
 
 
-def _image(run: RoundRun, key: str) -> Image | None:
+def image_or_none(run: RoundRun, key: str) -> Image | None:
     """The image of a key; None if it has gone since."""
     try:
         return run.source("images")[0].read(key)

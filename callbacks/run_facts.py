@@ -1,4 +1,4 @@
-"""What a run is: its command, version, date, devices, and the options that differ from its experiment file."""
+"""What a run is: its command, version, date, devices, options that differ from its experiment file, and W&B's run."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from callbacks.wandb_run import wandb_run_of
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
 
@@ -38,8 +39,10 @@ class RunFacts(Callback):
 
     def _tell(self, trainer: Trainer) -> None:
         store = RunStore(trainer.default_root_dir)
-        now = {"command": self._command, "version": version("lightning_c3l"), "changed": self._changed}
+        now: dict[str, Any] = {"command": self._command, "version": version("lightning_c3l"), "changed": self._changed}
         began = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+        logger = wandb_run_of(trainer)
+        now["wandb"] = None if logger is None else logger.where
         device = trainer.strategy.root_device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         store.update_summary(

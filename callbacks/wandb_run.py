@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import wandb
+from lightning import Trainer
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
@@ -18,6 +19,8 @@ from PIL.Image import Image
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.folder import RunConfig
 
+# the trainer's step, by the name that Lightning has for it
+_STEP = "trainer/global_step"
 # in the run folder
 KEPT = "wandb.json"
 # W&B accepts no longer names
@@ -113,6 +116,11 @@ def run_name(name: str, folder: Path, changed: Mapping[str, Any]) -> str:
     return full if len(full) <= _LONGEST_NAME else f"{full[: _LONGEST_NAME - 1]}…"
 
 
+def wandb_run_of(trainer: Trainer) -> "WandbRunLogger | None":
+    """The logger of a run that goes to W&B."""
+    return next((one for one in trainer.loggers if isinstance(one, WandbRunLogger)), None)
+
+
 def finish_runs(exit_code: int) -> None:
     """Finish W&B's run of this process, unless it is finished: after that nothing writes into the run folder.
 
@@ -148,6 +156,8 @@ class WandbRunLogger(WandbLogger):
         self.uploads_files = run.wandb_artifacts
         self._folder, self._wanted = folder, run.wandb_mode
         self._lost, self._is_resumed = False, False
+        # names of metrics that are drawn over the trainer's step
+        self._over_steps = set[str]()
         # of the history, where it is not W&B's to count
         self._next_step: int | None = None
 
@@ -212,9 +222,15 @@ class WandbRunLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Log metrics against the trainer's step, if W&B still answers."""
-        at = {} if step is None else {"trainer/global_step": step}
-        self._try(lambda: self._log({**metrics, **at}))
+        """Log metrics over the trainer's step, if W&B still answers."""
+
+        def log() -> None:
+            for name in metrics.keys() - self._over_steps:
+                self.experiment.define_metric(name, step_metric=_STEP)
+                self._over_steps.add(name)
+            self._log({**metrics, **({} if step is None else {_STEP: step})})
+
+        self._try(log)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -274,11 +290,13 @@ class WandbRunLogger(WandbLogger):
 
     def _start(self, mode: Mode) -> None:
         """Start it, and tell W&B what its figures are drawn over."""
-        self._wandb_init["mode"] = mode.name
-        run = super().experiment
-        run.define_metric("train/*", step_metric="trainer/global_step")
+        run = wandb.init(**{**self._wandb_init, "mode": mode.name})
+        # no pattern that matches more than one of these: W&B picks any of those that match
         run.define_metric("round")
-        run.define_metric("round/*", step_metric="round")
+        # the summary of a run holds what it ended with, and the last round is made before the last training
+        run.define_metric("round/*", step_metric="round", summary="none")
+        run.define_metric("candidates", step_metric="round")
+        self._experiment, self._over_steps = run, set()
 
     def _kept(self) -> dict[str, Any]:
         """What `wandb.json` says of W&B's run; empty in a new folder, and where the file is damaged."""

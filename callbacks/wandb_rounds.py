@@ -14,7 +14,7 @@ from callbacks.round_logger import round_scalars, state_scalars
 from callbacks.wandb_run import Histogram, Table, wandb_run_of
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.random_streams import stream
-from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
+from lightning_c3l.records import READINGS, READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.final import final_figures
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.store import DamagedRound, RunStore
@@ -125,8 +125,9 @@ def candidates_table(
         A row for each, with its image as a thumbnail; `truth` is a column where any of the candidates was judged.
     """
     known = any(one.verdict is not None for one in candidates)
-    columns = ["shown as", "image", "question", "answer", "kind", "status", "rejected", *READINGS_AND_RIVAL]
-    columns += ["other image", *(["truth"] if known else []), "image key"]
+    columns = ["shown as", "image", "question", "answer", "kind", "status", "rejected"]
+    columns += [*(f"S(I2C) {name}" for name in READINGS), "mean_logp", "S(I2C) other image"]
+    columns += [*(["truth"] if known else []), "image key"]
     rows = []
     for shown_as, one in _chosen(candidates, reading, seed):
         candidate, image = one.candidate, read_image(one.candidate.image)

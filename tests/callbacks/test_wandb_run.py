@@ -5,14 +5,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import wandb
+from lightning.pytorch.utilities import rank_zero_only
+from wandb.sdk.lib import urls, wbauth
 
+from callbacks import wandb_run
 from callbacks.wandb_run import KEPT, Mode, WandbRunLogger, decide_mode, finish_runs, run_name, wandb_logger
 from lightning_c3l.runs.folder import RunConfig
 
 KEY = "0123456789" * 4
+# the server that wandb takes where it is told of none
+_SERVER = urlsplit(urls.DEFAULT_BASE_URL).netloc
 
 
 @pytest.fixture(autouse=True)
@@ -194,8 +200,6 @@ def test_the_mode_is_what_wandb_says(
 def test_a_stored_login_counts_for_its_server_only(
     server: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wandb.sdk.lib import urls, wbauth
-
     monkeypatch.setenv("WANDB_BASE_URL", server or urls.DEFAULT_BASE_URL)
     # what `wandb login` does with a key
     wbauth.write_netrc_auth(host=server or urls.DEFAULT_BASE_URL, api_key=KEY)
@@ -253,6 +257,54 @@ def test_a_trial_of_a_sweep_has_the_id_that_its_agent_gave(
     monkeypatch.setenv("WANDB_RUN_ID", "trial")
     assert wandb_logger(RunConfig(), folder, {}).experiment.id == "trial"
     assert json.loads((folder / KEPT).read_text())["id"] == "trial"
+
+
+@pytest.mark.parametrize(("wanted", "kinds"), [(True, ["report"]), (False, [])])
+def test_files_are_left_out_if_they_are_not_wanted(
+    wanted: bool, kinds: list[str], folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_DATA_DIR", str(folder))
+    logged = list[Any]()
+    monkeypatch.setattr(Run, "log_artifact", lambda run, artifact: logged.append(artifact), raising=False)
+    logger = wandb_logger(RunConfig(wandb_artifacts=wanted), folder, {})
+    (folder / "report.html").write_text("a page")
+    logger.log_files("report", [folder / "report.html"])
+    logger.log_files("dataset", [folder / "vlit.json"])
+    assert [artifact.type for artifact in logged] == kinds
+
+
+def test_where_a_run_is_is_said_when_it_begins_and_when_it_ends(
+    folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = list[str]()
+    monkeypatch.setattr(wandb_run, "rank_zero_info", lines.append)
+    logger = wandb_logger(RunConfig(), folder, {})
+    _ = logger.experiment
+    where = "wandb sync runs/name/version_0/wandb"
+    assert [line.replace(_SERVER, "SERVER") for line in lines] == [
+        f"W&B: offline (nobody is logged in to SERVER): {where}"
+    ]
+    logger.finalize("success")
+    assert lines[1:] == [f"W&B: {where}"]
+
+
+def test_an_address_is_said_online(logger: WandbRunLogger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb, "init", lambda mode, id, **_: Run(mode, id))
+    _ = logger.experiment
+    assert logger.where == "https://a.server/runs/1"
+
+
+def test_other_processes_than_the_first_have_no_run(
+    logger: WandbRunLogger, begun: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    _ = logger.experiment
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.log({"round": 0})
+    logger.summarize({"final/x": 1.0})
+    logger.finalize("success")
+    assert begun == []
+    assert not list(folder.iterdir())
 
 
 def test_names_tell_runs_apart() -> None:

@@ -24,12 +24,13 @@ _SERVER = urlsplit(urls.DEFAULT_BASE_URL).netloc
 @pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is logged in, and wandb remembers nothing of other tests."""
+    # first: the address of its service is in the environment
+    wandb.teardown()
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()
 
 
 @pytest.fixture(scope="module", autouse=True)

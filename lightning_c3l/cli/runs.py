@@ -11,9 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from lightning_c3l.cli.options import parse_options, word
-from lightning_c3l.functional.finite import finite
+from lightning_c3l.report.differences import benchmark_figures, run_figures
 from lightning_c3l.report.figures import nested
-from lightning_c3l.report.final import final_figures
 from lightning_c3l.report.headline import headline
 from lightning_c3l.report.terminal import console
 from lightning_c3l.report.text import MISSING, number, printable
@@ -115,15 +114,7 @@ def _listed(folder: Path) -> Iterable[ListedRun]:
     for path in find_runs(folder):
         found = read_run(path)
         name = str(path.relative_to(folder)) if path != folder else path.name
-        figures = {**final_figures(found.summary), **_benchmark(found.summary)}
-        yield ListedRun(name, found, figures, _verdict(found))
-
-
-def _benchmark(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Figures of `test`, the benchmark's own first."""
-    told = nested(summary, "evaluation").items()
-    figures = {key.removeprefix("test/"): finite(value) for key, value in told if key.startswith("test/")}
-    return {key: value for key, value in figures.items() if value is not None}
+        yield ListedRun(name, found, run_figures(found.summary), _verdict(found))
 
 
 def _verdict(found: FoundRun) -> str:
@@ -154,7 +145,7 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
         "state": [run.found.state for run in runs],
         "verb": [run.found.verb for run in runs] if len({run.found.verb for run in runs}) > 1 else [],
         "verdict": [run.verdict for run in runs],
-        "benchmark": [_first(_benchmark(run.found.summary)) for run in runs],
+        "benchmark": [_first(benchmark_figures(run.found.summary)) for run in runs],
     }
     if sort is not None and sort not in {name for names in _SHOWN.values() for name in names}:
         columns[sort] = [number(run.figures.get(sort)) for run in runs]

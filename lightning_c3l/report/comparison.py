@@ -1,14 +1,22 @@
 """Several runs beside each other: figures with intervals of their differences, options that differ, the best run."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from lightning_c3l.report.differences import Difference, difference_of, same_images, same_reading, same_scorer
+from lightning_c3l.report.differences import (
+    Difference,
+    benchmark_figures,
+    difference_of,
+    run_figures,
+    same_images,
+    same_reading,
+    same_scorer,
+)
 from lightning_c3l.report.figures import FigureLabel, figure, nested
-from lightning_c3l.report.final import final_figures
 from lightning_c3l.report.headline import Headline, headline
 from lightning_c3l.report.text import number, signed
 from lightning_c3l.runs.config_file import differences
@@ -72,7 +80,7 @@ class ComparedRun:
     @cached_property
     def figures(self) -> Mapping[str, float]:
         """Figures of its end."""
-        return final_figures(self.summary)
+        return run_figures(self.summary)
 
     @cached_property
     def headline(self) -> Headline:
@@ -99,7 +107,7 @@ class ComparedFigure:
     """A figure of all runs.
 
     Attributes:
-        key: its name in `final_figures`.
+        key: its name in `run_figures`.
         label: how it is shown.
         cells: of each run, in their order.
     """
@@ -138,7 +146,7 @@ class Comparison:
         runs: the first is what the others are compared with.
         figures: those that matter most.
         others: all others.
-        options: values of each option that differs, a dash where a run does not have it.
+        options: values of each option that differs, None where a run does not have it.
         best: the best run.
         notes: what limits the comparison.
     """
@@ -146,7 +154,7 @@ class Comparison:
     runs: Sequence[ComparedRun]
     figures: Sequence[ComparedFigure]
     others: Sequence[ComparedFigure]
-    options: Mapping[str, Sequence[object]]
+    options: Mapping[str, Sequence[str | None]]
     best: BestRun
     notes: Sequence[str]
 
@@ -158,11 +166,13 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
         runs: at least two.
     """
     known = dict.fromkeys(key for run in runs for key in run.figures)
-    shown = [key for key in _SHOWN if key in known]
+    benchmarks = dict.fromkeys(key for run in runs for key in benchmark_figures(run.summary))
+    labels = {**{key: figure(key) for key in benchmarks}, **_SHOWN}
+    shown = [key for key in labels if key in known]
     return Comparison(
         runs=runs,
-        figures=[_compared(runs, key, _SHOWN[key]) for key in shown],
-        others=[_compared(runs, key, figure(key)) for key in known if key not in _SHOWN],
+        figures=[_compared(runs, key, labels[key]) for key in shown],
+        others=[_compared(runs, key, figure(key)) for key in known if key not in labels],
         options=_options(runs),
         best=best_run(runs),
         notes=list(_notes(runs)),
@@ -180,7 +190,7 @@ def _compared(runs: Sequence[ComparedRun], key: str, label: FigureLabel) -> Comp
     return ComparedFigure(key, label, cells)
 
 
-def _options(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
+def _options(runs: Sequence[ComparedRun]) -> dict[str, list[str | None]]:
     """Values of each option in which some run differs from the first that has a configuration."""
     configured = [run.config for run in runs if run.config]
     names = dict.fromkeys(
@@ -192,7 +202,7 @@ def _options(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
     return {name: [_value(run.config, name) for run in runs] for name in names}
 
 
-def _value(config: Any, option: str) -> object:
+def _value(config: Any, option: str) -> str | None:
     """The value of an option by its name on the command line, which leaves `init_args` out; None without one."""
     for part in option.split("."):
         if isinstance(config, Mapping) and part not in config:
@@ -203,8 +213,8 @@ def _value(config: Any, option: str) -> object:
             config = config[part]
         else:
             return None
-    found: object = config
-    return "null" if found is None else found
+    # as the command line takes it
+    return config if isinstance(config, str) else json.dumps(config, default=str)
 
 
 def best_run(runs: Sequence[ComparedRun]) -> BestRun:

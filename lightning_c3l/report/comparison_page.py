@@ -63,7 +63,7 @@ def comparison_tables(comparison: Comparison, width: int) -> Iterator[Table]:
             yield _table("figure", [runs[i].name for i in shown], _figure_rows(comparison.figures, shown))
     for start in range(0, len(runs), room + 1):
         shown = [*range(start, min(start + room + 1, len(runs)))]
-        rows = {option: [str(values[i]) for i in shown] for option, values in _dashed(comparison.options).items()}
+        rows = {option: [values[i] or MISSING for i in shown] for option, values in comparison.options.items()}
         if rows:
             yield _table("option", [runs[i].name for i in shown], rows)
 
@@ -128,11 +128,6 @@ def _panel(
 def _rows(rows: Sequence[Any]) -> list[Mapping[str, Any]]:
     """Those that have a number."""
     return [one for one in rows if isinstance(one, Mapping) and finite(one.get("round")) is not None]
-
-
-def _dashed(options: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
-    """Options with a dash where a run does not have one."""
-    return {name: [MISSING if value is None else value for value in values] for name, values in options.items()}
 
 
 def _figure_rows(figures: Sequence[ComparedFigure], shown: Sequence[int]) -> dict[str, list[str]]:

@@ -42,18 +42,30 @@ class Difference:
     is_paired: bool = False
 
 
+def run_figures(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of the end of a run, those of a benchmark first, by name."""
+    return {**benchmark_figures(summary), **final_figures(summary)}
+
+
+def benchmark_figures(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of a run of `test`, the benchmark's own first."""
+    told = nested(summary, "evaluation").items()
+    figures = {key.removeprefix("test/"): finite(value) for key, value in told if key.startswith("test/")}
+    return {key: value for key, value in figures.items() if value is not None}
+
+
 def difference_of(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> Difference | None:
     """The difference of a figure between two runs.
 
     Args:
-        key: name of the figure in `final_figures`.
+        key: name of the figure in `run_figures`.
         first: summary of the run that is compared with.
         other: summary of the other run.
 
     Returns:
         None where a run does not have the figure, or another model scored it.
     """
-    before, after = (final_figures(summary).get(key) for summary in (first, other))
+    before, after = (run_figures(summary).get(key) for summary in (first, other))
     if before is None or after is None:
         return None
     if key.startswith(_BY_SCORER) and not same_scorer(first, other):

@@ -70,10 +70,23 @@ def headline(summary: Mapping[str, Any]) -> Headline:
     figures = [one for one in [deciding, *rest] if one is not None][:4]
     notes = _notes(guard)
     if deciding is None or deciding.before is None or deciding.after is None:
-        reason = "set data.held_out, and leave guard.action on, to have it measured"
-        return Headline(f"Nothing says yet whether the rounds helped: {reason}.", "unmeasured", tuple(figures), notes)
+        return Headline(_unmeasured(summary), "unmeasured", tuple(figures), notes)
     verdict = _verdict(deciding)
     return Headline(_sentence(deciding, verdict), verdict, tuple(figures), notes)
+
+
+def _unmeasured(summary: Mapping[str, Any]) -> str:
+    """Why nothing is said of the rounds; of a run of `test` or `predict`, what it came to."""
+    has_rounds = summary.get("rounds") or nested(summary, "guard")
+    evaluation = nested(summary, "evaluation")
+    for name, value in evaluation.items():
+        if not has_rounds and name.startswith("test/") and finite(value) is not None:
+            return f"{name.removeprefix('test/')} is {number(value)} on {number(evaluation.get('n'))} questions."
+    pairs = finite(nested(summary, "dataset").get("pairs"))
+    if not has_rounds and pairs is not None:
+        return f"{number(int(pairs))} pairs were written and selected; no round was trained."
+    reason = "set data.held_out, and leave guard.action on, to have it measured"
+    return f"Nothing says yet whether the rounds helped: {reason}."
 
 
 def _truth(summary: Mapping[str, Any]) -> HeadlineFigure | None:

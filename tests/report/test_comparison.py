@@ -126,12 +126,18 @@ def test_options_that_differ_by_their_names_on_the_command_line() -> None:
         run("d", config=config(2, "B", 2, limit=None)),
     ]
     assert compare(runs).options == {
-        "model.lvlm.lora.rank": [2, None, 4, 2],
+        "model.lvlm.lora.rank": ["2", None, "4", "2"],
         "model.loss.class_path": ["A", None, "A", "B"],
-        "data.limit": ["null", None, 3, "null"],
-        "trainer.callbacks.1": [0, None, 1, 2],
+        "data.limit": ["null", None, "3", "null"],
+        "trainer.callbacks.1": ["0", None, "1", "2"],
     }
     assert compare([runs[0], runs[0]]).options == {}
+
+
+def test_runs_of_a_benchmark_are_compared_by_its_figures() -> None:
+    runs = [ComparedRun("a", "finished", {"evaluation": {"test/pope_f1": value}}, {}) for value in (0.5, 0.75)]
+    (found,) = compare(runs).figures
+    assert (found.key, found.cells[1].value, found.cells[1].difference) == ("pope_f1", 0.75, Difference(0.25))
 
 
 def test_the_best_run_is_that_with_most_truth_on_the_same_images() -> None:

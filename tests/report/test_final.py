@@ -118,3 +118,17 @@ def test_intervals_pair_images_of_both_sides() -> None:
     assert change_interval({"a": 1.0}, {"a": 2.0}) is None
     assert change_interval({"a": 1.0, "b": None, "c": 0.0}, {"a": 2.0, "b": 1.0, "d": 3.0}) is None
     assert change_interval({"a": 1.0, "b": 0.0, "c": 5.0}, {"b": 1.0, "a": 2.0}) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"evaluation": {"benchmark": "pope", "n": 2400, "test/pope_f1": 0.5}}, "pope_f1 is 0.500 on 2,400 questions."),
+        ({"dataset": {"pairs": 1200}}, "1,200 pairs were written and selected; no round was trained."),
+    ],
+)
+def test_a_run_without_rounds_says_what_it_came_to(told: dict[str, Any], sentence: str) -> None:
+    found = headline(told)
+    assert (found.sentence, found.verdict) == (sentence, "unmeasured")
+    begun = headline({**told, "rounds": [{"round": 0}]})
+    assert begun.sentence.startswith("Nothing says yet whether the rounds helped: set data.held_out")

@@ -20,6 +20,9 @@ from lightning_c3l.runs.atomic import require_writable, write_text_atomic
 from lightning_c3l.runs.config_file import read_config
 from lightning_c3l.runs.listing import FoundRun, chosen_runs, read_run
 
+# runs of which each has a sentence in the terminal
+_MOST_SENTENCES = 8
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -95,8 +98,9 @@ def _compare(runs: Sequence[ComparedRun], page: Path) -> None:
 
 
 def _sentences(comparison: Comparison) -> Iterator[Text]:
-    for run in comparison.runs:
-        yield Text(printable(f"{run.name}: {run.headline.sentence}", 1000))
+    if len(comparison.runs) <= _MOST_SENTENCES:
+        for run in comparison.runs:
+            yield Text(printable(f"{run.name}: {run.headline.sentence}", 1000))
     for note in comparison.notes:
         yield Text(printable(note, 1000))
     yield Text(printable(comparison.best.sentence, 1000), style="bold")

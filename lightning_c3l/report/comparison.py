@@ -241,8 +241,10 @@ def best_run(runs: Sequence[ComparedRun]) -> BestRun:
 def _best_by(runs: Sequence[ComparedRun], key: str) -> BestRun:
     best, second = sorted(runs, key=lambda run: -run.figures[key])[:2]
     label, (high, low) = _SHOWN[key].label, (number(run.figures[key]) for run in (best, second))
-    if best.figures[key] == second.figures[key]:
-        return BestRun(f"By {label} {best.name} and {second.name} are equal ({high}).")
+    equal = [run.name for run in runs if run.figures[key] == best.figures[key]]
+    if len(equal) > 1:
+        others = equal[1] if len(equal) == 2 else f"{len(equal) - 1} others"
+        return BestRun(f"By {label} {equal[0]} and {others} are equal ({high}).")
     lead = difference_of(key, second.summary, best.summary)
     sentence = f"Best by {label}: {best.name} with {high}, next {second.name} with {low}"
     if lead is None or lead.interval is None:

@@ -22,6 +22,8 @@ _SECTIONS = {
     "options": "Options that differ",
     "others": "All other figures",
 }
+# runs of which all figures are shown in the terminal, and figures of more
+_MOST_COLUMNS, _OVERVIEW = 8, 3
 # characters of a column of the terminal's table: the names of the figures, and a run
 _NAMES, _RUN = 30, 24
 
@@ -53,9 +55,13 @@ def render_comparison(comparison: Comparison) -> str:
 def comparison_tables(comparison: Comparison, width: int) -> Iterator[Table]:
     """Tables of the figures and of the options that differ, for a terminal of this many characters.
 
-    Runs that find no room beside the first one go into further tables, each of which begins with the first.
+    Runs that find no room beside the first one go into further tables, each of which begins with the first. Of many
+    runs, there is one table with the first figures alone, a line a run.
     """
     runs = comparison.runs
+    if len(runs) > _MOST_COLUMNS:
+        yield _overview(comparison)
+        return
     room = max(1, (width - _NAMES - _RUN // 2) // _RUN)
     for start in range(1, len(runs), room):
         shown = [0, *range(start, min(start + room, len(runs)))]
@@ -138,6 +144,24 @@ def _figure_rows(figures: Sequence[ComparedFigure], shown: Sequence[int]) -> dic
             "\n".join(filter(None, (number(cell.value, one.label.digits), change_text(one, cell)))) for cell in cells
         ]
     return rows
+
+
+def _overview(comparison: Comparison) -> Table:
+    """The first figures of each run; the page holds the rest."""
+    # that of the starting model is the same in most runs
+    rest = [one for one in comparison.figures if not one.key.endswith(("_start", "_best"))]
+    shown = [one for one in rest if not one.key.startswith("base_")][:_OVERVIEW]
+    table = Table("run")
+    for one in shown:
+        table.add_column(Text(one.label.label), justify="right", overflow="fold")
+    for index, run in enumerate(comparison.runs):
+        cells = [one.cells[index] for one in shown]
+        texts = [
+            " ".join(filter(None, (number(cell.value, one.label.digits), change_text(one, cell))))
+            for one, cell in zip(shown, cells, strict=True)
+        ]
+        table.add_row(Text(printable(run.name, 80)), *(Text(text) for text in texts))
+    return table
 
 
 def _table(what: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:

@@ -160,6 +160,8 @@ def test_the_best_run_is_that_with_most_truth_on_the_same_images() -> None:
 def test_without_a_shared_figure_none_is_best() -> None:
     first = run("a", last=START)
     assert best_run([first, run("b", last=START)]).sentence == "By held-out criterion a and b are equal (0.500)."
+    three = best_run([first, run("b", last=START), run("c", last=START), run("d", last={"a": -1.0, "b": 0.0})])
+    assert three.sentence == "By held-out criterion a and 2 others are equal (0.500)."
     for other in (
         run("b", last={"c": 1.0, "d": 2.0}),
         run("b", last=START, model="small (def456)"),

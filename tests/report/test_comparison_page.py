@@ -120,6 +120,16 @@ def test_tables_fit_the_terminal_and_hold_every_run(count: int, width: int) -> N
     assert [name for names in heads[len(figures) :] for name in names] == [one.name for one in runs]
 
 
+def test_many_runs_have_a_line_each_in_the_terminal() -> None:
+    runs = [run(f"trial {number}", number / 8, 0.0) for number in range(20)]
+    shown = StringIO()
+    console = Console(file=shown, width=100)
+    (table,) = comparison_tables(compare(runs), 100)
+    console.print(table)
+    (line,) = (one for one in shown.getvalue().splitlines() if "trial 19 " in one)
+    assert "2.375 +2.375 (+2.375 to +2.375)" in line
+
+
 def test_many_runs_share_a_chart_as_far_as_lines_can_be_told_apart() -> None:
     page = page_of(*(run(f"run {number}", 0.5, number) for number in range(10)))
     series = {one.attributes["data-series"] for one in page.find("g") if "data-series" in one.attributes}

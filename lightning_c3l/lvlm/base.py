@@ -191,6 +191,19 @@ class AnswerScorer(LVLM, Protocol):
             ImageError: if an image is not supported.
         """
 
+    def answer_texts(self, chats: Sequence[Chats]) -> list[list[str]]:
+        """Text of each token of every assistant turn: one list per row of `score`, one text per token of it.
+
+        Joined, the texts of a turn are its text, without what the LVLM does not read of it (control tokens, blanks at
+        its ends). A token that continues a character of the token before has ''.
+
+        Args:
+            chats: as given to `score`.
+
+        Raises:
+            ConversationError: if the chat template does not accept a conversation.
+        """
+
     def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
         """Mean negative log-likelihood per token of the assistant's turns of each conversation, in nats.
 

@@ -38,15 +38,15 @@ class TokenValues:
         """The values with tokens that are parts of one character taken together: their log-probabilities add up.
 
         Args:
-            texts: text of each token, '' where it continues a character of the token before.
+            texts: text of each token, '' where it continues a character of the token before, or begins the first one.
             logp_image: given the image.
             logp_blind: without it.
         """
         rows = list[tuple[str, float, float]]()
         for text, seen, blind in zip(texts, logp_image, logp_blind, strict=True):
-            if rows and not text:
+            if rows and not (text and rows[-1][0]):
                 before = rows[-1]
-                rows[-1] = before[0], before[1] + seen, before[2] + blind
+                rows[-1] = before[0] + text, before[1] + seen, before[2] + blind
             else:
                 rows.append((text, seen, blind))
         return cls(tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2] for row in rows))

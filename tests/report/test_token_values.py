@@ -14,8 +14,8 @@ def test_parts_of_a_character_add_up() -> None:
     assert [token.difference for token in values.shown()] == [1.0, 3.25, -2.0]
 
 
-def test_a_part_without_a_beginning_stays() -> None:
-    assert TokenValues.merged(["", "a"], [-1.0, -2.0], [-3.0, -4.0]).texts == ("", "a")
+def test_a_mark_without_text_belongs_to_the_first_word() -> None:
+    assert TokenValues.merged(["", "a"], [-1.0, -2.0], [-3.0, -4.0]) == TokenValues(("a",), (-3.0,), (-7.0,))
 
 
 def test_rows_come_back_and_nothing_else_does() -> None:

@@ -260,6 +260,26 @@ class ChatEncoder:
 
     def tokenize(self, rendered: RenderedChat) -> EncodedChat:
         """Tokens of a rendered text, with those of its answers marked; a placeholder stays as it is."""
+        return self._tokenize(rendered)[0]
+
+    def answer_texts(self, turns: Sequence[Turn]) -> list[list[str]]:
+        """Text of each token of every answer, '' for one that continues a character of the token before.
+
+        Joined, they are the answer as it is rendered: without control tokens and without blanks at its ends.
+
+        Raises:
+            ConversationError: if the template does not accept the conversation.
+        """
+        rendered = self.render(turns, 0)
+        chat, offsets = self._tokenize(rendered)
+        waiting = iter([own for own, is_answer in zip(offsets, chat.answer, strict=True) if is_answer])
+        return [
+            _cut(rendered.text, start, stop, [next(waiting) for _ in range(length)])
+            for (start, stop, _), length in zip(rendered.spans, chat.answer_lengths, strict=True)
+        ]
+
+    def _tokenize(self, rendered: RenderedChat) -> tuple[EncodedChat, list[tuple[int, int]]]:
+        """Tokens of a rendered text, and the characters of each: the first and the one behind the last."""
         text = rendered.text
         encoding = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text), return_offsets_mapping=True)
         ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
@@ -272,4 +292,18 @@ class ChatEncoder:
                 answer[position] = offsets[position][0] < stop
                 target[position] = True
                 position += 1
-        return EncodedChat(tuple(ids), tuple(answer), tuple(target))
+        return EncodedChat(tuple(ids), tuple(answer), tuple(target)), offsets
+
+
+def _cut(text: str, start: int, stop: int, offsets: Sequence[tuple[int, int]]) -> list[str]:
+    """The text from `start` to `stop`, cut at the ends of its tokens; blanks between two tokens go to the second."""
+    texts, owner, done = list[str](), 0, start
+    for index, (begin, end) in enumerate(offsets):
+        end = stop if index == len(offsets) - 1 else max(done, min(end, stop))
+        # bytes of one character may be several tokens, each with the whole character as its own
+        continues = bool(texts) and begin < done
+        texts.append("")
+        owner = owner if continues else index
+        texts[owner] += text[done:end]
+        done = end
+    return texts

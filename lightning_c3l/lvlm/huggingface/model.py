@@ -271,6 +271,10 @@ class HuggingFaceLVLM(RoundLVLM):
         """Statistics of the tokens of every assistant turn; see `AnswerScorer.score`."""
         return score_answers(self._run(self.inference_path, images), images, chats, shuffled)
 
+    def answer_texts(self, chats: Sequence[Chats]) -> list[list[str]]:
+        """Text of each token of every assistant turn; see `AnswerScorer.answer_texts`."""
+        return [texts for own in chats for chat in own for texts in self.encoder.answer_texts(chat)]
+
     def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
         """Mean negative log-likelihood per token of each conversation, in nats; see `AnswerScorer.mean_nll`."""
         return mean_nll(self._run(self.inference_path, images), images, chats)

@@ -16,6 +16,7 @@ CLASSES = {
     "Checkpointing": "callbacks.checkpointing",  # writes checkpoints/last.ckpt
     "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
     "RunFacts": "callbacks.run_facts",  # command, version, date and changed options in summary.json
+    "GalleryTokens": "callbacks.token_values",  # writes report/tokens.json, what tokens of shown pairs owe to images
     "RoundLogger": "callbacks.round_logger",  # figures of a round to the loggers
     "WandbRounds": "callbacks.wandb_rounds",  # figures, tables and files of a run to W&B
     "TrainingProgress": "callbacks.training_progress",  # progress of `fit`

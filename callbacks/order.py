@@ -19,8 +19,10 @@ class Order(IntEnum):
     ADAPTER = 6
     EXPOSURE = 7
     EXPORT = 8
-    REPORT = 9
+    # what the report shows of single pairs needs the model once more
+    GALLERY = 9
+    REPORT = 10
     # uploads what all others have written
-    WANDB = 10
+    WANDB = 11
     # holds everybody's state, and stops the run
-    CHECKPOINT = 11
+    CHECKPOINT = 12

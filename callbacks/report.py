@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -59,7 +60,7 @@ class RunReport(Callback):
         # intervals take time, which a list of many runs should not need
         store.update_summary(verdict=headline(store.summary()).verdict)
         summary = store.summary()
-        write_page(store.folder, summary, written, lambda key: image_or_none(run, key))
+        write_page(store.folder, summary, written, partial(image_or_none, run))
         out = console()
         out.print(rounds_table(summary))
         out.print(closing(summary, store.folder), highlight=False)
@@ -81,9 +82,9 @@ def engine_share(rounds: Sequence[Mapping[str, Any]]) -> float | None:
     return round(engine / whole, 5)
 
 
-def image_or_none(run: RoundRun, key: str) -> Image | None:
+def image_or_none(run: RoundRun, key: str, source: str = "images") -> Image | None:
     """The image of a key; None if it has gone since."""
     try:
-        return run.source("images")[0].read(key)
+        return run.source(source)[0].read(key)
     except (UnreadableImage, ValueError):
         return None

@@ -33,18 +33,15 @@ class RunImages:
         self._sources: dict[str, ImageSource | None] = {}
         self.problems: list[str] = []
 
-    def read(self, key: str) -> Image | None:
-        """The image of a key; None if it has gone, or lies outside of the source."""
+    def read(self, key: str, name: str = "images") -> Image | None:
+        """The image of a key in a source (`images`, `fresh`); None if it has gone, or lies outside of the source."""
         if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
             return None
-        for name in ("images", "fresh"):
-            source = self._source(name)
-            try:
-                if source is not None:
-                    return source.read(key)
-            except (ValueError, OSError):
-                continue
-        return None
+        source = self._source(name)
+        try:
+            return None if source is None else source.read(key)
+        except (ValueError, OSError):
+            return None
 
     def _source(self, name: str) -> "ImageSource | None":
         """A source of the run, None if it cannot be opened."""

@@ -24,6 +24,7 @@ from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
 from callbacks.run_facts import RunFacts
+from callbacks.token_values import GalleryTokens
 from callbacks.training_progress import TrainingProgress
 from callbacks.wandb_rounds import WandbRounds
 from callbacks.wandb_run import finish_runs, wandb_logger
@@ -137,7 +138,7 @@ class C3LCLI(LightningCLI):
         interruption = Interruption(command)
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
         given = [RunFacts(command, self.changed), RoundLogger(), WandbRounds(), AdapterExport()]
-        given += [interruption, Checkpointing(every, interruption)]
+        given += [GalleryTokens(), interruption, Checkpointing(every, interruption)]
         own = config.trainer.callbacks or []
         # so that `Checkpointing`, which also stops the run, may be there; it writes none unless it is told to
         kwargs["enable_checkpointing"] = True

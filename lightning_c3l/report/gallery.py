@@ -10,10 +10,14 @@ from lightning_c3l.records import Instruction, ScoredCandidate, Scores
 from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.token_values import TokenValues
 
-# what the token values of a pair belong to: image, question and answer
-PairKey = tuple[str, str, str]
+# what the token values of a pair belong to: source and key of the image, question and answer
+PairKey = tuple[str, str, str, str]
+# what makes two candidates the same pair: image, question and answer
+_Key = tuple[str, str, str]
 # name of the exported data set among the rounds
 DATA_SET = "data set"
+# source of its images; those of the rounds are of the source that a reader takes unless told
+FRESH = "fresh"
 MEANINGS = {
     "best": "The pairs that owe most to their image.",
     "worst": "The pairs that owe least to their image, or that it contradicts.",
@@ -42,6 +46,7 @@ class GalleryPair:
         text: the text as generated, where it is not question and answer alone.
         reason: why it has its status.
         name: of the record or text within its set.
+        source: of its image, where a run has several.
     """
 
     image: str
@@ -59,11 +64,12 @@ class GalleryPair:
     text: str = ""
     reason: str = ""
     name: str = ""
+    source: str = ""
 
     @property
     def key(self) -> PairKey:
         """What its token values belong to."""
-        return self.image, self.question, self.answer
+        return self.source, self.image, self.question, self.answer
 
 
 @dataclass(frozen=True)
@@ -132,13 +138,14 @@ def shown_pairs(
         for number in first_and_last(candidates_by_round)
         for pair in gallery_pairs(candidates_by_round[number], number, reading)
     ]
-    return [*pairs, *gallery_pairs(exported, DATA_SET, reading)]
+    return [*pairs, *gallery_pairs(exported, DATA_SET, reading, FRESH)]
 
 
 def gallery_pairs(
     candidates: Sequence[ScoredCandidate],
     round: int | str,
     reading: str = "answer",
+    source: str = "",
     counts: GalleryCounts = GalleryCounts(),  # frozen
 ) -> list[GalleryPair]:
     """The best, the worst, the borderline and the rejected pairs of a round or of a data set; none is shown twice.
@@ -147,13 +154,14 @@ def gallery_pairs(
         candidates: all of them, with their status.
         round: its number, or `DATA_SET`.
         reading: the score that pairs were selected by.
+        source: of their images, where the run has several.
         counts: how many of each.
 
     Returns:
         The best from the best down, the worst from the worst up, the borderline ones two by two, and rejected texts of
         different reasons.
     """
-    distinct = dict[PairKey, ScoredCandidate]()
+    distinct = dict[_Key, ScoredCandidate]()
     for one in candidates:
         if _score(one, reading) is not None:
             distinct.setdefault(_key(one), one)
@@ -169,7 +177,7 @@ def gallery_pairs(
         "borderline": borderline(candidates, round == DATA_SET, reading, counts.borderline, taken),
         "rejected": _by_reason(candidates, counts.rejected),
     }
-    return [_pair(one, section, str(round)) for section, own in sections.items() for one in own]
+    return [_pair(one, section, str(round), source) for section, own in sections.items() for one in own]
 
 
 def borderline(
@@ -177,7 +185,7 @@ def borderline(
     is_data_set: bool,
     reading: str,
     count: int,
-    taken: Iterable[PairKey] = (),
+    taken: Iterable[_Key] = (),
 ) -> list[ScoredCandidate]:
     """The pairs nearest to a threshold of the selection: neighbours in score whose status differs.
 
@@ -236,7 +244,7 @@ def _by_reason(candidates: Iterable[ScoredCandidate], count: int) -> list[Scored
     return list(islice(turns, count))
 
 
-def _pair(one: ScoredCandidate, section: str, round: str) -> GalleryPair:
+def _pair(one: ScoredCandidate, section: str, round: str, source: str) -> GalleryPair:
     candidate = one.candidate
     return GalleryPair(
         image=candidate.image,
@@ -253,10 +261,11 @@ def _pair(one: ScoredCandidate, section: str, round: str) -> GalleryPair:
         text=candidate.text,
         reason=candidate.rejected,
         name=f"text {candidate.sample}",
+        source=source,
     )
 
 
-def _key(one: ScoredCandidate) -> PairKey:
+def _key(one: ScoredCandidate) -> _Key:
     return one.candidate.image, one.candidate.question, one.candidate.answer
 
 

@@ -9,7 +9,8 @@ from functools import cache
 from markupsafe import Markup
 from PIL import Image
 
-ImageReader = Callable[[str], Image.Image | None]
+# the RGB image of a key, and of its source where a run has several; None where it cannot be had
+ImageReader = Callable[..., Image.Image | None]
 
 SMALLEST, LARGEST = 96, 256
 _QUALITY = 82
@@ -25,18 +26,18 @@ class InlineImage:
     tiny: bool
 
 
-def thumbnails(read_image: ImageReader, budget: int = _BUDGET) -> Callable[[str], InlineImage | None]:
-    """A function that gives the thumbnail of a key; each image is read once.
+def thumbnails(read_image: ImageReader, budget: int = _BUDGET) -> Callable[..., InlineImage | None]:
+    """A function that gives the thumbnail of a key, and of its source where that is named; each image is read once.
 
     Args:
         read_image: the RGB image of a key, None where it cannot be had.
         budget: characters of all thumbnails that it gives, those of one key each time; then it gives None.
     """
-    encoded, left = cache(lambda key: inline_image(read_image(key))), budget
+    encoded, left = cache(lambda *key: inline_image(read_image(*key))), budget
 
-    def thumbnail(key: str) -> InlineImage | None:
+    def thumbnail(*key: str) -> InlineImage | None:
         nonlocal left
-        if left <= 0 or (found := encoded(key)) is None or len(found.address) > left:
+        if left <= 0 or (found := encoded(*key)) is None or len(found.address) > left:
             return None
         left -= len(found.address)
         return found

@@ -11,6 +11,7 @@ from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.figures import nested
 from lightning_c3l.report.page import render_report
 from lightning_c3l.report.thumbnails import ImageReader
+from lightning_c3l.rounds.gallery import read_token_values
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_text_atomic
@@ -75,6 +76,7 @@ def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
         exported=_exported(folder),
         evaluations=_evaluations(folder),
         digests=_digests(folder, summary),
+        tokens=read_token_values(RunStore(folder))[1],
     )
 
 

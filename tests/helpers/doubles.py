@@ -96,6 +96,12 @@ class TableLVLM:
             None if shuffled is None else rows([self.seen["+".join(shuffled[n]), a] for n, a in answers]),
         )
 
+    def answer_texts(self, chats: Any) -> list[list[str]]:
+        """A character a token, the last token the rest."""
+        answers = [turn.text for own in chats for chat in own for turn in chat if turn.role == "assistant"]
+        counts = [len(self.blind[answer]) - 1 for answer in answers]
+        return [[*answer[:count], answer[count:]] for answer, count in zip(answers, counts, strict=True)]
+
     def unsupported_images(self, images: Sequence[Any]) -> list[str]:
         """Of those that are refused."""
         return ["too narrow" if image in self.refused else "" for image in images]

@@ -108,11 +108,11 @@ def two_rounds() -> dict[int, list[ScoredCandidate]]:
     return {0: [*own, refused("no pair", "no answer")], 1: own}
 
 
-def no_image(key: str) -> Image.Image | None:
+def no_image(key: str, source: str = "") -> Image.Image | None:
     """A source without images."""
     return None
 
 
-def grey(key: str) -> Image.Image | None:
+def grey(key: str, source: str = "") -> Image.Image | None:
     """A tiny image for every key."""
     return Image.new("RGB", (20, 10), (120, 130, 140))

@@ -24,7 +24,7 @@ def answers(
     candidates: list[ScoredCandidate], round: int | str = 0, reading: str = "answer", **counts: int
 ) -> list[str]:
     """Answers of the pairs that are shown."""
-    return [one.answer for one in gallery_pairs(candidates, round, reading, replace(NONE, **counts))]
+    return [one.answer for one in gallery_pairs(candidates, round, reading, counts=replace(NONE, **counts))]
 
 
 def group(image: str, **members: tuple[float, str]) -> list[ScoredCandidate]:
@@ -100,8 +100,11 @@ def test_rejected_texts_differ_in_their_reasons() -> None:
 def test_token_values_go_to_their_pair() -> None:
     values = TokenValues(("A", " cube."), (-1.0, -2.0), (-3.0, -1.0))
     pairs = gallery_pairs([scored(0.5, "a"), scored(0.4, "b")], 0, counts=replace(NONE, best=1, worst=1))
-    found = with_tokens(pairs, {("a", "What is it?", "A cube."): values})
+    found = with_tokens(pairs, {("", "a", "What is it?", "A cube."): values})
     assert [one.tokens for one in found] == [values, None]
+    # another source may have another image of that name
+    other = gallery_pairs([scored(0.5, "a")], DATA_SET, source="fresh", counts=replace(NONE, best=1))
+    assert [one.tokens for one in with_tokens(other, {("", "a", "What is it?", "A cube."): values})] == [None]
 
 
 def card(pair: GalleryPair) -> Node:

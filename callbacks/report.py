@@ -40,14 +40,17 @@ class RunReport(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report all rounds; rank zero writes, the others wait for it."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
-            collectives.on_rank_zero(lambda: self._report(run))
+            # the address of W&B's run, or the command that uploads it
+            logged = [where for logger in trainer.loggers if (where := getattr(logger, "where", None))]
+            collectives.on_rank_zero(lambda: self._report(run, logged[0] if logged else None))
 
-    def _report(self, run: RoundRun) -> None:
+    def _report(self, run: RoundRun, logged: str | None) -> None:
         store, lvlm = run.store, run.engine.lvlm
         written, figures = read_rounds(store)
         known = run.data.truth is not None and 0 in written
         share = engine_share(figures)
         store.update_summary(
+            run={**store.summary().get("run", {}), "wandb": logged},
             name=str(store.folder.parent.name),
             model=f"{lvlm.name} ({lvlm.fingerprint})",
             seed=run.engine.seed,

@@ -92,6 +92,7 @@ def _criterion(
     for word, state in (("best", nested(guard, "best")), ("exported", exported_state(guard))):
         if (x := finite(state.get("round"))) is not None:
             notes[x].append(word)
+    where = "images of the rounds" if guard.get("source") == "images" else "held-out images"
     bounds = _bounds("held_out", states[0].get("held_out") if states else None, limits)
     return line_panel(
         "Held-out criterion",
@@ -99,8 +100,8 @@ def _criterion(
         axis,
         bounds=bounds,
         notes={x: ", ".join(words) for x, words in notes.items()},
-        caption="S(I²C) with the own image less that with another one, by the starting model, on images that no "
-        "round trains on where there are some. Bars: 95 % bootstrap over images.",
+        caption=f"S(I²C) with the own image less that with another one, by the starting model, on {where}. Bars: 95 % "
+        "bootstrap over images.",
     )
 
 

@@ -46,7 +46,7 @@ FIGURES: dict[str, FigureLabel] = {
         "(r \u2212 s) / (|r| + |s|) of the mean S(I²C) with the right image, r, and with another one, s.",
     ),
     "held_out": FigureLabel(
-        "S(I²C) on held-out images",
+        "held-out criterion",
         "S(I²C) with the own minus that with another image, by the starting model; unparsed texts count as 0.",
     ),
     "inflation": FigureLabel(

@@ -19,7 +19,7 @@ _NAMES = {
     "distinct_rate": "rate of distinct questions",
     "kind_entropy": "entropy of question types",
     "image_contrast": "contrast of S(I2C) between the right and another image",
-    "held_out": "S(I2C) on held-out images",
+    "held_out": "held-out criterion",
     "answer_tokens": "mean answer length in tokens",
     "inflation": "S(I2C) by the run's scorer over that by the starting model",
 }

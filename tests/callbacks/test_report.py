@@ -42,7 +42,8 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     for number in range(2):  # of four: the run was stopped
         figures = {"round": number, "parsed_rate": 1.0, "seconds": SECONDS}
         RunStore(tmp_path).write_round(number, Round([], [], {}, figures))
-    run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
+    loggers = [SimpleNamespace(), SimpleNamespace(where="wandb sync somewhere")]
+    run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4, loggers=loggers)
     with monkeypatch.context() as other:
         other.setattr(collectives, "is_rank_zero", lambda: False)
         RunReport().on_fit_end(run, Module())
@@ -52,8 +53,9 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     assert [one["round"] for one in summary["rounds"]] == [0, 1]
     assert summary["model"] == "shipped:scenes (print)"
     assert summary["verdict"] == "unmeasured"
+    assert summary["run"] == {"wandb": "wandb sync somewhere"}
     assert summary["engine_share"] == pytest.approx(0.05)
-    assert "<html" in (tmp_path / "report.html").read_text()
+    assert "wandb sync somewhere" in (tmp_path / "report.html").read_text()
     said = capsys.readouterr().out
     assert "Nothing says yet whether the rounds helped" in said
     assert f"{tmp_path}/report.html" in "".join(said.split())
@@ -75,7 +77,7 @@ def test_damaged_rounds_are_named_and_left_out(tmp_path):
     text = (tmp_path / "rounds/0/descriptions.json").read_bytes()
     (tmp_path / "rounds/0/descriptions.json").write_bytes(bytes([text[0] ^ 1]) + text[1:])
     (tmp_path / "rounds/1/round.json").write_text('{"round": 1')
-    run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4)
+    run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4, loggers=[])
     with pytest.warns(UserWarning, match="the report leaves it out") as told:
         RunReport().on_fit_end(run, Module())
     said = " ".join(str(one.message) for one in told)

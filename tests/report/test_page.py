@@ -260,7 +260,7 @@ def test_states_that_the_guard_judged_are_shown() -> None:
     text = render_report({**summary(), "guard": states("parsed rate <b>fell</b>")}, {}, no_image)
     cells = table_cells(parse(text), "What each state generates on the guard's images")
     assert {name: [one.text for one in row] for name, row in cells.items()} == {
-        "S(I²C) on held-out images": ["0.375", "0.125"],
+        "held-out criterion": ["0.375", "0.125"],
         "its change": ["\u2013", "\u22120.250 to \u22120.250"],
         "parsed rate": ["0.500", "0.500"],
         "distinct questions": ["0.750", "0.750"],

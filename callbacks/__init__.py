@@ -20,6 +20,7 @@ CLASSES = {
     "RoundLogger": "callbacks.round_logger",  # figures of a round to the loggers
     "WandbRounds": "callbacks.wandb_rounds",  # figures, tables and files of a run to W&B
     "TrainingProgress": "callbacks.training_progress",  # progress of `fit`
+    "WandbAnswers": "callbacks.wandb_answers",  # figures of `test` and answers to W&B
     "QuestionProgress": "callbacks.question_progress",  # progress of `test`
     # for `trainer.callbacks`
     "ReplayRounds": "callbacks.replay",  # trains on the rounds of another run instead of making them

@@ -14,7 +14,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
 from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet, headline_name
-from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
+from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
 from lightning_c3l.evaluation.benchmarks.pope import SPLITS
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
@@ -134,12 +134,15 @@ class BenchmarkResults:
                 metric.update(*scoring.metric_inputs(self.pairs[share], protocol))
             yield headline_name(name, protocol), metric
 
-    def report(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> None:
+    def report(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> Evaluation | None:
         """Compute all figures, write and print them.
 
         Args:
             reviews: of the answers, if a judge compared them.
             headlines: the logged figures, for the run's summary.
+
+        Returns:
+            The figures; None if nothing can be scored.
         """
         if failed := [answer for answer in self.answers if answer.problem]:
             first = f"the first is {failed[0].id}: {failed[0].problem}"
@@ -151,7 +154,7 @@ class BenchmarkResults:
             options = f"--questions {questions.source} --answers {self.file} --out {self.folder / REVIEWS}"
             command = f"python -m lightning_c3l judge {options} --judge-model NAME"
             print(f"the answers need a judge's reviews:\n  {command}", flush=True)
-            return
+            return None
         if benchmark.name == JUDGED:
             evaluation = evaluate_reviews(questions, [self.folder / REVIEWS], partial=partial)
             evaluation = replace(evaluation, model=self.model_id)
@@ -159,8 +162,9 @@ class BenchmarkResults:
             evaluation = evaluate(benchmark, questions, read_answers([self.file], benchmark.name), partial=partial)
         else:
             print("the question file has no right answers, so nothing is scored", flush=True)
-            return
+            return None
         write_json_atomic(self.folder / EVALUATION, evaluation.as_json())
         run = {"benchmark": evaluation.benchmark, "blind": self.data.blind, "model": self.model_id}
         RunStore(self.folder).update_summary(evaluation={**run, "n": len(self.answers), **headlines})
         console().print(evaluation_tables(evaluation))
+        return evaluation

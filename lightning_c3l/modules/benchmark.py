@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question
+from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation
 from lightning_c3l.evaluation.judging.base import Judge, Review
 from lightning_c3l.evaluation.predict import PredictionConfig, answer_from_row, predict_chunk
 from lightning_c3l.evaluation.results import BenchmarkData, BenchmarkResults
@@ -35,6 +36,11 @@ class EvaluationModule(TrainedWeightsModule):
         losses: compute the mean negative log-likelihood of each option, which `rank` of SEED-Bench needs.
         judge: compares the answers with reference answers, if the benchmark has them.
 
+    Attributes:
+        results: all answers; None before they are there.
+        reviews: the judge's, if any.
+        evaluation: their figures, in rank zero; None if nothing can be scored.
+
     Raises:
         ValueError: `batch_size` or `max_new_tokens` below 1, or neither `text` nor `losses`.
     """
@@ -61,6 +67,9 @@ class EvaluationModule(TrainedWeightsModule):
         self.network = lvlm.network
         self.config = PredictionConfig(max_new_tokens, text, losses)
         self.batch_size = BatchSize(batch_size, "batch_size")
+        self.results: BenchmarkResults | None = None
+        self.reviews: list[Review] = []
+        self.evaluation: Evaluation | None = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that all weights that were trained come back; what only training needs is left out.
@@ -126,13 +135,15 @@ class EvaluationModule(TrainedWeightsModule):
             results.write()
             return results.review(self.judge)
 
-        reviews = collectives.on_rank_zero(write)
-        figures = {name: metric.to(self.device).compute() for name, metric in results.headlines(reviews)}
+        self.results, self.reviews = results, collectives.on_rank_zero(write)
+        figures = {name: metric.to(self.device).compute() for name, metric in results.headlines(self.reviews)}
         # equal on all ranks
         self.log_dict(figures, sync_dist=True)
-        collectives.on_rank_zero(
-            lambda: results.report(reviews, {name: float(value) for name, value in figures.items()})
-        )
+
+        def report() -> None:
+            self.evaluation = results.report(self.reviews, {name: float(value) for name, value in figures.items()})
+
+        collectives.on_rank_zero(report)
 
     def _answers(self, questions: Sequence[Question]) -> list[Answer]:
         """The answer to each question, from the rows of all ranks.

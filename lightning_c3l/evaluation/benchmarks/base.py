@@ -209,3 +209,8 @@ def by_category(pairs: Sequence[Pair]) -> Mapping[str, Mapping[str, list[int]]]:
 def headline_name(name: str, protocol: str) -> str:
     """Name of a benchmark's headline figure by a protocol, such as `test/pope_f1` or `test/pope_f1_strict`."""
     return _HEADLINES[name] if protocol in _DEFAULT_PROTOCOLS else f"{_HEADLINES[name]}_{protocol}"
+
+
+def figure_name(name: str, figure: str, protocol: str) -> str:
+    """Name of a further figure of a benchmark by a protocol, such as `test/pope_yes_ratio` or `test/pope_n_strict`."""
+    return f"test/{name}_{figure}" + ("" if protocol in _DEFAULT_PROTOCOLS else f"_{protocol}")

@@ -1,0 +1,112 @@
+"""Answers to a benchmark's questions and their figures on W&B."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from callbacks.order import Order
+from callbacks.wandb_run import Table, wandb_run_of
+from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.benchmarks.base import Answer, Pair, Question, figure_name
+from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation
+from lightning_c3l.evaluation.judging.base import Review
+from lightning_c3l.evaluation.results import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.functional.random_streams import stream
+from lightning_c3l.modules.benchmark import EvaluationModule
+
+# rows of the table of answers
+_ROWS = 200
+_FILES = (ANSWERS, BLIND_ANSWERS, EVALUATION, REVIEWS)
+
+
+class WandbAnswers(Callback):
+    """Logs what `test` found: figures with their intervals, a table of answers, and its files.
+
+    The summary has each figure as `test/<benchmark>_<figure>`, and the ends of the headline's 95 % interval with `_low`
+    and `_high` after its name.
+    """
+
+    order = Order.WANDB
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log them from rank zero."""
+        logger = wandb_run_of(trainer)
+        if logger is None or not isinstance(pl_module, EvaluationModule) or pl_module.results is None:
+            return
+        results, evaluation = pl_module.results, pl_module.evaluation
+        if evaluation is not None:
+            logger.summarize(dict(evaluation_figures(evaluation)))
+        name, protocol = results.data.benchmark.name, None if evaluation is None else evaluation.headline
+        if name == JUDGED:
+            table = reviews_table(results.pairs, pl_module.reviews)
+        else:
+            table = answers_table(name, results.pairs, protocol)
+        logger.log({"answers": table})
+        logger.log_files("evaluation", [results.folder / file for file in _FILES])
+
+
+def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
+    """Finite figures of an evaluation by the names that they have in W&B's summary."""
+    for protocol, result in evaluation.protocols.items():
+        low, high = result.interval or (None, None)
+        headline = {result.metric: result.headline, f"{result.metric}_low": low, f"{result.metric}_high": high}
+        others = {"n": result.n, "parse_failures": result.parse_failures, **result.figures}
+        named = {figure_name(evaluation.benchmark, name, protocol): value for name, value in others.items()}
+        for name, value in {**headline, **named}.items():
+            if (real := finite(value)) is not None:
+                yield name, real
+
+
+def answers_table(name: str, pairs: Sequence[Pair], protocol: str | None) -> Table:
+    """Some answers in the order of their questions, and whether each is right where that is known.
+
+    Args:
+        name: of the benchmark.
+        pairs: questions with their answers.
+        protocol: decides whether an answer is right; None if nothing does.
+    """
+    columns = ["question id", "image", "question", "options", "right answer", "answer", "right"]
+    rows = []
+    for question, answer in _chosen(pairs):
+        options = "\n".join(f"{letter}. {text}" for letter, text in question.options.items())
+        right = None if protocol is None or not question.truth else _is_right(name, question, answer, protocol)
+        said = answer.problem or answer.text or _likeliest(question, answer)
+        rows.append([question.id, question.image, question.text, options, question.truth, said, right])
+    return Table(columns, rows)
+
+
+def reviews_table(pairs: Sequence[Pair], reviews: Sequence[Review]) -> Table:
+    """Some answers with the judge's ratings of them and of the reference answers.
+
+    Args:
+        pairs: questions with their answers.
+        reviews: of the answers; none if there was no judge.
+    """
+    columns = ["question id", "image", "question", "reference", "answer", "rating", "reference's rating"]
+    review_of = {review.id: review for review in reviews}
+    rows = []
+    for question, answer in _chosen(pairs):
+        review = review_of.get(question.id)
+        found = (None, None) if review is None or not review.parsed else (review.candidate, review.reference)
+        rows.append([question.id, question.image, question.text, question.reference, answer.text, *found])
+    return Table(columns, rows)
+
+
+def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
+    """At most as many as a table has rows, drawn at random, the same in every run on the same questions."""
+    chosen = stream("wandb", len(pairs)).sample(range(len(pairs)), min(_ROWS, len(pairs)))
+    return [pairs[index] for index in sorted(chosen)]
+
+
+def _is_right(name: str, question: Question, answer: Answer, protocol: str) -> bool | None:
+    right: Any = benchmarks.load_scored(name).score([(question, answer)], protocol).right
+    return None if right is None else bool(right[0])
+
+
+def _likeliest(question: Question, answer: Answer) -> str | None:
+    """The letter of the option with the lowest loss, for answers without a text."""
+    if not answer.losses:
+        return None
+    return min(zip(answer.losses, question.options, strict=True))[1]

@@ -36,7 +36,7 @@ def test_a_set_is_tuned_on_with_weights_and_what_is_broken_is_listed(
             capsys,
             *("fit", "--config", str(ROOT / "experiments" / "finetune" / "scenes.yaml"), "--run.root", str(tmp_path)),
             *("--data.records.path", str(written), "--data.batch_size", "8", "--trainer.max_epochs", "2"),
-            *("--trainer.log_every_n_steps", "1", "--model.optimization.warmup_steps", "0"),
+            *("--trainer.log_every_n_steps", "1", "--model.optimization.warmup_steps", "0", "--run.wandb", "null"),
         )
     assert status == 0, printed
     folder = tmp_path / "finetune-scenes" / "version_0"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # points
 _WIDTH, _HEIGHT = 320.0, 182.0
 _MARGINS = Margins(left=46, bottom=42, right=12, top=10)
+# width of a letter, in points
+_CHARACTER = 7.0
 # room beside the first and the last round, in rounds
 _ROOM = 0.35
 # rounds whose points are marked; lines of more are drawn without
@@ -240,7 +242,7 @@ def _draw_heights(axes: "Axes", lines: Sequence[Line], top: float | None, bounds
     values = drawable([0.0, *(y for line in lines for _, y in line.points), *ends, *(bound.y for bound in bounds)])
     low, high = min(values), max(values)
     # a note stands above its point
-    axes.set_ylim(1.05 * low, top or high + 0.15 * (high - low) or 1.0)
+    axes.set_ylim(low - 0.1 * (high - low) if low < 0 else 0.0, top or high + 0.15 * (high - low) or 1.0)
     _number_ticks(axes)
 
 
@@ -264,13 +266,22 @@ def _draw_bound(drawn: Chart, bound: Bound) -> None:
 
 
 def _draw_notes(axes: "Axes", line: Line, notes: Mapping[float, str]) -> None:
-    """Words above points; at either end of the axis they grow inwards."""
-    heights, (first, last) = dict(line.points), axes.get_xlim()
+    """Words above points and above the line beside them; at either end of the axis they grow inwards."""
+    first, last = axes.get_xlim()
     for x, note in notes.items():
-        for y in drawable([heights.get(x)]):
-            height = max(y, line.intervals.get(x, (y, y))[1])
-            side, shift = ("left", -8) if x < first + 1 else ("right", 8) if x > last - 1 else ("center", 0)
-            axes.annotate(label(note), (x, height), (shift, 6), textcoords="offset points", ha=side, va="bottom")
+        width = len(note) * _CHARACTER / (_WIDTH - _MARGINS.left - _MARGINS.right) * (last - first)
+        side, start = (
+            ("left", x) if x < first + 1 else ("right", x - width) if x > last - 1 else ("center", x - width / 2)
+        )
+        tops = [max(y, line.intervals.get(at, (y, y))[1]) for at, y in _known(line) if start <= at <= start + width]
+        if any(at == x for at, _ in _known(line)):
+            shift = {"left": -8, "right": 8}.get(side, 0)
+            axes.annotate(label(note), (x, max(tops)), (shift, 6), textcoords="offset points", ha=side, va="bottom")
+
+
+def _known(line: Line) -> list[tuple[float, float]]:
+    """The points of a line that have a value."""
+    return [(x, height) for x, y in line.points for height in drawable([y])]
 
 
 def _draw_axis(axes: "Axes", axis: Axis) -> None:

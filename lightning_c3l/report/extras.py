@@ -14,7 +14,7 @@ from lightning_c3l.report.token_values import TokenValues
 
 @dataclass(frozen=True)
 class RunExtras:
-    """Further files of a run folder; each may be missing.
+    """The run folder and further files in it; each may be missing.
 
     Attributes:
         config: text of config.yaml.
@@ -23,6 +23,7 @@ class RunExtras:
         evaluations: benchmark figures, the content of each evaluation.json by the name of its folder.
         digests: digests of the model and of data, by what they are of.
         tokens: token values of the pairs that are shown.
+        folder: name of the run folder, such as `version_0`.
     """
 
     config: str = ""
@@ -31,6 +32,7 @@ class RunExtras:
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[PairKey, TokenValues] = field(default_factory=dict)
+    folder: str = ""
 
     def group(self, name: str) -> Mapping[str, Any]:
         """A group of options; empty where the configuration does not say."""

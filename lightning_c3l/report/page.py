@@ -81,7 +81,7 @@ def render_report(
         page_environment()
         .get_template("report.html")
         .render(
-            name=str(summary.get("name") or "C3L run"),
+            name=", ".join(filter(None, (str(summary.get("name") or "C3L run"), extras.folder.replace("_", " ")))),
             first=first,
             notes=[*first.headline.notes, *(summary.get("notes") or [])],
             sections={key: title for key, title in _SECTIONS.items() if contents[key]},

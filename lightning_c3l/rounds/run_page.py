@@ -71,6 +71,7 @@ def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
         with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = list(csv.DictReader(file))
     return RunExtras(
+        folder=folder.name,
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
         metrics=rows,
         exported=_exported(folder),

@@ -280,8 +280,10 @@ def test_benchmark_figures_have_their_intervals() -> None:
 
 
 def test_configuration_and_digests_are_folded() -> None:
-    extras = RunExtras(config="model:\n  a: <b>\n", digests={"vlit.json": "00ff"})
-    (section,) = parse(render_report({}, {}, no_image, extras)).find("section")
+    extras = RunExtras(config="model:\n  a: <b>\n", digests={"vlit.json": "00ff"}, folder="version_3")
+    root = parse(render_report({"name": "own"}, {}, no_image, extras))
+    assert root.find("h1")[0].text == "own, version 3"
+    (section,) = root.find("section")
     assert section.attributes["id"] == "settings"
     assert all("open" not in one.attributes for one in section.find("details"))
     assert section.find("pre")[0].text == "model:\n  a: <b>\n"

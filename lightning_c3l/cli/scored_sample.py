@@ -61,20 +61,26 @@ class AnswerSample:
         score, index = finite(turn[READING]), turn["turn"]
         if score is None:
             return
+        self._seen += 1
+        heaps = [
+            (heap, rank)
+            for heap, rank in ((self._highest, score), (self._lowest, -score))
+            if len(heap) < self._size or rank > heap[0][0]
+        ]
+        slot = len(self._others) if self._seen <= self._size else self._random.randrange(self._seen)
+        if not heaps and slot >= self._size:
+            return
         image = next((one.name for one in record.images), "")
         question = record.messages[index - 1].text.strip() if index else ""
         shown = ShownAnswer(number, index, image, question, record.messages[index].text, turn)
-        self._seen += 1
-        for heap, rank in ((self._highest, score), (self._lowest, -score)):
+        for heap, rank in heaps:
             entry = (rank, -self._seen, shown)
             if len(heap) < self._size:
                 heapq.heappush(heap, entry)
             else:
-                heapq.heappushpop(heap, entry)
-        if len(self._others) < self._size:
-            self._others.append(shown)
-        elif (slot := self._random.randrange(self._seen)) < self._size:
-            self._others[slot] = shown
+                heapq.heapreplace(heap, entry)
+        if slot < self._size:
+            self._others[slot : slot + 1] = [shown]
 
     def answers(self) -> Iterator[tuple[str, ShownAnswer]]:
         """Yield each answer once, with why it is shown: `highest`, `lowest` or `random`."""

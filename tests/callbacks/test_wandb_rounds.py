@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from PIL import Image
 from callbacks.wandb_rounds import candidates_table
 from lightning_c3l.cli.main import main
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
+from tests.helpers.offline_wandb import offline_records
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789" * 4
@@ -66,14 +65,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
         assert main([*words, "--trainer.max_epochs", "3", "--ckpt_path", "last"]) == 0
         wandb.teardown()
     files = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    pieces = [_inspected(file) for file in files]
+    pieces = [offline_records(file.parent) for file in files]
     return Logged(folder, pieces, files)
-
-
-def _inspected(file: Path) -> list[dict[str, Any]]:
-    words = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    return [json.loads(line) for line in printed.splitlines()]
 
 
 def test_the_whole_configuration_is_there_nested_as_in_config_yaml(logged: Logged) -> None:

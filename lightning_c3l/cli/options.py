@@ -30,8 +30,8 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
 
     Args:
         verb: name on the command line.
-        options: dataclass of the verb's options. Its docstring is the text of `--help`: the summary describes the verb,
-            the attributes describe the options. Fields without a default are positional words, or required options
+        options: dataclass of the verb's options. Its docstring is the text of `--help`: what comes first describes the
+            verb, the attributes the options. Fields without a default are positional words, or required options
             where they are keyword-only; those of `word` are words that may be left out. A bool is a flag, a list takes
             several values. The fields of a nested dataclass are a group of options.
         words: the words, without the verb.
@@ -44,7 +44,9 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
         ValueError: from the dataclass itself.
     """
     prog = f"python -m lightning_c3l {verb}"
-    parser = Parser(prog=prog, description=_docstring(options).short_description)
+    about = _docstring(options)
+    description = " ".join(filter(None, (about.short_description, about.long_description)))
+    parser = Parser(prog=prog, description=description)
     parser.missing_hint, parser.hint = "", f" ({prog} --help lists the options)"
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
     _add(parser, options)

@@ -28,6 +28,8 @@ _MOST_SENTENCES = 8
 class ReportOptions:
     """Make the page of a run again from what its folder holds, or compare several runs with the first of them.
 
+    For example: python -m lightning_c3l report runs/demo 'runs/sweeps/grid/*'
+
     Attributes:
         run: run folder, folder of versions of which the newest counts, or pattern of such; several are compared.
         out: page to write; report.html in the folder of one run, compare.html in that of the first of several.

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from lightning_c3l.cli.options import parse_options, word
@@ -33,6 +35,8 @@ _LONGEST = 300
 @dataclass(frozen=True)
 class RunsOptions:
     """List runs with how they ended, the options that differ from their experiment file, and headline figures.
+
+    For example: python -m lightning_c3l runs runs/sweeps --sort held_out_criterion
 
     Attributes:
         folder: folder of runs.
@@ -134,7 +138,7 @@ def _by_figure(runs: Sequence[ListedRun], figure: str) -> list[ListedRun]:
     return sorted(having, key=lambda run: -run.figures[figure]) + [run for run in runs if figure not in run.figures]
 
 
-def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[Text]:
+def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[RenderableType]:
     """A head, and a line a run with the options that differ below it.
 
     Columns that no run has anything for are left out, then those that a narrow terminal has no room for.
@@ -166,7 +170,7 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
         # Text objects, because plain strings would be read as rich markup
         yield Text(line, style="bold" if index == 0 else "", no_wrap=True, overflow="fold")
         if index and (changed := _options(runs[index - 1].changed)):
-            yield Text(f"    {printable(changed, _LONGEST)}", style="dim")
+            yield Padding(Text(printable(changed, _LONGEST), style="dim"), (0, 0, 0, 4))
 
 
 def _change(values: Sequence[float | None]) -> str:
@@ -182,7 +186,8 @@ def _first(figures: Mapping[str, float]) -> str:
 
 
 def _options(changed: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in changed.items())
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in changed.values())
+    return " ".join(f"{name}={text}" for name, text in zip(changed, texts, strict=True))
 
 
 def _time(text: object) -> datetime | None:

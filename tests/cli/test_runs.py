@@ -15,7 +15,7 @@ from tests.helpers.run_folders import guard, state, write_run
 def measured(before: float, after: float, started: str, **parts: Any) -> dict[str, Any]:
     """A summary of a run that ended, with two images that changed alike."""
     states = [state(n, {"a": held_out - 0.25, "b": held_out + 0.25}) for n, held_out in enumerate((before, after))]
-    changed = {"model.loss.contrastive_weight": after}
+    changed = {"model.loss.contrastive_weight": after, "exposure.measure": False}
     return {
         "guard": guard(*states),
         "rounds": [{"round": 0, "candidates": 8}],
@@ -53,7 +53,7 @@ def test_newest_first_with_figures_and_options(folder: Path, capsys: pytest.Capt
     assert worse.split()[3:6] == ["finished", "fit", "worse"]
     assert "0.500 → 0.250" in worse
     assert worse.split()[-2:] == ["40", "12"]
-    assert lines[lines.index(worse) + 1] == "    model.loss.contrastive_weight=0.25"
+    assert lines[lines.index(worse) + 1].rstrip() == "    model.loss.contrastive_weight=0.25 exposure.measure=false"
     (killed,) = (line for line in lines if line.startswith("killed"))
     assert "interrupted" in killed
     assert "pope_f1 0.875" in printed
@@ -80,7 +80,7 @@ def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     better = runs["demo/version_0"]
     assert (better["state"], better["verdict"], better["began"]) == ("finished", "better", "2026-01-01T10:00:00+00:00")
     assert better["figures"]["held_out_criterion"] == 0.75
-    assert better["changed"] == {"model.loss.contrastive_weight": 0.75}
+    assert better["changed"] == {"model.loss.contrastive_weight": 0.75, "exposure.measure": False}
     assert runs["pope/version_0"]["figures"] == {"pope_f1": 0.875}
     assert runs["killed/version_0"]["problems"]
 
@@ -126,6 +126,12 @@ def test_the_folder_is_runs_unless_given(
 ) -> None:
     monkeypatch.chdir(folder.parent)
     assert run_here(capsys, "runs") == run_here(capsys, "runs", "runs")
+
+
+def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    status, printed = run_here(capsys, "runs", "--help")
+    assert status == 0
+    assert "python -m lightning_c3l runs runs/sweeps --sort held_out_criterion" in " ".join(printed.split())
 
 
 def test_no_runs_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

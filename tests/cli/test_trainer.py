@@ -42,6 +42,15 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert read_run(folder).state == "finished"
 
 
+def test_the_page_made_again_is_the_one_of_the_run(finished, capsys):
+    _, folder, _ = finished
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    status, printed = run_here(capsys, "report", str(folder))
+    assert status == 0, printed
+    assert (folder / "report.html").read_bytes() == before
+
+
 def test_the_reading_of_the_rounds_is_that_of_the_export_unless_given(finished, tmp_path, tiny_checkpoint, monkeypatch):
     _, folder, _ = finished
     assert yaml.safe_load((folder / "config.yaml").read_text())["export"]["reading"] == "gap"

@@ -68,8 +68,11 @@ class ListedRun:
 
     @property
     def began(self) -> datetime:
-        """Time of its first start, if it is known."""
-        return _time(nested(self.found.summary, "run").get("started")) or _time(self.found.began) or datetime.min
+        """Time of its first start, or of its last where that is not known."""
+        try:
+            return datetime.fromisoformat(str(nested(self.found.summary, "run").get("started")))
+        except ValueError:
+            return self.found.began
 
     @property
     def changed(self) -> Mapping[str, Any]:
@@ -188,12 +191,3 @@ def _first(figures: Mapping[str, float]) -> str:
 def _options(changed: Mapping[str, Any]) -> str:
     texts = (value if isinstance(value, str) else json.dumps(value) for value in changed.values())
     return " ".join(f"{name}={text}" for name, text in zip(changed, texts, strict=True))
-
-
-def _time(text: object) -> datetime | None:
-    """An ISO 8601 time with its zone; None where it is none."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.astimezone()

@@ -20,6 +20,8 @@ _MARKS = (lock.LOCK, "config.yaml", "summary.json")
 _MADE = ("summary.json", "metrics.csv", "rounds", lock.LOCK)
 # left by runs that have ended, before the end was noted
 _LEFT_AT_THE_END = ("report.html", "evaluation.json", "vlit.json", "model")
+# parts of summary.json that hold values by name
+_MAPPINGS = ("dataset", "evaluation", "exposure_bias", "guard", "i2c_auroc", "images", "run", "writers")
 # folders of folders of runs, as those of a sweep's trials
 _DEEPEST = 6
 
@@ -32,7 +34,7 @@ class FoundRun:
         folder: the run folder.
         state: how the run ended, if it has.
         verb: `fit`, `predict` or `test`; empty where it is not known.
-        began: time of its last start, ISO 8601; that of the folder where none is noted.
+        began: time of its last start; that of the folder where none is noted.
         summary: content of summary.json; empty where there is none.
         problems: what cannot be read, a sentence each.
     """
@@ -40,7 +42,7 @@ class FoundRun:
     folder: Path
     state: State
     verb: str
-    began: str
+    began: datetime
     summary: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
@@ -54,9 +56,13 @@ def read_run(folder: Path) -> FoundRun:
             summary = manifest.read(file)
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    began = owner.get("since")
-    if not isinstance(began, str):
-        began = datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    for part in [name for name, value in summary.items() if not _has_form(name, value)]:
+        del summary[part]
+        problems.append(f"{file}: its part {part} is damaged")
+    try:
+        began = datetime.fromisoformat(str(owner.get("since")))
+    except ValueError:
+        began = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     return FoundRun(folder, _state(folder, owner), str(owner.get("verb") or ""), began, summary, tuple(problems))
 
 
@@ -115,6 +121,21 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
                 yield path
             elif depth < _DEEPEST:
                 yield from _below(path, depth + 1)
+
+
+def _has_form(part: str, value: Any) -> bool:
+    """Whether a part of a summary is what a run writes there, as far as its readers rely on it."""
+    if part == "rounds":
+        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    if part == "guard" and isinstance(value, dict):
+        states = value.get("states", [])
+        return isinstance(states, list) and all(_is_state(one) for one in states)
+    return part not in _MAPPINGS or isinstance(value, dict)
+
+
+def _is_state(value: Any) -> bool:
+    """Whether this is a state of the guard: its limits are sentences."""
+    return isinstance(value, dict) and isinstance(value.get("tripped", []), list)
 
 
 def _state(folder: Path, owner: dict[str, Any]) -> State:

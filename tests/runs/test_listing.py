@@ -73,6 +73,23 @@ def test_a_damaged_summary_is_named_and_left(tmp_path: Path, text: str) -> None:
     assert [path.name for path in folder.iterdir() if "summary" in path.name] == ["summary.json"]
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("guard", 3),
+        ("guard", {"states": 3}),
+        ("guard", {"states": [3]}),
+        ("rounds", {}),
+        ("rounds", [None]),
+        ("writers", []),
+    ],
+)
+def test_a_part_of_another_form_is_named_and_left_out(tmp_path: Path, part: str, value: object) -> None:
+    found = read_run(write_run(tmp_path / "version_0", {part: value, "dataset": {"pairs": 3}}, since="soon"))
+    assert found.summary == {"dataset": {"pairs": 3}}
+    assert found.problems == (f"{tmp_path / 'version_0/summary.json'}: its part {part} is damaged",)
+
+
 def test_a_word_names_a_run_its_versions_or_a_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for number in (2, 9, 10):

@@ -29,6 +29,7 @@ VERBS = {
     "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
     "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
     "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
+    "sweep-local": ("sweep_local", "the trials of a W&B sweep file without W&B, with a table and a page of all"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),
     "bench-data": ("bench_data", "speed and memory of data in and out"),
     "gpu-check": ("gpu_check", "what only a GPU can show, within nine minutes"),

@@ -35,7 +35,14 @@ from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
-from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
+from lightning_c3l.runs.folder import (
+    RunConfig,
+    agents_trial,
+    claim_folder,
+    release_folder,
+    remove_unused_folder,
+    run_folder_of,
+)
 from lightning_c3l.runs.lock import End
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 
@@ -108,6 +115,10 @@ class C3LCLI(LightningCLI):
         if self.subcommand == "test":
             # the figures come in a table of their own
             config.verbose = False
+        if config.run.trial is None and (trial := agents_trial()) is not None:
+            config.run.trial = trial
+            # for the command that resumes the run outside of the agent
+            self.words += ["--run.trial", trial]
         run = RunConfig(**config.run.as_dict())
         claimed = claim_folder(run, str(self.subcommand), config.get("ckpt_path"), config.trainer.num_nodes)
         config.trainer.default_root_dir, config.ckpt_path = claimed.path, claimed.checkpoint

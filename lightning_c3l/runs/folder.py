@@ -18,6 +18,8 @@ from lightning_c3l.runs.project_names import require_project
 # in the run folder; `last.old` only exists while it is being replaced
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
+# two names of folders: of a sweep and of its trial
+_TRIAL = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+")
 # a checkpoint that is a folder holds one of these, as torch, Lightning or DeepSpeed writes it
 _SHARDS = (".metadata", "*.pt", "*/*.pt")
 # verbs that leave no checkpoint
@@ -38,6 +40,8 @@ class RunConfig:
     Attributes:
         root: folder of all runs.
         name: name of the experiment.
+        trial: SWEEP/TRIAL, for a run that is a trial of a sweep: its folder is `<root>/sweeps/<trial>/version_<n>`. Under
+            `wandb agent` it is taken from WANDB_SWEEP_ID and WANDB_RUN_ID; `sweep-local` sets it.
         version: number of the run; the first free one unless given, the newest one with `--ckpt_path last`.
         wandb: project that W&B logs to, or entity/project; null leaves W&B out.
         wandb_mode: online, offline (to be uploaded by `wandb sync`) or disabled; null takes `WANDB_MODE` or what
@@ -53,6 +57,7 @@ class RunConfig:
     wandb_mode: Literal["online", "offline", "disabled"] | None = None
     wandb_artifacts: bool = True
     checkpoint_every: int = 50
+    trial: str | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers, and that W&B accepts the name of the project."""
@@ -63,11 +68,13 @@ class RunConfig:
         require_project("run.wandb", self.wandb)
         if self.wandb_mode not in (None, "online", "offline", "disabled"):
             raise ValueError(f"run.wandb_mode must be online, offline, disabled or null, not {self.wandb_mode!r}")
+        if self.trial is not None and not _TRIAL.fullmatch(self.trial):
+            raise ValueError(f"run.trial must be SWEEP/TRIAL, names of letters, digits, _, - and ., not {self.trial!r}")
 
     @property
     def home(self) -> Path:
         """Folder of all versions."""
-        return Path(self.root) / self.name
+        return Path(self.root) / (self.name if self.trial is None else f"sweeps/{self.trial}")
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,12 @@ def run_folder_of(checkpoint: str | Path) -> Path | None:
     if not (folder / "config.yaml").is_file():
         return None
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def agents_trial() -> str | None:
+    """The trial that `wandb agent` has started this process for; None outside of an agent."""
+    sweep, trial = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+    return f"{sweep}/{trial}" if sweep and trial else None
 
 
 def job() -> str | None:

@@ -1,0 +1,109 @@
+"""A sweep as one page: each parameter against the metric, and a table of all trials."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import PackageLoader
+from markupsafe import Markup
+
+from experiments.sweeps.distributions import Parameter
+from experiments.sweeps.results import figures_beside, short
+from experiments.sweeps.trials import Trial
+from experiments.sweeps.walk import Walk
+from lightning_c3l.functional.finite import finite
+from lightning_c3l.report.drawing import chart, label, palette
+from lightning_c3l.report.text import number
+from lightning_c3l.report.templating import page_environment
+
+# different values of a parameter that are still drawn side by side, each with its name
+_NAMES = 8
+
+
+def render(walk: Walk) -> str:
+    """The whole page."""
+    sweep = walk.sweep
+    ranked = walk.best_first()
+    measured = [trial for trial in ranked if walk.metric(trial) is not None]
+    varied = [one for one in sweep.parameters if len({str(_value(walk, one, trial)) for trial in walk.trials}) > 1]
+    charts = {
+        one.name: parameter_chart(one, [(trial.name, _value(walk, one, trial), walk.metric(trial)) for trial in measured], sweep.figure)
+        for one in varied
+        if measured
+    }
+    return page_environment(PackageLoader(__package__)).get_template("sweep.html").render(
+        name=walk.plan.name,
+        method=sweep.method,
+        goal=sweep.goal,
+        figure=sweep.figure,
+        best=_told(walk, ranked[0]) if measured else None,
+        statuses=_counts(walk.trials),
+        charts=charts,
+        parameters=[one.name for one in sweep.parameters],
+        beside=figures_beside(walk),
+        rows=[_row(walk, trial) for trial in ranked],
+        failed=[trial for trial in walk.trials if trial.status == "failed"],
+    )
+
+
+def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float | None]], figure: str) -> Markup:
+    """A point for each trial; values that are no numbers, or few, stand side by side.
+
+    Args:
+        parameter: on the horizontal axis, logarithmic if its values are spread so.
+        points: name, value and figure of each trial.
+        figure: on the vertical axis.
+
+    Returns:
+        The `svg` element.
+    """
+    values = [value for _, value, _ in points]
+    names = list(dict.fromkeys(map(short, sorted(values, key=_order))))
+    is_named = len(names) <= _NAMES or any(finite(value) is None or isinstance(value, bool) for value in values)
+    title = f"{figure} by {parameter.name}"
+    with chart(title) as drawn:
+        axes = drawn.axes
+        for trial, value, height in points:
+            at = names.index(short(value)) if is_named else value
+            (point,) = axes.plot([at], [height], "o", color=palette(0), markersize=8, alpha=0.75, clip_on=False)
+            drawn.mark(point, f"trial {trial}, {short(value)}: {number(height)}", trial=trial, x=str(value), y=height)
+        if is_named:
+            axes.set_xticks(range(len(names)), list(map(label, names)))
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        else:
+            axes.set_xscale("log" if parameter.is_logarithmic else "linear")
+            axes.margins(x=0.05)
+        axes.margins(y=0.1)
+        axes.set(xlabel=label(parameter.name, 60), ylabel=label(figure))
+        return drawn.svg()
+
+
+def _order(value: object) -> tuple[int, float, str]:
+    """Numbers by size, then all else by name."""
+    real = None if isinstance(value, bool) else finite(value)
+    return (1, 0.0, str(value)) if real is None else (0, real, "")
+
+
+def _value(walk: Walk, parameter: Parameter, trial: Trial) -> Any:
+    return walk.sweep.flat(trial.values)[parameter.name]
+
+
+def _told(walk: Walk, trial: Trial) -> Mapping[str, Any]:
+    """The best trial, with the options that make it again."""
+    values = walk.sweep.flat(trial.values)
+    return {"name": trial.name, "metric": walk.metric(trial), "options": [f"--{name}={value}" for name, value in values.items()]}
+
+
+def _counts(trials: Sequence[Trial]) -> str:
+    statuses = [trial.status for trial in trials]
+    return ", ".join(f"{statuses.count(one)} {one}" for one in dict.fromkeys(statuses))
+
+
+def _row(walk: Walk, trial: Trial) -> Mapping[str, Any]:
+    return {
+        "trial": trial,
+        # relative to the page, so that the folder of all runs may be moved
+        "link": None if trial.report is None else trial.report.relative_to(walk.plan.folder).as_posix(),
+        "values": list(map(short, walk.sweep.flat(trial.values).values())),
+        "metric": walk.metric(trial),
+        "beside": [trial.figures.get(name) for name in figures_beside(walk)],
+    }

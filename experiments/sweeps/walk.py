@@ -1,0 +1,182 @@
+"""A sweep without W&B: its trials one after the other, or a few at a time; the same command goes on with them."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from experiments.sweeps.command import trial_command
+from experiments.sweeps.sweep_file import Sweep
+from experiments.sweeps.trials import Trial, TrialProcess
+from lightning_c3l.report.text import number, printable
+from lightning_c3l.runs import lock, manifest
+
+_POLL = 0.2
+_DEVICES = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class WalkPlan:
+    """What a walk makes.
+
+    Attributes:
+        name: of the sweep's folder, `<root>/sweeps/<name>`.
+        root: folder of all runs.
+        count: number of trials; None for those of the file.
+        seed: of what is drawn.
+        workers: trials at a time.
+    """
+
+    name: str
+    root: Path
+    count: int | None
+    seed: int
+    workers: int
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the sweep."""
+        return self.root / "sweeps" / self.name
+
+
+class Walk:
+    """The trials of a sweep.
+
+    Args:
+        sweep: the file.
+        plan: which of them, and how.
+        ended: called after each trial.
+
+    Raises:
+        ValueError: if the folder is in use or holds another sweep, or the command has an unknown macro.
+    """
+
+    def __init__(self, sweep: Sweep, plan: WalkPlan, ended: Callable[[], None] = lambda: None) -> None:
+        self.sweep, self.plan, self.ended = sweep, plan, ended
+        values = sweep.trials(plan.count, plan.seed)
+        trial_command(sweep.command, sweep.program, values[0])
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(plan.folder, {"verb": "sweep-local"})
+        except ValueError:
+            raise ValueError(f"{plan.folder}: is in use by another walk; wait for it, or choose another --name") from None
+        manifest.begin(plan.folder / "manifest.json", self._made_with(), "choose another --name")
+        self.trials = [Trial(plan.folder / f"{index:04d}", own) for index, own in enumerate(values)]
+        for trial in self.trials:
+            trial.read()
+
+    def run(self) -> None:
+        """Run all trials that have not finished; a failed one is tried again, and ends nothing but itself."""
+        waiting = [trial for trial in self.trials if trial.status != "finished"]
+        if done := len(self.trials) - len(waiting):
+            print(f"{done} of {len(self.trials)} trials have finished before", flush=True)
+        running, seconds, total = dict[int, TrialProcess](), list[float](), len(waiting)
+        with _told_to_end():
+            try:
+                while waiting or running:
+                    for worker in range(self.plan.workers):
+                        if worker not in running and waiting:
+                            running[worker] = self._start(waiting.pop(0), worker)
+                    time.sleep(_POLL)
+                    for worker, process in list(running.items()):
+                        if process.has_ended():
+                            del running[worker]
+                            seconds.append(process.trial.seconds)
+                            left = total - len(seconds)
+                            print(self._line(process.trial, _remaining(seconds, left, self.plan.workers)), flush=True)
+                            self.ended()
+            finally:
+                self._stop(list(running.values()))
+
+    def metric(self, trial: Trial) -> float | None:
+        """What is optimised; None for a trial that has none."""
+        return trial.figures.get(self.sweep.figure)
+
+    def best_first(self) -> list[Trial]:
+        """Trials with a figure from the best down, then the others in their order."""
+        sign = -1.0 if self.sweep.goal == "maximize" else 1.0
+        ranked = [(value, trial) for trial in self.trials if (value := self.metric(trial)) is not None]
+        ranked.sort(key=lambda one: sign * one[0])
+        return [*(trial for _, trial in ranked), *(trial for trial in self.trials if self.metric(trial) is None)]
+
+    def _made_with(self) -> dict[str, Any]:
+        """What the values and the runs of all trials depend on."""
+        parameters = {one.name: {"distribution": one.distribution, **one.settings} for one in self.sweep.parameters}
+        return {
+            "grid": self.sweep.method == "grid",
+            "seed": self.plan.seed,
+            "command": [*self.sweep.command, self.sweep.program],
+            "parameters": parameters,
+        }
+
+    def _start(self, trial: Trial, worker: int) -> TrialProcess:
+        words = trial_command(self.sweep.command, self.sweep.program, trial.values)
+        own = [f"--run.root={self.plan.root}", f"--run.trial={self.plan.name}/{trial.name}", "--run.wandb=null"]
+        if trial.status in ("interrupted", "failed"):
+            own.append("--ckpt_path=last")
+        return TrialProcess(trial, [*words, *own], _share(worker, self.plan.workers))
+
+    def _line(self, trial: Trial, left: str) -> str:
+        """What is printed of a trial that has ended."""
+        values = ", ".join(f"{name}={_short(value)}" for name, value in self.sweep.flat(trial.values).items())
+        done = sum(one.status in ("finished", "failed") for one in self.trials)
+        told = f"{done}/{len(self.trials)} trial {trial.name}: {values}: "
+        if trial.status == "finished":
+            told += f"{self.sweep.figure} {number(self.metric(trial), 4)}"
+        else:
+            told += f"{trial.status} with status {trial.exit}" + (f": {trial.reason}" if trial.reason else "")
+        return printable(f"{told}; {trial.seconds:.0f} s{left}", 1000)
+
+    def _stop(self, running: list[TrialProcess]) -> None:
+        """Let what still runs keep what it has made."""
+        for process in running:
+            process.stop()
+        for process in running:
+            process.wait()
+        if running:
+            self.ended()
+            print(f"stopped {len(running)} of the trials; the same command goes on with them", flush=True)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _remaining(seconds: list[float], left: int, workers: int) -> str:
+    """About how long the others take, by those that have ended."""
+    if not left:
+        return ""
+    about = sum(seconds) / len(seconds) * left / min(workers, left)
+    return f"; about {about / 60:.0f} min left" if about >= 90 else f"; about {about:.0f} s left"
+
+
+def _share(worker: int, workers: int) -> dict[str, str]:
+    """The part of the machine that a worker gets, where several run at a time: cores, and GPUs if they are listed."""
+    if workers == 1:
+        return {}
+    share = dict[str, str]()
+    if "OMP_NUM_THREADS" not in os.environ:
+        share["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    devices = [one for one in os.environ.get(_DEVICES, "").split(",") if one]
+    if len(devices) > 1:
+        share[_DEVICES] = ",".join(devices[worker::workers] or [devices[worker % len(devices)]])
+    return share
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM ends the walk as Ctrl-C does, with its own status."""
+
+    def leave(signum: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

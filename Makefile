@@ -6,10 +6,10 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data gpu-check clean
+.PHONY: agent help install test test-slow test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data gpu-check clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv with the project and its tested dependencies; the other targets do it where it is needed
 
@@ -79,6 +79,19 @@ exp-collapse: $(ENVIRONMENT)  ## self-training that is known to collapse, and th
 
 exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
 	$(RUN) two-by-two --out runs/two-by-two
+
+# NAME is that of a file in experiments/sweeps; ENTITY and PROJECT are W&B's, by default the user's and the file's
+sweep-%: $(ENVIRONMENT)  ## create the sweep of experiments/sweeps/NAME.yaml on W&B; it prints what SWEEP is
+	$(PYTHON) -m wandb sweep $(if $(ENTITY),--entity $(ENTITY)) $(if $(PROJECT),--project $(PROJECT)) experiments/sweeps/$*.yaml
+
+# the agent starts trials with the first python of PATH
+agent: $(ENVIRONMENT)  ## make trials of a sweep: SWEEP=entity/project/id [COUNT=n]
+	$(if $(SWEEP),,$(error give SWEEP=entity/project/id, as make sweep-NAME prints it))
+	PATH="$$($(PYTHON) -c 'import os, sys; print(os.path.dirname(sys.executable))'):$$PATH" \
+		$(PYTHON) -m wandb agent $(if $(COUNT),--count $(COUNT)) $(SWEEP)
+
+sweep-local-%: $(ENVIRONMENT)  ## trials of the same file without W&B [COUNT=n] [WORKERS=n]; the same command goes on
+	$(RUN) sweep-local $(if $(COUNT),--count $(COUNT)) $(if $(WORKERS),--workers $(WORKERS)) experiments/sweeps/$*.yaml
 
 scenes-base: $(ENVIRONMENT)  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base

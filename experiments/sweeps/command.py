@@ -33,7 +33,9 @@ def trial_command(command: Sequence[str], program: str, values: Mapping[str, Any
         "args_no_hyphens": [f"{name}={value}" for name, value in values.items()],
         # a flag that is false is left out
         "args_no_boolean_flags": [
-            f"--{name}" if value is True else f"--{name}={value}" for name, value in values.items() if value is not False
+            f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in values.items()
+            if value is not False
         ],
         "args_json": [json.dumps(values)],
     }

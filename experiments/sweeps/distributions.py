@@ -92,6 +92,11 @@ class Parameter:
         """Whether its values are spread evenly over orders of magnitude."""
         return "log" in self.distribution
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether its values are those of a list, or whole numbers."""
+        return self.distribution in _DISCRETE
+
     def sample(self, random: Random) -> Any:
         """Draw a value as W&B's server does; a quantised one is a multiple of `q`, which may lie outside the bounds."""
         value = DISTRIBUTIONS[self.distribution].draw(random, self.settings)
@@ -116,7 +121,9 @@ class Parameter:
         if self.distribution == "q_uniform":
             count = math.ceil((given["max"] - given["min"]) / given["q"])
             return [given["min"] + number * given["q"] for number in range(count)]
-        raise ValueError(f"parameters.{self.name}: a grid cannot walk the distribution {self.distribution}; give values")
+        raise ValueError(
+            f"parameters.{self.name}: a grid cannot walk the distribution {self.distribution}; give values"
+        )
 
 
 def read_parameters(found: object, path: tuple[str, ...] = ()) -> Iterator[Parameter]:
@@ -189,12 +196,14 @@ def _require_sound(where: str, name: str, settings: Settings) -> None:
             raise ValueError(f"{where}.{key}: must be {least}, not {numbers[key]}")
 
 
-def _require_values(where: str, values: object, shares: object) -> None:
+def _require_values(where: str, values: object, shares: Any) -> None:
     """Refuse values that are no list, and probabilities that are not theirs."""
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"{where}.values: must be a list of at least one value")
     if shares is None:
         return
-    is_list = isinstance(shares, Sequence) and all(isinstance(one, int | float) for one in shares)
-    if not is_list or len(shares) != len(values) or min(shares) < 0 or not math.isclose(sum(shares), 1):  # type: ignore[arg-type]
-        raise ValueError(f"{where}.probabilities: must be a number from 0 to 1 for each value, 1 in all")
+    is_sound = isinstance(shares, list) and len(shares) == len(values)
+    if not is_sound or not all(isinstance(one, int | float) and one >= 0 for one in shares):
+        raise ValueError(f"{where}.probabilities: must be a number from 0 to 1 for each value")
+    if not math.isclose(sum(shares), 1):
+        raise ValueError(f"{where}.probabilities: must be 1 in all, not {sum(shares):g}")

@@ -7,30 +7,29 @@ from jinja2 import PackageLoader
 from markupsafe import Markup
 
 from experiments.sweeps.distributions import Parameter
-from experiments.sweeps.results import figures_beside, short
-from experiments.sweeps.trials import Trial
+from experiments.sweeps.results import BESIDE, figures_beside
+from experiments.sweeps.trials import Trial, value_text
 from experiments.sweeps.walk import Walk
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.report.drawing import chart, label, palette
-from lightning_c3l.report.text import number
 from lightning_c3l.report.templating import page_environment
+from lightning_c3l.report.text import number
 
-# different values of a parameter that are still drawn side by side, each with its name
+# values of a list that are still drawn side by side, each with its name
 _NAMES = 8
 
 
 def render(walk: Walk) -> str:
     """The whole page."""
-    sweep = walk.sweep
-    ranked = walk.best_first()
+    sweep, ranked = walk.sweep, walk.best_first()
     measured = [trial for trial in ranked if walk.metric(trial) is not None]
-    varied = [one for one in sweep.parameters if len({str(_value(walk, one, trial)) for trial in walk.trials}) > 1]
-    charts = {
-        one.name: parameter_chart(one, [(trial.name, _value(walk, one, trial), walk.metric(trial)) for trial in measured], sweep.figure)
-        for one in varied
-        if measured
-    }
-    return page_environment(PackageLoader(__package__)).get_template("sweep.html").render(
+    charts = dict[str, Markup]()
+    for one in sweep.parameters if measured else ():
+        points = [(trial.name, _value(walk, one, trial), trial.figures[sweep.figure]) for trial in measured]
+        if len({str(_value(walk, one, trial)) for trial in walk.trials}) > 1:
+            charts[one.name] = parameter_chart(one, points, sweep.figure)
+    template = page_environment(PackageLoader(__package__)).get_template("sweep.html")
+    return template.render(
         name=walk.plan.name,
         method=sweep.method,
         goal=sweep.goal,
@@ -38,15 +37,15 @@ def render(walk: Walk) -> str:
         best=_told(walk, ranked[0]) if measured else None,
         statuses=_counts(walk.trials),
         charts=charts,
-        parameters=[one.name for one in sweep.parameters],
+        parameters={one.name: one.path[-1].rpartition(".")[2] for one in sweep.parameters},
         beside=figures_beside(walk),
         rows=[_row(walk, trial) for trial in ranked],
         failed=[trial for trial in walk.trials if trial.status == "failed"],
     )
 
 
-def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float | None]], figure: str) -> Markup:
-    """A point for each trial; values that are no numbers, or few, stand side by side.
+def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float]], figure: str) -> Markup:
+    """A point for each trial; values that are no numbers, or few of a list, stand side by side.
 
     Args:
         parameter: on the horizontal axis, logarithmic if its values are spread so.
@@ -57,15 +56,18 @@ def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float
         The `svg` element.
     """
     values = [value for _, value, _ in points]
-    names = list(dict.fromkeys(map(short, sorted(values, key=_order))))
-    is_named = len(names) <= _NAMES or any(finite(value) is None or isinstance(value, bool) for value in values)
+    names = list(dict.fromkeys(map(value_text, sorted(values, key=_order))))
+    is_named = any(finite(value) is None or isinstance(value, bool) for value in values)
+    is_named = is_named or (parameter.is_discrete and len(names) <= _NAMES)
     title = f"{figure} by {parameter.name}"
     with chart(title) as drawn:
         axes = drawn.axes
         for trial, value, height in points:
-            at = names.index(short(value)) if is_named else value
+            at = names.index(value_text(value)) if is_named else value
             (point,) = axes.plot([at], [height], "o", color=palette(0), markersize=8, alpha=0.75, clip_on=False)
-            drawn.mark(point, f"trial {trial}, {short(value)}: {number(height)}", trial=trial, x=str(value), y=height)
+            drawn.mark(
+                point, f"trial {trial}, {value_text(value)}: {number(height)}", trial=trial, x=str(value), y=height
+            )
         if is_named:
             axes.set_xticks(range(len(names)), list(map(label, names)))
             axes.set_xlim(-0.5, len(names) - 0.5)
@@ -73,7 +75,7 @@ def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float
             axes.set_xscale("log" if parameter.is_logarithmic else "linear")
             axes.margins(x=0.05)
         axes.margins(y=0.1)
-        axes.set(xlabel=label(parameter.name, 60), ylabel=label(figure))
+        axes.set(xlabel=label(parameter.path[-1].rpartition(".")[2]), ylabel=label(figure))
         return drawn.svg()
 
 
@@ -90,7 +92,11 @@ def _value(walk: Walk, parameter: Parameter, trial: Trial) -> Any:
 def _told(walk: Walk, trial: Trial) -> Mapping[str, Any]:
     """The best trial, with the options that make it again."""
     values = walk.sweep.flat(trial.values)
-    return {"name": trial.name, "metric": walk.metric(trial), "options": [f"--{name}={value}" for name, value in values.items()]}
+    return {
+        "name": trial.name,
+        "metric": walk.metric(trial),
+        "options": [f"--{name}={value}" for name, value in values.items()],
+    }
 
 
 def _counts(trials: Sequence[Trial]) -> str:
@@ -103,7 +109,7 @@ def _row(walk: Walk, trial: Trial) -> Mapping[str, Any]:
         "trial": trial,
         # relative to the page, so that the folder of all runs may be moved
         "link": None if trial.report is None else trial.report.relative_to(walk.plan.folder).as_posix(),
-        "values": list(map(short, walk.sweep.flat(trial.values).values())),
+        "values": list(map(value_text, walk.sweep.flat(trial.values).values())),
         "metric": walk.metric(trial),
-        "beside": [trial.figures.get(name) for name in figures_beside(walk)],
+        "beside": [(trial.figures.get(name), BESIDE[name]) for name in figures_beside(walk)],
     }

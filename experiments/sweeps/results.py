@@ -8,21 +8,21 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweeps.trials import Trial
+from experiments.sweeps.trials import Trial, value_text
 from experiments.sweeps.walk import Walk
-from lightning_c3l.report.text import number, printable
+from lightning_c3l.report.text import number
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 
 # beside the one that is optimised, where a trial has them: whether it was bought with something else, and what it cost
-BESIDE = (
-    "held_out_criterion",
-    "tuned_truth_rate",
-    "parsed_rate",
-    "distinct_rate",
-    "kind_entropy",
-    "limits_broken",
-    "seconds_total",
-)
+# with the decimals of each
+BESIDE = {
+    "held_out_criterion": 4,
+    "tuned_truth_rate": 3,
+    "parsed_rate": 3,
+    "distinct_rate": 3,
+    "kind_entropy": 2,
+    "limits_broken": 0,
+}
 _MOST = 20
 
 
@@ -30,15 +30,6 @@ def figures_beside(walk: Walk) -> list[str]:
     """Names of the figures that are shown beside the one that is optimised."""
     known = {name for trial in walk.trials for name in trial.figures}
     return [name for name in BESIDE if name in known and name != walk.sweep.figure]
-
-
-def short(value: object) -> str:
-    """A value of a parameter for reading."""
-    return number(value, 4) if isinstance(value, float) and 1e-2 <= abs(value) < 1e4 else _text(value)
-
-
-def _text(value: object) -> str:
-    return printable(f"{value:.3g}" if isinstance(value, float) else value, 60)
 
 
 def write_results(walk: Walk) -> None:
@@ -91,12 +82,12 @@ def results_table(walk: Walk) -> Table:
     table = Table(title=Text(f"{walk.plan.name}: final/{walk.sweep.figure}, {walk.sweep.goal}"))
     for name in ("trial", *(one.name.rpartition(".")[2] for one in walk.sweep.parameters)):
         table.add_column(Text(name), overflow="fold")
-    for name in (walk.sweep.figure, *beside, "status"):
-        table.add_column(Text(name.replace("_", " ")), justify="left" if name == "status" else "right")
+    for name in (walk.sweep.figure, *beside, "seconds", "status"):
+        table.add_column(Text(name.replace("_", " ")), justify="left" if name == "status" else "right", overflow="fold")
     for trial in ranked[:_MOST]:
-        values = map(short, walk.sweep.flat(trial.values).values())
-        figures = [number(trial.figures.get(name), 3) for name in beside]
-        cells = [trial.name, *values, number(walk.metric(trial), 4), *figures, trial.status]
+        values = map(value_text, walk.sweep.flat(trial.values).values())
+        figures = [number(trial.figures.get(name), BESIDE[name]) for name in beside]
+        cells = [trial.name, *values, number(walk.metric(trial), 4), *figures, number(trial.seconds, 0), trial.status]
         table.add_row(*map(Text, cells))
     if len(ranked) > _MOST:
         table.caption = f"the first {_MOST} of {len(ranked)} trials; all are in results.csv"

@@ -122,7 +122,9 @@ def _sweep(found: object) -> Sweep:
     if (method := found.get("method")) not in _METHODS:
         raise ValueError(f"method: must be one of {', '.join(_METHODS)}, not {method!r}")
     metric = found.get("metric")
-    name = str(metric.get("name")) if isinstance(metric, Mapping) else ""
+    if not isinstance(metric, Mapping):
+        raise ValueError("metric: must be a mapping with name and goal")
+    name = str(metric.get("name"))
     if not name.startswith(_FINAL):
         raise ValueError(f"metric.name: must be {_FINAL} and a figure of the end of a run, not {name!r}")
     # W&B's default
@@ -140,5 +142,12 @@ def _sweep(found: object) -> Sweep:
             one.grid()
     words = tuple(map(str, command))
     return Sweep(
-        method, name.removeprefix(_FINAL), goal, parameters, words, str(found.get("program", "")), cap, "early_terminate" in found
+        method,
+        name.removeprefix(_FINAL),
+        goal,
+        parameters,
+        words,
+        str(found.get("program", "")),
+        cap,
+        "early_terminate" in found,
     )

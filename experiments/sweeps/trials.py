@@ -23,6 +23,11 @@ _LOG, _STATE = "log.txt", "trial.json"
 _REASON = 300
 
 
+def value_text(value: object) -> str:
+    """A value of a parameter for reading."""
+    return printable(f"{value:.4g}" if isinstance(value, float) else value, 60)
+
+
 @dataclass
 class Trial:
     """A trial, and how far it is.
@@ -86,7 +91,9 @@ class Trial:
         else:
             self.status, self.reason = "failed", self._reason()
         kept = asdict(self)
-        write_json_atomic(self.folder / _STATE, {name: kept[name] for name in ("values", "status", "exit", "reason", "seconds")})
+        write_json_atomic(
+            self.folder / _STATE, {name: kept[name] for name in ("values", "status", "exit", "reason", "seconds")}
+        )
 
     def _figures(self) -> dict[str, float]:
         summary = self.run_folder / "summary.json" if self.run_folder else None
@@ -100,7 +107,7 @@ class Trial:
             return f"ended by {signal.Signals(-self.exit).name}"
         text = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace")
         lines = [line for line in map(str.strip, re.split(r"[\r\n]+", text)) if line]
-        errors = [line for line in lines if line.startswith("error: ")]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return printable((errors or lines or ["it printed nothing"])[-1], _REASON)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from experiments.sweeps.command import trial_command
 from experiments.sweeps.sweep_file import Sweep
-from experiments.sweeps.trials import Trial, TrialProcess
+from experiments.sweeps.trials import Trial, TrialProcess, value_text
 from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs import lock, manifest
 
@@ -64,7 +64,9 @@ class Walk:
         try:
             lock.acquire(plan.folder, {"verb": "sweep-local"})
         except ValueError:
-            raise ValueError(f"{plan.folder}: is in use by another walk; wait for it, or choose another --name") from None
+            raise ValueError(
+                f"{plan.folder}: is in use by another walk; wait for it, or choose another --name"
+            ) from None
         manifest.begin(plan.folder / "manifest.json", self._made_with(), "choose another --name")
         self.trials = [Trial(plan.folder / f"{index:04d}", own) for index, own in enumerate(values)]
         for trial in self.trials:
@@ -123,7 +125,7 @@ class Walk:
 
     def _line(self, trial: Trial, left: str) -> str:
         """What is printed of a trial that has ended."""
-        values = ", ".join(f"{name}={_short(value)}" for name, value in self.sweep.flat(trial.values).items())
+        values = ", ".join(f"{name}={value_text(value)}" for name, value in self.sweep.flat(trial.values).items())
         done = sum(one.status in ("finished", "failed") for one in self.trials)
         told = f"{done}/{len(self.trials)} trial {trial.name}: {values}: "
         if trial.status == "finished":
@@ -141,10 +143,6 @@ class Walk:
         if running:
             self.ended()
             print(f"stopped {len(running)} of the trials; the same command goes on with them", flush=True)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _remaining(seconds: list[float], left: int, workers: int) -> str:

@@ -1,10 +1,13 @@
 """Callbacks that a run of the real command line is given, so that a test learns what went on inside."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback
+
+from callbacks.i2c_reweighting import I2CReweighting
 
 
 class Losses(Callback):
@@ -52,3 +55,25 @@ class FailsInTraining(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.max_epochs == self.with_epochs:
             raise RuntimeError("a defect")
+
+
+class RankOptions(Callback):
+    """Notes what each process trains with.
+
+    Args:
+        folder: `<rank>.json` is written here.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        rounds = next(one for one in trainer.callbacks if isinstance(one, I2CReweighting))
+        options = {
+            "learning_rate": pl_module.optimization.learning_rate,
+            "temperature": pl_module.loss.temperature,
+            "cap": rounds.pseudo_labels.cap,
+            "folder": str(trainer.default_root_dir),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{trainer.global_rank}.json").write_text(json.dumps(options))

@@ -43,6 +43,7 @@ def sweep_file(folder: Path, config: Path, values: list[float], *more: str) -> P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_grid_of_two_trials_of_which_one_fails(tmp_path, tiny_checkpoint, monkeypatch, capsys):
     write_images(tmp_path / "images", 4)
     config = tiny_config(tmp_path, tiny_checkpoint)
@@ -69,6 +70,7 @@ def test_a_grid_of_two_trials_of_which_one_fails(tmp_path, tiny_checkpoint, monk
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_rank_of_a_trial_gets_the_values_of_the_sweep(tmp_path, tiny_checkpoint, monkeypatch):
     """What an agent of W&B starts, with the overlay for two processes."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
@@ -89,7 +91,8 @@ def test_every_rank_of_a_trial_gets_the_values_of_the_sweep(tmp_path, tiny_check
     monkeypatch.setenv("WANDB_RUN_ID", "run1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     overlay = str(ROOT / "experiments" / "hardware" / "ddp2_cpu.yaml")
-    status, printed = run("fit", "--config", str(config), "--config", overlay, "--ckpt_path=last", *args, cwd=tmp_path)
+    words = ["--config", str(config), "--config", overlay, "--ckpt_path=last", *args]
+    status, printed = run("fit", *words, cwd=tmp_path, timeout=840)
     assert status == 0, printed[-3000:]
     expected = {"learning_rate": 3e-05, "temperature": 0.7, "cap": 2.5}
     ranks = [json.loads((tmp_path / "ranks" / f"{rank}.json").read_text()) for rank in (0, 1)]

@@ -78,7 +78,7 @@ class Walk:
         if done := len(self.trials) - len(waiting):
             print(f"{done} of {len(self.trials)} trials have finished before", flush=True)
         running, seconds, total = dict[int, TrialProcess](), list[float](), len(waiting)
-        with _told_to_end():
+        with _Signals() as signals:
             try:
                 while waiting or running:
                     for worker in range(self.plan.workers):
@@ -91,9 +91,10 @@ class Walk:
                             seconds.append(process.trial.seconds)
                             left = total - len(seconds)
                             print(self._line(process.trial, _remaining(seconds, left, self.plan.workers)), flush=True)
-                            self.ended()
+                            with signals.held():
+                                self.ended()
             finally:
-                self._stop(list(running.values()))
+                self._stop(list(running.values()), signals)
 
     def metric(self, trial: Trial) -> float | None:
         """What is optimised; None for a trial that has none."""
@@ -134,15 +135,24 @@ class Walk:
             told += f"{trial.status} with status {trial.exit}" + (f": {trial.reason}" if trial.reason else "")
         return printable(f"{told}; {trial.seconds:.0f} s{left}", 1000)
 
-    def _stop(self, running: list[TrialProcess]) -> None:
-        """Let what still runs keep what it has made."""
-        for process in running:
-            process.stop()
-        for process in running:
-            process.wait()
-        if running:
+    def _stop(self, running: list[TrialProcess], signals: "_Signals") -> None:
+        """Let what still runs keep what it has made; where the walk is told again, it ends at once."""
+        if not running:
+            return
+        try:
+            _end_all(running)
+        except (KeyboardInterrupt, SystemExit):
+            _end_all(running)
+        with signals.held():
             self.ended()
-            print(f"stopped {len(running)} of the trials; the same command goes on with them", flush=True)
+        print(f"stopped {len(running)} of the trials; the same command goes on with them", flush=True)
+
+
+def _end_all(running: list[TrialProcess]) -> None:
+    for process in running:
+        process.stop()
+    for process in running:
+        process.wait()
 
 
 def _remaining(seconds: list[float], left: int, workers: int) -> str:
@@ -166,15 +176,41 @@ def _share(worker: int, workers: int) -> dict[str, str]:
     return share
 
 
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """SIGTERM ends the walk as Ctrl-C does, with its own status."""
+class _Signals:
+    """Ctrl-C and SIGTERM end the walk, each with its own status; what must not be broken off holds them back.
 
-    def leave(signum: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + signum)
+    An import that Ctrl-C breaks off, for one, cannot be made again.
+    """
 
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
+    def __init__(self) -> None:
+        self._is_held, self._came = False, list[int]()
+        self._before = dict[int, Any]()
+
+    def __enter__(self) -> "_Signals":
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for known, handler in self._before.items():
+            signal.signal(known, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold them back until the block has ended; after an error in it they no longer matter."""
+        self._is_held = True
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        self._is_held, came, self._came = False, self._came, []
+        if came:
+            self._leave(came[0])
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._is_held:
+            self._came.append(number)
+        else:
+            self._leave(number)
+
+    @staticmethod
+    def _leave(number: int) -> NoReturn:
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)

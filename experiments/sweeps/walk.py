@@ -77,21 +77,21 @@ class Walk:
         waiting = [trial for trial in self.trials if trial.status != "finished"]
         if done := len(self.trials) - len(waiting):
             print(f"{done} of {len(self.trials)} trials have finished before", flush=True)
-        running, seconds, total = dict[int, TrialProcess](), list[float](), len(waiting)
+        running, seconds = dict[int, TrialProcess](), list[float]()
         with _Signals() as signals:
             try:
                 while waiting or running:
-                    for worker in range(self.plan.workers):
-                        if worker not in running and waiting:
-                            running[worker] = self._start(waiting.pop(0), worker)
+                    with signals.held():
+                        for worker in set(range(self.plan.workers)) - running.keys():
+                            if waiting:
+                                running[worker] = self._start(waiting.pop(0), worker)
                     time.sleep(_POLL)
-                    for worker, process in list(running.items()):
-                        if process.has_ended():
-                            del running[worker]
-                            seconds.append(process.trial.seconds)
-                            left = total - len(seconds)
-                            print(self._line(process.trial, _remaining(seconds, left, self.plan.workers)), flush=True)
-                            with signals.held():
+                    with signals.held():
+                        for worker, process in list(running.items()):
+                            if process.has_ended():
+                                del running[worker]
+                                seconds.append(process.trial.seconds)
+                                self._tell(process.trial, seconds, len(waiting) + len(running))
                                 self.ended()
             finally:
                 self._stop(list(running.values()), signals)
@@ -124,16 +124,19 @@ class Walk:
             own.append("--ckpt_path=last")
         return TrialProcess(trial, [*words, *own], _share(worker, self.plan.workers))
 
-    def _line(self, trial: Trial, left: str) -> str:
-        """What is printed of a trial that has ended."""
+    def _tell(self, trial: Trial, seconds: list[float], left: int) -> None:
+        """Print a line about a trial that has ended, and about how long the others will take by those before."""
         values = ", ".join(f"{name}={value_text(value)}" for name, value in self.sweep.flat(trial.values).items())
-        done = sum(one.status in ("finished", "failed") for one in self.trials)
-        told = f"{done}/{len(self.trials)} trial {trial.name}: {values}: "
+        told = f"{len(self.trials) - left}/{len(self.trials)} trial {trial.name}: {values}: "
         if trial.status == "finished":
             told += f"{self.sweep.figure} {number(self.metric(trial), 4)}"
         else:
             told += f"{trial.status} with status {trial.exit}" + (f": {trial.reason}" if trial.reason else "")
-        return printable(f"{told}; {trial.seconds:.0f} s{left}", 1000)
+        told += f"; {trial.seconds:.0f} s"
+        if left:
+            about = sum(seconds) / len(seconds) * left / min(self.plan.workers, left)
+            told += f"; about {about / 60:.0f} min left" if about >= 90 else f"; about {about:.0f} s left"
+        print(printable(told, 1000), flush=True)
 
     def _stop(self, running: list[TrialProcess], signals: "_Signals") -> None:
         """Let what still runs keep what it has made; where the walk is told again, it ends at once."""
@@ -153,14 +156,6 @@ def _end_all(running: list[TrialProcess]) -> None:
         process.stop()
     for process in running:
         process.wait()
-
-
-def _remaining(seconds: list[float], left: int, workers: int) -> str:
-    """About how long the others take, by those that have ended."""
-    if not left:
-        return ""
-    about = sum(seconds) / len(seconds) * left / min(workers, left)
-    return f"; about {about / 60:.0f} min left" if about >= 90 else f"; about {about:.0f} s left"
 
 
 def _share(worker: int, workers: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -130,6 +131,8 @@ def test_page_is_accessible() -> None:
     assert {one.attributes["alt"] for one in root.find("img")} == {f"image {index}.png" for index in range(8)} | {
         "image a.png"
     }
+    levels = [int(one.tag[1]) for one in root.walk() if one.tag in {"h1", "h2", "h3", "h4"}]
+    assert all(below <= above + 1 for above, below in pairwise([0, *levels]))
     assert all(one.attributes["scope"] in {"col", "row"} for one in root.find("th"))
     assert all(len(one.find("caption")) == 1 for one in root.find("table"))
     boxes = root.find("div", "scroll")
@@ -152,7 +155,7 @@ def test_sections_of_a_run_with_truth() -> None:
     assert [one.attributes["id"] for one in root.find("section")] == [
         *("rounds", "scores", "auroc", "pairs", "texts", "models", "exposure", "dataset"),
     ]
-    titles = [one.text for one in root.find("h4")]
+    titles = [one.text for one in root.find("h3")]
     assert titles[:3] == ["Held-out criterion", "Mean S(I²C)", "Truth rate"]
 
 
@@ -169,7 +172,7 @@ def test_nothing_is_empty_on_the_page_of_a_run_without_truth() -> None:
     for tile in root.find("div", "tile"):
         assert "\u2013" not in tile.find("p", "value")[0].all_text()
     assert "no values" not in root.all_text()
-    assert "truth" not in " ".join(one.text for one in root.find("h4")).lower()
+    assert "truth" not in " ".join(one.text for one in root.find("h3")).lower()
 
 
 def test_the_first_screen_says_whether_the_rounds_helped() -> None:
@@ -243,7 +246,7 @@ def test_a_round_without_a_parsed_text() -> None:
     root = parse(render_report(figures, {0: [refused("nothing", "no question")]}, no_image))
     assert [one.attributes["id"] for one in root.find("section")] == ["rounds", "pairs", "texts"]
     assert [one.text for one in root.find("pre")] == ["nothing"]
-    assert "Mean S(I²C)" not in [one.text for one in root.find("h4")]
+    assert "Mean S(I²C)" not in [one.text for one in root.find("h3")]
 
 
 def test_rejected_counts_come_from_the_summary_or_from_the_texts() -> None:

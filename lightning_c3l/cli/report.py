@@ -70,7 +70,7 @@ def _make_again(found: FoundRun, page: Path) -> None:
 
     folder, notes = found.folder, [*found.problems]
     config, problems = _config(folder)
-    images = RunImages(config, folder)
+    images = RunImages(config, folder, found.verb)
     with _told_warnings(notes):
         candidates, figures = read_rounds(RunStore(folder))
         if found.state != "finished":

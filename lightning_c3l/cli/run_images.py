@@ -23,23 +23,32 @@ class RunImages:
     Args:
         config: configuration of the run.
         folder: of the run, where archives were unpacked.
+        verb: of the run.
 
     Attributes:
         problems: why sources cannot be opened, a sentence each.
     """
 
-    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], folder: Path, verb: str) -> None:
         self._data, self._folder = nested(nested(config, "data"), "init_args"), folder
+        self._is_predict = verb == "predict"
         self._sources: dict[str, ImageSource | None] = {}
         self.problems: list[str] = []
 
-    def read(self, key: str, name: str = "images") -> Image | None:
-        """The image of a key in a source (`images`, `fresh`); None if it has gone, or lies outside of the source."""
+    def read(self, key: str, source: str = "images") -> Image | None:
+        """The image of a key; None if it has gone, or lies outside of the source.
+
+        Args:
+            key: of the image.
+            source: `images` of the rounds, or `fresh` of the data set.
+        """
         if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
             return None
-        source = self._source(name)
+        # without images of its own, a data set is about those of the rounds; that of `predict` always is
+        name = "images" if self._is_predict or self._data.get(source) is None else source
         try:
-            return None if source is None else source.read(key)
+            opened = self._source(name)
+            return None if opened is None else opened.read(key)
         except (ValueError, OSError):
             return None
 

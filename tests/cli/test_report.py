@@ -2,6 +2,8 @@
 
 import json
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,32 @@ def test_the_page_of_a_run_is_made_again_with_the_images_that_are_there(
     assert status == 0, printed
     assert (work / "out/mine.html").is_file()
     assert not (work / "runs/demo/version_0/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "fresh", "shown"),
+    [("fit", "fresh", "fresh"), ("fit", None, "imgs"), ("predict", "fresh", "imgs")],
+)
+def test_pairs_of_the_data_set_are_shown_with_their_own_images(
+    work: Path, capsys: pytest.CaptureFixture[str], verb: str, fresh: str | None, shown: str
+) -> None:
+    # the same key in both sources
+    (work / "fresh").mkdir()
+    Image.new("RGB", (30, 20), "red").save(work / "fresh/a.png")
+    config = {"data": {"init_args": {"images": "imgs", "fresh": fresh}}}
+    folder = write_run(work / "runs/other/version_0", summary(0.5), config, verb=verb)
+    RunStore(folder).write_candidates("vlit-candidates", [scored(0.5, "a.png", status="kept")])
+    status, printed = run_here(capsys, "report", str(folder))
+    assert status == 0, printed
+    (image,) = page_at(folder / "report.html").find("img")
+    with Image.open(work / shown / "a.png") as expected:
+        sizes = [one.size for one in (expected, _decoded(image.attributes["src"]))]
+    # tiny images are enlarged by a whole number
+    assert sizes[1] == tuple(side * (sizes[1][0] // sizes[0][0]) for side in sizes[0])
+
+
+def _decoded(address: str) -> Image.Image:
+    return Image.open(BytesIO(b64decode(address.partition(",")[2])))
 
 
 def test_runs_are_compared_with_the_first(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

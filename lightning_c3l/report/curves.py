@@ -61,14 +61,14 @@ def curves(summary: Mapping[str, Any], candidates_by_round: Rounds, extras: RunE
     rounds = rounds_of(summary)
     states = [state for state in nested(summary, "guard").get("states") or [] if isinstance(state, Mapping)]
     numbers = [*_numbers(rounds), *_numbers(states), *candidates_by_round]
-    losses = _losses(extras.metrics)
+    losses, limits = _losses(extras.metrics), extras.limits
     last = max([*numbers, *(math.ceil(x) for line in losses for x, _ in line.points)], default=0)
     by_round, by_state = Axis(last), Axis(last, "state" if states else "round")
     found = [
-        _criterion(nested(summary, "guard"), states, by_state, extras.limits),
+        _criterion(nested(summary, "guard"), states, by_state, limits),
         _over_rounds("Mean S(I²C)", rounds, _SCORES, by_round),
         _over_rounds("Truth rate", rounds, _TRUTHS, by_round, 1.0),
-        *(_guarded(key, rounds, states, by_state, extras.limits) for key in _GUARDED),
+        *(_guarded(key, rounds, states, by_state, limits) for key in _GUARDED),
         _columns("Question types", {one["round"]: _types(one) for one in rounds}, by_round, _TYPES),
         _columns("Status of the texts", _statuses(candidates_by_round), by_round, _STATUSES),
         _by_kind(candidates_by_round, by_round),

@@ -84,6 +84,11 @@ def test_status_and_kind_come_from_the_texts() -> None:
     assert points(found["S(I²C) by kind of instruction"]) == [("0", "0.25"), ("0", "0.5")]
 
 
+def test_question_types_are_named_for_reading() -> None:
+    (panel,) = panels({"rounds": [{"kind_shares": {"yes_no": 0.5, "color": 0.5}}]}).values()
+    assert [key.name for key in panel.keys] == ["yes or no", "color"]
+
+
 def test_rare_parts_of_a_column_are_taken_together() -> None:
     shares = {f"type {index}": (12 - index) / 78 for index in range(12)}
     (panel,) = panels({"rounds": [{"kind_shares": shares}]}).values()

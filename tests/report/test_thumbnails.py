@@ -56,3 +56,18 @@ def test_an_image_is_read_once() -> None:
     images = thumbnails(lambda key: read.append(key))  # type: ignore[func-returns-value]
     assert [images("a"), images("b"), images("a")] == [None] * 3
     assert read == ["a", "b"]
+
+
+def test_every_showing_counts_against_the_budget() -> None:
+    read = list[str]()
+
+    def grey(key: str) -> Image.Image:
+        read.append(key)
+        return Image.new("RGB", (100, 100))
+
+    one = inline_image(Image.new("RGB", (100, 100)))
+    assert one is not None
+    shown = thumbnails(grey, 2 * len(one.address) + 1)
+    assert [shown(key) is not None for key in ("a", "a", "b", "a")] == [True, True, False, False]
+    # an image is encoded once
+    assert read == ["a", "b"]

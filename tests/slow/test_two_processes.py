@@ -113,7 +113,8 @@ def broken(work: Path, names: list[str]) -> None:
 
 def records(work: Path, processes: int, checkpoint: Path, *more: str, verb: str = "fit") -> dict[str, Any]:
     """Candidates by what they are about, with their scores, and the pairs of the data set."""
-    path = tiny_config(work, checkpoint, run={"root": str(work / f"runs-{processes}"), "name": "tiny", "wandb": None})
+    wandb = {"wandb": "c3l", "wandb_mode": "offline"}
+    path = tiny_config(work, checkpoint, run={"root": str(work / f"runs-{processes}"), "name": "tiny", **wandb})
     spread = [] if processes == 1 else ["--trainer.strategy", "ddp", "--trainer.devices", str(processes)]
     words = [verb, "--config", str(path), "--trainer.max_epochs", "1", "--data.init_args.batch_size", "2", *spread]
     status, printed = run(*words, *more, cwd=work, timeout=600)
@@ -121,6 +122,9 @@ def records(work: Path, processes: int, checkpoint: Path, *more: str, verb: str 
     folder = work / f"runs-{processes}" / "tiny" / "version_0"
     name = "rounds/0/candidates-00000.jsonl" if verb == "fit" else "vlit-candidates.jsonl"
     rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    # only the first process has a run there, and talks of it
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 1
+    assert [line.count("W&B: offline (run.wandb_mode): wandb sync") for line in printed.splitlines()].count(1) == 1
     left_out = folder / "rejected.jsonl"
     return {
         "rows": rows,

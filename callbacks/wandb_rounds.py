@@ -1,6 +1,6 @@
 """Rounds, and the figures and files of a run's end, on W&B."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,9 @@ from lightning_c3l.rounds.store import DamagedRound, RunStore
 _ROWS = 8
 # longest side of their images, in pixels
 _THUMBNAIL = 160
+# what sweeps optimise. W&B's early termination goes by the history of that one metric, so it has a value after each
+# training; the first state has none, for it would be the best that a trial which only does harm has to show
+_SWEPT = "held_out_criterion"
 _DATA_SET = ("vlit.json", "vlit.parquet", "vlit.card.md")
 
 
@@ -68,10 +71,11 @@ class WandbRounds(Callback):
         if logger is None or not trainer.is_global_zero:
             return
         store = RunStore(trainer.default_root_dir)
-        number = self._logged + 1
+        number, final = self._logged + 1, final_figures(store.summary())
         if state := state_scalars(store, number):
-            logger.log({"round": number, **_named(state)})
-        logger.summarize({f"final/{name}": value for name, value in final_figures(store.summary()).items()})
+            # of the state that was exported, which need not be the last one
+            logger.log({"round": number, **_named(state), **_swept(final)})
+        logger.summarize({f"final/{name}": value for name, value in final.items()})
         logger.log_files("dataset", [store.folder / name for name in _DATA_SET])
         logger.log_files("adapter", [store.folder / "adapter"], copy=False)
         logger.log_files("report", [store.folder / "report.html"])
@@ -107,7 +111,9 @@ def _round_values(store: RunStore, number: int, read_image: Callable[[str], Imag
     }
     shown = {name: Histogram(values) for name, values in histograms.items() if values}
     table = candidates_table(candidates, store.reading(number), number, read_image)
-    return {"round": number, **_named(round_scalars(store, number)), **_named(shown), "candidates": table}
+    scalars = round_scalars(store, number)
+    so_far = _swept(scalars) if number > 0 else {}
+    return {"round": number, **_named(scalars), **_named(shown), **so_far, "candidates": table}
 
 
 def candidates_table(
@@ -155,6 +161,11 @@ def _chosen(candidates: Sequence[ScoredCandidate], reading: str, seed: int) -> I
     chosen = stream("wandb", seed).sample(others, min(_ROWS, len(others)))
     for shown_as, several in (("top", top), ("bottom", bottom), ("random", chosen)):
         yield from ((shown_as, one) for one in several)
+
+
+def _swept(figures: Mapping[str, float]) -> dict[str, float]:
+    """What sweeps optimise, if it is among the figures."""
+    return {f"final/{_SWEPT}": figures[_SWEPT]} if _SWEPT in figures else {}
 
 
 def _named(values: dict[str, Any]) -> dict[str, Any]:

@@ -296,6 +296,7 @@ class WandbRunLogger(WandbLogger):
         # the summary of a run holds what it ended with, and the last round is made before the last training
         run.define_metric("round/*", step_metric="round", summary="none")
         run.define_metric("candidates", step_metric="round")
+        run.define_metric("final/*", step_metric="round")
         self._experiment, self._over_steps = run, set()
 
     def _kept(self) -> dict[str, Any]:

@@ -109,6 +109,22 @@ def test_the_state_after_the_last_training_is_there_too(logged: Logged) -> None:
     assert last["round/held_out_criterion"] == pytest.approx(states[-1]["held_out"])
 
 
+def test_what_sweeps_optimise_has_a_value_after_each_training(logged: Logged) -> None:
+    """W&B stops trials by the history of the metric that they optimise; the starting model is no part of it."""
+    states = json.loads((logged.folder / "summary.json").read_text())["guard"]["states"]
+    first, second = (
+        [(row["round"], row["final/held_out_criterion"]) for row in rows if "final/held_out_criterion" in row]
+        for rows in (logged.history(), logged.history(1))
+    )
+    # the first start ended after its second training, the other one after its third
+    expected = [(one["round"], pytest.approx(one["held_out"])) for one in states]
+    assert first[0] == expected[1]
+    assert first[-1][0] == 2
+    assert second[-1] == expected[3]
+    metrics = {one.get("glob_name") or one["name"]: one for one in logged.records("metric")}
+    assert metrics["final/*"]["step_metric"] == "round"
+
+
 def test_each_round_has_histograms_of_the_score(logged: Logged) -> None:
     row = next(row for row in logged.history() if row.get("round") == 1)
     rows = logged.rows(1)

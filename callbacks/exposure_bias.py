@@ -16,6 +16,7 @@ from callbacks.measuring import measured_once, origin, share_out
 from callbacks.order import Order
 from lightning_c3l.lvlm.base import GenerationRequest
 from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import mean
 from lightning_c3l.rounds.generation import ImageChunk, Read
@@ -104,7 +105,7 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
     with engine.inference():
         written = share_out(
             images.keys,
-            lambda own, start: engine.generate(ImageChunk(own, read, start), seed, "exposure: write"),
+            lambda own, start: engine.generate(ImageChunk(own, read, start), seed, "exposure: generate"),
         )
     resolved = [truth.resolve(one.image, one.question) for one in written if not one.rejected]
     answerable = [
@@ -141,9 +142,12 @@ def continue_all(
 
     def work(own: Sequence[Asked], first: int) -> list[Continued]:
         out, size = list[Continued](), engine.config.batch_size
-        for start in range(0, len(own), size):
-            seeds = [engine.seed + first + number for number in range(start, len(own))]
-            out.extend(_continue(engine, own[start : start + size], kinds, read, truth, seeds[:size]))
+        with stage("exposure: continue", "prefixes", len(own)) as progress:
+            for start in range(0, len(own), size):
+                seeds = [engine.seed + first + number for number in range(start, len(own))]
+                continued = _continue(engine, own[start : start + size], kinds, read, truth, seeds[:size])
+                out.extend(continued)
+                progress.update(len(continued))
         return out
 
     with engine.inference():

@@ -14,6 +14,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.collapse import (
     CollapseLimits,
     held_out_by_image,
@@ -187,9 +188,11 @@ class GuardRails(Callback):
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
             out = list[list[ScoredCandidate]]()
-            for chunk in iter_image_chunks(run.engine.lvlm, ImageChunk(keys, source.read), share):
-                candidates = run.engine.generate(chunk, seed, "guard: write")
-                out.append(run.engine.score(candidates, chunk.read, seed + chunk.start, progress="guard: score"))
+            with stage("guard", "images", sum(map(len, share))) as progress:
+                for chunk in iter_image_chunks(run.engine.lvlm, ImageChunk(keys, source.read), share):
+                    candidates = run.engine.generate(chunk, seed)
+                    out.append(run.engine.score(candidates, chunk.read, seed + chunk.start))
+                    progress.update(len(chunk.keys))
             return out
 
         with run.module.inference_context():

@@ -11,6 +11,7 @@ from callbacks.round_images import require_measured
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import judged, truth_by_image, truth_rate, writer_figures
 from lightning_c3l.rounds.generation import ImageChunk, Read
@@ -116,13 +117,15 @@ class WriterComparison(Callback):
 
         def answer(own: Sequence[Asked], first: int) -> list[bool]:
             right = list[bool]()
-            for start in range(0, len(own), size):
-                batch = own[start : start + size]
-                texts = engine.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
-                right += [
-                    truth.judge(one.image, one.question, text) == "right"
-                    for one, text in zip(batch, texts, strict=True)
-                ]
+            with stage("answer held-out questions", "questions", len(own)) as progress:
+                for start in range(0, len(own), size):
+                    batch = own[start : start + size]
+                    texts = engine.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
+                    right += [
+                        truth.judge(one.image, one.question, text) == "right"
+                        for one, text in zip(batch, texts, strict=True)
+                    ]
+                    progress.update(len(batch))
             return right
 
         right = share_out(asked, answer)

@@ -125,6 +125,8 @@ def readable_output(quiet: bool) -> Iterator[None]:
     before = sys.stdout, sys.stderr, warnings.formatwarning, os.environ.get(QUIET)
     if quiet:
         os.environ[QUIET] = "1"
+    # what PyTorch's C++ says on each rank is for its developers; errors are shown, and all that comes through Python
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if sys.stdout.isatty():
         sys.stdout = SharedStream(sys.stdout)
     if sys.stderr.isatty():

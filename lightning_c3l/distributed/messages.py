@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 QUIET = "C3L_QUIET"
 # set by torchrun, Lightning and SLURM before the process group exists
@@ -15,10 +16,21 @@ def is_quiet() -> bool:
 
 def is_rank_zero() -> bool:
     """Whether this is the process that talks; known before its process group is."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+    if (distributed := _process_group()) is not None:
         return bool(distributed.get_rank() == 0)
     return all(os.environ.get(name, "0") in ("", "0") for name in _RANKS)
+
+
+def processes() -> int:
+    """Number of processes of the run; 1 before they know of each other."""
+    distributed = _process_group()
+    return 1 if distributed is None else int(distributed.get_world_size())
+
+
+def _process_group() -> Any:
+    """`torch.distributed`, once the processes know of each other."""
+    found: Any = sys.modules.get("torch.distributed")
+    return found if found is not None and found.is_available() and found.is_initialized() else None
 
 
 def is_silent() -> bool:

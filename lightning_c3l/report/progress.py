@@ -13,7 +13,7 @@ from typing import Any, Self, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from lightning_c3l.distributed.messages import is_silent
+from lightning_c3l.distributed.messages import is_silent, processes
 
 _T = TypeVar("_T")
 # seconds between two lines where there is no terminal
@@ -124,6 +124,9 @@ class Board:
             done: of them, those that were finished before.
             delay: seconds until its bar appears.
         """
+        if not self._stages and (count := processes()) > 1:
+            # its items are a share of all
+            name = f"{name}, rank 0 of {count}"
         stage = Stage(self, name, unit, total, done)
         if self._silent():
             return stage

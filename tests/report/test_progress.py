@@ -146,14 +146,25 @@ def test_other_ranks_and_quiet_runs_are_silent(
         out.truncate()
 
 
-def test_the_process_group_knows_the_rank_better(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_group_knows_the_rank_better(
+    board: Board, clock: Clock, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Distributed:
         is_available = is_initialized = staticmethod(lambda: True)
         get_rank = staticmethod(lambda: 3)
+        get_world_size = staticmethod(lambda: 4)
 
     assert is_rank_zero()
     monkeypatch.setitem(sys.modules, "torch.distributed", Distributed)  # type: ignore[arg-type]
     assert not is_rank_zero()
+    with board.stage("round 0", "images", 6), board.stage("generate", "texts", 2) as inner:
+        clock.now += 40
+        inner.update()
+    # a share of the images of all
+    assert out.getvalue().splitlines() == [
+        "round 0, rank 0 of 4: 0/6 images (0 %); generate: 1/2 texts (50 %), 0:40 left",
+        "round 0, rank 0 of 4: 0/6 images in 0:40",
+    ]
 
 
 # an escape sequence that no screen shows

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
@@ -29,7 +29,7 @@ class AdapterExport(Callback):
         def save() -> None:
             with atomic_folder(target) as folder:
                 lvlm.save(folder)
-            rank_zero_info(f"trained {lvlm.saved_as} in {target}")
+            print(f"trained {lvlm.saved_as} in {target}", flush=True)
 
         with pl_module.whole_weights():
             collectives.on_rank_zero(save)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.order import Order
 from data_modules.formats import write_llava_json, write_parquet
@@ -132,7 +131,7 @@ class DatasetExport(Callback):
             written = self._written_set(run, weights, figures)
             write_card(folder / "vlit.json", card_facts(written, selection, run.store.summary()))
         shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
-        rank_zero_info(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}")
+        print(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}", flush=True)
 
     def _written_set(self, run: RoundRun, weights: str, figures: dict[str, Any]) -> WrittenSet:
         """The set as its data card describes it."""

@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from experiments.gpu_check.checks import CHECKS, Check
+from lightning_c3l.distributed.messages import inform
 from lightning_c3l.runs.atomic import write_json_atomic
 
 
@@ -34,7 +35,7 @@ def run_checks(
     """
     start, found = time.perf_counter(), dict[str, dict[str, Any]]()
     for number, name in enumerate(names, start=1):
-        print(f"[{number}/{len(names)}] {name}", file=sys.stderr, flush=True)
+        inform(f"[{number}/{len(names)}] {name}")
         begun = time.perf_counter()
         result = _run(CHECKS[name], device, families, seconds - (begun - start))
         found[name] = {"seconds": round(time.perf_counter() - begun, 1), **result}

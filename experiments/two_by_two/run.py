@@ -16,8 +16,9 @@ from experiments.two_by_two.plan import BASE, NONE, SETS, ExperimentPlan
 from experiments.two_by_two.sets import set_file, write_sets
 from experiments.two_by_two.tuning import tuned_lvlm
 from experiments.two_by_two.writers import FOLLOW, write_pairs
+from lightning_c3l.distributed.messages import inform
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.report.progress import stage
+from lightning_c3l.report.progress import duration, stage
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
@@ -67,7 +68,7 @@ class Experiment:
                 if not file.exists():
                     start = time.perf_counter()
                     work()
-                    print(f"{name}: {time.perf_counter() - start:.0f} s")
+                    inform(f"{name}: {duration(time.perf_counter() - start)}")
                 progress.update()
 
     def seed_folder(self, seed: int) -> Path:

@@ -17,6 +17,8 @@ _PASSED_OVER = (
     r".*does not have many workers.*",
     r".*Experiment logs directory.*",
     r".*smaller than the logging interval.*",
+    # workers wait for files more than they compute
+    r".*DataLoader will create .* worker processes.*",
     # scores go to files, batch by batch
     r".*predict returned None.*",
 )

@@ -39,7 +39,7 @@ def test_only_what_was_trained_is_called_trained(
     tmp_path: Path,
     options: dict[str, int],
     steps: int,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     trainer = Trainer(
@@ -53,9 +53,8 @@ def test_only_what_was_trained_is_called_trained(
         callbacks=[AdapterExport()],
         **options,
     )
-    with caplog.at_level("INFO"):
-        trainer.fit(Toy(), DataLoader(torch.zeros(4)))
+    trainer.fit(Toy(), DataLoader(torch.zeros(4)))
     assert trainer.global_step == steps
     assert (tmp_path / "adapter").exists() == (steps > 0)
-    assert ("trained adapter in" in caplog.text) == (steps > 0)
+    assert ("trained adapter in" in capsys.readouterr().out) == (steps > 0)
     assert any("no step was trained: no adapter is written" in str(one.message) for one in recwarn) == (steps == 0)

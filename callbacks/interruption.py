@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
+from lightning_c3l.report.progress import BOARD
 from lightning_c3l.runs.ending import end_at_once
 from lightning_c3l.runs.folder import job, last_checkpoint
 
@@ -231,4 +232,6 @@ def _requeue() -> None:
 
 def _say(what: str) -> None:
     """Print without Python's buffers, which the interrupted thread may be using."""
-    os.write(1, f"\n{what}\n".encode())
+    # bars begin where the cursor is, and are drawn again below
+    erase = "\r\x1b[J" if BOARD.has_bars() and os.isatty(1) else ""
+    os.write(1, f"{erase}{what}\n".encode())

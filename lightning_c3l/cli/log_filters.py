@@ -23,10 +23,11 @@ _PASSED_OVER = (
     r".*predict returned None.*",
 )
 # Lightning's lines about what every run does: its tips, devices that are there or not, the seed of config.yaml, the
-# table of processes, the end that `trainer.max_epochs` asks for, and a checkpoint once more
+# table of processes, the end that `trainer.max_epochs` asks for, a checkpoint once more, and Ctrl-C
 _ROUTINE = re.compile(
     r"💡 Tip:|(GPU|TPU|HPU) available|LOCAL_RANK: |Seed set to|\[rank: \d+\] Seed set to|Initializing distributed"
     r"|-{20,}\s*distributed_backend=|`Trainer.fit` stopped: `max_epochs=|Restored all states|Loaded model weights"
+    r"|Detected KeyboardInterrupt"
 )
 
 

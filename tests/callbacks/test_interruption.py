@@ -16,6 +16,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from callbacks import interruption
 from callbacks.interruption import Interruption
 from callbacks.metrics_file import MetricsFile
 from lightning_c3l.runs.folder import LAST
@@ -182,6 +183,7 @@ import os, signal, sys, time
 from datetime import timedelta
 from types import SimpleNamespace
 import torch.distributed as dist
+from callbacks import interruption
 from callbacks.interruption import Interruption
 from lightning_c3l.distributed import collectives
 rank = int(sys.argv[1])
@@ -245,3 +247,15 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(("has_bars", "start"), [(True, "\r\x1b[J"), (False, "")])
+def test_bars_on_a_terminal_make_room_for_what_a_signal_says(
+    has_bars: bool, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = list[tuple[int, bytes]]()
+    monkeypatch.setattr(interruption.BOARD, "has_bars", lambda: has_bars)
+    monkeypatch.setattr(interruption.os, "isatty", lambda _: True)
+    monkeypatch.setattr(interruption.os, "write", lambda *args: written.append(args))
+    interruption._say("stopped")
+    assert written == [(1, f"{start}stopped\n".encode())]

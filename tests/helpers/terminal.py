@@ -13,12 +13,12 @@ from pathlib import Path
 
 from tests.helpers.commandline import ROOT, environment
 
-_TOKEN = re.compile(r"\x1b\[(?P<count>\d*)(?P<move>[ABCDK])|\x1b\[[\d;?]*[a-zA-Z]|(?P<text>.)", re.DOTALL)
+_TOKEN = re.compile(r"\x1b\[(?P<count>\d*)(?P<move>[ABCDJK])|\x1b\[[\d;?]*[a-zA-Z]|(?P<text>.)", re.DOTALL)
 _COLUMNS, _ROWS = 100, 50
 
 
 class Screen:
-    """Lines as a terminal shows them: carriage return, line feed, cursor up and down, and erasing to the end of a line.
+    """Lines as a terminal shows them, with returns, cursor movements, and erasing to the end of line or screen.
 
     Lines that have scrolled out stay.
     """
@@ -32,8 +32,10 @@ class Screen:
         for found in _TOKEN.finditer(text):
             if (character := found["text"]) is not None:
                 self._put(character)
-            elif (move := found["move"]) == "K":
+            elif (move := found["move"]) in ("J", "K"):
                 self._lines[self._row] = self._lines[self._row][: self._column]
+                if move == "J":
+                    del self._lines[self._row + 1 :]
             elif move is not None:
                 self._move(move, int(found["count"] or 1))
 

@@ -51,6 +51,7 @@ class ScoreOptions:
         no_shuffle: leave out the control with another image.
         restart: forget what an interrupted run has scored.
         lossy: write what OUT's format cannot hold as near as possible.
+        no_page: leave out the page about the scored set, and the token values that it shows.
         trust_remote_code: run code that comes with the checkpoint.
         accelerator: as Lightning's Trainer takes it, like the next three.
         devices: number of processes, or a list of devices.
@@ -72,6 +73,7 @@ class ScoreOptions:
     no_shuffle: bool = False
     restart: bool = False
     lossy: bool = False
+    no_page: bool = False
     trust_remote_code: bool = False
     accelerator: str = "auto"
     devices: str = "auto"

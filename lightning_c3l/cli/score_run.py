@@ -18,6 +18,7 @@ from lightning_c3l.cli import score_wandb
 from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.score import ScoreOptions
+from lightning_c3l.cli.score_page import write_page
 from lightning_c3l.cli.scored_output import Scored, figures_table, write_scored
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
@@ -66,12 +67,18 @@ def _run(options: ScoreOptions) -> int:
     if not trainer.is_global_zero:
         return 0
     job.wait_until(lambda: len(job.files.done(count)) == count)
-    return _finish(Scored(options.source, options.out, options.images, job.files, made_with, options.lossy), log)
-
-
-def _finish(scored: Scored, log: WandbRunLogger | None) -> int:
-    """Write the scored set, and say what came of it, on W&B too."""
+    scored = Scored(options.source, options.out, options.images, job.files, made_with, options.lossy)
     figures = write_scored(scored)
+    if not options.no_page:
+        # Lightning has moved the module to the CPU
+        module.to(trainer.strategy.root_device)
+        with trainer.precision_plugin.forward_context():
+            figures["page"] = write_page(scored, figures, lvlm, options.batch_size)
+    return _finish(scored, figures, log)
+
+
+def _finish(scored: Scored, figures: dict[str, Any], log: WandbRunLogger | None) -> int:
+    """Say what came of the scored set, on W&B too."""
     scored.parts.remove()
     if log is not None:
         score_wandb.log_scored(log, scored.out, figures)
@@ -81,6 +88,8 @@ def _finish(scored: Scored, log: WandbRunLogger | None) -> int:
     )
     where = f", its images in {figures['folder']}" if figures["folder"] else ""
     print(f"scored set in {scored.out}{where}{listed}")
+    if "page" in figures:
+        print(f"about it: {figures['page']}")
     if figures["left_out"]:
         print(f"members left out, binary or large: {left_out_line(figures['left_out'])}")
     if not figures["scored"]:

@@ -24,7 +24,7 @@ from data_modules.formats.fields import left_out_members
 from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
-from lightning_c3l.cli.scored_sample import AnswerSample
+from lightning_c3l.cli.scored_sample import AnswerSample, RejectedAnswer, RejectedSample
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -70,6 +70,7 @@ class Tally:
     won: float = 0.0
     ranks: RankSample = field(default_factory=RankSample)
     shown: AnswerSample = field(default_factory=AnswerSample)
+    refused: RejectedSample = field(default_factory=RejectedSample)
 
     def add(self, number: int, record: Record, turns: list[Row]) -> None:
         """Count a record, which has a number in its set, and its answers."""
@@ -77,6 +78,8 @@ class Tally:
         self.left_out.update(left_out_members(record.extra))
         for turn in turns:
             self.status[turn["status"]] += 1
+            if turn["status"] == "rejected":
+                self.refused.add(RejectedAnswer(number, turn["reason"], record, turn["turn"]))
             if turn["status"] != "scored":
                 continue
             self.ranks.add(turn)
@@ -114,7 +117,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
     Returns:
         The figures, how many lines are `listed` as rejected and the reason of the `first`, the `folder` of the images,
         if any, and `left_out`: how many records have members, by extension, that are in no field; a `sample` of the
-        scores, and answers that are `shown`.
+        scores, answers that are `shown`, and what was `refused`.
 
     Raises:
         ValueError: rows are missing, or the format can hold no record at all.
@@ -133,12 +136,14 @@ def write_scored(what: Scored) -> dict[str, Any]:
                 raise ValueError(f"{what.out}: record {entry.number} has no scores yet; run the same command again")
             if entry.record is None:
                 rejected.add(entry.number, entry.reason)
+                tally.refused.add(RejectedAnswer(entry.number, entry.reason))
                 continue
             try:
                 record = entry.record if folder is None else _extracted(entry.record, what, folder)
                 writer.write(replace(record, extra={**record.extra, SCORES: row["turns"]}), entry.number)
             except Inexpressible as error:
                 rejected.add(entry.number, str(error))
+                tally.refused.add(RejectedAnswer(entry.number, str(error), entry.record))
                 first = first or str(error)
                 continue
             tally.add(entry.number, entry.record, row["turns"])
@@ -157,7 +162,7 @@ def write_scored(what: Scored) -> dict[str, Any]:
     }
     write_json_atomic(what.out.with_suffix(".meta.json"), {**meta, "figures": figures})
     listed = {"listed": rejected.count, "first": rejected.first}
-    kept = {"sample": tally.ranks, "shown": tally.shown}
+    kept = {"sample": tally.ranks, "shown": tally.shown, "refused": tally.refused}
     return {**figures, **listed, **kept, "folder": folder, "left_out": tally.left_out}
 
 

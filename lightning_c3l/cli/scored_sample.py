@@ -1,6 +1,7 @@
-"""Some answers of a scored set: those with the highest and the lowest score, and some at random."""
+"""Some answers of a scored set: highest, lowest, undecided and random ones, and why others were rejected."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from data_modules.formats import Record
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.random_streams import stream
+from lightning_c3l.selection.reading_ranks import SHUFFLED
 
 SIZE = 20
 # the reading that the control with another image has, and that orders the answers
@@ -25,6 +27,7 @@ class ShownAnswer:
         question: the message before it.
         text: the answer.
         scores: as its row has them.
+        whole: its record.
     """
 
     record: int
@@ -33,13 +36,14 @@ class ShownAnswer:
     question: str
     text: str
     scores: Mapping[str, Any]
+    whole: Record
 
 
 class AnswerSample:
     """Keeps few of the answers that go by, whatever the size of the set.
 
     Args:
-        size: answers of each kind: highest, lowest and random.
+        size: answers of each kind: highest, lowest, those that score nearest to another image, and random.
         seed: of the random ones.
     """
 
@@ -48,6 +52,7 @@ class AnswerSample:
         # by score, and by order where scores are equal
         self._highest: list[tuple[float, int, ShownAnswer]] = []
         self._lowest: list[tuple[float, int, ShownAnswer]] = []
+        self._nearest: list[tuple[float, int, ShownAnswer]] = []
         self._others: list[ShownAnswer] = []
 
     def add(self, number: int, record: Record, turn: Mapping[str, Any]) -> None:
@@ -62,9 +67,11 @@ class AnswerSample:
         if score is None:
             return
         self._seen += 1
+        # without the control with another image the threshold is 0: the answer owes nothing to its image
+        distance = abs(score - (finite(turn.get(SHUFFLED)) or 0.0))
         heaps = [
             (heap, rank)
-            for heap, rank in ((self._highest, score), (self._lowest, -score))
+            for heap, rank in ((self._highest, score), (self._lowest, -score), (self._nearest, -distance))
             if len(heap) < self._size or rank > heap[0][0]
         ]
         slot = len(self._others) if self._seen <= self._size else self._random.randrange(self._seen)
@@ -72,7 +79,7 @@ class AnswerSample:
             return
         image = next((one.name for one in record.images), "")
         question = record.messages[index - 1].text.strip() if index else ""
-        shown = ShownAnswer(number, index, image, question, record.messages[index].text, turn)
+        shown = ShownAnswer(number, index, image, question, record.messages[index].text, turn, record)
         for heap, rank in heaps:
             entry = (rank, -self._seen, shown)
             if len(heap) < self._size:
@@ -83,11 +90,58 @@ class AnswerSample:
             self._others[slot : slot + 1] = [shown]
 
     def answers(self) -> Iterator[tuple[str, ShownAnswer]]:
-        """Yield each answer once, with why it is shown: `highest`, `lowest` or `random`."""
-        ranked = [[entry[2] for entry in sorted(heap, reverse=True)] for heap in (self._highest, self._lowest)]
+        """Yield each answer once, with why it is shown: `highest`, `lowest`, `nearest` or `random`."""
+        heaps = self._highest, self._lowest, self._nearest
+        highest, lowest, nearest = ([entry[2] for entry in sorted(heap, reverse=True)] for heap in heaps)
+        # few answers are divided in halves
+        kinds = {
+            "highest": highest[: (self._seen + 1) // 2],
+            "lowest": lowest,
+            "nearest": nearest,
+            "random": self._others,
+        }
         seen = set[tuple[int, int]]()
-        for shown_as, several in (("highest", ranked[0]), ("lowest", ranked[1]), ("random", self._others)):
+        for shown_as, several in kinds.items():
             for one in several:
                 if (one.record, one.turn) not in seen:
                     seen.add((one.record, one.turn))
                     yield shown_as, one
+
+
+@dataclass(frozen=True)
+class RejectedAnswer:
+    """A record or an answer that has no score.
+
+    Attributes:
+        record: number of its record, from 1.
+        reason: why.
+        whole: its record, None for one that could not be read.
+        turn: index among the record's messages, None for a whole record.
+    """
+
+    record: int
+    reason: str
+    whole: Record | None = None
+    turn: int | None = None
+
+
+class RejectedSample:
+    """Counts what was rejected by reason, and keeps the first ones; memory is constant whatever the reasons.
+
+    Args:
+        size: how many are kept, and how many reasons are told apart.
+    """
+
+    OTHER = "other reasons"
+
+    def __init__(self, size: int = SIZE) -> None:
+        self._size, self.reasons, self.first = size, Counter[str](), list[RejectedAnswer]()
+
+    def add(self, rejected: RejectedAnswer) -> None:
+        """Count one, and keep it if it is among the first of its reason."""
+        known = rejected.reason in self.reasons or len(self.reasons) < self._size
+        reason = rejected.reason if known else self.OTHER
+        # four of a reason leave room for the others
+        if self.reasons[reason] < 4 and len(self.first) < self._size:
+            self.first.append(rejected)
+        self.reasons[reason] += 1

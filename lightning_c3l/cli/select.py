@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from data_modules.formats import (
     Entry,
     Inexpressible,
     Layout,
+    Record,
     WriteOptions,
     image_root,
     named_root,
@@ -29,6 +30,7 @@ from data_modules.formats import (
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
+from lightning_c3l.cli.select_page import shown_positions, write_page
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
@@ -38,7 +40,7 @@ from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
 from lightning_c3l.selection.scores import Turns
 
-_BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl")
+_BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl", ".html")
 # a table to look at is no selection
 _WRITABLE = tuple(kind for kind in WRITABLE if kind != ".csv")
 
@@ -55,6 +57,7 @@ class SelectOptions:
         random_control: file for a random set of equal size and lengths.
         seed: of the random control.
         left_out: write why each other record was left out.
+        no_page: leave out the page about the selection.
         plan: the rules.
     """
 
@@ -65,6 +68,7 @@ class SelectOptions:
     random_control: Path | None = None
     seed: int = 0
     left_out: bool = False
+    no_page: bool = False
     plan: SelectionPlan = field(default_factory=SelectionPlan)
 
 
@@ -85,7 +89,8 @@ def main(arguments: list[str]) -> int:
         drawn = random_control(columns, selection.eligible, scored, options.seed)
         # text-only records stand beside both, so that the two sets differ in the selection alone
         control = drawn | (selection.chosen & ~scored)
-    _write_records(options, form, meta, selection, control)
+    shown = {} if options.no_page else shown_positions(columns, selection)
+    records = _write_records(options, form, selection, control, shown)
     facts = CardFacts(
         name=options.out.name,
         source=Path(options.source).name,
@@ -105,6 +110,8 @@ def main(arguments: list[str]) -> int:
     if options.random_control:
         facts_of_control = replace(facts, name=options.random_control.name, of_control=True)
         _write_beside(options.random_control, facts_of_control, meta, root)
+    if not options.no_page:
+        write_page(options, facts, shown, records)
     _report(options, facts)
     return 0
 
@@ -125,13 +132,19 @@ def _check_paths(options: SelectOptions, form: Layout) -> None:
 
 
 def _write_records(
-    options: SelectOptions, form: Layout, meta: Mapping[str, Any], selection: Selection, control: Mask | None
-) -> None:
-    """The second pass: the selection, its control, and why the others were left out."""
+    options: SelectOptions, form: Layout, selection: Selection, control: Mask | None, shown: Collection[int]
+) -> dict[int, Record]:
+    """The second pass: the selection, its control, and why the others were left out.
+
+    Returns:
+        The records at the positions that are shown.
+    """
     how = WriteOptions(form.dialect, image_root=image_root(options.source), embed=form.carries_images)
     masks = [selection.chosen] if control is None else [selection.chosen, control]
     outs = [options.out] if options.random_control is None else [options.out, options.random_control]
     wanted = np.ones_like(selection.chosen) if options.left_out else np.logical_or.reduce(masks)
+    wanted[list(shown)] = True
+    records = dict[int, Record]()
     with ExitStack() as files:
         writers = [files.enter_context(open_writer(path, how)) for path in outs]
         left_out = None
@@ -139,6 +152,8 @@ def _write_records(
             path = files.enter_context(atomic_path(beside(options.out, ".left_out.jsonl")))
             left_out = files.enter_context(path.open("w", encoding="utf-8"))
         for position, entry in _second_pass(options.source, wanted):
+            if position in shown and entry.record is not None:
+                records[position] = entry.record
             why = selection.why(position)
             for writer, mask, out in zip(writers, masks, outs, strict=True):
                 if not mask[position] or entry.record is None:
@@ -155,6 +170,7 @@ def _write_records(
                 left_out.write(json.dumps({"record": entry.number, "id": name, "reason": reason}) + "\n")
         if not selection.chosen.any():
             raise ValueError(f"{options.out}: none of the chosen records can be written in this format")
+    return records
 
 
 def _second_pass(source: str, wanted: Mask) -> Iterator[tuple[int, Entry]]:
@@ -196,4 +212,5 @@ def _report(options: SelectOptions, facts: CardFacts) -> None:
     print(f"{int(facts.selection.chosen.sum()):,} of {total} in {options.out}{also}")
     if facts.control is not None:
         print(f"{int(facts.control.sum()):,} of {total} in {options.random_control}, drawn at random")
-    print(f"about them: {beside(options.out, '.card.md')}")
+    page = "" if options.no_page else f", {beside(options.out, '.html')}"
+    print(f"about them: {beside(options.out, '.card.md')}{page}")

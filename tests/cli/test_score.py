@@ -1,6 +1,7 @@
 """`score` as users run it: a set in, the same set with scores out, on one process or two, killed and gone on with."""
 
 import json
+import math
 import re
 import signal
 import time
@@ -15,6 +16,7 @@ from lightning_c3l.functional.i2c import all_readings
 from lightning_c3l.records import Turn, exchange
 from tests.helpers.commandline import run, start
 from tests.helpers.tiny import load_tiny, pictures
+from tests.report.dom import parse
 
 QUESTIONS = ("What color are the rings?", "Where are the crosses?", "How many circles are there?")
 ANSWERS = ("red", "top left", "there are three of them, I think")
@@ -75,7 +77,30 @@ def test_scores_are_those_of_the_model(
     assert meta["figures"]["scored"] == sum(len(one["c3l_scores"]) for one in found) == 10
     assert "how the readings rank 10 answers" in printed
     assert meta["figures"]["ranks"]["correlation"]["answer"]["answer"] == pytest.approx(1.0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.jsonl", "out.meta.json", "set.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "images", "out.html", "out.jsonl", "out.meta.json", "out.tokens.json", "set.jsonl"
+    ]  # fmt: skip
+    check_tokens(tmp_path, found)
+
+
+def check_tokens(folder: Path, scored: list[dict[str, Any]]) -> None:
+    """The token values of answers are those that their scores were made of."""
+    stored = lines_of_tokens(folder / "out.tokens.json")
+    assert stored.keys() == {(n, turn["turn"]) for n, one in enumerate(scored, 1) for turn in one["c3l_scores"]}
+    for (number, turn), (answer, tokens) in stored.items():
+        (score,) = (one for one in scored[number - 1]["c3l_scores"] if one["turn"] == turn)
+        assert answer == scored[number - 1]["conversations"][turn]["value"] == "".join(tokens["texts"])
+        # no character of these answers is split, so tokens are as the model counts them
+        seen, blind = tokens["logp_image"], tokens["logp_blind"]
+        assert sum(seen) / score["tokens"] == pytest.approx(score["mean_logp"], abs=1e-3)
+        differences = [math.exp(p) * (p - q) for p, q in zip(seen, blind, strict=True)]
+        assert sum(differences) / score["tokens"] == pytest.approx(score["answer"], abs=1e-3)
+
+
+def lines_of_tokens(path: Path) -> dict[tuple[int, int], tuple[str, dict[str, Any]]]:
+    """Answer and token values by record and turn."""
+    rows = json.loads(path.read_text())["answers"]
+    return {(one["record"], one["turn"]): (one["answer"], one["tokens"]) for one in rows}
 
 
 def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -95,6 +120,18 @@ def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoin
     assert "not an image" in listed[3]
     assert "no valid JSON" in listed[5]
     assert "turns must go user, assistant" in listed[6]
+    page = parse((tmp_path / "out.html").read_text())
+    cards = page.find("article")
+    assert {one.attributes["data-section"] for one in cards} == {"best", "worst", "rejected"}
+    assert sum(one.attributes["data-section"] == "rejected" for one in cards) == 3
+    assert len([one for one in cards if one.find("p", "heat")]) == 5
+    assert "5 answers of 6 records were scored" in page.find("p", "verdict")[0].text
+    reasons = {row.find("th")[0].text for table in page.find("table") for row in table.find("tr")}
+    assert any("not an image" in reason for reason in reasons)
+    # no image, or none that can be read
+    assert len(page.find("img")) == 5
+    assert main([*words(source, tmp_path / "bare.jsonl", tiny_checkpoint), "--no-page"]) == 0
+    assert not [*tmp_path.glob("bare.html"), *tmp_path.glob("bare.tokens.json")]
 
 
 @pytest.fixture(scope="module")

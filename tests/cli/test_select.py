@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data_modules.formats import open_writer, read_records
 from lightning_c3l.cli.select import main
 from tests.helpers.commandline import ROOT, run
+from tests.report.dom import parse
 
 SCORED_WITH = {"model": "base|<b>`x`", "fingerprint": "abc123", "prompt": "USER: <image>\n{question} ASSISTANT:"}
 
@@ -115,7 +117,40 @@ def test_the_same_again_gives_the_same_files(source: Path) -> None:
     first = {path.name: path.read_bytes() for path in source.parent.iterdir()}
     main(words)
     assert {path.name: path.read_bytes() for path in source.parent.iterdir()} == first
-    assert len(first) == 2 + 4 + 4
+    # the page is about the selection alone
+    assert len(first) == 2 + 5 + 4
+
+
+def test_the_page_shows_what_each_rule_left_out(source: Path) -> None:
+    (source.parent / "pictures").mkdir()
+    Image.new("RGB", (120, 100), (9, 9, 9)).save(source.parent / "pictures" / "b.png")
+    tokens = {"texts": ["no it is", " a plane"], "logp_image": [-1.0, -2.0], "logp_blind": [-2.5, -1.0]}
+    stored = [
+        {"record": 6, "turn": 1, "answer": "no it is a plane", "tokens": tokens},
+        {"record": 3, "turn": 1, "answer": "it was another answer", "tokens": tokens},
+    ]
+    (source.parent / "set.tokens.json").write_text(json.dumps({"answers": stored}))
+    out = source.parent / "out.jsonl"
+    words = ["--near-duplicates", "0.8", "--min-score", "0", "--top-k", "2"]
+    assert main([str(source), str(out), *words]) == 0
+    page = parse((source.parent / "out.html").read_text())
+    shown = {one.find("p", "answer")[0].text: one for one in page.find("article")}
+    assert {answer: card.attributes["data-section"] for answer, card in shown.items()} == {
+        "Red.": "best kept",
+        "no it is a plane": "worst kept",
+        "red": "left out: exact duplicate",
+        "two of them": "left out: below the threshold",
+        "yes": "left out: not among the best",
+        "no": "left out: rejected: no such image",
+        "I": "left out: text-only",
+    }
+    assert [one.text for one in shown["no it is a plane"].find("small")] == ["+1.5", "\u22121.0"]
+    assert len(page.find("p", "heat")) == 1
+    assert {answer for answer, card in shown.items() if card.find("img")} == {"no it is a plane", "yes", "no"}
+    assert "2 of 8 records" in page.find("p", "verdict")[0].text
+    (source.parent / "out.html").unlink()
+    assert main([str(source), str(out), *words, "--no-page"]) == 0
+    assert not (source.parent / "out.html").exists()
 
 
 def test_the_reading_is_a_choice(source: Path) -> None:

@@ -110,7 +110,7 @@ def test_runs_are_compared_with_the_first(work: Path, capsys: pytest.CaptureFixt
     assert "Best by held-out criterion: demo/version_1 with 0.750, next demo/version_0 with 0.500" in printed
     assert "+0.250 (+0.250 to +0.250)" in printed
     page = page_at(work / "runs/demo/version_0/compare.html")
-    assert [one.text for one in page.find("article")[1].find("h4")] == ["demo/version_1"]
+    assert [one.text for one in page.find("article")[1].find("h3")] == ["demo/version_1"]
 
 
 def test_two_runs_of_the_same_options_are_equal(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

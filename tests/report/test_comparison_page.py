@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def test_the_page_says_which_run_is_best_and_shows_the_differences() -> None:
     assert row_of(page, "held-out criterion") == ["0.500", "0.750|+0.250 (+0.250 to +0.250)"]
     assert row_of(page, "held-out criterion, starting model") == ["0.500", "0.500|the same"]
     assert [cell.text for cell in page.find("code")] == ["model.loss.weight", "0.0", "0.1"]
+    levels = [int(one.tag[1]) for one in page.walk() if one.tag in {"h1", "h2", "h3", "h4"}]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     # a chart for each curve that was measured, with a line for each run
-    titles = [one.text for one in page.find("h4")]
+    titles = [one.text for one in page.find("h3")]
     assert titles == ["one", "two", "Held-out criterion", "Mean S(I²C)"]
     assert [one.attributes["data-series"] for one in page.find("g") if "data-series" in one.attributes] == [
         "one",

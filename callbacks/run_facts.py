@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from callbacks.wandb_run import wandb_run_of
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.runs.credentials import without_credentials
 
 
 class RunFacts(Callback):
@@ -25,7 +26,8 @@ class RunFacts(Callback):
     """
 
     def __init__(self, command: Sequence[str], changed: dict[str, Any]) -> None:
-        self._command, self._changed = shlex.join(command), changed
+        # the page shows them
+        self._command, self._changed = shlex.join(without_credentials(command)), without_credentials(changed)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it into a new run folder."""

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zer
 from PIL.Image import Image
 
 from lightning_c3l.runs.atomic import write_json_atomic
+from lightning_c3l.runs.credentials import without_credentials
 from lightning_c3l.runs.folder import RunConfig
 
 # the trainer's step, by the name that Lightning has for it
@@ -98,7 +100,7 @@ def wandb_logger(
         config: the resolved configuration, nested as in config.yaml.
         changed: options that differ from the experiment file's, for the name of the run.
     """
-    return WandbRunLogger(run, folder, config, run_name(run.name, folder, changed or {}))
+    return WandbRunLogger(run, folder, config, run_name(run.name, folder, without_credentials(changed or {})))
 
 
 def run_name(name: str, folder: Path, changed: Mapping[str, Any]) -> str:
@@ -146,10 +148,11 @@ class WandbRunLogger(WandbLogger):
 
     def __init__(self, run: RunConfig, folder: Path, config: Mapping[str, Any], name: str) -> None:
         entity, _, project = str(run.wandb).rpartition("/")
+        shown = without_credentials(config)
         # what could not be sent in the last minute can be sent later, by `wandb sync`
         settings = wandb.Settings(init_timeout=20, finish_timeout=60, silent=True, console="off")
         super().__init__(
-            project=project, entity=entity or None, name=name, save_dir=folder, config=dict(config), settings=settings
+            project=project, entity=entity or None, name=name, save_dir=folder, config=shown, settings=settings
         )
         # Lightning hands down an option that wandb warns of
         del self._wandb_init["anonymous"]
@@ -290,7 +293,13 @@ class WandbRunLogger(WandbLogger):
 
     def _start(self, mode: Mode) -> None:
         """Start it, and tell W&B what its figures are drawn over."""
-        run = wandb.init(**{**self._wandb_init, "mode": mode.name})
+        words = sys.argv
+        try:
+            # W&B shows them
+            sys.argv = without_credentials(words)
+            run = wandb.init(**{**self._wandb_init, "mode": mode.name})
+        finally:
+            sys.argv = words
         # no pattern that matches more than one of these: W&B picks any of those that match
         run.define_metric("round")
         # the summary of a run holds what it ended with, and the last round is made before the last training

@@ -18,6 +18,7 @@ from lightning_c3l.report.text import printable
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 from lightning_c3l.runs.atomic import require_writable, write_text_atomic
 from lightning_c3l.runs.config_file import read_config
+from lightning_c3l.runs.credentials import without_credentials
 from lightning_c3l.runs.listing import FoundRun, chosen_runs, read_run
 
 # runs of which each has a sentence in the terminal
@@ -126,7 +127,7 @@ def _compared(found: FoundRun, name: str) -> ComparedRun:
 def _config(folder: Path) -> tuple[Mapping[str, Any], list[str]]:
     """The configuration of a run, empty with the reason where it cannot be read."""
     try:
-        return read_config(folder / "config.yaml"), []
+        return without_credentials(read_config(folder / "config.yaml")), []
     except FileNotFoundError:
         return {}, [f"{folder / 'config.yaml'} is missing: the options of the run are not known."]
     except (ValueError, OSError) as error:

@@ -15,6 +15,8 @@ from lightning_c3l.rounds.gallery import read_token_values
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_text_atomic
+from lightning_c3l.runs.config_file import dump_yaml, read_config
+from lightning_c3l.runs.credentials import without_credentials
 from lightning_c3l.runs.digests import content_digest, file_digest
 
 Candidates = dict[int, Sequence[ScoredCandidate]]
@@ -65,20 +67,29 @@ def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
         folder: of the run.
         summary: its figures.
     """
-    config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    metrics = folder / "metrics.csv"
     rows = list[dict[str, str]]()
     if metrics.is_file():
         with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = list(csv.DictReader(file))
     return RunExtras(
         folder=folder.name,
-        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+        config=_config(folder / "config.yaml"),
         metrics=rows,
         exported=_exported(folder),
         evaluations=_evaluations(folder),
         digests=_digests(folder, summary),
         tokens=read_token_values(RunStore(folder))[1],
     )
+
+
+def _config(file: Path) -> str:
+    """The configuration as a page may show it."""
+    try:
+        return dump_yaml(without_credentials(read_config(file))) if file.is_file() else ""
+    except ValueError as error:
+        warnings.warn(f"{error}; left out", stacklevel=2)
+        return ""
 
 
 def _exported(folder: Path) -> list[ScoredCandidate]:

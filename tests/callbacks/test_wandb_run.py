@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,20 @@ def test_other_processes_than_the_first_have_no_run(
     logger.finalize("success")
     assert begun == []
     assert not list(folder.iterdir())
+
+
+def test_credentials_in_options_stay_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["lightning_c3l", "fit", "--data.images", "pipe:curl -u me:s3cret https://host"]
+    seen = list[Any]()
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(wandb, "init", lambda **all_: seen.append((list(sys.argv), all_)) or Run("offline", None))
+    options = {"images": words[-1]}
+    _ = wandb_logger(RunConfig(), folder, {"data": options}, {"data.images": words[-1]}).experiment
+    ((argv, given),) = seen
+    assert argv == [*words[:-1], "pipe:curl …"]
+    assert (given["config"], given["name"]) == ({"data": {"images": "pipe:curl …"}}, "c3l/0 images=pipe:curl …")
+    # they are still what the run is begun with
+    assert (sys.argv, options["images"]) == (words, words[-1])
 
 
 def test_names_tell_runs_apart() -> None:

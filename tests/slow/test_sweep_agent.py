@@ -36,8 +36,9 @@ def test_an_agent_goes_on_after_trials_that_are_stopped_or_fail(tmp_path, tiny_c
     settings = yaml.safe_load(config.read_text())
     settings["trainer"]["callbacks"] = [FAILS]
     config.write_text(yaml.safe_dump(settings))
-    words = ["-m", "lightning_c3l", "fit", "--config", str(config), "${args}"]
-    command = ["${env}", "WANDB_MODE=offline", sys.executable, *words]
+    # as in the sweep files, with a small experiment, and W&B's runs in files
+    words = ["-m", "lightning_c3l", "fit", "--config", str(config), "--ckpt_path=last", "${args}"]
+    command = ["${env}", "WANDB_MODE=offline", "${interpreter}", *words]
 
     def is_trained(number: int) -> bool:
         home = offline_runs().get("trial0")
@@ -51,10 +52,11 @@ def test_an_agent_goes_on_after_trials_that_are_stopped_or_fail(tmp_path, tiny_c
     assert "shutting down" not in agent.stdout
     started = re.findall(r"--i2c.margin=(\S+)$", agent.stdout, re.M)
     assert started == ["0.0", "0.1", "0.2"]
-    runs = offline_runs()
+    runs = dict(sorted(offline_runs().items()))
     exits = {name: exit_code_of(home) for name, home in runs.items()}
     assert exits == {"trial0": 143, "trial1": 0, "trial2": 1}
-    folders = [runs[f"trial{number}"].parents[1] for number in range(3)]
+    folders = [tmp_path / "runs" / "sweeps" / "sweep1" / f"trial{number}" / "version_0" for number in range(3)]
+    assert [home.parents[1] for home in runs.values()] == folders
     margins = [yaml.safe_load((folder / "config.yaml").read_text())["i2c"]["margin"] for folder in folders]
     assert margins == [0.0, 0.1, 0.2]
     assert [(folder / "report.html").exists() for folder in folders] == [False, True, False]

@@ -22,7 +22,7 @@ class WandbOptions:
     Attributes:
         wandb: project that W&B logs to, or entity/project; without it nothing goes there.
         wandb_mode: online, offline or disabled; unless given, what wandb is told, and online if you are logged in.
-        wandb_artifacts: upload the scored set too, with its meta and rejected files.
+        wandb_artifacts: upload the scored set too, with its meta and rejected files and its page.
     """
 
     wandb: str | None = None

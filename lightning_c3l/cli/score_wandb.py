@@ -45,7 +45,8 @@ def log_scored(logger: WandbRunLogger, out: Path, figures: Mapping[str, Any]) ->
     ranks: RankSample = figures["sample"]
     histograms = {f"score/{name}": values for name in (*READINGS_AND_RIVAL, SHUFFLED) if (values := ranks.values(name))}
     logger.log({name: Histogram(values) for name, values in histograms.items()} | {"answers": _table(figures["shown"])})
-    logger.log_files("scored", [out, *(out.with_suffix(end) for end in (".meta.json", ".rejected.jsonl"))])
+    beside = [out.with_suffix(end) for end in (".meta.json", ".rejected.jsonl")]
+    logger.log_files("scored", [out, *beside, *([figures["page"]] if "page" in figures else [])])
     # whoever scores to this output again begins another run
     (out.with_suffix(".wandb") / KEPT).unlink(missing_ok=True)
 

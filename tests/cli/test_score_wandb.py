@@ -75,7 +75,7 @@ def test_a_table_has_answers_from_both_ends(scored: Path, home: Path) -> None:
         assert row["question"] == conversation[row["turn"] - 1]["value"].removeprefix("<image>\n")
     # the set itself was asked for
     (files,) = (one["manifest"]["contents"] for one in artifacts if one["type"] == "scored")
-    assert [one["path"] for one in files] == ["out.jsonl", "out.meta.json"]
+    assert [one["path"] for one in files] == ["out.html", "out.jsonl", "out.meta.json"]
 
 
 def test_without_a_project_nothing_of_wandb_is_written(

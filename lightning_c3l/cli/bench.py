@@ -7,6 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from experiments.speed.shapes import SHAPES
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.runs.atomic import write_json_atomic
 
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
     from experiments.speed.run import run_bench
     from experiments.speed.timing import spread_table
 
+    quieten()
     found = run_bench(options)
     write_json_atomic(options.out / "bench.json", found)
     Console().print(spread_table(found, ".3g"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import write_json_atomic
 
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     from experiments.speed.data import bench_loading, bench_set_scoring, conversion_rate
     from experiments.speed.timing import spread, spread_table
 
+    quieten()
     found: dict[str, Any] = {
         "loading": bench_loading(options.images, repeats=options.repeats),
         "converting": spread([conversion_rate(options.records) for _ in range(options.repeats)]),

@@ -10,6 +10,7 @@ from typing import Any
 
 from data_modules.loading.decoding import decode_rgb
 from experiments.easy_vqa.preparing import EasyVQATruth, prepare, write_answers, write_exchanged
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -82,6 +83,8 @@ def prepare_answers(out: Path, seed: int, steps: int, passes: int) -> None:
     """Single pairs to train on, test pairs with half of their images exchanged, and a LLaVA with a taught tower."""
     # late: transformers takes seconds to import
     from lightning_c3l.lvlm.huggingface.vision_tower import train_vision_tower
+
+    quieten()
 
     write_answers(out / "train_questions.json", out / "answers.jsonl", passes, seed=seed)
     write_exchanged(out / "test_questions.json", out / "exchanged.jsonl", seed)

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from lightning_c3l.cli.class_names import SHORT_NAMES
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import read_answers, reasoning_counts, reasoning_notes
@@ -49,6 +50,8 @@ def main(arguments: list[str]) -> int:
     answers = read_answers([options.answers], _BENCHMARK)
     pairs = pair_answers(questions, answers)
     choice = options.judge
+    if choice.judge_checkpoint is not None:
+        quieten()
     judge = make_judge(replace(choice, judge_class=SHORT_NAMES.get(str(choice.judge_class), choice.judge_class)), cache)
     try:
         reviews = judge.review(pairs, options.both_orders)

@@ -13,6 +13,7 @@ from lightning_c3l.distributed.messages import is_quiet
 _PASSED_OVER = (
     r".*is_gradient_checkpointing.*",  # peft asks transformers the old way
     r".*isinstance.treespec.*",  # lightning and torch 2.13
+    r".*save_embedding_layers.*",  # peft saves what is trained
     # few batches a round, no workers needed for small pictures, and a run folder that already holds config.yaml
     r".*does not have many workers.*",
     r".*Experiment logs directory.*",
@@ -36,6 +37,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+        self.addFilter(_is_news)
 
     @property
     def stream(self) -> TextIO:
@@ -62,13 +64,11 @@ def quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         log = logging.getLogger(name)
         log.setLevel(logging.WARNING if is_quiet() else logging.INFO)
-        for handler in log.handlers:
-            if type(handler) is logging.StreamHandler:
-                log.removeHandler(handler)
-        if not log.handlers and not log.propagate:
-            handler = _Stderr()
-            handler.addFilter(_is_news)
-            log.addHandler(handler)
+        plain = [handler for handler in log.handlers if type(handler) is logging.StreamHandler]
+        for handler in plain:
+            log.removeHandler(handler)
+        if plain:
+            log.addHandler(_Stderr())
     # a table of weights that are missing or of another shape: the error says it in a line
     logging.getLogger("transformers.modeling_utils").addFilter(
         lambda record: not re.search(r"\| (MISSING|MISMATCH) ", record.getMessage())

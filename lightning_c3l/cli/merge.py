@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.lvlm.hub import require_reachable
 from lightning_c3l.runs.atomic import atomic_folder, require_writable
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
     # late: it takes seconds to import, which a wrong option need not wait for
     from lightning_c3l.lvlm.huggingface import merge_adapter
 
+    quieten()
     model, processor = merge_adapter(options.base, options.adapter, options.dtype)
     with atomic_folder(options.out) as folder:
         model.save_pretrained(folder)

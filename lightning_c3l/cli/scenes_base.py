@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import atomic_folder, require_writable, write_json_atomic
 from lightning_c3l.scenes.curriculum import corpus
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
     from lightning_c3l.scenes.checkpoint import Sizes, build_checkpoint
     from lightning_c3l.scenes.measure import measure_base
 
+    quieten()
     begin = time.perf_counter()
     start = options.work / "scenes-base" / "start"
     build_checkpoint(start, sorted(corpus()), Sizes(), seed=0)

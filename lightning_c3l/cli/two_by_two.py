@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     options = parse_options("two-by-two", TwoByTwoOptions, arguments)
     seeds = parse_seeds(options.seeds)
     quieten()
-    # Lightning prints the devices before each of many trainings
+    # each of many trainings would tell its path
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # late: these imports take seconds, which a wrong option need not wait for
     from experiments.two_by_two.page import render

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_c3l.cli.score_tokens import answer_tokens
 from lightning_c3l.cli.scored_output import Scored
 from lightning_c3l.cli.scored_sample import READING, AnswerSample, RejectedSample
 from lightning_c3l.cli.set_pairs import answer_pair, image_reader
-from lightning_c3l.cli.set_tokens import AnswerTokenValues, answer_tokens, write_tokens
+from lightning_c3l.cli.set_tokens import AnswerTokenValues, write_tokens
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.charts import histogram

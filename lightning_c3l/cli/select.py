@@ -30,7 +30,6 @@ from data_modules.formats import (
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
-from lightning_c3l.cli.select_page import shown_positions, write_page
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
@@ -75,6 +74,9 @@ class SelectOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `select`; returns its exit status."""
     options = parse_options("select", SelectOptions, arguments)
+    # late: a wrong option need not wait for jinja2
+    from lightning_c3l.cli.select_page import shown_positions, write_page
+
     form = read_layout(options.source)
     _check_paths(options, form)
     meta = read_meta(options.source)

@@ -84,7 +84,10 @@ exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C
 sweep-%: $(ENVIRONMENT)  ## create the sweep of experiments/sweeps/NAME.yaml on W&B; it prints what SWEEP is
 	$(PYTHON) -m wandb sweep $(if $(ENTITY),--entity $(ENTITY)) $(if $(PROJECT),--project $(PROJECT)) experiments/sweeps/$*.yaml
 
-# the agent starts trials with the first python of PATH
+# the agent starts trials with the first python of PATH; by itself it gives up after three that fail within a minute, and
+# after five where no more have succeeded, which a few bad values may bring about
+agent: export WANDB_AGENT_DISABLE_FLAPPING ?= true
+agent: export WANDB_AGENT_MAX_INITIAL_FAILURES ?= 20
 agent: $(ENVIRONMENT)  ## make trials of a sweep: SWEEP=entity/project/id [COUNT=n]
 	$(if $(SWEEP),,$(error give SWEEP=entity/project/id, as make sweep-NAME prints it))
 	PATH="$$($(PYTHON) -c 'import os, sys; print(os.path.dirname(sys.executable))'):$$PATH" \

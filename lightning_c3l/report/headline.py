@@ -121,8 +121,8 @@ def _dataset(summary: Mapping[str, Any]) -> HeadlineFigure | None:
     data = nested(summary, "dataset")
     chance, chosen = finite(data.get("random_truth_rate")), finite(data.get("truth_rate"))
     if chosen is not None:
-        meaning = "Right pairs in the exported set, beside a random selection of equal size."
-        return HeadlineFigure("truth of the data set", meaning, chance, chosen)
+        meaning = "Right pairs in the data set, beside those in a random selection of equal size."
+        return HeadlineFigure("truth, random \u2192 selected", meaning, chance, chosen)
     if (pairs := finite(data.get("pairs"))) is not None:
         meaning = "Pairs that the tuned model generated and S(I\u00b2C) selected."
         return HeadlineFigure("pairs in the data set", meaning, None, pairs, digits=0)

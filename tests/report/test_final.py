@@ -87,7 +87,7 @@ def test_known_truth_decides_where_there_is_some() -> None:
     assert [one.name for one in told.figures[:3]] == [
         "truth of generated pairs",
         "held-out criterion",
-        "truth of the data set",
+        "truth, random \u2192 selected",
     ]
     assert (told.figures[2].before, told.figures[2].after) == (0.5, 0.875)
 

@@ -75,7 +75,10 @@ def parameter_chart(parameter: Parameter, points: Sequence[tuple[str, Any, float
             axes.set_xscale("log" if parameter.is_logarithmic else "linear")
             axes.margins(x=0.05)
         axes.margins(y=0.1)
-        axes.set(xlabel=label(parameter.path[-1].rpartition(".")[2]), ylabel=label(figure))
+        axes.set(
+            xlabel=label(parameter.path[-1].rpartition(".")[2].replace("_", " ")),
+            ylabel=label(figure.replace("_", " ")),
+        )
         return drawn.svg()
 
 

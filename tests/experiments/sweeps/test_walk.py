@@ -253,4 +253,4 @@ def test_a_page_without_a_figure(write, tmp_path):
     found = Walk(read_sweep(file), WalkPlan("some", tmp_path / "runs", None, 0, 1))
     found.run()
     assert found.metric(found.trials[0]) is None
-    assert "No trial has the figure yet" in render(found)
+    assert "No trial has the figure unheard yet" in render(found)

@@ -117,3 +117,25 @@ def test_pieces_of_a_resumed_run_are_uploaded_to_one(
     steps = [line["_step"] for line in server.lines]
     assert steps == sorted(set(steps))
     wandb.teardown()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_continued_online(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.teardown()
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_BASE_URL", server.address)
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    (folder := tmp_path / "runs" / "c3l" / "version_0").mkdir(parents=True)
+    for piece in range(2):
+        # as a process of its own begins
+        wandb.teardown()
+        logger = wandb_logger(RunConfig(), folder, {"seed_everything": 0})
+        for row in range(2):
+            logger.log({"round": 2 * piece + row, "round/i2c_mean": 0.5})
+        kept = json.loads((folder / "wandb.json").read_text())
+        assert logger.where == kept["url"] == f"{server.address}/team/c3l/runs/{kept['id']}"
+        logger.finalize("success")
+    assert server.runs == {kept["id"]}
+    assert [(line["_step"], line["round"]) for line in server.lines] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    wandb.teardown()

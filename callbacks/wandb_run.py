@@ -150,7 +150,9 @@ class WandbRunLogger(WandbLogger):
         entity, _, project = str(run.wandb).rpartition("/")
         shown = without_credentials(config)
         # what could not be sent in the last minute can be sent later, by `wandb sync`
-        settings = wandb.Settings(init_timeout=20, finish_timeout=60, silent=True, console="off")
+        settings = wandb.Settings(
+            init_timeout=20, finish_timeout=60, finish_timeout_raises=True, silent=True, console="off"
+        )
         super().__init__(
             project=project, entity=entity or None, name=name, save_dir=folder, config=shown, settings=settings
         )
@@ -180,9 +182,7 @@ class WandbRunLogger(WandbLogger):
             return None
         if not run.offline:
             return str(run.url)
-        command = shlex.join(["wandb", "sync", os.path.relpath(self._folder / "wandb")])
-        # without it a later piece would replace the one before
-        return f"WANDB_RESUME=allow {command}" if self._is_resumed else command
+        return self._upload_command(self._folder / "wandb")
 
     @rank_zero_only
     def log(self, values: Mapping[str, Any]) -> None:
@@ -256,10 +256,24 @@ class WandbRunLogger(WandbLogger):
         if self not in _begun:
             return
         _begun.remove(self)
-        where = self.where
-        self._try(lambda: self._experiment.finish(exit_code=exit_code))  # type: ignore[union-attr]
+        run, where = self._experiment, self.where
+        assert run is not None
+
+        def end() -> None:
+            try:
+                run.finish(exit_code=exit_code)
+            except TimeoutError:
+                rest = self._upload_command(run.sync_dir, "--include-online")
+                rank_zero_warn(f"W&B did not take everything in time; to upload it again: {rest}")
+
+        self._try(end)
         if where is not None:
             rank_zero_info(f"W&B: {where}")
+
+    def _upload_command(self, files: str | Path, *options: str) -> str:
+        command = shlex.join(["wandb", "sync", *options, os.path.relpath(files)])
+        # without it a later piece would replace the one before
+        return f"WANDB_RESUME=allow {command}" if self._is_resumed else command
 
     def _begin(self) -> None:
         """Begin W&B's run, or continue that of the run folder; never raise."""

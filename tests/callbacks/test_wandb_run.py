@@ -57,6 +57,7 @@ def logger(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WandbRunLogger:
 class Run:
     """As much of W&B's run as the logger uses."""
 
+    sync_dir = "wandb/run-1"
     disabled, url, name, entity, project = False, "https://a.server/runs/1", "name", "", "project"
 
     def __init__(self, mode: str, id: str | None) -> None:
@@ -294,6 +295,21 @@ def test_an_address_is_said_online(logger: WandbRunLogger, monkeypatch: pytest.M
     monkeypatch.setattr(wandb, "init", lambda mode, id, **_: Run(mode, id))
     _ = logger.experiment
     assert logger.where == "https://a.server/runs/1"
+
+
+def test_a_server_that_is_too_slow_in_the_end_is_not_waited_for(
+    logger: WandbRunLogger, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def finish(run: Run, exit_code: int) -> None:
+        raise TimeoutError("Timed out finishing run.")
+
+    monkeypatch.setattr(wandb, "init", lambda mode, id, **_: Run(mode, id))
+    monkeypatch.setattr(Run, "finish", finish)
+    _ = logger.experiment
+    logger.finalize("success")
+    assert said(recwarn) == [
+        "W&B did not take everything in time; to upload it again: wandb sync --include-online wandb/run-1"
+    ]
 
 
 def test_other_processes_than_the_first_have_no_run(

@@ -20,6 +20,7 @@ from lightning_c3l.rounds.generation import ImageChunk
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.atomic import atomic_path
+from lightning_c3l.runs.trials import name_of_run
 from lightning_c3l.selection.candidates import random_candidates, select_candidates
 from lightning_c3l.selection.card import write_card
 
@@ -137,7 +138,7 @@ class DatasetExport(Callback):
         """The set as its data card describes it."""
         folder, root, lvlm = Path(os.path.abspath(run.store.folder)), Path(figures["image_root"]), run.engine.lvlm
         return WrittenSet(
-            run=f"{folder.parent.name}/{folder.name}",
+            run=f"{name_of_run(folder)}/{folder.name}",
             images="in the folder images beside this card" if root == folder / "images" else root.name,
             model=Path(lvlm.name).name if os.path.isabs(lvlm.name) else lvlm.name,
             weights=weights,

@@ -16,6 +16,7 @@ from lightning_c3l.report.terminal import closing, console, rounds_table
 from lightning_c3l.rounds.figures import reading_auroc
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.run_page import read_rounds, write_page
+from lightning_c3l.runs.trials import name_of_run
 
 
 class RunReport(Callback):
@@ -51,7 +52,7 @@ class RunReport(Callback):
         share = engine_share(figures)
         store.update_summary(
             run={**store.summary().get("run", {}), "wandb": logged},
-            name=str(store.folder.parent.name),
+            name=name_of_run(store.folder),
             model=f"{lvlm.name} ({lvlm.fingerprint})",
             seed=run.engine.seed,
             rounds=figures,

@@ -15,6 +15,7 @@ from experiments.sweeps.sweep_file import Sweep
 from experiments.sweeps.trials import Trial, TrialProcess, value_text
 from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs import lock, manifest
+from lightning_c3l.runs.trials import SWEEPS, require_trial
 
 _POLL = 0.2
 _DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -41,7 +42,7 @@ class WalkPlan:
     @property
     def folder(self) -> Path:
         """Folder of the sweep."""
-        return self.root / "sweeps" / self.name
+        return self.root / SWEEPS / self.name
 
 
 class Walk:
@@ -58,6 +59,7 @@ class Walk:
 
     def __init__(self, sweep: Sweep, plan: WalkPlan, ended: Callable[[], None] = lambda: None) -> None:
         self.sweep, self.plan, self.ended = sweep, plan, ended
+        require_trial("--name and the number of a trial", f"{plan.name}/0000")
         values = sweep.trials(plan.count, plan.seed)
         trial_command(sweep.command, sweep.program, values[0])
         plan.folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from lightning_c3l.runs.atomic import require_writable, write_text_atomic
 from lightning_c3l.runs.config_file import read_config
 from lightning_c3l.runs.credentials import without_credentials
 from lightning_c3l.runs.listing import FoundRun, chosen_runs, read_run
+from lightning_c3l.runs.trials import name_of_run
 
 # runs of which each has a sentence in the terminal
 _MOST_SENTENCES = 8
@@ -77,7 +78,7 @@ def _make_again(found: FoundRun, page: Path) -> None:
         if found.state != "finished":
             notes.append(f"This run has not finished ({found.state}): the page shows what it has so far.")
         own = found.summary if found.state == "finished" and "rounds" in found.summary else {"rounds": figures}
-        summary = {"name": folder.resolve().parent.name, **found.summary, **own}
+        summary = {"name": name_of_run(folder), **found.summary, **own}
         summary["notes"] = [*(summary.get("notes") or []), *notes, *problems]
         write_page(folder, summary, candidates, images.read, page)
     out = console()

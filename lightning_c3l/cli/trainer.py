@@ -35,16 +35,10 @@ from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
-from lightning_c3l.runs.folder import (
-    RunConfig,
-    agents_trial,
-    claim_folder,
-    release_folder,
-    remove_unused_folder,
-    run_folder_of,
-)
+from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
 from lightning_c3l.runs.lock import End
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
+from lightning_c3l.runs.trials import agents_trial
 
 ROUND_CALLBACKS = {
     "i2c": I2CReweighting,

@@ -14,12 +14,11 @@ from lightning_c3l.distributed.messages import inform
 from lightning_c3l.runs import lock
 from lightning_c3l.runs.checkpoint_files import verify_checkpoint
 from lightning_c3l.runs.project_names import require_project
+from lightning_c3l.runs.trials import SWEEPS, require_trial
 
 # in the run folder; `last.old` only exists while it is being replaced
 LAST = Path("checkpoints") / "last.ckpt"
 OLD = Path("checkpoints") / "last.old"
-# two names of folders: of a sweep and of its trial
-_TRIAL = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+")
 # a checkpoint that is a folder holds one of these, as torch, Lightning or DeepSpeed writes it
 _SHARDS = (".metadata", "*.pt", "*/*.pt")
 # verbs that leave no checkpoint
@@ -68,13 +67,12 @@ class RunConfig:
         require_project("run.wandb", self.wandb)
         if self.wandb_mode not in (None, "online", "offline", "disabled"):
             raise ValueError(f"run.wandb_mode must be online, offline, disabled or null, not {self.wandb_mode!r}")
-        if self.trial is not None and not _TRIAL.fullmatch(self.trial):
-            raise ValueError(f"run.trial must be SWEEP/TRIAL, names of letters, digits, _, - and ., not {self.trial!r}")
+        require_trial("run.trial", self.trial)
 
     @property
     def home(self) -> Path:
         """Folder of all versions."""
-        return Path(self.root) / (self.name if self.trial is None else f"sweeps/{self.trial}")
+        return Path(self.root) / (self.name if self.trial is None else f"{SWEEPS}/{self.trial}")
 
 
 @dataclass(frozen=True)
@@ -149,12 +147,6 @@ def run_folder_of(checkpoint: str | Path) -> Path | None:
     if not (folder / "config.yaml").is_file():
         return None
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def agents_trial() -> str | None:
-    """The trial that `wandb agent` has started this process for; None outside of an agent."""
-    sweep, trial = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
-    return f"{sweep}/{trial}" if sweep and trial else None
 
 
 def job() -> str | None:

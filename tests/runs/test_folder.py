@@ -16,7 +16,6 @@ from lightning_c3l.runs.folder import (
     OLD,
     RunConfig,
     RunFolder,
-    agents_trial,
     claim_folder,
     release_folder,
     remove_unused_folder,
@@ -303,20 +302,3 @@ def test_a_trial_of_a_sweep_has_a_folder_of_its_own(tmp_path):
     checkpoint_in(str(tmp_path / "sweeps" / "sweep1" / "run2" / "version_0"))
     assert claimed(trial, checkpoint="last").path == str(tmp_path / "sweeps" / "sweep1" / "run2" / "version_0")
     assert claimed(replace(trial, trial="sweep1/run3"), checkpoint="last").path.endswith("run3/version_0")
-
-
-@pytest.mark.parametrize("trial", ["", "sweep1", "a/b/c", "../run", "sweep1/..", "sweep1/.run", "sweep 1/run"])
-def test_a_trial_that_is_no_name_of_two_folders(trial):
-    with pytest.raises(ValueError, match=r"^run\.trial must be SWEEP/TRIAL"):
-        RunConfig(trial=trial)
-
-
-@pytest.mark.parametrize(
-    ("sweep", "run", "trial"), [("s1", "r1", "s1/r1"), ("", "r1", None), ("s1", "", None), (None, None, None)]
-)
-def test_the_trial_of_an_agent_is_in_its_environment(sweep, run, trial, monkeypatch):
-    for name, value in (("WANDB_SWEEP_ID", sweep), ("WANDB_RUN_ID", run)):
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    assert agents_trial() == trial

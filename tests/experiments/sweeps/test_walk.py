@@ -210,6 +210,11 @@ def test_a_file_that_cannot_be_walked(write, tmp_path, capsys, changes, message)
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_name_that_is_no_folder(write, tmp_path, capsys):
+    assert walk(write(), tmp_path / "runs", "--name", "my sweep") == 2
+    assert capsys.readouterr().err.startswith("error: --name and the number of a trial must be SWEEP/TRIAL, names of")
+
+
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert walk(tmp_path / "no.yaml", tmp_path / "runs") == 2
     assert "no.yaml" in capsys.readouterr().err

@@ -2,9 +2,12 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -76,14 +79,31 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return written.getvalue()
 
 
-def results_table(walk: Walk) -> Table:
-    """The trials with a figure from the best down, then the others with what became of them."""
-    ranked, beside = walk.best_first(), figures_beside(walk)
+def results_table(walk: Walk, width: int) -> Table:
+    """The trials with a figure from the best down, then the others with what became of them.
+
+    Args:
+        walk: the trials.
+        width: characters of a line; figures beside the one that is optimised are shown as far as it goes.
+    """
+    beside = figures_beside(walk)
+    table = _table(walk, beside)
+    # far wider than any table, to know how wide this one would like to be
+    unlimited = Console(width=10_000).options
+    while beside and Measurement.get(Console(), unlimited, table).maximum > width:
+        beside = beside[:-1]
+        table = _table(walk, beside)
+    return table
+
+
+def _table(walk: Walk, beside: Sequence[str]) -> Table:
+    """The table with some of the figures beside the one that is optimised."""
+    ranked = walk.best_first()
     table = Table(title=Text(f"{walk.plan.name}: final/{walk.sweep.figure}, {walk.sweep.goal}"))
     for name in ("trial", *(one.name.rpartition(".")[2] for one in walk.sweep.parameters)):
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(_head(name), overflow="fold")
     for name in (walk.sweep.figure, *beside, "seconds", "status"):
-        table.add_column(Text(name.replace("_", " ")), justify="left" if name == "status" else "right", overflow="fold")
+        table.add_column(_head(name), justify="left" if name == "status" else "right", overflow="fold")
     for trial in ranked[:_MOST]:
         values = map(value_text, walk.sweep.flat(trial.values).values())
         figures = [number(trial.figures.get(name), BESIDE[name]) for name in beside]
@@ -92,6 +112,11 @@ def results_table(walk: Walk) -> Table:
     if len(ranked) > _MOST:
         table.caption = f"the first {_MOST} of {len(ranked)} trials; all are in results.csv"
     return table
+
+
+def _head(name: str) -> Text:
+    """A word a line, so that a column is as narrow as its longest word."""
+    return Text(name.replace("_", "\n"))
 
 
 def results_files(folder: Path) -> str:

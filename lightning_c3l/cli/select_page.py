@@ -95,7 +95,7 @@ def _rules(selection: Selection) -> FigureTable:
     """How many records each rule kept and left out, and why."""
     rows = list[FigureRow]()
     for step in selection.steps:
-        why = ", ".join(f"{number(count)} {reason}" for reason, count in step.fell.items())
+        why = "; ".join(f"{number(count)} {reason}" for reason, count in step.fell.items())
         rows.append(FigureRow(step.rule, [step.kept, sum(step.fell.values())], why))
     return FigureTable("The rules in their order", ["rule", "kept", "left out"], rows)
 

@@ -62,7 +62,8 @@ def main(arguments: list[str]) -> int:
         write()
     finally:
         lock.release()
-    console().print(results_table(walk))
+    out = console()
+    out.print(results_table(walk, out.width))
     failed = [trial for trial in walk.trials if trial.status == "failed"]
     for trial in failed:
         print(f"trial {trial.name} failed with status {trial.exit}: {trial.reason}")

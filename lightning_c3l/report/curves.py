@@ -42,6 +42,8 @@ _LOSSES = {
     "train/write_nll": "question and answer NLL",
     "train/con": "contrastive",
 }
+# training steps whose losses are marked
+_FEW_LOSSES = 8
 # figures of which only so much more, or less, is allowed
 _FACTORS = frozenset({"answer_tokens"})
 _TYPES = "By the first words of the questions. One that takes over means a drift to what is easy."
@@ -208,8 +210,10 @@ def _losses(rows: Sequence[Mapping[str, str]]) -> list[Line]:
     places = [
         (round + (index + 0.5) / len(own), row) for round, own in trained.items() for index, row in enumerate(own)
     ]
+    # a single point is seen only with a marker; many would hide the line
+    marked = len(places) <= _FEW_LOSSES
     return [
-        Line(name, [(x, _real(row.get(key))) for x, row in places], series=index, marked=False)
+        Line(name, [(x, _real(row.get(key))) for x, row in places], series=index, marked=marked)
         for index, (key, name) in enumerate(_LOSSES.items())
     ]
 

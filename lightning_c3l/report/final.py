@@ -58,7 +58,9 @@ def _guard(guard: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     right, other = finite(figures["i2c_right"]), finite(figures["i2c_other"])
     yield from figures.items()
     yield "i2c_difference", None if right is None or other is None else right - other
-    yield "held_out_criterion", state.get("held_out")
+    # of a run that came no further than its starting model, that one's is no figure of its end
+    has_trained = len(states) > 1 or guard.get("exported") is not None
+    yield "held_out_criterion", state.get("held_out") if has_trained else None
     yield "held_out_criterion_start", states[0].get("held_out")
     yield "held_out_criterion_best", best.get("held_out")
     yield "limits_broken", sum(len(one.get("tripped") or []) for one in states)

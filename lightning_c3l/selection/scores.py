@@ -84,5 +84,6 @@ def _why(items: Sequence[Mapping[str, Any]], by: str) -> str:
         return f"no finite {by} score"
     for item in items:
         if item.get("status") == "rejected":
-            return " ".join(f"rejected: {item.get('reason')}".split())[:_LONGEST_REASON]
+            reason = " ".join(f"rejected: {item.get('reason')}".split())
+            return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…"
     return NOT_SCORED

@@ -109,6 +109,13 @@ def test_the_loss_of_a_round_lies_behind_it() -> None:
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.01)
 
 
+def test_a_single_loss_is_seen() -> None:
+    rows = [{"round/round": "0"}, {"train/loss": "0.5"}]
+    (panel,) = panels({}, extras=RunExtras(metrics=rows)).values()
+    assert points(panel) == [("0.5", "0.5")]
+    assert [key.marked for key in panel.keys] == [True]
+
+
 def test_scores_are_split_by_image_and_by_truth() -> None:
     texts = [
         scored(0.5, verdict="right"),

@@ -63,6 +63,16 @@ def test_cost_is_summed_over_rounds() -> None:
     assert found == {"seconds_train": 5.0, "seconds_score": 1.0, "seconds_total": 9.5, "candidates_total": 12}
 
 
+def test_a_run_that_was_killed_in_its_first_round_has_no_criterion_of_its_end() -> None:
+    told = summary(state(0, 0.5))
+    told["guard"]["exported"] = None
+    found = final_figures(told)
+    assert found["held_out_criterion_start"] == 0.5
+    assert "held_out_criterion" not in found
+    # the first state may be what a run exports
+    assert final_figures(summary(state(0, 0.5)))["held_out_criterion"] == 0.5
+
+
 def test_without_truth_the_held_out_criterion_decides() -> None:
     # both images changed by +0.25, so every resample has that change
     told = headline(summary(state(0, 0.5), state(1, 0.75)))

@@ -1,6 +1,7 @@
 """The walk over a sweep with a stand-in for `fit`: what is started, resumed, told and kept."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from experiments.sweeps import walk as walking
 from experiments.sweeps.page import render
+from experiments.sweeps.results import results_table
 from experiments.sweeps.sweep_file import read_sweep
 from experiments.sweeps.walk import Walk, WalkPlan
 from lightning_c3l.cli.main import main
@@ -251,6 +254,24 @@ def test_the_page_shows_every_trial_and_nothing_of_a_trial_runs(write, tmp_path)
     }
     assert points == {"0000": "1.0", "0001": "1.0", "0004": "3.0", "0005": "3.0"}
     assert "0002, status 2: x must be at least 0" in page
+
+
+@pytest.mark.parametrize(
+    ("width", "beside"), [(58, []), (66, []), (67, ["parsed"]), (75, ["parsed"]), (76, ["parsed", "limits"])]
+)
+def test_a_table_leaves_out_what_a_narrow_terminal_would_cut(write, tmp_path, width, beside):
+    # 5 + 1 + 9 + 9 + 7 + 8 characters, and 6 for each figure beside the optimised one; 3 more a column, and 1
+    parameters = {"x": {"values": [1]}, "name": {"values": ["positions"]}}
+    file = write(parameters=parameters)
+    assert walk(file, tmp_path) == 0
+    known = Walk(read_sweep(file), WalkPlan("some", tmp_path, None, 0, 1))
+    printed = io.StringIO()
+    Console(file=printed, width=width).print(results_table(known, width))
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = printed.getvalue().replace("│", " ").split()
+    assert {"0000", "positions", "1.0000", "finished", "seconds", "criterion"} <= set(words)
+    assert [word for word in words if word in ("parsed", "limits")] == beside
 
 
 def test_a_page_without_a_figure(write, tmp_path):

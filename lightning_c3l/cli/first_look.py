@@ -9,19 +9,21 @@ import yaml
 _CONFIG = ("--config", "-c")
 # as the parser takes them, in full and short
 _CLASS = ("--model.lvlm", "--model.lvlm.class_path", "--model.init_args.lvlm", "--model.init_args.lvlm.class_path")
+_MODEL = ("--model", "--model.class_path")
 _PATH = ("--model.lvlm.path", "--model.init_args.lvlm.init_args.path", "--model.lvlm.init_args.path")
 # print something and end, whatever the model is
 _PRINTING = ("-h", "--help", "--print_config")
 
 
 def look(words: Sequence[str]) -> None:
-    """Refuse an experiment file that is not there, and a checkpoint that is neither on this disk nor on the Hub.
+    """Refuse a missing experiment file, and a checkpoint that is neither on this disk nor on the Hub.
 
     Args:
         words: of the command line, with the verb.
 
     Raises:
         OSError: if an experiment file is not there; names it.
+        ValueError: if there is neither an experiment file nor a model.
         LVLMError: if there is no such checkpoint.
     """
     files = [Path(value).expanduser() for value in _values(words, _CONFIG)]
@@ -31,6 +33,9 @@ def look(words: Sequence[str]) -> None:
             raise FileNotFoundError(f"--config {file}: no such file")
     if any(word.partition("=")[0].startswith(_PRINTING) for word in words) or any(_values(words, _CLASS)):
         return
+    if not any(word.partition("=")[0] in (*_CONFIG, *_MODEL) for word in words):
+        # the options of classes that nothing names are unknown to the parser, which would only say that
+        raise ValueError("--config: missing; give an experiment file, or fit alone for the demonstration")
     path = None
     for file in files:
         path = _checkpoint(file, path)

@@ -24,6 +24,7 @@ def experiment(folder: Path, name: str, checkpoint: object, class_path: str = "H
     ("words", "said"),
     [
         (["fit", "--config", "lost.yaml"], "error: --config lost.yaml: no such file"),
+        (["fit", "--data.images", "folder"], "error: --config: missing; give an experiment file"),
         (["predict", "--config=lost.yaml"], "error: --config lost.yaml: no such file"),
         (
             ["fit", "--config", str(ROOT / "experiments" / "demo.yaml"), "--model.lvlm.path", "x/y"],

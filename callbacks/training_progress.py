@@ -13,7 +13,7 @@ _PAUSE = 1.0
 
 
 class TrainingProgress(ProgressBar):
-    """Shows the batches of each epoch, with the step and what is logged for progress bars, such as the loss.
+    """Shows the batches of each epoch, with the step and the first figure logged for progress bars, such as the loss.
 
     Args:
         name: what is trained, before the number of the epoch.
@@ -71,7 +71,7 @@ class TrainingProgress(ProgressBar):
         figures = [
             f"{name.rpartition('/')[2]} {value:.3g}" for name, value in found.items() if isinstance(value, int | float)
         ]
-        return ", ".join([f"step {trainer.global_step}", *figures])
+        return ", ".join([f"step {trainer.global_step}", *figures[:1]])
 
     def _close(self, finished: bool) -> None:
         if self._stage is not None:

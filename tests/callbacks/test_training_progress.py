@@ -28,6 +28,7 @@ class Module(LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.now += 40
         self.log("train/loss", 0.25 + batch_idx, prog_bar=True)
+        self.log("train/con", 0.5, prog_bar=True)
         if self.now > 1000:
             raise ValueError("something is wrong")
         return self.weight.sum()

@@ -58,7 +58,8 @@ class Headline:
 def headline(summary: Mapping[str, Any]) -> Headline:
     """Judge a run by what was measured before its first and after its last training.
 
-    Known truth decides where there is some, else the held-out criterion of the guard's states.
+    Known truth decides where there is some, else the held-out criterion of the guard's states, unless a state broke a
+    limit of the guard: the criterion rises in a collapse too, if questions drift to kinds that score high.
 
     Args:
         summary: content of summary.json.
@@ -69,10 +70,31 @@ def headline(summary: Mapping[str, Any]) -> Headline:
     rest = [criterion if truth else None, _dataset(summary), *_of_states(guard)]
     figures = [one for one in [deciding, *rest] if one is not None][:4]
     notes = _notes(guard)
-    if deciding is None or deciding.before is None or deciding.after is None:
+    if (harm := _harm(guard, criterion, truth)) is not None:
+        return Headline(harm, "worse", tuple(figures), notes)
+    if deciding is None:
         return Headline(_unmeasured(summary), "unmeasured", tuple(figures), notes)
     verdict = _verdict(deciding)
     return Headline(_sentence(deciding, verdict), verdict, tuple(figures), notes)
+
+
+def _harm(guard: Mapping[str, Any], criterion: HeadlineFigure | None, truth: HeadlineFigure | None) -> str | None:
+    """The sentence about a run whose states broke limits, where no truth says more; None of all others."""
+    states, last = guard.get("states") or [], exported_state(guard).get("round")
+    broken = [one.get("round") for one in states if one.get("tripped")]
+    if not broken:
+        return None
+    if last == states[0].get("round"):
+        return (
+            f"The rounds did harm: state {broken[0]} broke a limit of the guard, and the starting model was exported."
+        )
+    if truth is not None or all(state > last for state in broken):
+        return None
+    rise = ""
+    if criterion is not None:
+        before, after = number(criterion.before), number(criterion.after)
+        rise = f"; {criterion.name} {before} \u2192 {after} can rise in a collapse too"
+    return f"The rounds probably did harm: state {broken[0]} broke a limit of the guard{rise}."
 
 
 def _unmeasured(summary: Mapping[str, Any]) -> str:

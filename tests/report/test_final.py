@@ -111,6 +111,35 @@ def test_a_change_of_both_signs_is_undecided() -> None:
     assert told.figures[0].interval == (-0.375, 0.375)
 
 
+def test_a_rise_of_the_criterion_is_no_success_where_a_limit_was_broken() -> None:
+    told = headline(summary(state(0, 0.5), state(1, 0.625, ("parsed rate fell",)), state(2, 0.75)))
+    assert told.verdict == "worse"
+    assert told.sentence == (
+        "The rounds probably did harm: state 1 broke a limit of the guard; "
+        "held-out criterion 0.500 \u2192 0.750 can rise in a collapse too."
+    )
+    # known truth says more
+    writers = {"base": {"truth_rate": 0.5}, "tuned": {"truth_rate": 0.75}}
+    told = headline(summary(state(0, 0.5), state(1, 0.75, ("answers grew",)), writers=writers))
+    assert told.verdict == "better"
+
+
+def test_a_limit_that_a_later_state_than_the_exported_one_broke_does_not_count() -> None:
+    stopped = summary(state(0, 0.5), state(1, 0.75), state(2, 0.25, ("contrast fell",)))
+    stopped["guard"]["exported"] = 1
+    assert headline(stopped).verdict == "better"
+
+
+def test_a_run_that_went_back_to_the_starting_model_did_harm() -> None:
+    stopped = summary(state(0, 0.5), state(1, 0.75, ("contrast fell",)))
+    stopped["guard"]["exported"] = 0
+    told = headline(stopped)
+    assert told.verdict == "worse"
+    assert told.sentence == (
+        "The rounds did harm: state 1 broke a limit of the guard, and the starting model was exported."
+    )
+
+
 def test_limits_and_a_better_state_are_told() -> None:
     told = headline(summary(state(0, 0.5), state(1, 0.75), state(2, 0.625, ("contrast fell",))))
     assert told.notes[0] == "State 2 broke a limit: contrast fell."

@@ -80,13 +80,13 @@ def headline(summary: Mapping[str, Any]) -> Headline:
 
 def _harm(guard: Mapping[str, Any], criterion: HeadlineFigure | None, truth: HeadlineFigure | None) -> str | None:
     """The sentence about a run whose states broke limits, where no truth says more; None of all others."""
-    states, last = guard.get("states") or [], exported_state(guard).get("round")
-    broken = [one.get("round") for one in states if one.get("tripped")]
-    if not broken:
+    states, last = guard.get("states") or [], finite(exported_state(guard).get("round"))
+    broken = [k for one in states if one.get("tripped") and (k := finite(one.get("round"))) is not None]
+    if not broken or last is None:
         return None
     if last == states[0].get("round"):
         return (
-            f"The rounds did harm: state {broken[0]} broke a limit of the guard, and the starting model was exported."
+            f"The rounds did harm: state {broken[0]:g} broke a limit of the guard, and the starting model was exported."
         )
     if truth is not None or all(state > last for state in broken):
         return None
@@ -94,7 +94,7 @@ def _harm(guard: Mapping[str, Any], criterion: HeadlineFigure | None, truth: Hea
     if criterion is not None:
         before, after = number(criterion.before), number(criterion.after)
         rise = f"; {criterion.name} {before} \u2192 {after} can rise in a collapse too"
-    return f"The rounds probably did harm: state {broken[0]} broke a limit of the guard{rise}."
+    return f"The rounds probably did harm: state {broken[0]:g} broke a limit of the guard{rise}."
 
 
 def _unmeasured(summary: Mapping[str, Any]) -> str:

@@ -202,6 +202,9 @@ def _sentence(figure: HeadlineFigure, verdict: Verdict) -> str:
         "undecided": "Whether the rounds helped cannot be told from chance",
     }[verdict]
     before, after = (number(value, figure.digits) for value in (figure.before, figure.after))
+    if figure.interval == (0.0, 0.0):
+        # no image differs, as where no step was trained
+        return f"The rounds changed nothing: {figure.name} {before}."
     sentence = f"{start}: {figure.name} {before} \u2192 {after}"
     if figure.interval is None or math.isnan(sum(figure.interval)):
         return f"{sentence}."

@@ -140,6 +140,12 @@ def test_a_run_that_went_back_to_the_starting_model_did_harm() -> None:
     )
 
 
+def test_a_run_in_which_no_image_changed_says_so() -> None:
+    told = headline(summary(state(0, 0.5), state(1, 0.5)))
+    assert told.verdict == "undecided"
+    assert told.sentence == "The rounds changed nothing: held-out criterion 0.500."
+
+
 def test_limits_and_a_better_state_are_told() -> None:
     told = headline(summary(state(0, 0.5), state(1, 0.75), state(2, 0.625, ("contrast fell",))))
     assert told.notes[0] == "State 2 broke a limit: contrast fell."

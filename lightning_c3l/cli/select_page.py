@@ -1,6 +1,7 @@
 """The page that `select` writes beside a selection: what it kept and what each rule left out."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,10 +112,11 @@ def _pairs(
     )
     if turn is None:
         return
-    number_, chosen = int(facts.columns.number[position]), bool(facts.selection.chosen[position])
+    own, chosen = int(facts.columns.number[position]), bool(facts.selection.chosen[position])
     why = "" if chosen else facts.selection.why(position)
     row = {**rows.get(turn, {}), "status": "kept" if chosen else LEFT_OUT, "reason": why}
-    yield answer_pair(number_, record, turn, section, row, tokens.get((number_, turn)))
+    pair = answer_pair(own, record, turn, section, row, tokens.get((own, turn)))
+    yield replace(pair, reading=facts.by)
 
 
 def _rows(record: Record) -> dict[int, Mapping[str, Any]]:

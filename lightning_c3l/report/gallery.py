@@ -47,6 +47,7 @@ class GalleryPair:
         reason: why it has its status.
         name: of the record or text within its set.
         source: of its image, where a run has several.
+        reading: the score that it was selected by, which the card shows first.
     """
 
     image: str
@@ -65,6 +66,7 @@ class GalleryPair:
     reason: str = ""
     name: str = ""
     source: str = ""
+    reading: str = "answer"
 
     @property
     def key(self) -> PairKey:
@@ -177,7 +179,8 @@ def gallery_pairs(
         "borderline": borderline(candidates, round == DATA_SET, reading, counts.borderline, taken),
         "rejected": _by_reason(candidates, counts.rejected),
     }
-    return [_pair(one, section, str(round), source) for section, own in sections.items() for one in own]
+    pairs = [_pair(one, section, str(round), source) for section, own in sections.items() for one in own]
+    return [replace(one, reading=reading) for one in pairs]
 
 
 def borderline(

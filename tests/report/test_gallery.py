@@ -131,6 +131,14 @@ def test_a_card_shows_all_of_a_pair() -> None:
     assert data == {"round": "1", "section": "best", "kind": "why", "status": "positive", "verdict": "wrong"}
 
 
+def test_a_card_shows_the_reading_that_chose() -> None:
+    (pair,) = gallery_pairs([scored(0.4321)], 0, "gap")
+    shown = card(pair)
+    assert shown.find("strong")[0].attributes["data-value"] == "0.3"
+    assert shown.find("p", "score")[0].text.strip() == "S(I²C) gap"
+    assert "another image" in card(replace(pair, reading="answer")).find("p", "score")[0].text
+
+
 def test_a_rejected_text_shows_its_reason() -> None:
     (pair,) = gallery_pairs([refused("who knows", "no question")], 0)
     shown = card(pair)

@@ -88,7 +88,8 @@ def _harm(guard: Mapping[str, Any], criterion: HeadlineFigure | None, truth: Hea
         return (
             f"The rounds did harm: state {broken[0]:g} broke a limit of the guard, and the starting model was exported."
         )
-    if truth is not None or all(state > last for state in broken):
+    is_told = truth is not None or (criterion is not None and _verdict(criterion) == "worse")
+    if is_told or all(state > last for state in broken):
         return None
     rise = ""
     if criterion is not None:

@@ -28,6 +28,8 @@ KEPT = "wandb.json"
 # W&B accepts no longer names
 _LONGEST_NAME = 128
 _LONGEST_REASON = 200
+# bytes of a file of wandb that holds no record
+_EMPTY = 7
 # a piece of an offline run counts its history from here times its number, so that pieces do not overlap once synced
 _PIECE = 1_000_000
 
@@ -307,6 +309,7 @@ class WandbRunLogger(WandbLogger):
 
     def _start(self, mode: Mode) -> None:
         """Start it, and tell W&B what its figures are drawn over."""
+        self._drop_empty_pieces()
         words = sys.argv
         try:
             # W&B shows them
@@ -321,6 +324,12 @@ class WandbRunLogger(WandbLogger):
         run.define_metric("candidates", step_metric="round")
         run.define_metric("final/*", step_metric="round")
         self._experiment, self._over_steps = run, set()
+
+    def _drop_empty_pieces(self) -> None:
+        """Remove what processes left that were killed before wandb wrote a record: `wandb sync` ends at such a file."""
+        for file in (self._folder / "wandb").glob("offline-run-*/*.wandb"):
+            if file.stat().st_size <= _EMPTY:
+                file.unlink()
 
     def _kept(self) -> dict[str, Any]:
         """What `wandb.json` says of W&B's run; empty in a new folder, and where the file is damaged."""

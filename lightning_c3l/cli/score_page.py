@@ -47,9 +47,14 @@ def write_page(scored: Scored, figures: Mapping[str, Any], lvlm: AnswerScorer, b
     """
     sample: AnswerSample = figures["shown"]
     refused: RejectedSample = figures["refused"]
-    records = {one.record: one.whole for _, one in sample.answers()}
+    answers = [one for _, one in sample.answers()]
+    records = {one.record: one.whole for one in answers}
     tokens = answer_tokens(lvlm, records, scored.images, batch_size, scored.made_with["longest_side"])
-    write_tokens(scored.out.with_suffix(".tokens.json"), lvlm.fingerprint, tokens, records)
+    # `select` knows nothing of the records that were left out
+    rows = {one.record: one.row for one in answers}
+    stored = {(rows[number], turn): values for (number, turn), values in tokens.items()}
+    whole = {one.row: one.whole for one in answers}
+    write_tokens(scored.out.with_suffix(".tokens.json"), lvlm.fingerprint, stored, whole)
     others = {one.record: one.whole for one in refused.first if one.whole is not None}
     page = SetPage(
         name=scored.out.name,

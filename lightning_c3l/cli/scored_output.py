@@ -83,7 +83,7 @@ class Tally:
             if turn["status"] != "scored":
                 continue
             self.ranks.add(turn)
-            self.shown.add(number, record, turn)
+            self.shown.add(number, self.records, record, turn)
             for name in _COLUMNS:
                 if turn[name] is not None:
                     self.sums[name] += turn[name]

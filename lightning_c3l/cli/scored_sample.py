@@ -22,6 +22,7 @@ class ShownAnswer:
 
     Attributes:
         record: number of its record, from 1.
+        row: number of its record in the scored set, where broken ones are left out.
         turn: index among the record's messages.
         image: name of the record's first image, empty without one.
         question: the message before it.
@@ -31,6 +32,7 @@ class ShownAnswer:
     """
 
     record: int
+    row: int
     turn: int
     image: str
     question: str
@@ -55,13 +57,14 @@ class AnswerSample:
         self._nearest: list[tuple[float, int, ShownAnswer]] = []
         self._others: list[ShownAnswer] = []
 
-    def add(self, number: int, record: Record, turn: Mapping[str, Any]) -> None:
+    def add(self, number: int, row: int, record: Record, turn: Mapping[str, Any]) -> None:
         """Offer a scored answer.
 
         Args:
             number: of the record in its set.
+            row: number of the record in the scored set.
             record: the record.
-            turn: the row of the answer.
+            turn: scores of the answer.
         """
         score, index = finite(turn[READING]), turn["turn"]
         if score is None:
@@ -79,7 +82,7 @@ class AnswerSample:
             return
         image = next((one.name for one in record.images), "")
         question = record.messages[index - 1].text.strip() if index else ""
-        shown = ShownAnswer(number, index, image, question, record.messages[index].text, turn, record)
+        shown = ShownAnswer(number, row, index, image, question, record.messages[index].text, turn, record)
         for heap, rank in heaps:
             entry = (rank, -self._seen, shown)
             if len(heap) < self._size:

@@ -253,6 +253,16 @@ def test_a_resumed_folder_continues_its_run(folder: Path, begun: list[str]) -> N
     assert second.where == "WANDB_RESUME=allow wandb sync runs/name/version_0/wandb"
 
 
+def test_what_a_killed_process_left_without_a_record_is_removed(folder: Path, begun: list[str]) -> None:
+    contents = {"empty": b":W&B\xe1\xbe\x00", "cut": b":W", "begun": b":W&B\xe1\xbe\x00\x01"}
+    for name, content in contents.items():
+        piece = folder / "wandb" / f"offline-run-{name}"
+        piece.mkdir(parents=True)
+        (piece / "run-1.wandb").write_bytes(content)
+    wandb_logger(RunConfig(), folder, {}).log({"a": 1})
+    assert [file.parent.name for file in (folder / "wandb").glob("*/*.wandb")] == ["offline-run-begun"]
+
+
 def test_a_trial_of_a_sweep_has_the_id_that_its_agent_gave(
     folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

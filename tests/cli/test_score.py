@@ -111,9 +111,11 @@ def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoin
         file.write(json.dumps({"id": 10, "conversations": record(0)["conversations"][1:]}) + "\n")
         said = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "so"}]
         file.write(json.dumps({"id": 11, "conversations": said}) + "\n")
+        # the eighth of the set, and the seventh that is written
+        file.write(json.dumps(record(3)) + "\n")
     assert main(words(source, tmp_path / "out.jsonl", tiny_checkpoint)) == 0
     assert [[turn["status"] for turn in one["c3l_scores"]] for one in lines(tmp_path / "out.jsonl")] == [
-        ["scored"], ["scored"] * 2, ["rejected"], ["scored"] * 2, ["rejected"], ["text_only"]
+        ["scored"], ["scored"] * 2, ["rejected"], ["scored"] * 2, ["rejected"], ["text_only"], ["scored"] * 2
     ]  # fmt: skip
     listed = {one["record"]: one["reason"] for one in lines(tmp_path / "out.rejected.jsonl")}
     assert set(listed) == {3, 5, 6}
@@ -124,12 +126,14 @@ def test_broken_records_and_pictures_stop_nothing(tmp_path: Path, tiny_checkpoin
     cards = page.find("article")
     assert {one.attributes["data-section"] for one in cards} == {"best", "worst", "rejected"}
     assert sum(one.attributes["data-section"] == "rejected" for one in cards) == 3
-    assert len([one for one in cards if one.find("p", "heat")]) == 5
-    assert "5 answers of 6 records were scored" in page.find("p", "verdict")[0].text
+    assert len([one for one in cards if one.find("p", "heat")]) == 7
+    assert "7 answers of 7 records were scored" in page.find("p", "verdict")[0].text
     reasons = {row.find("th")[0].text for table in page.find("table") for row in table.find("tr")}
     assert any("not an image" in reason for reason in reasons)
     # no image, or none that can be read
-    assert len(page.find("img")) == 5
+    assert len(page.find("img")) == 7
+    stored = lines_of_tokens(tmp_path / "out.tokens.json")
+    assert stored.keys() == {(1, 1), (2, 1), (2, 3), (4, 1), (4, 3), (7, 1), (7, 3)}
     assert main([*words(source, tmp_path / "bare.jsonl", tiny_checkpoint), "--no-page"]) == 0
     assert not [*tmp_path.glob("bare.html"), *tmp_path.glob("bare.tokens.json")]
 

@@ -114,7 +114,7 @@ def offered(scores: list[float | None]) -> list[tuple[str, int]]:
     sample = AnswerSample(size=2)
     for number, score in enumerate(scores):
         record = Record((ImageRef("a.png"),), (Message("user", "Why?"), Message("assistant", f"{number}")))
-        sample.add(number, record, {"turn": 1, "answer": score})
+        sample.add(number, number, record, {"turn": 1, "answer": score})
     return [(shown_as, one.record) for shown_as, one in sample.answers()]
 
 

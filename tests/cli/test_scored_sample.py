@@ -9,7 +9,7 @@ def test_undecided_answers_score_as_with_another_image() -> None:
     scores = [(0.9, 0.1), (0.8, 0.2), (0.5, 0.49), (0.4, 0.1), (0.3, 0.32), (0.1, 0.4), (0.0, 0.9)]
     for number, (score, other) in enumerate(scores):
         record = Record((ImageRef("a.png"),), (Message("user", "Why?"), Message("assistant", f"{number}")))
-        sample.add(number, record, {"turn": 1, "answer": score, "shuffled": other})
+        sample.add(number, number, record, {"turn": 1, "answer": score, "shuffled": other})
     shown = [(shown_as, one.record) for shown_as, one in sample.answers() if shown_as != "random"]
     assert shown == [("highest", 0), ("highest", 1), ("lowest", 6), ("lowest", 5), ("nearest", 2), ("nearest", 4)]
 

@@ -104,6 +104,9 @@ def test_pieces_of_a_resumed_run_are_uploaded_to_one(
     monkeypatch.chdir(tmp_path)
     (folder := tmp_path / "runs" / "c3l" / "version_0").mkdir(parents=True)
     for piece in range(2):
+        # of a process that was killed at once
+        (killed := folder / "wandb" / f"offline-run-2026010{piece}_000000-killed").mkdir(parents=True)
+        (killed / "run-killed.wandb").write_bytes(b":W&B\xe1\xbe\x00")
         logger = wandb_logger(RunConfig(wandb_mode="offline"), folder, {"seed_everything": piece})
         for row in range(2):
             logger.log({"round": 2 * piece + row, "round/i2c_mean": 0.5})

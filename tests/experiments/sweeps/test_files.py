@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 import yaml
 from wandb import wandb_agent
+from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
 from experiments.sweeps.command import trial_command
 from experiments.sweeps.distributions import Parameter
@@ -95,7 +95,7 @@ def test_the_parser_takes_every_flag_as_the_agent_writes_it(file, agents_words, 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_file_is_what_its_header_and_wandb_need(file, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = wandb.sdk.launch.sweeps.utils.load_sweep_config(str(file))
+    found = load_sweep_config(str(file))
     assert found["name"] == file.stem
     assert found["metric"] == {"name": "final/held_out_criterion", "goal": "maximize"}
     assert Path(found["program"]).is_file()

@@ -1,5 +1,6 @@
 """What the first screen of the page says: whether the rounds helped, what they cost, and how they were started."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,11 @@ class FirstScreen:
         """Everything that the summary holds of it."""
         found, run = headline(summary), nested(summary, "run")
         shown = [one for one in found.figures if one.after is not None]
-        changed = {str(option): printable(value, 200) for option, value in nested(run, "changed").items()}
+        texts = {
+            str(option): value if isinstance(value, str) else json.dumps(value)
+            for option, value in nested(run, "changed").items()
+        }
+        changed = {option: printable(text, 200) for option, text in texts.items()}
         cost, stages = _cost(summary)
         return cls(found, [(one, Change.of(one)) for one in shown], cost, stages, _facts(summary), changed)
 

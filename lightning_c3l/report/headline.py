@@ -108,6 +108,8 @@ def _unmeasured(summary: Mapping[str, Any]) -> str:
     pairs = finite(nested(summary, "dataset").get("pairs"))
     if not has_rounds and pairs is not None:
         return f"{number(int(pairs))} pairs were written and selected; no round was trained."
+    if summary.get("seconds_total") is None:
+        return "Nothing says yet whether the rounds helped: that is measured after the last training."
     reason = "set data.held_out, and leave guard.action on, to have it measured"
     return f"Nothing says yet whether the rounds helped: {reason}."
 

@@ -154,9 +154,11 @@ def test_limits_and_a_better_state_are_told() -> None:
 
 @pytest.mark.parametrize("told", [{}, summary(), summary(state(0, 0.5)), {"writers": {"base": {}, "tuned": {}}}])
 def test_a_run_without_measurement_says_so(told: dict[str, Any]) -> None:
-    found = headline(told)
+    found = headline({**told, "seconds_total": 9.5})
     assert found.verdict == "unmeasured"
     assert "data.held_out" in found.sentence
+    # one that was killed may have asked for it
+    assert "measured after the last training" in headline(told).sentence
 
 
 def test_intervals_pair_images_of_both_sides() -> None:
@@ -175,5 +177,5 @@ def test_intervals_pair_images_of_both_sides() -> None:
 def test_a_run_without_rounds_says_what_it_came_to(told: dict[str, Any], sentence: str) -> None:
     found = headline(told)
     assert (found.sentence, found.verdict) == (sentence, "unmeasured")
-    begun = headline({**told, "rounds": [{"round": 0}]})
+    begun = headline({**told, "rounds": [{"round": 0}], "seconds_total": 9.5})
     assert begun.sentence.startswith("Nothing says yet whether the rounds helped: set data.held_out")

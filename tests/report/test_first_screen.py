@@ -46,6 +46,10 @@ def test_costs_are_those_of_the_summary() -> None:
 def test_what_is_not_known_is_left_out() -> None:
     first = FirstScreen.of({})
     assert (first.cost, list(first.stages), first.facts, first.changed, list(first.figures)) == ("", [], {}, {}, [])
+    changed = {"exposure.measure": False, "data.limit": None, "run.name": "x"}
+    told = FirstScreen.of({"run": {"changed": changed}}).changed
+    # as they are typed
+    assert told == {"exposure.measure": "false", "data.limit": "null", "run.name": "x"}
     assert "rejected images" not in FirstScreen.of({"rejected_images": 0}).facts
     assert FirstScreen.of({"rejected_images": 4}).facts["rejected images"] == "4"
 

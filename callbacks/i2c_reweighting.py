@@ -165,6 +165,8 @@ class I2CReweighting(Callback):
                 if not is_whole:
                     collectives.on_rank_zero(lambda: tell_of_changes(run.store, task.digests))
             if not is_whole:
+                # a log file says at once what the next minutes are spent on
+                rank_zero_info(f"round {number}: {len(task.keys)} images")
                 records = run.engine.make_records(task, profiler)
                 collectives.on_rank_zero(lambda: self._finish(run, records, task.seed, profiler))
         with profiler.profile("engine"):

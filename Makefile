@@ -29,7 +29,8 @@ test: $(ENVIRONMENT)  ## run the quick tests
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --dist loadfile
 
 # those that are heavy alone in a process for each core; the others measure seconds or use all cores themselves
-SLOW_ALONE := tests/lvlm tests/experiments tests/slow/test_real_decoder.py
+SLOW_ALONE := tests/lvlm tests/experiments tests/report tests/callbacks \
+	$(addprefix tests/slow/test_,real_decoder.py sweep_agent.py wandb_sync.py log_of_a_fit.py)
 
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadgroup $(SLOW_ALONE)

@@ -14,7 +14,7 @@ from lightning_c3l.report.page import render_report
 from tests.helpers.chromium import dump_dom, needs_chromium, screenshot
 from tests.report.samples import grey, states, summary, summary_without_truth, two_rounds
 
-pytestmark = [needs_chromium, pytest.mark.slow]
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 # what sticks out of the window, but for what lies in a box that scrolls
 _MEASURE = """<!DOCTYPE html><body><iframe srcdoc="{page}" style="width: {width}px; height: 900px; border: 0"></iframe>

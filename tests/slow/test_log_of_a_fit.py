@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.commandline import run, tiny_config, write_images
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("log of a fit")]
 
 
 @pytest.fixture(scope="module")

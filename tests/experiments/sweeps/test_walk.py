@@ -254,6 +254,11 @@ def test_the_page_shows_every_trial_and_nothing_of_a_trial_runs(write, tmp_path)
     }
     assert points == {"0000": "1.0", "0001": "1.0", "0004": "3.0", "0005": "3.0"}
     assert "0002, status 2: x must be at least 0" in page
+    # what is optimised comes first, where a phone shows it
+    heads, best = [row.find("th") + row.find("td") for row in dom.find("table")[-1].find("tr")][:2]
+    assert [one.text for one in heads[:4]] == ["trial", "held out criterion", "x", "y"]
+    assert [one.all_text() for one in best[:4]] == ["0004", "3.0000", "3", "<script>"]
+    assert (heads[-1].text, best[-1].text) == ("status", "finished")
 
 
 @pytest.mark.parametrize(

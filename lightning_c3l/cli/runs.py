@@ -149,7 +149,7 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
     columns: dict[str, list[str]] = {
         "run": [run.name for run in runs],
         "began": [f"{run.began.astimezone():%m-%d %H:%M}" for run in runs],
-        "state": [run.found.state for run in runs],
+        "status": [run.found.state for run in runs],
         "verb": [run.found.verb for run in runs] if len({run.found.verb for run in runs}) > 1 else [],
         "verdict": [run.verdict for run in runs],
         "benchmark": [_first(benchmark_figures(run.found.summary)) for run in runs],

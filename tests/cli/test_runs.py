@@ -47,7 +47,7 @@ def test_newest_first_with_figures_and_options(folder: Path, capsys: pytest.Capt
     assert status == 0
     assert listed(printed) == ["demo/version_1", "pope/version_0", "demo/version_0", "killed/version_0"]
     lines = printed.splitlines()
-    heads = "run began state verb verdict benchmark held-out criterion pairs seconds"
+    heads = "run began status verb verdict benchmark held-out criterion pairs seconds"
     assert " ".join(lines[0].split()) == heads
     (worse,) = (line for line in lines if line.startswith("demo/version_1"))
     assert worse.split()[3:6] == ["finished", "fit", "worse"]

@@ -168,12 +168,15 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
     for head in _DROPPED:
         if sum(widths.values()) + 2 * len(widths) > width:
             widths.pop(head, None)
+    left_out = [head for head in cells if head not in widths]
     for index in range(len(runs) + 1):
         line = "  ".join(set_cell_size(cells[head][index], size) for head, size in widths.items()).rstrip()
         # Text objects, because plain strings would be read as rich markup
         yield Text(line, style="bold" if index == 0 else "", no_wrap=True, overflow="fold")
         if index and (changed := _options(runs[index - 1].changed)):
             yield Padding(Text(printable(changed, _LONGEST), style="dim"), (0, 0, 0, 4))
+    if left_out:
+        yield Text(f"left out for want of width: {', '.join(left_out)}; --json has all figures", style="dim")
 
 
 def _change(values: Sequence[float | None]) -> str:

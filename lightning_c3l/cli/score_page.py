@@ -78,7 +78,8 @@ def _sentence(figures: Mapping[str, Any]) -> str:
     )
     if figures["above_shuffled"] is None:
         return f"{answers} to their image."
-    return f"{answers} to their image; {figures['above_shuffled']:.0%} score higher with it than with another image."
+    share = f"{100 * figures['above_shuffled']:.0f} %"
+    return f"{answers} to their image; {share} score higher with it than with another image."
 
 
 def _answers(sample: AnswerSample, tokens: AnswerTokenValues) -> Iterator[GalleryPair]:

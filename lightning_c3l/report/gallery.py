@@ -165,7 +165,9 @@ def gallery_pairs(
     """
     distinct = dict[_Key, ScoredCandidate]()
     for one in candidates:
-        if _score(one, reading) is not None:
+        # what repeats a pair of a data set is not in the set
+        is_repeated = round == DATA_SET and one.status == "duplicate"
+        if _score(one, reading) is not None and not is_repeated:
             distinct.setdefault(_key(one), one)
     ordered = sorted(distinct.values(), key=lambda one: _score(one, reading) or 0.0, reverse=True)
     # few pairs are divided in halves

@@ -32,8 +32,8 @@ _NEXT = {
     "figures, curves and examples": "report.html",
     "data set": "vlit.json",
     "its data card": "vlit.card.md",
-    "adapter of the tuned model": "adapter",
-    "all weights of the tuned model": "model",
+    "adapter": "adapter",
+    "all weights": "model",
 }
 # columns that fit 80 characters
 _MOST = 5

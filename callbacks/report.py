@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from PIL.Image import Image
 
 from callbacks.order import Order
+from callbacks.wandb_run import wandb_run_of
 from data_modules.loading.decoding import UnreadableImage
 from lightning_c3l.distributed import collectives
 from lightning_c3l.report.headline import headline
@@ -42,8 +43,8 @@ class RunReport(Callback):
         """Report all rounds; rank zero writes, the others wait for it."""
         if (run := RoundRun.of(trainer, pl_module)) is not None:
             # the address of W&B's run, or the command that uploads it
-            logged = [where for logger in trainer.loggers if (where := getattr(logger, "where", None))]
-            collectives.on_rank_zero(lambda: self._report(run, logged[0] if logged else None))
+            where = logger.where if (logger := wandb_run_of(trainer)) is not None else None
+            collectives.on_rank_zero(lambda: self._report(run, where))
 
     def _report(self, run: RoundRun, logged: str | None) -> None:
         store, lvlm = run.store, run.engine.lvlm

@@ -93,6 +93,10 @@ class WarningLines:
         for place, count in self._counts.items():
             if count > _MOST:
                 print(f"warning: {count - _MOST:,} more like: {self._first[place]}", file=sys.stderr)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again: nothing has been shown."""
         self._counts.clear()
         self._first.clear()
         self._shown.clear()
@@ -131,6 +135,8 @@ def readable_output(quiet: bool) -> Iterator[None]:
         sys.stdout = SharedStream(sys.stdout)
     if sys.stderr.isatty():
         sys.stderr = SharedStream(sys.stderr)
+    # another command of this process may have left some
+    WARNINGS.forget()
     show_warnings_in_lines()
     try:
         yield

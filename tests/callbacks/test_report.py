@@ -3,8 +3,10 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from callbacks.report import RunReport, engine_share
+from callbacks.wandb_run import WandbRunLogger
 from lightning_c3l.distributed import collectives
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import Round, RunStore
@@ -26,6 +28,15 @@ class Module:
     writing, loss, inference_context = GenerationConfig(), None, nullcontext
 
 
+class Offline(WandbRunLogger):
+    """A run on W&B that is to be uploaded."""
+
+    where = "wandb sync somewhere"
+
+    def __init__(self) -> None:
+        pass
+
+
 def test_the_engines_share_leaves_out_what_a_process_waited():
     assert engine_share([{"seconds": SECONDS}]) == pytest.approx(0.05)
     # a second round of 30 s, of which 1.5 s
@@ -42,7 +53,8 @@ def test_the_first_process_reports_the_rounds_that_are_there(tmp_path, capsys, m
     for number in range(2):  # of four: the run was stopped
         figures = {"round": number, "parsed_rate": 1.0, "seconds": SECONDS}
         RunStore(tmp_path).write_round(number, Round([], [], {}, figures))
-    loggers = [SimpleNamespace(), SimpleNamespace(where="wandb sync somewhere")]
+    # Lightning's own logger of a dry run has a function for every name
+    loggers = [DummyLogger(), Offline()]
     run = SimpleNamespace(default_root_dir=str(tmp_path), datamodule=Data(), max_epochs=4, loggers=loggers)
     with monkeypatch.context() as other:
         other.setattr(collectives, "is_rank_zero", lambda: False)

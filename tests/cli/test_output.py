@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_c3l.cli.main import main
-from lightning_c3l.cli.output import WarningLines, readable_output
+from lightning_c3l.cli.output import WARNINGS, WarningLines, readable_output
 from lightning_c3l.distributed.messages import is_quiet
 
 THEIRS = "/venv/lib/python3.12/site-packages/torch/nn/functional.py"
@@ -52,13 +52,20 @@ def test_the_same_words_are_shown_once() -> None:
     assert lines.format("too many workers", UserWarning, THEIRS, 9) == ""
 
 
-def test_python_shows_warnings_its_own_way_afterwards_and_for_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = warnings.formatwarning
+def test_python_shows_warnings_its_own_way_afterwards_and_for_debugging(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = object()
+    monkeypatch.setattr(warnings, "formatwarning", before)
+    # of an earlier command of this process, which ended without a word about them
+    for number in range(9):
+        WARNINGS.format(f"record {number} is broken", UserWarning, OURS, 7)
     with readable_output(quiet=True):
         assert is_quiet()
         assert warnings.formatwarning != before
     assert not is_quiet()
     assert warnings.formatwarning == before
+    assert capsys.readouterr().err == ""
     monkeypatch.setenv("C3L_DEBUG", "1")
     with readable_output(quiet=False):
         assert warnings.formatwarning == before

@@ -27,9 +27,10 @@ def run_check(name: str, setting: Setting) -> Outcome:
 
 
 if __name__ == "__main__":
-    quieten()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # before Lightning, whose imports look for torchvision too
     enable_torchvision()
+    quieten()
     result, check, device, *families = sys.argv[1:]
     folder = Path(result).with_suffix("")
     folder.mkdir()

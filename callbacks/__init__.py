@@ -17,8 +17,8 @@ CLASSES = {
     "AdapterExport": "callbacks.adapter_export",  # writes the adapter as a folder of peft
     "RunFacts": "callbacks.run_facts",  # command, version, date and changed options in summary.json
     "GalleryTokens": "callbacks.token_values",  # writes report/tokens.json, what tokens of shown pairs owe to images
-    "RoundLogger": "callbacks.round_logger",  # figures of a round to the loggers
-    "WandbRounds": "callbacks.wandb_rounds",  # figures, tables and files of a run to W&B
+    "RoundLogger": "callbacks.round_logger",  # each round to the loggers
+    "WandbFinal": "callbacks.wandb_final",  # figures and files of a run's end to W&B
     "TrainingProgress": "callbacks.training_progress",  # progress of `fit`
     "WandbAnswers": "callbacks.wandb_answers",  # figures of `test` and answers to W&B
     "QuestionProgress": "callbacks.question_progress",  # progress of `test`

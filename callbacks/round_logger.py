@@ -1,5 +1,6 @@
-"""Round figures to every logger but W&B's, which gets more of a round."""
+"""Each round to every logger; W&B gets more of it than figures."""
 
+from functools import partial
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -7,14 +8,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.metrics_file import MetricsFile
 from callbacks.order import Order
-from callbacks.wandb_run import WandbRunLogger
-from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.figures import nested
+from callbacks.report import image_or_none
+from callbacks.wandb_rounds import round_values
+from callbacks.wandb_run import WandbRunLogger, wandb_run_of
+from lightning_c3l.rounds.run import RoundRun
+from lightning_c3l.rounds.scalars import round_scalars
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 
 
 class RoundLogger(Callback):
-    """Logs each finished round once, as `round/<figure>`, to every logger but W&B's."""
+    """Logs each finished round once, as `round/<figure>`; W&B shows its histograms and some candidates too."""
 
     order = Order.LOG
 
@@ -43,38 +46,20 @@ class RoundLogger(Callback):
         for number in [n for n in store.rounds() if n > self._logged]:
             self._logged = number
             try:
-                scalars = {f"round/{name}": value for name, value in round_scalars(store, number).items()}
+                self._log(trainer, pl_module, number)
             except DamagedRound as error:
-                rank_zero_warn(f"{error}; its figures are not logged")
-                continue
-            for logger in trainer.loggers:
-                if not isinstance(logger, WandbRunLogger):
-                    logger.log_metrics(scalars, step=trainer.global_step)
+                rank_zero_warn(f"{error}; not all of the round is logged")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A round at which the guard stopped has no epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
-
-def round_scalars(store: RunStore, number: int) -> dict[str, float]:
-    """All numbers of a round by one flat name each, with what the guard says of the state that generated it.
-
-    Raises:
-        DamagedRound: the figures are not what was written.
-    """
-    scalars = dict[str, float]()
-    for name, value in store.read_figures(number).items():
-        # such as `kind_shares` and `seconds`
-        prefix = {"kind_shares": "kind"}.get(name, name)
-        several = {f"{prefix}_{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
-        scalars |= {key: one for key, one in several.items() if finite(one) is not None}
-    return {**scalars, **state_scalars(store, number)}
-
-
-def state_scalars(store: RunStore, number: int) -> dict[str, float]:
-    """What the guard says of a state of the model; empty where it has not judged it."""
-    states: list[dict[str, Any]] = nested(store.summary(), "guard").get("states") or []
-    state = next((one for one in states if one.get("round") == number), {})
-    broken = {"limits_broken": len(state["tripped"])} if "tripped" in state else {}
-    criterion = finite(state.get("held_out"))
-    return {**broken, **({} if criterion is None else {"held_out_criterion": criterion})}
+    def _log(self, trainer: Trainer, module: LightningModule, number: int) -> None:
+        scalars = round_scalars(RunStore(trainer.default_root_dir), number)
+        named = {f"round/{name}": value for name, value in scalars.items()}
+        for logger in trainer.loggers:
+            if not isinstance(logger, WandbRunLogger):
+                logger.log_metrics(named, step=trainer.global_step)
+        found, run = wandb_run_of(trainer), RoundRun.of(trainer, module)
+        if found is not None and run is not None:
+            found.log(round_values(run.store, number, scalars, partial(image_or_none, run)))

@@ -1,23 +1,16 @@
-"""Rounds, and the figures and files of a run's end, on W&B."""
+"""What W&B shows of a round."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from PIL.Image import Image
 
-from callbacks.order import Order
-from callbacks.report import image_or_none
-from callbacks.round_logger import round_scalars, state_scalars
-from callbacks.wandb_run import Histogram, Table, wandb_run_of
+from callbacks.wandb_run import Histogram, Table
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import READINGS, READINGS_AND_RIVAL, ScoredCandidate
-from lightning_c3l.report.final import final_figures
-from lightning_c3l.rounds.run import RoundRun
-from lightning_c3l.rounds.store import DamagedRound, RunStore
+from lightning_c3l.rounds.store import RunStore
 
 # rows of a round's table from the top, from the bottom and at random
 _ROWS = 8
@@ -26,76 +19,17 @@ _THUMBNAIL = 160
 # what sweeps optimise. W&B's early termination goes by the history of that one metric, so it has a value after each
 # training; the first state has none, for it would be the best that a trial which only does harm has to show
 _SWEPT = "held_out_criterion"
-_DATA_SET = ("vlit.json", "vlit.parquet", "vlit.card.md")
 
 
-class WandbRounds(Callback):
-    """Logs each round over `round`, and what the whole run is compared by when it ends.
-
-    The last round is made before the last training: what it shows is in `round/...` alone, and the run's summary holds
-    `final/...`, which is measured after it.
-    """
-
-    order = Order.WANDB
-
-    def __init__(self) -> None:
-        self._logged = -1
-
-    def state_dict(self) -> dict[str, Any]:
-        """Last round that was logged."""
-        return {"logged": self._logged}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run does not log a round twice."""
-        self._logged = state_dict["logged"]
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the rounds that were made in hooks before this one."""
-        logger, run = wandb_run_of(trainer), RoundRun.of(trainer, pl_module)
-        if logger is None or run is None or not trainer.is_global_zero:
-            return
-        for number in [n for n in run.store.rounds() if n > self._logged]:
-            self._logged = number
-            try:
-                logger.log(_round_values(run.store, number, lambda key: image_or_none(run, key)))
-            except DamagedRound as error:
-                rank_zero_warn(f"{error}; W&B does not show this round")
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A round at which the guard stopped has no epoch."""
-        self.on_train_epoch_start(trainer, pl_module)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the state after the last training, the figures of the run, and its files."""
-        logger = wandb_run_of(trainer)
-        if logger is None or not trainer.is_global_zero:
-            return
-        store = RunStore(trainer.default_root_dir)
-        number, final = self._logged + 1, final_figures(store.summary())
-        if state := state_scalars(store, number):
-            # of the state that was exported, which need not be the last one
-            logger.log({"round": number, **_named(state), **_swept(final)})
-        logger.summarize({f"final/{name}": value for name, value in final.items()})
-        logger.log_files("dataset", [store.folder / name for name in _DATA_SET])
-        logger.log_files("adapter", [store.folder / "adapter"], copy=False)
-        logger.log_files("report", [store.folder / "report.html"])
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the data set that `predict` wrote, and its figures."""
-        logger = wandb_run_of(trainer)
-        if logger is None or not trainer.is_global_zero:
-            return
-        store = RunStore(trainer.default_root_dir)
-        logger.summarize({f"final/{name}": value for name, value in final_figures(store.summary()).items()})
-        logger.log_files("dataset", [store.folder / name for name in _DATA_SET])
-
-
-def _round_values(store: RunStore, number: int, read_image: Callable[[str], Image | None]) -> dict[str, Any]:
+def round_values(
+    store: RunStore, number: int, scalars: Mapping[str, float], read_image: Callable[[str], Image | None]
+) -> dict[str, Any]:
     """Everything that W&B shows of a round.
 
     Args:
         store: the run folder.
         number: of the round.
+        scalars: its figures.
         read_image: the image of a key, None where it cannot be read.
 
     Raises:
@@ -111,9 +45,8 @@ def _round_values(store: RunStore, number: int, read_image: Callable[[str], Imag
     }
     shown = {name: Histogram(values) for name, values in histograms.items() if values}
     table = candidates_table(candidates, store.reading(number), number, read_image)
-    scalars = round_scalars(store, number)
-    so_far = _swept(scalars) if number > 0 else {}
-    return {"round": number, **_named(scalars), **_named(shown), **so_far, "candidates": table}
+    so_far = swept(scalars) if number > 0 else {}
+    return {"round": number, **of_round(scalars), **of_round(shown), **so_far, "candidates": table}
 
 
 def candidates_table(
@@ -163,11 +96,11 @@ def _chosen(candidates: Sequence[ScoredCandidate], reading: str, seed: int) -> I
         yield from ((shown_as, one) for one in several)
 
 
-def _swept(figures: Mapping[str, float]) -> dict[str, float]:
+def swept(figures: Mapping[str, float]) -> dict[str, float]:
     """What sweeps optimise, if it is among the figures."""
     return {f"final/{_SWEPT}": figures[_SWEPT]} if _SWEPT in figures else {}
 
 
-def _named(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as those of a round."""
+def of_round(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values under the names that they have on W&B."""
     return {f"round/{name}": value for name, value in values.items()}

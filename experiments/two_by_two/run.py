@@ -18,7 +18,7 @@ from experiments.two_by_two.tuning import tuned_lvlm
 from experiments.two_by_two.writers import FOLLOW, write_pairs
 from lightning_c3l.distributed.messages import inform
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.report.progress import duration, stage
+from lightning_c3l.report.progress import clock_time, stage
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
@@ -68,7 +68,7 @@ class Experiment:
                 if not file.exists():
                     start = time.perf_counter()
                     work()
-                    inform(f"{name}: {duration(time.perf_counter() - start)}")
+                    inform(f"{name}: {clock_time(time.perf_counter() - start)}")
                 progress.update()
 
     def seed_folder(self, seed: int) -> Path:

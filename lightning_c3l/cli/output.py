@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lightning_c3l.cli.errors import plain_reason
-from lightning_c3l.distributed.messages import QUIET, is_rank_zero
+from lightning_c3l.distributed.messages import QUIET, talks_to_user
 from lightning_c3l.report.progress import BOARD
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ class WarningLines:
         Other packages' notes to developers are left out, and what other ranks hear from them too.
         """
         package = _package(filename)
-        if package and (issubclass(category, _OF_DEVELOPERS) or not is_rank_zero()):
+        if package and (issubclass(category, _OF_DEVELOPERS) or not talks_to_user()):
             return ""
         place, text = (filename, lineno), f"{package}: " * bool(package) + plain_reason(str(message))
         if text in self._shown:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.run_images import RunImages
-from lightning_c3l.report.comparison import ComparedRun, Comparison, compare
+from lightning_c3l.report.comparison import ComparedRun, RunComparison, compare
 from lightning_c3l.report.terminal import closing, console, rounds_table
 from lightning_c3l.report.text import printable
 from lightning_c3l.rounds.store import DamagedRound, RunStore
@@ -101,7 +101,7 @@ def _compare(runs: Sequence[ComparedRun], page: Path) -> None:
         out.print(line)
 
 
-def _sentences(comparison: Comparison) -> Iterator[Text]:
+def _sentences(comparison: RunComparison) -> Iterator[Text]:
     if len(comparison.runs) <= _MOST_SENTENCES:
         for run in comparison.runs:
             yield Text(printable(f"{run.name}: {run.headline.sentence}", 1000))

@@ -27,7 +27,7 @@ from callbacks.run_facts import RunFacts
 from callbacks.token_values import GalleryTokens
 from callbacks.training_progress import TrainingProgress
 from callbacks.wandb_answers import WandbAnswers
-from callbacks.wandb_rounds import WandbRounds
+from callbacks.wandb_final import WandbFinal
 from callbacks.wandb_run import finish_runs, wandb_logger
 from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.changed import changed_options
@@ -143,7 +143,7 @@ class C3LCLI(LightningCLI):
         command = ["python", "-m", "lightning_c3l", *self.words]
         interruption = Interruption(command)
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
-        given = [RunFacts(command, self.changed), RoundLogger(), WandbRounds(), WandbAnswers(), AdapterExport()]
+        given = [RunFacts(command, self.changed), RoundLogger(), WandbFinal(), WandbAnswers(), AdapterExport()]
         given += [GalleryTokens(), interruption, Checkpointing(every, interruption)]
         own = config.trainer.callbacks or []
         # so that `Checkpointing`, which also stops the run, may be there; it writes none unless it is told to

@@ -14,7 +14,7 @@ def is_quiet() -> bool:
     return os.environ.get(QUIET, "") not in ("", "0")
 
 
-def is_rank_zero() -> bool:
+def talks_to_user() -> bool:
     """Whether this is the process that talks; known before its process group is."""
     if (distributed := _process_group()) is not None:
         return bool(distributed.get_rank() == 0)
@@ -35,7 +35,7 @@ def _process_group() -> Any:
 
 def is_silent() -> bool:
     """Whether this process shows no information: under `--quiet`, and on ranks other than zero."""
-    return is_quiet() or not is_rank_zero()
+    return is_quiet() or not talks_to_user()
 
 
 def inform(text: str) -> None:

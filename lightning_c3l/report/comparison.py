@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lightning_c3l.report.differences import (
-    Difference,
+    FigureDifference,
     benchmark_figures,
     difference_of,
     run_figures,
@@ -93,7 +93,7 @@ class Cell:
     """A figure of a run, and how it differs from the first run's; None where it cannot be compared."""
 
     value: float | None
-    difference: Difference | None = None
+    difference: FigureDifference | None = None
 
     @property
     def is_certain(self) -> bool:
@@ -139,7 +139,7 @@ class BestRun:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Everything that is said of several runs.
 
     Attributes:
@@ -159,7 +159,7 @@ class Comparison:
     notes: Sequence[str]
 
 
-def compare(runs: Sequence[ComparedRun]) -> Comparison:
+def compare(runs: Sequence[ComparedRun]) -> RunComparison:
     """Compare runs with the first of them.
 
     Args:
@@ -169,7 +169,7 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     benchmarks = dict.fromkeys(key for run in runs for key in benchmark_figures(run.summary))
     labels = {**{key: figure(key) for key in benchmarks}, **_SHOWN}
     shown = [key for key in labels if key in known]
-    return Comparison(
+    return RunComparison(
         runs=runs,
         figures=[_compared(runs, key, labels[key]) for key in shown],
         others=[_compared(runs, key, figure(key)) for key in known if key not in labels],

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.comparison import Cell, ComparedFigure, ComparedRun, Comparison
+from lightning_c3l.report.comparison import Cell, ComparedFigure, ComparedRun, RunComparison
 from lightning_c3l.report.figures import nested, rounds_of
 from lightning_c3l.report.panels import Axis, Line, Panel, line_panel
 from lightning_c3l.report.templating import page_environment
@@ -28,7 +28,7 @@ _MOST_COLUMNS, _OVERVIEW = 8, 3
 _NAMES, _RUN = 30, 24
 
 
-def render_comparison(comparison: Comparison) -> str:
+def render_comparison(comparison: RunComparison) -> str:
     """The page, as one HTML document without anything from outside; the same bytes for the same runs."""
     contents: dict[str, Any] = {
         "runs": [(run, _facts(run)) for run in comparison.runs],
@@ -52,7 +52,7 @@ def render_comparison(comparison: Comparison) -> str:
     )
 
 
-def comparison_tables(comparison: Comparison, width: int) -> Iterator[Table]:
+def comparison_tables(comparison: RunComparison, width: int) -> Iterator[Table]:
     """Tables of the figures and of the options that differ, for a terminal of this many characters.
 
     Runs that find no room beside the first one go into further tables, each of which begins with the first. Of many
@@ -146,7 +146,7 @@ def _figure_rows(figures: Sequence[ComparedFigure], shown: Sequence[int]) -> dic
     return rows
 
 
-def _overview(comparison: Comparison) -> Table:
+def _overview(comparison: RunComparison) -> Table:
     """The first figures of each run; the page holds the rest."""
     # that of the starting model is the same in most runs
     rest = [one for one in comparison.figures if not one.key.endswith(("_start", "_best"))]

@@ -28,7 +28,7 @@ _FINGERPRINT = re.compile(r"\((\w+)\)\s*$")
 
 
 @dataclass(frozen=True)
-class Difference:
+class FigureDifference:
     """A difference of a figure between two runs.
 
     Attributes:
@@ -54,7 +54,7 @@ def benchmark_figures(summary: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in figures.items() if value is not None}
 
 
-def difference_of(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> Difference | None:
+def difference_of(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> FigureDifference | None:
     """The difference of a figure between two runs.
 
     Args:
@@ -74,8 +74,8 @@ def difference_of(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) 
     if same_images(key, first, other):
         # equal digests stand in the same order; by their position, since an image may be there twice
         interval = change_interval(*({str(i): value for i, (_, value) in enumerate(side)} for side in (theirs, ours)))
-        return Difference(after - before, interval, is_paired=True)
-    return Difference(after - before, _unpaired(ours, theirs))
+        return FigureDifference(after - before, interval, is_paired=True)
+    return FigureDifference(after - before, _unpaired(ours, theirs))
 
 
 def image_values(key: str, summary: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -54,7 +54,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageShare:
     """Seconds that a stage took, as text and as a share of all."""
 
     name: str
@@ -78,7 +78,7 @@ class FirstScreen:
     headline: Headline
     figures: Sequence[tuple[HeadlineFigure, Change | None]]
     cost: str
-    stages: Sequence[Stage]
+    stages: Sequence[StageShare]
     facts: Mapping[str, str]
     changed: Mapping[str, str]
 
@@ -96,7 +96,7 @@ class FirstScreen:
         return cls(found, [(one, Change.of(one)) for one in shown], cost, stages, _facts(summary), changed)
 
 
-def _cost(summary: Mapping[str, Any]) -> tuple[str, list[Stage]]:
+def _cost(summary: Mapping[str, Any]) -> tuple[str, list[StageShare]]:
     """The cost in words, and the seconds of the stages; what no stage accounts for is measuring and exporting."""
     figures, devices = final_figures(summary), nested(summary, "run").get("devices")
     prefix = "seconds_"
@@ -114,7 +114,7 @@ def _cost(summary: Mapping[str, Any]) -> tuple[str, list[Stage]]:
         named[_REST] = rest
     whole = sum(named.values())
     ordered = sorted(named.items(), key=lambda item: -item[1])
-    return " ".join(filter(None, words)), [Stage(name, duration(value), value / whole) for name, value in ordered]
+    return " ".join(filter(None, words)), [StageShare(name, duration(value), value / whole) for name, value in ordered]
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from lightning_c3l.report.first_screen import FirstScreen
 from lightning_c3l.report.gallery import Gallery, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
     Rounds,
-    benchmark_figures,
+    benchmarks_table,
     dataset_figures,
     exposure_figures,
     guard_figures,
@@ -74,7 +74,7 @@ def render_report(
         "models": writers_figures(nested(summary, "writers")),
         "exposure": exposure_figures(nested(summary, "exposure_bias")),
         "dataset": dataset_figures(nested(summary, "dataset")),
-        "benchmarks": benchmark_figures(extras.evaluations),
+        "benchmarks": benchmarks_table(extras.evaluations),
         "settings": extras.config or extras.digests,
     }
     return (

@@ -26,7 +26,7 @@ _BAR = "{desc}: {percentage:.0f} %|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<
 _COUNT = "{desc}: {n_fmt} {unit} [{elapsed}{postfix}]"
 
 
-def duration(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
     """Minutes and seconds as `1:20`, with hours where there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -80,13 +80,13 @@ class Stage:
             text += f" ({100 * self.done / self.total:.0f} %)"
             if self._before < self.done < self.total:
                 pace = (now - self.began) / (self.done - self._before)
-                text += f", {duration(pace * (self.total - self.done))} left"
+                text += f", {clock_time(pace * (self.total - self.done))} left"
         return text + (f", {self.note}" if self.note else "")
 
     def end(self, now: float) -> str:
         """Name, count and the time that it took: `round 1: 400 images in 2:05`."""
         count = f"{self.done:,}" if self.done == self.total else self._count()
-        text = f"{self.name}: {count} {self.unit} in {duration(now - self.began)}"
+        text = f"{self.name}: {count} {self.unit} in {clock_time(now - self.began)}"
         return text + (f", {self.note}" if self.note else "")
 
     def _count(self) -> str:

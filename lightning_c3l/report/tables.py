@@ -127,7 +127,7 @@ def dataset_figures(data: Mapping[str, Any]) -> FigureTable | None:
     return FigureTable("The exported data set", ["figure", "value"], rows) if rows else None
 
 
-def benchmark_figures(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTable | None:
+def benchmarks_table(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTable | None:
     """Headline figure of every protocol of every benchmark, with its interval.
 
     Args:

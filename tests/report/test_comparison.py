@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.report.comparison import ComparedFigure, ComparedRun, best_run, compare
-from lightning_c3l.report.differences import Difference, difference_of
+from lightning_c3l.report.differences import FigureDifference, difference_of
 from tests.helpers.run_folders import guard, state
 
 START = {"a": 0.0, "b": 1.0}
@@ -36,23 +36,23 @@ def run(
     return ComparedRun(name, state_of_run, {**summary, "images": images, **parts}, config or {})
 
 
-def criterion(first: ComparedRun, other: ComparedRun) -> Difference | None:
+def criterion(first: ComparedRun, other: ComparedRun) -> FigureDifference | None:
     return difference_of("held_out_criterion", first.summary, other.summary)
 
 
 def test_a_change_of_all_images_alike_has_no_width() -> None:
     # keys differ, as where the folder was moved; digests say that the images are the same
     found = criterion(run(last={"a": 0.0, "b": 1.0}), run(last={"b:moved": 1.25, "a:moved": 0.25}))
-    assert found == Difference(0.25, (0.25, 0.25), is_paired=True)
+    assert found == FigureDifference(0.25, (0.25, 0.25), is_paired=True)
 
 
 def test_other_images_are_drawn_apart() -> None:
     # the mean of two draws from 0 and 1 is 0 or 1 with 1/4 each: with 1/16 the sides lie 1 apart, either way
     found = criterion(run(last={"a": 0.0, "b": 1.0}), run(last={"c": 0.25, "d": 1.25}))
-    assert found == Difference(0.25, (-0.75, 1.25), is_paired=False)
+    assert found == FigureDifference(0.25, (-0.75, 1.25), is_paired=False)
     # one image in common does not make them the same
     found = criterion(run(last={"a": 0.0, "b": 1.0}), run(last={"a": 0.25, "d": 1.25}))
-    assert found == Difference(0.25, (-0.75, 1.25), is_paired=False)
+    assert found == FigureDifference(0.25, (-0.75, 1.25), is_paired=False)
 
 
 def test_an_image_that_is_there_twice_is_paired_with_itself() -> None:
@@ -67,22 +67,22 @@ def test_an_image_that_is_there_twice_is_paired_with_itself() -> None:
 def test_truth_is_compared_on_the_held_out_images() -> None:
     first, other = run(tuned={"a": 0.5, "b": 0.75}), run(tuned={"a": 0.25, "b": 0.5})
     found = difference_of("tuned_truth_rate", first.summary, other.summary)
-    assert found == Difference(-0.25, (-0.25, -0.25), is_paired=True)
+    assert found == FigureDifference(-0.25, (-0.25, -0.25), is_paired=True)
     assert difference_of("base_truth_rate", first.summary, other.summary) is None
 
 
 def test_figures_without_values_of_images_have_no_interval() -> None:
     found = difference_of("dataset_pairs", {"dataset": {"pairs": 3}}, {"dataset": {"pairs": 5}})
-    assert found == Difference(2.0)
+    assert found == FigureDifference(2.0)
     # one image says nothing of chance
-    assert criterion(run(last={"a": 1.0}), run(last={"a": 2.0})) == Difference(1.0, None, is_paired=True)
+    assert criterion(run(last={"a": 1.0}), run(last={"a": 2.0})) == FigureDifference(1.0, None, is_paired=True)
 
 
 def test_scores_of_other_models_or_readings_are_not_compared() -> None:
     first = run(last=START, tuned=START, config={"i2c": {"reading": "answer"}})
     other = run(last=START, tuned=START, model="moved/small (abc123)", config={"i2c": {"reading": "gap"}})
     changes = {one.key: one.cells[1].difference for one in compare([first, other]).figures}
-    assert changes["held_out_criterion"] == Difference(0.0, (0.0, 0.0), is_paired=True)
+    assert changes["held_out_criterion"] == FigureDifference(0.0, (0.0, 0.0), is_paired=True)
     assert changes["i2c_right"] is None
     assert changes["exported_state"] is None
     foreign = run("y", last=START, tuned=START, model="small (def456)")
@@ -94,10 +94,10 @@ def test_scores_of_other_models_or_readings_are_not_compared() -> None:
 
 
 def test_which_is_better() -> None:
-    up, down = Difference(1.0, (0.5, 1.5)), Difference(-1.0, (-1.5, -0.5))
+    up, down = FigureDifference(1.0, (0.5, 1.5)), FigureDifference(-1.0, (-1.5, -0.5))
     first = run(last=START, dataset={"pairs": 3})
 
-    def better(key: str, difference: Difference) -> bool | None:
+    def better(key: str, difference: FigureDifference) -> bool | None:
         (found,) = (one for one in compare([first, first]).figures if one.key == key)
         return found.is_better(type(found.cells[1])(1.0, difference))
 
@@ -105,8 +105,8 @@ def test_which_is_better() -> None:
     assert better("held_out_criterion", down) is False
     assert better("limits_broken", down) is True
     assert better("dataset_pairs", up) is None
-    assert better("held_out_criterion", Difference(1.0, (-0.5, 2.5))) is None
-    assert better("held_out_criterion", Difference(1.0)) is None
+    assert better("held_out_criterion", FigureDifference(1.0, (-0.5, 2.5))) is None
+    assert better("held_out_criterion", FigureDifference(1.0)) is None
 
 
 def test_options_that_differ_by_their_names_on_the_command_line() -> None:
@@ -137,7 +137,7 @@ def test_options_that_differ_by_their_names_on_the_command_line() -> None:
 def test_runs_of_a_benchmark_are_compared_by_its_figures() -> None:
     runs = [ComparedRun("a", "finished", {"evaluation": {"test/pope_f1": value}}, {}) for value in (0.5, 0.75)]
     (found,) = compare(runs).figures
-    assert (found.key, found.cells[1].value, found.cells[1].difference) == ("pope_f1", 0.75, Difference(0.25))
+    assert (found.key, found.cells[1].value, found.cells[1].difference) == ("pope_f1", 0.75, FigureDifference(0.25))
 
 
 def test_the_best_run_is_that_with_most_truth_on_the_same_images() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.distributed.messages import QUIET, inform, is_rank_zero
+from lightning_c3l.distributed.messages import QUIET, inform, talks_to_user
 from lightning_c3l.report import progress
-from lightning_c3l.report.progress import Board, duration, track
+from lightning_c3l.report.progress import Board, clock_time, track
 from tests.helpers.terminal import Screen, run_on_terminal
 
 
@@ -42,7 +42,7 @@ def board(out: io.StringIO, clock: Clock) -> Board:
     ("seconds", "shown"), [(0, "0:00"), (7.4, "0:07"), (80, "1:20"), (3599.6, "1:00:00"), (7325, "2:02:05")]
 )
 def test_durations(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
+    assert clock_time(seconds) == shown
 
 
 def test_a_line_every_thirty_seconds_and_one_at_the_end(board: Board, clock: Clock, out: io.StringIO) -> None:
@@ -154,9 +154,9 @@ def test_the_process_group_knows_the_rank_better(
         get_rank = staticmethod(lambda: 3)
         get_world_size = staticmethod(lambda: 4)
 
-    assert is_rank_zero()
+    assert talks_to_user()
     monkeypatch.setitem(sys.modules, "torch.distributed", Distributed)  # type: ignore[arg-type]
-    assert not is_rank_zero()
+    assert not talks_to_user()
     with board.stage("round 0", "images", 6), board.stage("generate", "texts", 2) as inner:
         clock.now += 40
         inner.update()

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,13 +47,11 @@ from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 
 
-class HuggingFaceLVLM(RoundLVLM):
-    """An LVLM of transformers.
+@dataclass(frozen=True)
+class LVLMOptions:
+    """How a checkpoint is loaded and run; flat options of `HuggingFaceLVLM`.
 
-    Args:
-        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world. An adapter folder, such
-            as the `adapter/` of a run, stands for its base with this adapter, which is not trained further.
-        lora: adapters to train; null trains all weights.
+    Attributes:
         dtype: precision of the weights in memory.
         keep_reference: under full fine-tuning, keep a frozen copy of the original model for `scorer: reference`.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
@@ -64,42 +63,52 @@ class HuggingFaceLVLM(RoundLVLM):
         path_choice: how the model is run: "fast" shares prefixes under a block mask, "cached" copies each prefix's
             cache, "plain" runs what the processor encodes, "one_by_one" a row at a time; "auto" takes the first that
             agrees with plain forwards, and every choice is checked before it is used.
+    """
+
+    dtype: Precision = "float32"
+    keep_reference: bool = True
+    trust_remote_code: bool = False
+    quantize: Quantize | None = None
+    gradient_checkpointing: bool = False
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    path_choice: PathOption = "auto"
+
+
+class HuggingFaceLVLM(RoundLVLM):
+    """An LVLM of transformers.
+
+    Args:
+        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world. An adapter folder, such
+            as the `adapter/` of a run, stands for its base with this adapter, which is not trained further.
+        lora: adapters to train; null trains all weights.
+        options: fields of `LVLMOptions`.
 
     Raises:
         LVLMError: if the checkpoint cannot be used.
     """
 
-    def __init__(
-        self,
-        path: str,
-        lora: LoRA | None = LoRA(),  # noqa: B008  # frozen
-        dtype: Precision = "float32",
-        keep_reference: bool = True,
-        trust_remote_code: bool = False,
-        quantize: Quantize | None = None,
-        gradient_checkpointing: bool = False,
-        chat_template: str | None = None,
-        chat_template_kwargs: dict[str, Any] | None = None,
-        path_choice: PathOption = "auto",
-    ) -> None:
+    def __init__(self, path: str, lora: LoRA | None = LoRA(), **options: Any) -> None:  # noqa: B008  # frozen
+        self.options = LVLMOptions(**options)
+        quantize, variables = self.options.quantize, self.options.chat_template_kwargs
         self.name, self.path = name, path = path, resolve(path)
         base = adapter_base(path)
         if quantize is not None and lora is None and base is None:
             raise LVLMError(f"{path}: quantize: {quantize} keeps weights in a form that cannot be trained; set lora")
         if base is not None and lora is not None:
             raise LVLMError(f"{path}: is an adapter already: set lora: null, or `merge` it first to train another one")
-        template = None if chat_template is None else read_template(chat_template)
-        model, processor = load_checkpoint(base or path, dtype, trust_remote_code, quantize)
-        if gradient_checkpointing:
+        template = None if self.options.chat_template is None else read_template(self.options.chat_template)
+        model, processor = load_checkpoint(base or path, self.options.dtype, self.options.trust_remote_code, quantize)
+        if self.options.gradient_checkpointing:
             model.activation_checkpointing_enable()
         self.processor = processor
         use_chat_template(processor, template, (path,) if base is None else (path, base))
-        variables = template_options(processor, path, chat_template_kwargs)
-        placeholder = find_placeholder(processor, path, getattr(model.config, "image_token_id", None), variables)
+        values = template_options(processor, path, variables)
+        placeholder = find_placeholder(processor, path, getattr(model.config, "image_token_id", None), values)
         self.images = ImageEncoder(model.config, processor, path, placeholder.text)
         self.encoder = ChatEncoder(
             self.images,
-            ChatTemplate(processor, path, variables, placeholder, thinks=chat_template_kwargs is not None),
+            ChatTemplate(processor, path, values, placeholder, thinks=variables is not None),
             context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
             ends=getattr(getattr(model, "generation_config", None), "eos_token_id", None),
         )
@@ -112,28 +121,16 @@ class HuggingFaceLVLM(RoundLVLM):
             self._network = model if lora is None else attach_lora(model, lora)
         # under full fine-tuning there are no adapters to disable for `reference`
         self._original: Any = None
-        if keep_reference and not isinstance(self._network, PeftModel):
+        if self.options.keep_reference and not isinstance(self._network, PeftModel):
             self._original = copy.deepcopy(self._network).requires_grad_(False).eval()
         self._active: Any = None
-        self._path_choice: PathOption = path_choice
         self._inference_path: PathChoice | None = None
         self._training_path: PathChoice | None = None
-        self._options: dict[str, Any] = {
-            "path": name,
-            "lora": lora,
-            "dtype": dtype,
-            "keep_reference": keep_reference,
-            "trust_remote_code": trust_remote_code,
-            "quantize": quantize,
-            "gradient_checkpointing": gradient_checkpointing,
-            "chat_template": chat_template,
-            "chat_template_kwargs": chat_template_kwargs,
-            "path_choice": path_choice,
-        }
+        self._lora = lora
 
     def fresh(self) -> Self:
         """A new LVLM with the same options and the weights as they were before training."""
-        return type(self)(**self._options)
+        return type(self)(self.name, self._lora, **vars(self.options))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -198,9 +195,9 @@ class HuggingFaceLVLM(RoundLVLM):
             LVLMError: if the model cannot be run, or no path that `path_choice` allows agrees with plain forwards.
         """
         if self._inference_path is None:
-            template = (self.chat_template, str(self._options["chat_template_kwargs"]))
-            key = (self.fingerprint, self.dtype, self.model.device.type, self._path_choice, *template)
-            self._inference_path = once(key, lambda: choose_path(self.model, self.encoder, self._path_choice))
+            template = (self.chat_template, str(self.options.chat_template_kwargs))
+            key = (self.fingerprint, self.dtype, self.model.device.type, self.options.path_choice, *template)
+            self._inference_path = once(key, lambda: choose_path(self.model, self.encoder, self.options.path_choice))
         return self._inference_path
 
     @property
@@ -212,7 +209,7 @@ class HuggingFaceLVLM(RoundLVLM):
         """
         if self._training_path is None:
             choice = self.inference_path
-            key = (self.fingerprint, self.dtype, self.model.device.type, self._path_choice, str(self._options))
+            key = (self.fingerprint, self.dtype, self.model.device.type, self.name, str(self._lora), str(self.options))
             self._training_path = once(
                 key, lambda: choose_training_path(self._network, self.model, self.encoder, choice)
             )

@@ -75,9 +75,9 @@ def _make_again(found: FoundRun, page: Path) -> None:
     images = RunImages(config, folder, found.verb)
     with _told_warnings(notes):
         candidates, figures = read_rounds(RunStore(folder))
-        if found.state != "finished":
-            notes.append(f"This run has not finished ({found.state}): the page shows what it has so far.")
-        own = found.summary if found.state == "finished" and "rounds" in found.summary else {"rounds": figures}
+        if found.status != "finished":
+            notes.append(f"This run has not finished ({found.status}): the page shows what it has so far.")
+        own = found.summary if found.status == "finished" and "rounds" in found.summary else {"rounds": figures}
         summary = {"name": name_of_run(folder), **found.summary, **own}
         summary["notes"] = [*(summary.get("notes") or []), *notes, *problems]
         write_page(folder, summary, candidates, images.read, page)
@@ -122,7 +122,7 @@ def _compared(found: FoundRun, name: str) -> ComparedRun:
                 summary["rounds"].append(store.read_figures(number))
             except DamagedRound as error:
                 problems.append(str(error))
-    return ComparedRun(name, found.state, summary, config, tuple(problems))
+    return ComparedRun(name, found.status, summary, config, tuple(problems))
 
 
 def _config(folder: Path) -> tuple[Mapping[str, Any], list[str]]:

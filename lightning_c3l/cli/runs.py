@@ -86,7 +86,7 @@ class ListedRun:
             "folder": str(self.found.folder),
             "verb": self.found.verb,
             "began": self.began.isoformat(),
-            "state": self.found.state,
+            "status": self.found.status,
             "changed": dict(self.changed),
             "verdict": self.verdict or None,
             "figures": dict(self.figures),
@@ -126,7 +126,7 @@ def _listed(folder: Path) -> Iterable[ListedRun]:
 
 def _verdict(found: FoundRun) -> str:
     """Whether the rounds helped; the run itself has noted it, since intervals take time."""
-    if found.state != "finished" or not found.summary.get("rounds"):
+    if found.status != "finished" or not found.summary.get("rounds"):
         return ""
     noted = found.summary.get("verdict")
     return noted if isinstance(noted, str) else headline(found.summary).verdict
@@ -149,7 +149,7 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
     columns: dict[str, list[str]] = {
         "run": [run.name for run in runs],
         "began": [f"{run.began.astimezone():%m-%d %H:%M}" for run in runs],
-        "status": [run.found.state for run in runs],
+        "status": [run.found.status for run in runs],
         "verb": [run.found.verb for run in runs] if len({run.found.verb for run in runs}) > 1 else [],
         "verdict": [run.verdict for run in runs],
         "benchmark": [_first(benchmark_figures(run.found.summary)) for run in runs],

@@ -65,14 +65,14 @@ class ComparedRun:
 
     Attributes:
         name: tells it from the others.
-        state: how it ended: finished, running, interrupted or failed.
+        status: how it ended: finished, running, interrupted or failed.
         summary: content of its summary.json, as far as there is one.
         config: its configuration, empty where it cannot be read.
         problems: what cannot be read.
     """
 
     name: str
-    state: str
+    status: str
     summary: Mapping[str, Any]
     config: Mapping[str, Any]
     problems: tuple[str, ...] = ()
@@ -185,8 +185,11 @@ def _compared(runs: Sequence[ComparedRun], key: str, label: FigureLabel) -> Comp
         # means of S(I2C) are by the reading that a run selects by; numbers of states are no amounts
         is_alike = not key.startswith("i2c_") or same_reading(first.config, run.config)
         is_alike = is_alike and not key.endswith("_state")
-        difference = difference_of(key, first.summary, run.summary) if is_alike else None
-        cells.append(Cell(run.figures.get(key), difference))
+        before, after = first.figures.get(key), run.figures.get(key)
+        difference = None
+        if is_alike and before is not None and after is not None:
+            difference = difference_of(key, after - before, first.summary, run.summary)
+        cells.append(Cell(after, difference))
     return ComparedFigure(key, label, cells)
 
 
@@ -222,7 +225,7 @@ def best_run(runs: Sequence[ComparedRun]) -> BestRun:
 
     A figure decides only where it was measured on the same images in all finished runs, and by the same scorer.
     """
-    finished = [run for run in runs if run.state == "finished"]
+    finished = [run for run in runs if run.status == "finished"]
     if len(finished) < 2:
         return BestRun("No run is called best: fewer than two have finished.")
     summaries = [run.summary for run in finished]
@@ -245,7 +248,7 @@ def _best_by(runs: Sequence[ComparedRun], key: str) -> BestRun:
     if len(equal) > 1:
         others = equal[1] if len(equal) == 2 else f"{len(equal) - 1} others"
         return BestRun(f"By {label} {equal[0]} and {others} are equal ({high}).")
-    lead = difference_of(key, second.summary, best.summary)
+    lead = difference_of(key, best.figures[key] - second.figures[key], second.summary, best.summary)
     sentence = f"Best by {label}: {best.name} with {high}, next {second.name} with {low}"
     if lead is None or lead.interval is None:
         return BestRun(f"{sentence}.", best.name)
@@ -259,9 +262,9 @@ def _notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
     """What limits the comparison."""
     first = runs[0]
     for run in runs:
-        if run.state != "finished":
+        if run.status != "finished":
             yield (
-                f"{run.name} {'is still running' if run.state == 'running' else f'was not finished ({run.state})'}: "
+                f"{run.name} {'is still running' if run.status == 'running' else f'was not finished ({run.status})'}: "
                 "shown is what it has so far."
             )
         yield from (f"{run.name}: {problem}" for problem in run.problems)

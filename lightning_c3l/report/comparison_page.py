@@ -92,7 +92,7 @@ def _facts(run: ComparedRun) -> dict[str, str]:
     """What is said of a run besides its sentence; what is not known is left out."""
     told, seconds = nested(run.summary, "run"), run.figures.get("seconds_total")
     facts = {
-        "status": run.state,
+        "status": run.status,
         "started": told.get("started"),
         "took": None if seconds is None else duration(seconds),
         "model": run.summary.get("model"),

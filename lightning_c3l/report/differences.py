@@ -54,28 +54,28 @@ def benchmark_figures(summary: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in figures.items() if value is not None}
 
 
-def difference_of(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> FigureDifference | None:
-    """The difference of a figure between two runs.
+def difference_of(
+    key: str, change: float, first: Mapping[str, Any], other: Mapping[str, Any]
+) -> FigureDifference | None:
+    """The difference of a figure between two runs, with its interval.
 
     Args:
         key: name of the figure in `run_figures`.
+        change: the figure of the other run less that of the first.
         first: summary of the run that is compared with.
         other: summary of the other run.
 
     Returns:
-        None where a run does not have the figure, or another model scored it.
+        None where the runs' scores are by different models.
     """
-    before, after = (run_figures(summary).get(key) for summary in (first, other))
-    if before is None or after is None:
-        return None
     if key.startswith(_BY_SCORER) and not same_scorer(first, other):
         return None
-    ours, theirs = (image_values(key, summary) for summary in (other, first))
-    if same_images(key, first, other):
-        # equal digests stand in the same order; by their position, since an image may be there twice
-        interval = change_interval(*({str(i): value for i, (_, value) in enumerate(side)} for side in (theirs, ours)))
-        return FigureDifference(after - before, interval, is_paired=True)
-    return FigureDifference(after - before, _unpaired(ours, theirs))
+    theirs, ours = (image_values(key, summary) for summary in (first, other))
+    if not _are_alike(theirs, ours):
+        return FigureDifference(change, _unpaired(ours, theirs))
+    # equal digests stand in the same order; by their position, since an image may be there twice
+    interval = change_interval(*({str(i): value for i, (_, value) in enumerate(side)} for side in (theirs, ours)))
+    return FigureDifference(change, interval, is_paired=True)
 
 
 def image_values(key: str, summary: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -91,8 +91,11 @@ def image_values(key: str, summary: Mapping[str, Any]) -> list[tuple[str, float]
 
 def same_images(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a figure was measured on the same images in both runs; False where the images are not known."""
-    sides = [[digest for digest, _ in image_values(key, summary)] for summary in (first, other)]
-    return bool(sides[0]) and sides[0] == sides[1]
+    return _are_alike(*(image_values(key, summary) for summary in (first, other)))
+
+
+def _are_alike(theirs: list[tuple[str, float]], ours: list[tuple[str, float]]) -> bool:
+    return bool(theirs) and [digest for digest, _ in theirs] == [digest for digest, _ in ours]
 
 
 def same_scorer(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -36,11 +37,15 @@ class RunExtras:
 
     def group(self, name: str) -> Mapping[str, Any]:
         """A group of options; empty where the configuration does not say."""
+        return nested(self._options, name)
+
+    @cached_property
+    def _options(self) -> Mapping[str, Any]:
         try:
-            config = yaml.safe_load(self.config)
+            options = yaml.safe_load(self.config)
         except yaml.YAMLError:
             return {}
-        return nested(config, name) if isinstance(config, Mapping) else {}
+        return options if isinstance(options, Mapping) else {}
 
     @property
     def limits(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lightning_c3l.runs import lock, manifest
 
-State = Literal["finished", "running", "interrupted", "failed"]
+RunStatus = Literal["finished", "running", "interrupted", "failed"]
 
 _VERSION = re.compile(r"version_(\d+)")
 # what a folder named version_N holds if it is one of a run; any other folder needs its configuration and one of these
@@ -32,7 +32,7 @@ class FoundRun:
 
     Attributes:
         folder: the run folder.
-        state: how the run ended, if it has.
+        status: how the run ended, if it has.
         verb: `fit`, `predict` or `test`; empty where it is not known.
         began: time of its last start; that of the folder where none is noted.
         summary: content of summary.json; empty where there is none.
@@ -40,7 +40,7 @@ class FoundRun:
     """
 
     folder: Path
-    state: State
+    status: RunStatus
     verb: str
     began: datetime
     summary: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def read_run(folder: Path) -> FoundRun:
         began = datetime.fromisoformat(str(owner.get("since")))
     except ValueError:
         began = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    return FoundRun(folder, _state(folder, owner), str(owner.get("verb") or ""), began, summary, tuple(problems))
+    return FoundRun(folder, _status(folder, owner), str(owner.get("verb") or ""), began, summary, tuple(problems))
 
 
 def find_runs(root: Path) -> list[Path]:
@@ -138,7 +138,7 @@ def _is_state(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("tripped", []), list)
 
 
-def _state(folder: Path, owner: dict[str, Any]) -> State:
+def _status(folder: Path, owner: dict[str, Any]) -> RunStatus:
     if lock.is_held(folder):
         return "running"
     if owner.get("ended") in ("finished", "failed"):

@@ -78,7 +78,7 @@ def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     runs = {one["name"]: one for one in json.loads(printed)}
     better = runs["demo/version_0"]
-    assert (better["state"], better["verdict"], better["began"]) == ("finished", "better", "2026-01-01T10:00:00+00:00")
+    assert (better["status"], better["verdict"], better["began"]) == ("finished", "better", "2026-01-01T10:00:00+00:00")
     assert better["figures"]["held_out_criterion"] == 0.75
     assert better["changed"] == {"model.loss.contrastive_weight": 0.75, "exposure.measure": False}
     assert runs["pope/version_0"]["figures"] == {"pope_f1": 0.875}

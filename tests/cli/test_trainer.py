@@ -39,7 +39,7 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in (folder / "rounds").iterdir()} == {"0", "1", "final"}
     assert not list(folder.rglob(".tmp-*"))
-    assert read_run(folder).state == "finished"
+    assert read_run(folder).status == "finished"
 
 
 def test_the_page_made_again_is_the_one_of_the_run(finished, capsys):
@@ -193,7 +193,7 @@ def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_c
     # what was written is kept, so that one can see why
     rows = (tmp_path / "runs/tiny/version_0/rounds/0/candidates-00000.jsonl").read_text().splitlines()
     assert all(json.loads(row)["candidate"]["rejected"] for row in rows)
-    assert read_run(tmp_path / "runs/tiny/version_0").state == "failed"
+    assert read_run(tmp_path / "runs/tiny/version_0").status == "failed"
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_checkpoint):
@@ -214,7 +214,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "lightning_c3l"]
     assert Path(words[-1]).is_file()
-    assert read_run(tmp_path / "runs/tiny/version_0").state == "interrupted"
+    assert read_run(tmp_path / "runs/tiny/version_0").status == "interrupted"
     status, resumed = run(*words[3:], "--trainer.max_epochs", "4", cwd=tmp_path)
     assert status == 0, resumed
     folder = tmp_path / "runs" / "tiny" / "version_0"
@@ -250,7 +250,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert first.returncode == 143, printed
     assert f"--ckpt_path {saved}" in printed
     assert "Traceback" not in printed
-    assert read_run(saved.parents[1]).state == "interrupted"
+    assert read_run(saved.parents[1]).status == "interrupted"
     done = torch.load(saved, weights_only=True)["global_step"]
     assert 5 <= done < 60
     status, printed = run(*words, cwd=tmp_path)

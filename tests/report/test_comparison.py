@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.report.comparison import ComparedFigure, ComparedRun, best_run, compare
-from lightning_c3l.report.differences import FigureDifference, difference_of
+from lightning_c3l.report.differences import FigureDifference
 from tests.helpers.run_folders import guard, state
 
 START = {"a": 0.0, "b": 1.0}
@@ -37,7 +37,12 @@ def run(
 
 
 def criterion(first: ComparedRun, other: ComparedRun) -> FigureDifference | None:
-    return difference_of("held_out_criterion", first.summary, other.summary)
+    return difference("held_out_criterion", first, other)
+
+
+def difference(key: str, first: ComparedRun, other: ComparedRun) -> FigureDifference | None:
+    found = compare([first, other])
+    return next((one.cells[1].difference for one in (*found.figures, *found.others) if one.key == key), None)
 
 
 def test_a_change_of_all_images_alike_has_no_width() -> None:
@@ -66,13 +71,13 @@ def test_an_image_that_is_there_twice_is_paired_with_itself() -> None:
 
 def test_truth_is_compared_on_the_held_out_images() -> None:
     first, other = run(tuned={"a": 0.5, "b": 0.75}), run(tuned={"a": 0.25, "b": 0.5})
-    found = difference_of("tuned_truth_rate", first.summary, other.summary)
+    found = difference("tuned_truth_rate", first, other)
     assert found == FigureDifference(-0.25, (-0.25, -0.25), is_paired=True)
-    assert difference_of("base_truth_rate", first.summary, other.summary) is None
+    assert difference("base_truth_rate", first, other) is None
 
 
 def test_figures_without_values_of_images_have_no_interval() -> None:
-    found = difference_of("dataset_pairs", {"dataset": {"pairs": 3}}, {"dataset": {"pairs": 5}})
+    found = difference("dataset_pairs", run(dataset={"pairs": 3}), run(dataset={"pairs": 5}))
     assert found == FigureDifference(2.0)
     # one image says nothing of chance
     assert criterion(run(last={"a": 1.0}), run(last={"a": 2.0})) == FigureDifference(1.0, None, is_paired=True)

@@ -24,7 +24,7 @@ def test_runs_are_found_at_any_depth_and_not_searched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("noted", "files", "state"),
+    ("noted", "files", "status"),
     [
         ({"ended": "finished"}, [], "finished"),
         ({"ended": "failed"}, ["report.html"], "failed"),
@@ -36,30 +36,30 @@ def test_runs_are_found_at_any_depth_and_not_searched(tmp_path: Path) -> None:
         ({}, [], "interrupted"),
     ],
 )
-def test_how_runs_ended(tmp_path: Path, noted: dict[str, str | None], files: list[str], state: str) -> None:
+def test_how_runs_ended(tmp_path: Path, noted: dict[str, str | None], files: list[str], status: str) -> None:
     folder = write_run(tmp_path / "version_0", {})
     (folder / lock.LOCK).write_text(json.dumps({"verb": "fit", **noted}))
     for name in files:
         (folder / name).touch()
     found = read_run(folder)
-    assert (found.state, found.verb, found.problems) == (state, "fit", ())
+    assert (found.status, found.verb, found.problems) == (status, "fit", ())
 
 
 def test_a_run_whose_lock_is_held_is_running_and_notes_its_end(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "version_0", {})
     try:
         lock.acquire(folder, {"verb": "fit", "job": None})
-        assert read_run(folder).state == "running"
+        assert read_run(folder).status == "running"
         lock.note_end("failed")
     finally:
         lock.release()
-    assert read_run(folder).state == "failed"
+    assert read_run(folder).status == "failed"
     assert {"verb": "fit", "job": None, "ended": "failed"}.items() <= lock.owner(folder).items()
     # another process of the run has no description to add to
     lock.acquire(folder, None)
     lock.note_end("finished")
     lock.release()
-    assert read_run(folder).state == "failed"
+    assert read_run(folder).status == "failed"
 
 
 @pytest.mark.parametrize("text", ['{"guard": {"act', "[]", "", "\udcff"])

@@ -1,11 +1,13 @@
 """What the processes of a run agree on before any of them has a trainer, and how a process ends with its parent."""
 
+import atexit
 import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
 
@@ -19,6 +21,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 # nodes of one job may start minutes apart
 _PATIENCE = timedelta(minutes=30)
+# how long rank zero stays to tell of a refusal
+_STAY = timedelta(minutes=5)
 # the answer of rank zero begins with one of these
 _DONE, _REFUSED = "done ", "refused "
 # torch.distributed later shares the server of this store: it must live as long as the process
@@ -66,6 +70,8 @@ def from_rank_zero(choose: Callable[[], str], nodes: int) -> str:
         chosen = choose()
     except (ValueError, OSError) as error:
         store.set(key, f"{_REFUSED}{error}")
+        if store in _server:
+            atexit.register(_wait_for_readers, store, key, _others(cluster, nodes))
         raise
     store.set(key, f"{_DONE}{chosen}")
     return chosen
@@ -121,9 +127,34 @@ def _store(address: str, port: int, first: bool) -> TCPStore:
     return store
 
 
+def _others(cluster: ClusterEnvironment, nodes: int) -> int:
+    """Number of processes that ask rank zero."""
+    if isinstance(cluster, LightningEnvironment):
+        # on each node Lightning starts the others from the first, after it has been answered
+        return max(nodes, int(os.environ.get("WORLD_SIZE", "2"))) - 1
+    return cluster.world_size() - 1
+
+
+def _wait_for_readers(store: TCPStore, key: str, others: int) -> None:
+    """Keep the store open until the others have read the answer: without it they would wait for it in vain."""
+    began, told = time.monotonic(), False
+    with suppress(KeyboardInterrupt):
+        while store.add(_read(key), 0) < others and time.monotonic() - began < _STAY.total_seconds():
+            if not told and time.monotonic() - began > 2:
+                told = True
+                print(f"telling the other processes of this run; Ctrl-C ends this, {_STAY} at most", file=sys.stderr)
+            time.sleep(0.1)
+
+
+def _read(key: str) -> str:
+    """Key of the number of processes that have read an answer."""
+    return f"{key}/read"
+
+
 def _answer(store: TCPStore, key: str) -> str:
     try:
         answer = str(store.get(key), "utf-8")
+        store.add(_read(key), 1)
     except RuntimeError as error:
         raise ValueError(f"rank zero of this run did not send its choice: {error}") from error
     if answer.startswith(_REFUSED):

@@ -89,7 +89,20 @@ def test_all_get_what_the_first_chooses_and_meet_at_the_same_address_later(start
 def test_a_refusal_reaches_all():
     for status, said, errors in settle(hosts(), "2", "refuse"):
         assert (status, said) == (1, "")
-        assert errors.splitlines()[-1] == "error: the folder is in use"
+        assert "error: the folder is in use" in errors.splitlines()
+
+
+def test_a_refusal_reaches_who_comes_late():
+    first, other = hosts()
+    command = [sys.executable, "-c", SETTLE, "2", "refuse"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=first, stdout=pipe, stderr=pipe, text=True) as refusing:
+        # it has said what is wrong, and ends
+        said = next(line for line in refusing.stderr if line.startswith("error"))
+        late = subprocess.run(command, env=other, capture_output=True, text=True, timeout=100)
+        assert refusing.wait(100) == late.returncode == 1
+    assert said == "error: the folder is in use\n"
+    assert late.stderr.splitlines()[-1] == "error: the folder is in use"
 
 
 FAIL_ONCE = """

@@ -1,14 +1,13 @@
 """A stand-in of W&B's API on loopback, as much of it as `wandb agent` asks for."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import yaml
+
+from tests.helpers.wandb_server import query_name
 
 AGENT = "agent-1"
 
@@ -34,7 +33,7 @@ class Sweep:
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The data that a query gets."""
-        name = query.split("(")[0].split("{")[0].split()[-1]
+        name = query_name(query)
         self.asked.append(name)
         if name == "SweepWithRuns":
             config = yaml.safe_dump({"command": list(self.command)})
@@ -58,33 +57,3 @@ class Sweep:
         values = {name: {"value": value} for name, value in self.trials[self._given].items()}
         self._given += 1
         return [{"type": "run", "run_id": f"trial{self._given - 1}", "program": "", "args": values}]
-
-
-@contextmanager
-def serve(sweep: Sweep) -> Iterator[str]:
-    """Serve it; yields the address for `WANDB_BASE_URL`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            found: dict[str, Any] = {}
-            if self.path == "/graphql":  # all else is about wandb itself
-                asked = json.loads(body)
-                found = {"data": sweep.answer(asked["query"], asked.get("variables") or {})}
-            content = json.dumps(found).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -11,7 +11,8 @@ import yaml
 
 from tests.helpers.commandline import environment, tiny_config, write_images
 from tests.helpers.offline_wandb import exit_code_of
-from tests.helpers.sweep_server import Sweep, serve
+from tests.helpers.sweep_server import Sweep
+from tests.helpers.wandb_server import serve
 
 # by trial: one that is stopped long before its end, one that ends well, one that fails in training
 TRIALS = [
@@ -45,7 +46,7 @@ def test_an_agent_goes_on_after_trials_that_are_stopped_or_fail(tmp_path, tiny_c
         return number == 0 and home is not None and (home.parents[1] / "checkpoints" / "last.ckpt").exists()
 
     sweep = Sweep(command, TRIALS, stops=is_trained)
-    with serve(sweep) as address:
+    with serve(sweep.answer) as address:
         agent = _agent(tmp_path, address)
     assert agent.returncode == 0, agent.stdout
     # the agent ends itself where it has counted a failure before any trial that ended otherwise

@@ -1,6 +1,5 @@
 """Offline pieces of a resumed run become one run when they are uploaded, by the command that the run prints."""
 
-import gzip
 import json
 import os
 import re
@@ -8,9 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ import wandb
 
 from callbacks.wandb_run import wandb_logger
 from lightning_c3l.runs.folder import RunConfig
+from tests.helpers.wandb_server import query_name, serve
 
 PROJECT = {"id": "1", "name": "c3l", "entity": {"id": "1", "name": "team"}}
 
@@ -32,7 +30,7 @@ class Server:
 
     def answer(self, query: str, asked: dict[str, Any]) -> dict[str, Any]:
         """The data that a query gets."""
-        name = query.split("(")[0].split("{")[0].split()[-1]
+        name = query_name(query)
         if name == "RunResumeStatus":
             counts = {"historyLineCount": len(self.lines), "eventsLineCount": 0, "logLineCount": 0}
             tails = {"historyTail": json.dumps([json.dumps(one) for one in self.lines[-1:]]), "eventsTail": "[]"}
@@ -57,35 +55,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     known = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-            found: dict[str, Any] = {}
-            if self.path == "/graphql":
-                asked = json.loads(body)
-                found = {"data": known.answer(asked["query"], asked.get("variables") or {})}
-            elif self.path.endswith("/file_stream"):
-                known.stream(json.loads(body).get("files") or {})
-            content = json.dumps(found).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_PUT = do_POST
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known.address = f"http://127.0.0.1:{listening.server_port}"
-    Thread(target=listening.serve_forever, daemon=True).start()
-    yield known
-    listening.shutdown()
-    listening.server_close()
+    with serve(known.answer, known.stream) as known.address:
+        yield known
 
 
 def _upload(command: str, server: Server, work: Path) -> None:

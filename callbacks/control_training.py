@@ -37,7 +37,7 @@ def train_control(trainer: Trainer, module: C3LModule) -> C3LModule:
         # adapters and heads are initialised alike on every rank, whatever the run has drawn before
         torch.manual_seed(module.seed)
         loss = replace(module.loss, contrastive_weight=0.0)
-        control = C3LModule(module.lvlm.fresh(), module.writing, loss, module.optimization)
+        control = C3LModule(module.lvlm.fresh(), module.writing, loss, module.optimization, module.generator)
         control.seed = module.seed
         again = _trainer_like(trainer)
         try:

@@ -102,7 +102,7 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
     """
     kinds = {instruction.kind: instruction.text for instruction in load_templates(engine.config.templates)}
     seed, read = engine.seed * 1009 + 104_729, images.read
-    with engine.inference():
+    with engine.generating():
         written = share_out(
             images.keys,
             lambda own, start: engine.generate(ImageChunk(own, read, start), seed, "exposure: generate"),
@@ -140,41 +140,47 @@ def continue_all(
         truth: judges the continuations.
     """
 
-    def work(own: Sequence[Asked], first: int) -> list[Continued]:
-        out, size = list[Continued](), engine.config.batch_size
+    def generate(own: Sequence[Asked], first: int) -> list[str]:
+        out, size = list[str](), engine.requests_at_once
         with stage("exposure: continue", "prefixes", len(own)) as progress:
             for start in range(0, len(own), size):
-                seeds = [engine.seed + first + number for number in range(start, len(own))]
-                continued = _continue(engine, own[start : start + size], kinds, read, truth, seeds[:size])
-                out.extend(continued)
-                progress.update(len(continued))
+                batch = own[start : start + size]
+                requests = [
+                    GenerationRequest(kinds[one.kind], read(one.image), engine.seed + first + number, _prefix(one))
+                    for number, one in enumerate(batch, start)
+                ]
+                texts = engine.generator.generate(requests, replace(engine.config.sampling, samples=1))
+                out.extend(text.split("\n")[0] for (text,) in texts)
+                progress.update(len(batch))
         return out
 
+    def score(own: Sequence[Asked], _: int) -> list[float]:
+        out, size = list[float](), engine.config.batch_size
+        with stage("exposure: score", "prefixes", len(own)) as progress:
+            for start in range(0, len(own), size):
+                out.extend(_answer_nll(engine, own[start : start + size], kinds, read))
+                progress.update(min(size, len(own) - start))
+        return out
+
+    with engine.generating():
+        texts = share_out(asked, generate)
     with engine.inference():
-        return share_out(asked, work)
+        losses = share_out(asked, score)
+    return [
+        Continued(one, nll, truth.judge(one.image, one.question, text) == "right")
+        for one, nll, text in zip(asked, losses, texts, strict=True)
+    ]
 
 
-def _continue(
-    engine: RoundEngine,
-    asked: Sequence[Asked],
-    kinds: dict[str, str],
-    read: Read,
-    truth: Truth,
-    seeds: Sequence[int],
-) -> list[Continued]:
-    images = [read(one.image) for one in asked]
-    prompts = [kinds[one.kind] for one in asked]
-    prefixes = [BEGINNING.format(question=one.question) for one in asked]
-    whole = [f"{prefix} {one.answer}" for prefix, one in zip(prefixes, asked, strict=True)]
+def _prefix(asked: Asked) -> str:
+    return BEGINNING.format(question=asked.question)
+
+
+def _answer_nll(engine: RoundEngine, asked: Sequence[Asked], kinds: dict[str, str], read: Read) -> list[float]:
+    """Negative log-likelihood of each true answer behind its prefix, in nats."""
     # log p(answer | prefix) = log p(prefix and answer) - log p(prefix)
-    pairs = [[(p, b), (p, w)] for p, b, w in zip(prompts, prefixes, whole, strict=True)]
-    tokens = score_pairs(engine.lvlm, images, pairs)
+    pairs = [[(kinds[one.kind], _prefix(one)), (kinds[one.kind], f"{_prefix(one)} {one.answer}")] for one in asked]
+    tokens = score_pairs(engine.lvlm, [read(one.image) for one in asked], pairs)
     # a small difference of large sums
     sums = (tokens.logp_image * tokens.mask).double().sum(dim=1).view(-1, 2)
-    nll = (sums[:, 0] - sums[:, 1]).tolist()
-    requests = [GenerationRequest(*one) for one in zip(prompts, images, seeds, prefixes, strict=True)]
-    texts = engine.lvlm.generate(requests, replace(engine.config.sampling, samples=1))
-    return [
-        Continued(one, loss, truth.judge(one.image, one.question, text[0].split("\n")[0]) == "right")
-        for one, loss, text in zip(asked, nll, texts, strict=True)
-    ]
+    return (sums[:, 0] - sums[:, 1]).tolist()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from lightning import Callback, LightningModule, Trainer
@@ -23,7 +24,7 @@ from lightning_c3l.rounds.collapse import (
     tripped,
 )
 from lightning_c3l.rounds.figures import round_figures
-from lightning_c3l.rounds.generation import ImageChunk, iter_image_chunks, spans
+from lightning_c3l.rounds.generation import Completions, ImageChunk, iter_image_chunks, spans
 from lightning_c3l.rounds.run import RoundRun
 
 # images that one process writes about at once; the control's partners lie among them, so it must not depend on how
@@ -186,18 +187,31 @@ class GuardRails(Callback):
         keys = list(self._measured["digests"])
         seed = run.engine.seed * 1009 + 611_953
 
+        images, completions = ImageChunk(keys, source.read), Completions()
+        images = replace(images, instructions=images.assigned(run.engine.config))
+
+        def generate(share: Sequence[range], _: int) -> list[None]:
+            own = [key for part in share for key in keys[part.start : part.stop]]
+            run.engine.generate(replace(images, keys=own), seed, "guard: generate", completions)
+            return []
+
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:
             out = list[list[ScoredCandidate]]()
             with stage("guard", "images", sum(map(len, share))) as progress:
-                for chunk in iter_image_chunks(run.engine.lvlm, ImageChunk(keys, source.read), share):
-                    candidates = run.engine.generate(chunk, seed)
+                for chunk in iter_image_chunks(run.engine.lvlm, images, share):
+                    # what was generated first is not generated again
+                    candidates = run.engine.generate(chunk, seed, completions=completions)
                     out.append(run.engine.score(candidates, chunk.read, seed + chunk.start))
                     progress.update(len(chunk.keys))
             return out
 
+        parts = spans(len(keys), math.ceil(len(keys) / _PART))
         with run.module.inference_context():
-            parts = share_out(spans(len(keys), math.ceil(len(keys) / _PART)), make)
-        return [one for part in parts for one in part]
+            if run.engine.generates_first:
+                with run.engine.generating():
+                    share_out(parts, generate)
+            scored = share_out(parts, make)
+        return [one for part in scored for one in part]
 
     def _tell(self, run: RoundRun, exported: int | None = None) -> None:
         """Write what is known so far into summary.json."""

@@ -43,7 +43,8 @@ def origin(engine: RoundEngine, *what: Any) -> str:
     # the name that this class had when the first digests were made
     options = repr(engine.config).replace("GenerationConfig", "Writing", 1)
     writer = [engine.weights_digest(), engine.lvlm.fingerprint, engine.seed, options, templates]
-    return content_digest(json.dumps([writer, *what]))
+    # nothing is added where the LVLM generates itself
+    return content_digest(json.dumps([writer, *what, *engine.generated_by().values()]))
 
 
 def measured_once(store: RunStore, part: str, name: str, made_with: str, measure: Callable[[], Figures]) -> Figures:

@@ -92,7 +92,7 @@ class WriterComparison(Callback):
     def _measure(self, run: RoundRun, keys: Sequence[str], asked: Sequence[Asked], progress: str) -> dict[str, Any]:
         read, seed = run.source("held_out")[0].read, run.engine.seed * 1009 + 7919
         # around all of it, so that a rank without images enters it too
-        with run.module.inference_context():
+        with run.engine.generating():
             candidates = share_out(
                 keys, lambda own, start: run.engine.generate(ImageChunk(own, read, start), seed, progress)
             )
@@ -108,12 +108,12 @@ class WriterComparison(Callback):
         """Share of the questions whose greedy answer is judged right; every rank must call it.
 
         Args:
-            engine: answers them.
+            engine: answers them, inside `generating()`.
             asked: questions with their true answers.
             read: returns the image of a key.
             truth: judges the answers.
         """
-        size, greedy = engine.config.batch_size, Sampling(1, self.answer_tokens, 0.0)
+        size, greedy = engine.requests_at_once, Sampling(1, self.answer_tokens, 0.0)
 
         def answer(own: Sequence[Asked], first: int) -> list[bool]:
             right = list[bool]()

@@ -15,6 +15,7 @@ from lightning_c3l.lvlm.base import (
     InferenceLVLM,
     LVLMError,
     Sampling,
+    TextGenerator,
 )
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import QuestionChunk, QuestionItem
@@ -51,7 +52,11 @@ class PredictionConfig:
 
 
 def predict_chunk(
-    lvlm: InferenceLVLM, chunk: QuestionChunk, config: PredictionConfig, batch_size: BatchSize
+    lvlm: InferenceLVLM,
+    chunk: QuestionChunk,
+    config: PredictionConfig,
+    batch_size: BatchSize,
+    generator: TextGenerator | None = None,
 ) -> list[Row]:
     """Answer a chunk of questions.
 
@@ -62,18 +67,20 @@ def predict_chunk(
         chunk: questions with their images.
         config: what to make for each question.
         batch_size: questions at the same time.
+        generator: generates the texts; default the LVLM.
 
     Returns:
         A row per question: its number as `record`, `text` and `losses` as configured, or the `problem` that prevents
         them.
     """
+    writer = lvlm if generator is None else generator
 
     def generate(items: Sequence[QuestionItem], results: dict[int, Any], size: int) -> None:
         def finished(index: int, texts: list[str]) -> None:
             results[items[index].number] = texts[0]
 
         requests = [GenerationRequest(item.prompt, chunk.images.get(str(item.image))) for item in items]
-        lvlm.generate(requests, Sampling(1, config.max_new_tokens, 0.0), size, finished=finished)
+        writer.generate(requests, Sampling(1, config.max_new_tokens, 0.0), size, finished=finished)
 
     def compute_losses(items: Sequence[QuestionItem], results: dict[int, Any], size: int) -> None:
         for start in range(0, len(items), size):

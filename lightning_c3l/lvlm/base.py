@@ -1,7 +1,8 @@
 """The interface to LVLMs: protocols by what a caller needs, and the values that go in and out.
 
-A provider is one folder beside this file. One that can only generate and score, such as a client of an inference
-server, implements `InferenceLVLM`; one whose weights can be trained here implements `TrainableLVLM` too.
+A provider is one folder beside this file. One that can only generate and score implements `InferenceLVLM`; one whose
+weights can be trained here implements `TrainableLVLM` too. A client of inference servers, which generates for such an
+LVLM with its weights, implements `ExternalGenerator` (in external.py).
 """
 
 from collections.abc import Callable, Sequence

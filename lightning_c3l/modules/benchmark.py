@@ -1,8 +1,9 @@
 """`EvaluationModule`: an LVLM's answers to a benchmark's questions, on any number of ranks and resumable."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question
@@ -12,6 +13,7 @@ from lightning_c3l.evaluation.predict import PredictionConfig, answer_from_row, 
 from lightning_c3l.evaluation.results import BenchmarkData, BenchmarkResults
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
 from lightning_c3l.lvlm.samples import QuestionChunk
 from lightning_c3l.modules.base import TrainedWeightsModule
 from lightning_c3l.rounds.tasks import digest
@@ -35,6 +37,8 @@ class EvaluationModule(TrainedWeightsModule):
         text: generate an answer, greedily.
         losses: compute the mean negative log-likelihood of each option, which `rank` of SEED-Bench needs.
         judge: compares the answers with reference answers, if the benchmark has them.
+        generator: generates the answers with the LVLM's weights, such as `ServedGenerator` on inference servers; null
+            leaves it to the LVLM.
 
     Attributes:
         results: all answers; None before they are there.
@@ -58,11 +62,13 @@ class EvaluationModule(TrainedWeightsModule):
         text: bool = True,
         losses: bool = False,
         judge: Judge | None = None,
+        generator: ExternalGenerator | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        self.lvlm, self.judge = lvlm, judge
+        self.lvlm, self.judge, self.generator = lvlm, judge, generator
+        self._generating = ExitStack()
         # as the modules that train call it, so that their checkpoints fit
         self.network = lvlm.network
         self.config = PredictionConfig(max_new_tokens, text, losses)
@@ -96,11 +102,16 @@ class EvaluationModule(TrainedWeightsModule):
         self.job = data.job = RowJob(folder, lambda: self._made_with(data), restart="another --run.version")
 
     def on_test_start(self) -> None:
-        """Train nothing, so that image features can be cached."""
+        """Train nothing, so that image features can be cached, and hand the weights to the generator."""
         self.network.requires_grad_(False)
+        if self.generator is not None and self.config.text:
+            self._generating.enter_context(self.inference_context())
+            self._generating.enter_context(self.generator.serving(cast(ServableLVLM, self.lvlm)))
 
     def _made_with(self, data: BenchmarkData) -> dict[str, Any]:
+        generated_by = {} if self.generator is None else {"generator": self.generator.identity()}
         return {
+            **generated_by,
             "benchmark": data.benchmark.name,
             "questions": data.questions.digest,
             "count": len(data.selected),
@@ -119,11 +130,12 @@ class EvaluationModule(TrainedWeightsModule):
 
     def test_step(self, chunk: QuestionChunk, batch_idx: int) -> None:
         """Answer a chunk and store its rows at once."""
-        self.job.append(predict_chunk(self.lvlm, chunk, self.config, self.batch_size))
+        self.job.append(predict_chunk(self.lvlm, chunk, self.config, self.batch_size, self.generator))
         self.job.sync()
 
     def on_test_epoch_end(self) -> None:
         """Collect all answers, have them judged, and score them."""
+        self._generating.close()
         self.job.finish()
         data: BenchmarkData = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = Path(self.trainer.default_root_dir)

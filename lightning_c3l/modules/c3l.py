@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.lvlm.base import Anchor, Context, RoundLVLM
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
+from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.lvlm.training_mode import train_mode
 from lightning_c3l.modules.optimization import OptimizerConfig
@@ -66,6 +67,8 @@ class C3LModule(WholeBatchModule):
         writing: options of generation, for the rounds.
         loss: the objective.
         optimization: learning rate and schedule.
+        generator: generates in the rounds with the LVLM's weights, such as `ServedGenerator` on inference servers; null
+            leaves it to the LVLM.
     """
 
     lvlm: RoundLVLM
@@ -77,6 +80,7 @@ class C3LModule(WholeBatchModule):
         writing: GenerationConfig = GenerationConfig(),  # noqa: B008  # frozen
         loss: LossConfig = LossConfig(),
         optimization: OptimizerConfig = OptimizerConfig(),  # noqa: B008
+        generator: ExternalGenerator | None = None,
     ) -> None:
         super().__init__()
         self.lvlm = lvlm
@@ -84,7 +88,7 @@ class C3LModule(WholeBatchModule):
         self.network = train_mode(lvlm.network)
         self.writing = writing
         self.loss = loss
-        self.optimization = optimization
+        self.optimization, self.generator = optimization, generator
         self.contrastive = ContrastivePseudoLabelLoss(
             lvlm.hidden_size, loss.projection_size, loss.temperature, loss.cross_group
         )

@@ -6,12 +6,13 @@ processes, which take them in turn. Finished rows are appended to this rank's ro
 however often it was interrupted.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from PIL import Image as Pictures
@@ -19,8 +20,9 @@ from PIL.Image import Image
 from torch import nn
 
 from lightning_c3l.distributed import collectives
-from lightning_c3l.lvlm.base import DESCRIBE, GenerationRequest, InferenceLVLM, Sampling
+from lightning_c3l.lvlm.base import DESCRIBE, GenerationRequest, InferenceLVLM, Sampling, TextGenerator
 from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.generation import (
@@ -31,6 +33,7 @@ from lightning_c3l.rounds.generation import (
     candidates_of,
     generate_candidates,
     iter_image_chunks,
+    spans,
 )
 from lightning_c3l.rounds.journal import Journal
 from lightning_c3l.rounds.scoring import Known, score_candidates, with_scores
@@ -70,6 +73,10 @@ class RoundEngine:
         inference: returns a context in which the LVLM can be used outside of training steps (device, precision, eval
             mode, whole weights); all ranks enter it together. Default: none is needed.
         weights: the module whose trained weights the records depend on; `lvlm.network` unless given.
+        external: generates in the place of `lvlm`, with its weights.
+
+    Attributes:
+        generator: generates the texts; only inside `generating()`.
     """
 
     def __init__(
@@ -79,20 +86,51 @@ class RoundEngine:
         seed: int = 0,
         inference: Callable[[], AbstractContextManager[None]] = nullcontext,
         weights: nn.Module | None = None,
+        external: ExternalGenerator | None = None,
     ) -> None:
         self.lvlm, self.config, self.seed, self.inference = lvlm, config, seed, inference
+        self._external = external
+        self.generator: TextGenerator = lvlm if external is None else external
         self._weights = lvlm.network if weights is None else weights
         self._reference: Callable[[], AbstractContextManager[None]] = getattr(lvlm, "reference", nullcontext)
         # halved once for all calls if memory runs out
-        self._size = BatchSize(config.batch_size, "writing.batch_size")
+        size = config.batch_size if external is None else external.requests_at_once
+        self._size = BatchSize(size, "writing.batch_size")
         self._score_size = BatchSize(config.score_batch_size, "writing.score_batch_size")
+
+    @contextmanager
+    def generating(self) -> Iterator[None]:
+        """Within this context, texts can be generated; all ranks enter and leave it together."""
+        with self.inference():
+            if self._external is None:
+                yield
+                return
+            with self._external.serving(cast(ServableLVLM, self.lvlm)):
+                yield
+
+    @property
+    def generates_first(self) -> bool:
+        """Whether everything is generated before anything is scored.
+
+        An inference server is kept busy by many requests at once, and may share its GPU with scoring. An LVLM that
+        generates itself keeps the features of a few images for both.
+        """
+        return self._external is not None
+
+    @property
+    def requests_at_once(self) -> int:
+        """Number of requests that are worth making together."""
+        return self._size.size
 
     def generate(
         self, images: ImageChunk, seed: int, progress: str = "generate", completions: Completions | None = None
     ) -> list[Candidate]:
-        """Candidates about images; the arguments are those of `generate_candidates`."""
+        """Candidates about images; the arguments are those of `generate_candidates`.
+
+        Where texts are missing, inside `generating()`.
+        """
         with self.inference():
-            return generate_candidates(self.lvlm, images, self.config, seed, progress, self._size, completions)
+            return generate_candidates(self.generator, images, self.config, seed, progress, self._size, completions)
 
     def score(
         self,
@@ -117,7 +155,7 @@ class RoundEngine:
             return score_candidates(self.lvlm, candidates, read, self._score_size, seed, progress, known)
 
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
-        """One answer to each question.
+        """One answer to each question; inside `generating()`.
 
         Args:
             keys: of the image that each question is about.
@@ -130,7 +168,7 @@ class RoundEngine:
             for index, (key, question) in enumerate(zip(keys, questions, strict=True))
         ]
         with self.inference():
-            texts = self.lvlm.generate(requests, sampling, self.config.batch_size)
+            texts = self.generator.generate(requests, sampling, self.requests_at_once)
         return [completions[0] for completions in texts]
 
     def weights_digest(self) -> str:
@@ -160,8 +198,13 @@ class RoundEngine:
             "seed": self.seed,
             "images": len(keys),
             "image_keys": digest(keys),
+            **self.generated_by(),
             **more,
         }
+
+    def generated_by(self) -> dict[str, str]:
+        """What the texts depend on beside the LVLM; empty if it generates them itself."""
+        return {} if self._external is None else {"generator": self._external.identity()}
 
     def final_records(
         self, folder: Path, images: ImageChunk, stream: int, digests: Mapping[str, str] | None = None, **more: Any
@@ -235,9 +278,13 @@ class RoundEngine:
             # a part keeps its images, so that those behind a missing one keep their instructions; this one is not used
             return Pictures.new("RGB", (1, 1)) if key in gone else task.read(key)
 
+        images = ImageChunk(task.keys, read, instructions=assigned)
+        if self.generates_first:
+            with profiler.profile("generate"):
+                self._generate_all(task, images, todo, journal, job)
         total = sum(map(len, todo))
         with stage(task.name, "images", total) as progress:
-            for chunk in _timed(iter_image_chunks(self.lvlm, ImageChunk(task.keys, read), todo), profiler):
+            for chunk in _timed(iter_image_chunks(self.lvlm, images, todo), profiler):
                 self._make_part(task, chunk, journal, profiler)
                 with profiler.profile("engine"):
                     job.sync()
@@ -252,19 +299,40 @@ class RoundEngine:
     def _make_part(self, task: Task, chunk: ImageChunk, journal: Journal, profiler: Profiler) -> None:
         """Generate and score what is missing of a part; the journal keeps each piece as soon as it is finished."""
         with profiler.profile("generate"):
-            candidates = self.generate(chunk, task.seed, completions=journal.completions)
-            if task.describes:
-                used = [key for key in chunk.keys if key not in journal.completions.refused]
-                missing = [key for key in used if key not in journal.descriptions]
-                greedy = Sampling(1, self.config.sampling.max_new_tokens, 0.0)
-                texts = self.answers(missing, [DESCRIBE] * len(missing), chunk.read, greedy)
-                for key, text in zip(missing, texts, strict=True):
-                    journal.descriptions[key] = text
+            candidates = self._generate_chunk(task, chunk, journal)
         with profiler.profile("score"):
             self.score(candidates, chunk.read, task.seed + chunk.start, task.scorer, known=journal.scores)
             for key in chunk.keys:  # those without a candidate that can be parsed are finished too
                 if key not in journal.completions.refused:
                     journal.scores.setdefault((key,), [])
+
+    def _generate_all(
+        self, task: Task, images: ImageChunk, todo: Sequence[range], journal: Journal, job: RowJob
+    ) -> None:
+        """Generate what is missing of this rank's parts."""
+        keys = [key for span in todo for key in images.keys[span.start : span.stop]]
+        counts = {key: len(own) for key, own in replace(images, keys=keys).assigned(self.config).items()}
+        keys = [key for key in keys if not journal.is_generated(key, counts[key], task.describes)]
+        if not any(collectives.gather(bool(keys))):
+            return
+        chunks = spans(len(keys), math.ceil(len(keys) / self.requests_at_once))
+        with self.generating(), stage(f"{task.name}: generate", "images", len(keys)) as progress:
+            for chunk in iter_image_chunks(self.generator, replace(images, keys=keys), chunks):
+                self._generate_chunk(task, chunk, journal)
+                job.sync()
+                progress.update(len(chunk.keys))
+
+    def _generate_chunk(self, task: Task, chunk: ImageChunk, journal: Journal) -> list[Candidate]:
+        """Generate what is missing of a chunk; the journal keeps each text as soon as it is finished."""
+        candidates = self.generate(chunk, task.seed, completions=journal.completions)
+        if task.describes:
+            used = [key for key in chunk.keys if key not in journal.completions.refused]
+            if missing := [key for key in used if key not in journal.descriptions]:
+                greedy = Sampling(1, self.config.sampling.max_new_tokens, 0.0)
+                texts = self.answers(missing, [DESCRIBE] * len(missing), chunk.read, greedy)
+                for key, text in zip(missing, texts, strict=True):
+                    journal.descriptions[key] = text
+        return candidates
 
     def _merged(self, task: Task, assigned: Mapping[str, list[Instruction]], job: RowJob) -> Records:
         """The rows of all ranks as records, in the order of the images."""

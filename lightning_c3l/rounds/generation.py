@@ -59,12 +59,21 @@ class ImageChunk:
     Attributes:
         keys: of the images.
         read: returns the image of a key.
-        start: index of the first one in the set.
+        start: index of the first one in the set; decides which instructions each image gets.
+        instructions: of each image by its key, for images that are not neighbours in the set.
     """
 
     keys: Sequence[str]
     read: Read
     start: int = 0
+    instructions: Mapping[str, Sequence[Instruction]] | None = None
+
+    def assigned(self, config: GenerationConfig) -> dict[str, Sequence[Instruction]]:
+        """The instructions of each image."""
+        if self.instructions is not None:
+            return {key: self.instructions[key] for key in self.keys}
+        own = assign(load_templates(config.templates), len(self.keys), config.per_image, self.start)
+        return dict(zip(self.keys, own, strict=True))
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,12 @@ def iter_image_chunks(lvlm: LVLM, images: ImageChunk, spans: Sequence[range]) ->
         spans: positions of the chunks in it.
     """
     decoded = (
-        ImageChunk(keys, {key: images.read(key) for key in dict.fromkeys(keys)}.__getitem__, images.start + span.start)
+        replace(
+            images,
+            keys=keys,
+            read={key: images.read(key) for key in dict.fromkeys(keys)}.__getitem__,
+            start=images.start + span.start,
+        )
         for span in spans
         for keys in [images.keys[span.start : span.stop]]
     )
@@ -130,7 +144,7 @@ def generate_candidates(
 
     Args:
         lvlm: generates them.
-        images: readable images; `start` decides which instructions each image gets.
+        images: readable images.
         config: options.
         seed: of the samples.
         progress: name of the stage.
@@ -144,14 +158,12 @@ def generate_candidates(
         ConversationError: if a prompt and `max_new_tokens` exceed the context.
         torch.OutOfMemoryError: if a single prompt does not fit.
     """
-    keys = images.keys
-    instructions = assign(load_templates(config.templates), len(keys), config.per_image, images.start)
-    assigned = dict(zip(keys, instructions, strict=True))
+    assigned = images.assigned(config)
     size = size or BatchSize(config.batch_size, "writing.batch_size")
     completions = Completions() if completions is None else completions
-    missing = [key for key in keys if completions.lacks(key, len(assigned[key]))]
+    missing = [key for key in images.keys if completions.lacks(key, len(assigned[key]))]
     # a few batches each, so that finished rows can be refilled
-    parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size)))
+    parts = math.ceil(len(missing) / (2 * max(config.batch_size, config.score_batch_size, size.size)))
     total = sum(len(assigned[key]) for key in missing) * config.sampling.samples
     with stage(progress, "texts", total) as shown:
         for chunk in iter_image_chunks(lvlm, replace(images, keys=missing), spans(len(missing), parts)):

@@ -71,11 +71,12 @@ class Journal:
     def is_whole(self, instructions: Mapping[str, int], describes: bool) -> bool:
         """Whether these images are finished, given the number of instructions of each."""
         return all(
-            key in self.completions.refused
-            or (
-                not self.completions.lacks(key, count)
-                and (key,) in self.scores
-                and (key in self.descriptions or not describes)
-            )
+            self.is_generated(key, count, describes) and (key in self.completions.refused or (key,) in self.scores)
             for key, count in instructions.items()
         )
+
+    def is_generated(self, key: str, instructions: int, describes: bool) -> bool:
+        """Whether all texts about an image are there, given the number of its instructions."""
+        if key in self.completions.refused:
+            return True
+        return not self.completions.lacks(key, instructions) and (key in self.descriptions or not describes)

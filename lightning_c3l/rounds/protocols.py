@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from lightning_c3l.lvlm.base import Anchor, RoundLVLM
+from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.records import Group, RejectedImage
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.truth import Truth
@@ -76,6 +77,10 @@ class RoundModule(Protocol):
     @property
     def lvlm(self) -> RoundLVLM:
         """Generates, scores and is trained."""
+
+    @property
+    def generator(self) -> ExternalGenerator | None:
+        """Generates in the place of the LVLM, with its weights; None if the LVLM generates itself."""
 
     @property
     def writing(self) -> GenerationConfig:

@@ -188,11 +188,11 @@ class GuardRails(Callback):
         seed = run.engine.seed * 1009 + 611_953
 
         images, completions = ImageChunk(keys, source.read), Completions()
-        images = replace(images, instructions=images.assigned(run.engine.config))
 
         def generate(share: Sequence[range], _: int) -> list[None]:
             own = [key for part in share for key in keys[part.start : part.stop]]
-            run.engine.generate(replace(images, keys=own), seed, "guard: generate", completions)
+            chunk = replace(images, keys=own, instructions=images.assigned(run.engine.config))
+            run.engine.generate(chunk, seed, "guard: generate", completions)
             return []
 
         def make(share: Sequence[range], _: int) -> list[list[ScoredCandidate]]:

@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from lightning_c3l.lvlm.base import Anchor, RoundLVLM
-from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.records import Group, RejectedImage
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.truth import Truth
@@ -70,17 +69,16 @@ class RoundLoss(Protocol):
 
 @runtime_checkable
 class RoundModule(Protocol):
-    """A LightningModule whose LVLM makes the records of rounds and is trained on them."""
+    """A LightningModule whose LVLM makes the records of rounds and is trained on them.
+
+    One with an attribute `generator`, an `ExternalGenerator` or None, has it generate in the place of the LVLM.
+    """
 
     seed: int
 
     @property
     def lvlm(self) -> RoundLVLM:
         """Generates, scores and is trained."""
-
-    @property
-    def generator(self) -> ExternalGenerator | None:
-        """Generates in the place of the LVLM, with its weights; None if the LVLM generates itself."""
 
     @property
     def writing(self) -> GenerationConfig:

@@ -13,7 +13,8 @@ from lightning_c3l.rounds.store import RunStore
 def engine_of(module: RoundModule) -> RoundEngine:
     """An engine with the LVLM of a LightningModule as it is now, and the generator beside it."""
     weights = module if isinstance(module, nn.Module) else None
-    return RoundEngine(module.lvlm, module.writing, module.seed, module.inference_context, weights, module.generator)
+    external = getattr(module, "generator", None)
+    return RoundEngine(module.lvlm, module.writing, module.seed, module.inference_context, weights, external)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -128,7 +127,7 @@ def test_a_resumed_run_takes_what_it_measured_before(tiny_checkpoint, tmp_path):
 class Answering:
     """Answers a question with the number that ends it."""
 
-    config = SimpleNamespace(batch_size=2)
+    requests_at_once = 2
 
     def __init__(self) -> None:
         self.sizes = []

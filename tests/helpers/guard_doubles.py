@@ -25,6 +25,7 @@ class Writer(nn.Module):
     """Module and engine in one: four pairs an image, whose S(I2C) by the starting model is its one weight."""
 
     seed, writing, loss, config = 3, None, None, None
+    generates_first = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +42,9 @@ class Writer(nn.Module):
 
     whole_weights = inference_context
 
-    def generate(self, images: ImageChunk, seed: int, progress: str = "write") -> list[Candidate]:
+    def generate(
+        self, images: ImageChunk, seed: int, progress: str = "write", completions: object = None
+    ) -> list[Candidate]:
         self.asked.append((list(images.keys), seed, images.start))
         return [
             Candidate(images.read(key), Instruction("k", "t"), index, "raw", question, f"{self.worth.item():g}")  # type: ignore[arg-type]

@@ -63,6 +63,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("i2c.*", "round"),
     ("model.writing.*", "round"),
     ("data.longest_side", "round"),
+    # which servers generate, and how they are asked; manifests hold engine, version and precision
+    ("model.generator", "round"),
+    ("model.generator.class_path", "round"),
+    ("model.generator.model", "round"),
+    ("model.generator.api", "round"),
+    ("model.generator.*", "free"),
     # all else: LoRA, loss, seed, frozen weights, passes, guard.images, options that nobody thought of
     ("*", "refused"),
 )

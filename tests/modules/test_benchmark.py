@@ -1,7 +1,8 @@
 """A `test` run: one answer file whatever happened on the way, and the figures that come from it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,43 @@ def test_answers_are_those_of_each_question_alone(
     assert summary["test/pope_f1"] == pytest.approx(headline(tmp_path, "reference"))
     printed = capsys.readouterr()
     assert f"{len(broken)} questions have no answer and count as wrong" in printed.out
+
+
+class Shouting:
+    """Answers as an LVLM does, in capitals, while it serves it."""
+
+    requests_at_once = 4
+    served: HuggingFaceLVLM | None = None
+
+    def identity(self) -> str:
+        return "shouting 1.0"
+
+    @contextmanager
+    def serving(self, lvlm: HuggingFaceLVLM) -> Iterator[None]:
+        self.served = lvlm
+        yield
+        self.served = None
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *options: Any, finished: Callable[[int, list[str]], object]
+    ) -> list[list[str]]:
+        assert self.served is not None
+        return self.served.generate(requests, *options, finished=lambda n, texts: finished(n, [texts[0].upper()]))
+
+
+def test_answers_may_come_from_a_generator_beside_the_lvlm(
+    tmp_path: Path, lvlm: HuggingFaceLVLM, benchmark_files: dict[str, tuple[str, str]]
+) -> None:
+    generator: Any = Shouting()
+    run_benchmark(tmp_path / "own", lvlm, benchmark_files["pope"], "pope")
+    run_benchmark(tmp_path / "served", lvlm, benchmark_files["pope"], "pope", generator=generator)
+    own, served = ([row["text"] for row in answer_rows(tmp_path / name)] for name in ("own", "served"))
+    assert served == [text and text.upper() for text in own]
+    assert served != own
+    assert generator.served is None
+    # answers of another engine are not mixed with them
+    with pytest.raises(ValueError, match="generator"):
+        run_benchmark(tmp_path / "served", lvlm, benchmark_files["pope"], "pope")
 
 
 def test_losses_of_the_options_serve_rank(

@@ -35,7 +35,7 @@ def round_values(
     Raises:
         DamagedRound: a file is not what was written.
     """
-    candidates = store.read_round(number).candidates
+    candidates = list(store.read_round(number).candidates)
     # the one reading that is measured with another image too
     right = [(one, one.scores.answer) for one in candidates if one.scores is not None]
     histograms = {

@@ -1,7 +1,6 @@
 """The run folder: candidates, scores and pseudo-labels of each round, and the summary that the report is made from."""
 
 import json
-import re
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +10,13 @@ from typing import Any
 
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Group, ScoredCandidate
+from lightning_c3l.rounds.candidate_rows import CandidateRows, read_rows, write_candidate_rows, write_rows
 from lightning_c3l.runs import manifest
-from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import file_digest
 
 _CANDIDATES, _GROUPS, _DESCRIPTIONS = "candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"
 _FILES = (_CANDIDATES, _GROUPS, _DESCRIPTIONS)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class RunStore:
         folder = self.round_folder(number)
         (folder / "round.json").unlink(missing_ok=True)
         positions = {_identity(one): index for index, one in enumerate(done.candidates)}
-        _write_lines(folder / _CANDIDATES, (one.to_row() for one in done.candidates))
+        write_candidate_rows(folder / _CANDIDATES, done.candidates)
         groups = [
             {
                 "positive": positions[_identity(group.positive)],
@@ -74,7 +73,7 @@ class RunStore:
             }
             for group in done.groups
         ]
-        _write_lines(folder / _GROUPS, groups)
+        write_rows(folder / _GROUPS, groups)
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
@@ -108,7 +107,7 @@ class RunStore:
         for name, digest in digests.items():
             if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
-        candidates = [ScoredCandidate.from_row(row) for row in _read_lines(folder / _CANDIDATES)]
+        candidates = CandidateRows(folder / _CANDIDATES)
         groups = [
             Group(
                 positive=candidates[row["positive"]],
@@ -116,7 +115,7 @@ class RunStore:
                 weight=row["weight"],
                 sampling_weight=row["sampling_weight"],
             )
-            for row in _read_lines(folder / _GROUPS)
+            for row in read_rows(folder / _GROUPS)
         ]
         descriptions = json.loads((folder / _DESCRIPTIONS).read_text(encoding="utf-8"))
         return Round(candidates, groups, descriptions, self.read_figures(number))
@@ -144,14 +143,23 @@ class RunStore:
         spent[stage] = round(spent.get(stage, 0.0) + seconds, 3)
         write_json_atomic(self.round_folder(number) / "round.json", figures)
 
-    def write_candidates(self, name: str, candidates: Sequence[ScoredCandidate]) -> None:
+    def write_candidates(self, name: str, candidates: Iterable[ScoredCandidate]) -> CandidateRows:
         """Write candidates that belong to no round, such as those of the final data set, to `<name>.jsonl`."""
-        _write_lines(self.folder / f"{name}.jsonl", (one.to_row() for one in candidates))
+        return write_candidate_rows(self.folder / f"{name}.jsonl", candidates)
 
-    def read_candidates(self, name: str) -> list[ScoredCandidate]:
-        """Read what `write_candidates` wrote under this name; empty where there is no such file."""
+    def read_candidates(self, name: str) -> Sequence[ScoredCandidate]:
+        """What `write_candidates` wrote under this name; empty where there is no such file.
+
+        Raises:
+            ValueError, LookupError, TypeError: a row is damaged.
+        """
         file = self.folder / f"{name}.jsonl"
-        return [ScoredCandidate.from_row(row) for row in _read_lines(file)] if file.is_file() else []
+        if not file.is_file():
+            return ()
+        rows = CandidateRows(file)
+        for _ in rows:  # it has no digest
+            pass
+        return rows
 
     def summary(self) -> dict[str, Any]:
         """The run's summary so far; a damaged file is renamed and started anew, since its parts can be made again."""
@@ -180,14 +188,3 @@ class RunStore:
 def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:
     candidate = one.candidate
     return candidate.image, candidate.instruction.kind, candidate.instruction.text, candidate.sample
-
-
-def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    lines = "".join(json.dumps(jsonable(row), ensure_ascii=False) + "\n" for row in rows)
-    # file names that are not UTF-8 hold lone surrogates, which JSON can only hold as escapes
-    write_text_atomic(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", lines))
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    # not splitlines(): a candidate may hold U+2028, which JSON does not escape
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]

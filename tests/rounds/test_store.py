@@ -81,13 +81,13 @@ def test_readable_text_stays_readable(tmp_path: Path) -> None:
 FAILING = ["candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json", "round.json"]
 
 
-def breaking(write: Callable[..., None], name: str) -> Callable[..., None]:
+def breaking(write: Callable[..., Any], name: str) -> Callable[..., Any]:
     """A write that fails for one file, as a full disk would."""
 
-    def wrapped(path: Path, content: Any) -> None:
+    def wrapped(path: Path, content: Any) -> Any:
         if path.name == name:
             raise OSError("disk full")
-        write(path, content)
+        return write(path, content)
 
     return wrapped
 
@@ -97,7 +97,7 @@ def test_a_half_written_round_does_not_count(tmp_path: Path, monkeypatch: pytest
     store = RunStore(tmp_path)
     store.write_round(0, Round([scored(0)], [], {}, {"old": 1}))
     store.write_round(1, Round([scored(0)], [], {}, {"old": 1}))
-    for writer in ("write_text_atomic", "write_json_atomic"):
+    for writer in ("write_candidate_rows", "write_rows", "write_json_atomic"):
         monkeypatch.setattr(store_module, writer, breaking(getattr(store_module, writer), name))
     with pytest.raises(OSError, match="disk full"):
         store.write_round(1, Round([scored(0, "new")], [], {}, {"new": 1}))

@@ -1,0 +1,119 @@
+"""Candidate files: a line of JSON each, written as a stream and read row by row through an index of their offsets."""
+
+import json
+import os
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_c3l.functional.finite import jsonable
+from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.runs.atomic import atomic_path
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# bytes that are searched for line ends at once
+_BLOCK = 1 << 24
+
+
+class CandidateRows(Sequence[ScoredCandidate]):
+    """The candidates of a file, of which only the offsets are kept in memory: 8 bytes each.
+
+    Iterating reads the file once from start to end; a candidate is another object each time that it is read.
+
+    Args:
+        file: as `write_rows` wrote it; must not change.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._offsets = line_offsets(file)
+        self._descriptor: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> ScoredCandidate: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ScoredCandidate]: ...
+
+    def __getitem__(self, index: int | slice) -> ScoredCandidate | list[ScoredCandidate]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        position = range(len(self))[index]
+        start, stop = int(self._offsets[position]), int(self._offsets[position + 1])
+        if self._descriptor is None:
+            self._descriptor = os.open(self.file, os.O_RDONLY)
+        # by offset, so that the processes of a loader may share the open file
+        return ScoredCandidate.from_row(json.loads(os.pread(self._descriptor, stop - start, start)))
+
+    def __iter__(self) -> Iterator[ScoredCandidate]:
+        return map(ScoredCandidate.from_row, read_rows(self.file))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_descriptor": None}
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", None) is not None:
+            os.close(self._descriptor)  # type: ignore[arg-type]
+
+
+def line_offsets(file: Path) -> NDArray[np.int64]:
+    """Where each line of a file begins, and the end of the last, `[N + 1]`.
+
+    An unfinished last line counts, an empty one at the end does not.
+    """
+    ends, position = array("q", [0]), 0
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + (position + 1)
+            ends.frombytes(found.astype(np.int64).tobytes())
+            position += len(block)
+    if ends[-1] != position:
+        ends.append(position)
+    return np.frombuffer(ends, np.int64)
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file."""
+    # a line ends with \n alone: a candidate may hold U+2028, which JSON does not escape
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            if line != "\n":
+                yield json.loads(line)
+
+
+def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as they come to a file that is whole or absent; numbers that are not finite become null.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
+        for row in rows:
+            line = json.dumps(jsonable(row), ensure_ascii=False)
+            # file names that are not UTF-8 hold lone surrogates, which JSON can only hold as escapes
+            lines.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
+
+
+def write_candidate_rows(file: Path, candidates: Iterable[ScoredCandidate]) -> CandidateRows:
+    """Write candidates as they come, and return what was written.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    write_rows(file, (one.to_row() for one in candidates))
+    return CandidateRows(file)

@@ -1,0 +1,89 @@
+"""Candidate files: what is written as a stream is read row by row."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
+from lightning_c3l.rounds.candidate_rows import CandidateRows, line_offsets, read_rows, write_candidate_rows, write_rows
+
+
+def some(count: int) -> list[ScoredCandidate]:
+    """Texts of unlike lengths, with characters of one to four bytes."""
+    return [
+        ScoredCandidate(
+            Candidate(f"{n}.png", Instruction("kind", "Ask."), n, "aé\u2028🙂"[: n % 5] * n),
+            Scores(n / 3, 2, 3, 4, 5, 6, n) if n % 2 else None,
+            status="positive" if n % 3 else "",
+        )
+        for n in range(count)
+    ]
+
+
+def test_rows_are_read_by_number_and_in_order(tmp_path: Path) -> None:
+    expected = some(40)
+    rows = write_candidate_rows(tmp_path / "some.jsonl", iter(expected))
+    assert len(rows) == 40
+    assert [rows[n] for n in (39, 0, 17, -1, -40)] == [expected[n] for n in (39, 0, 17, 39, 0)]
+    assert list(rows) == expected
+    assert rows[3:20:4] == expected[3:20:4]
+    assert rows[::-1] == expected[::-1]
+    for number in (40, -41):
+        with pytest.raises(IndexError):
+            rows[number]
+
+
+def test_rows_equal_sequences_of_the_same_candidates(tmp_path: Path) -> None:
+    expected = some(5)
+    rows = write_candidate_rows(tmp_path / "some.jsonl", expected)
+    assert rows == expected
+    assert expected == rows
+    assert rows == CandidateRows(tmp_path / "some.jsonl")
+    assert rows != expected[:4]
+    assert rows != [*expected[:4], expected[0]]
+
+
+def test_a_file_without_rows(tmp_path: Path) -> None:
+    rows = write_candidate_rows(tmp_path / "none.jsonl", [])
+    assert len(rows) == 0
+    assert list(rows) == []
+    assert rows == []
+
+
+def test_a_copy_reads_the_same(tmp_path: Path) -> None:
+    expected = some(6)
+    rows = write_candidate_rows(tmp_path / "some.jsonl", expected)
+    assert rows[2] == expected[2]
+    assert deepcopy(rows)[4] == expected[4]
+    assert rows[5] == expected[5]
+
+
+def test_offsets_are_those_of_the_lines(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"ab\n\xc3\xa9\r\n\nlast")
+    assert line_offsets(file).tolist() == [0, 3, 7, 8, 12]
+    file.write_bytes(b"")
+    assert line_offsets(file).tolist() == [0]
+
+
+def test_offsets_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_c3l.rounds.candidate_rows._BLOCK", 7)
+    lengths = np.arange(1, 30)
+    (tmp_path / "lines").write_bytes(b"".join(b"x" * (n - 1) + b"\n" for n in lengths.tolist()))
+    assert line_offsets(tmp_path / "lines").tolist() == [0, *np.cumsum(lengths).tolist()]
+
+
+def test_an_interrupted_stream_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    write_rows(file, [{"a": 1}])
+
+    def broken():
+        yield {"a": 2}
+        raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_rows(file, broken())
+    assert list(read_rows(file)) == [{"a": 1}]
+    assert list(tmp_path.iterdir()) == [file]

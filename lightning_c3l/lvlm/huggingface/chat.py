@@ -211,8 +211,8 @@ class ChatEncoder:
     def _pieces(self, text: str, positions: Sequence[int]) -> list[str | None]:
         """A turn's text, cut at its images and stripped at its ends, also next to images there."""
         if not positions:
-            return [self._clean(text).strip()]
-        parts = [self._clean(text[start:stop]) for start, stop in pairwise([0, *positions, len(text)])]
+            return [self.clean(text).strip()]
+        parts = [self.clean(text[start:stop]) for start, stop in pairwise([0, *positions, len(text)])]
         filled = [index for index, part in enumerate(parts) if part.strip()] or [0]
         parts[filled[0]] = parts[filled[0]].lstrip()
         parts[filled[-1]] = parts[filled[-1]].rstrip()
@@ -240,7 +240,7 @@ class ChatEncoder:
 
         return EncodedChat(spread(chat.ids), spread(chat.answer), spread(chat.target))
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         """A turn's text without control tokens: data must not end a turn or add an image."""
         before, text = None, _SURROGATE.sub("\ufffd", text)  # unpaired surrogates, which tokenizers do not accept
         while before != text:  # removing a token may join the text around it to another one

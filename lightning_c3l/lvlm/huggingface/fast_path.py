@@ -18,7 +18,9 @@ from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageTokens, gri
 from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
 from lightning_c3l.lvlm.huggingface.packing import predicting_states
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
+from lightning_c3l.lvlm.huggingface.serving import encoded_answer_ids, encoded_prompt_ids
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
+from lightning_c3l.records import Turn
 
 # prefixes without image are shared if that saves this share of the remaining tokens
 _WORTH_SHARING = 0.15
@@ -118,6 +120,14 @@ class FastPath(ModelPath):
             plain = PlainGenerator(model, encoder, sampling, ends, True, progress, finished)
             return plain.generate(requests, batch_size)
         return Generator(self.decoder, encoder, sampling, ends, progress, finished).generate(requests, batch_size)
+
+    def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[TokenIds]:
+        """Token row of each prompt that `generate` completes."""
+        return encoded_prompt_ids(self.encoder, requests)
+
+    def answer_ids(self, image: Image | None, turns: Sequence[Turn]) -> tuple[TokenIds, tuple[bool, ...]]:
+        """Token row of a conversation up to the end of its last answer, and which tokens are this answer's."""
+        return encoded_answer_ids(self.encoder, image, turns)
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if it is accepted; features are computed here if they are cached."""

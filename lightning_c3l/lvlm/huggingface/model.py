@@ -22,10 +22,10 @@ from lightning_c3l.lvlm.base import (
     GenerationRequest,
     Images,
     LVLMError,
-    RoundLVLM,
     Sampling,
 )
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.external import RequestOptions, ServableLVLM
 from lightning_c3l.lvlm.hub import resolve
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
 from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
@@ -42,9 +42,11 @@ from lightning_c3l.lvlm.huggingface.path_choice import PathChoice, once
 from lightning_c3l.lvlm.huggingface.placeholders import find_placeholder
 from lightning_c3l.lvlm.huggingface.plain_path import PlainPath
 from lightning_c3l.lvlm.huggingface.scoring import mean_nll, score_answers
+from lightning_c3l.lvlm.huggingface.serving import is_untrained, request_options, save_merged
 from lightning_c3l.lvlm.huggingface.template_options import read_template, template_options, use_chat_template
 from lightning_c3l.lvlm.huggingface.templates import ChatTemplate
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
+from lightning_c3l.records import Turn
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class LVLMOptions:
     path_choice: PathOption = "auto"
 
 
-class HuggingFaceLVLM(RoundLVLM):
+class HuggingFaceLVLM(ServableLVLM):
     """An LVLM of transformers.
 
     Args:
@@ -188,6 +190,15 @@ class HuggingFaceLVLM(RoundLVLM):
                 self._active = before
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it runs with the weights from before training now."""
+        return self._active is not None
+
+    def is_untrained(self) -> bool:
+        """Whether its weights are those of the base: fresh adapters, or all weights unchanged."""
+        return is_untrained(self._network, self._original)
+
+    @property
     def inference_path(self) -> PathChoice:
         """How the model generates and scores, chosen by the self-check on first use.
 
@@ -276,6 +287,22 @@ class HuggingFaceLVLM(RoundLVLM):
         """Mean negative log-likelihood per token of each conversation, in nats; see `AnswerScorer.mean_nll`."""
         return mean_nll(self._run(self.inference_path, images), images, chats)
 
+    def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[TokenIds]:
+        """Token row of each prompt; see `ServableLVLM.prompt_ids`."""
+        return self._run(self.inference_path).prompt_ids(requests)
+
+    def answer_ids(self, image: Image | None, turns: Sequence[Turn]) -> tuple[TokenIds, tuple[bool, ...]]:
+        """Token row of a conversation up to the end of its last answer, and which tokens are this answer's."""
+        return self._run(self.inference_path).answer_ids(image, turns)
+
+    def request_options(self) -> RequestOptions:
+        """What a server must be told so that it generates as `generate` does."""
+        return request_options(self.encoder, self._run(self.inference_path).vocab_size)
+
+    def clean(self, text: str) -> str:
+        """A text without control tokens and blanks at its ends, as a turn is read."""
+        return self.encoder.clean(text).strip()
+
     def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
         return self._run(self.training_path).encode_groups(samples, anchor, context)
@@ -301,3 +328,7 @@ class HuggingFaceLVLM(RoundLVLM):
         self.processor.save_pretrained(folder)
         if isinstance(self._network, PeftModel):
             record_base(folder, self._base, self._base_fingerprint)
+
+    def save_merged(self, folder: Path) -> None:
+        """Write all weights, adapters folded in, and the processor to a folder; the weights must be whole."""
+        save_merged(self._network, self.processor, folder)

@@ -11,6 +11,7 @@ from lightning_c3l.lvlm.base import Anchor, Chats, Context, GenerationRequest, I
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
+from lightning_c3l.records import Turn
 
 # fast: prefixes are shared under a block mask; cached: each prefix once, its cache copied; plain: rows as the processor
 # encodes them; one_by_one: the same, a row at a time
@@ -75,6 +76,12 @@ class ModelPath(Protocol):
         finished: Callable[[int, list[TokenIds]], object] = ...,
     ) -> list[list[TokenIds]]:
         """Tokens of `sampling.samples` completions for each request, without end tokens."""
+
+    def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[TokenIds]:
+        """Token row of each prompt that `generate` completes, image tokens included."""
+
+    def answer_ids(self, image: Image | None, turns: Sequence[Turn]) -> tuple[TokenIds, tuple[bool, ...]]:
+        """Token row of a conversation up to the end of its last answer, and which tokens are this answer's."""
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if it is accepted."""

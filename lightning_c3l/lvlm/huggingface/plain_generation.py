@@ -110,7 +110,7 @@ class PlainGenerator:
         return [completions[start : start + n] for start in range(0, len(completions), n)]
 
     def _inputs(self, rows: Sequence[GenerationRequest]) -> dict[str, Any]:
-        texts = [_open_text(self.encoder, one) for one in rows]
+        texts = [open_text(self.encoder, one) for one in rows]
         inputs = processor_inputs(self.encoder, texts, [() if one.image is None else (one.image,) for one in rows])
         length, limit, more = inputs["input_ids"].shape[1], self.encoder.context, self.sampling.max_new_tokens
         if limit is not None and length + more > limit:
@@ -160,7 +160,7 @@ class PlainGenerator:
         return tuple(tokens[:stop])
 
 
-def _open_text(encoder: ChatEncoder, request: GenerationRequest) -> str:
+def open_text(encoder: ChatEncoder, request: GenerationRequest) -> str:
     """Text that ends with the beginning of the assistant's turn, or with a prefix of its answer."""
     images = int(request.image is not None)
     if request.answer_prefix:

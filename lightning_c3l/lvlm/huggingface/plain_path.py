@@ -17,7 +17,9 @@ from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
 from lightning_c3l.lvlm.huggingface.packing import chosen_logp
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.huggingface.plain_rows import encode_rows, forward_rows, unsupported_images
+from lightning_c3l.lvlm.huggingface.serving import plain_answer_ids, plain_prompt_ids
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
+from lightning_c3l.records import Turn
 
 # rows at once in training, where the batch size of the datamodule is the limit
 _ALL = 1 << 30
@@ -71,6 +73,14 @@ class PlainPath(ModelPath):
         ends = self.encoder.end_of_turn_ids()
         generator = PlainGenerator(self.model, self.encoder, sampling, ends, self.copies, progress, finished)
         return generator.generate(requests, 1 if self.one_by_one else batch_size)
+
+    def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[TokenIds]:
+        """Token row of each prompt that `generate` completes; the processor runs for each of them."""
+        return [plain_prompt_ids(self.encoder, request) for request in requests]
+
+    def answer_ids(self, image: Image | None, turns: Sequence[Turn]) -> tuple[TokenIds, tuple[bool, ...]]:
+        """Token row of a conversation up to the end of its last answer, and which tokens are this answer's."""
+        return plain_answer_ids(self.encoder, image, turns)
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if the processor accepts it and a prompt with it fits into the context."""

@@ -20,6 +20,7 @@ from experiments.speed.shapes import Shape
 from lightning_c3l.functional.i2c import token_kl
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.scenes.checkpoint import CHAT_TEMPLATE, build_tokenizer, image_processor
 
@@ -74,7 +75,7 @@ def _save_random_llava(folder: Path, shape: Shape, dtype: torch.dtype, device: t
     )
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(0)
-        AutoModelForImageTextToText.from_config(config, dtype=dtype).save_pretrained(folder)
+        save_model(AutoModelForImageTextToText.from_config(config, dtype=dtype), folder)
     LlavaProcessor(
         image_processor=image_processor(shape.side),
         tokenizer=tokenizer,

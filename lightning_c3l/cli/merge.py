@@ -36,11 +36,12 @@ def main(arguments: list[str]) -> int:
     require_reachable(options.base)
     # late: it takes seconds to import, which a wrong option need not wait for
     from lightning_c3l.lvlm.huggingface import merge_adapter
+    from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 
     quieten()
     model, processor = merge_adapter(options.base, options.adapter, options.dtype)
     with atomic_folder(options.out) as folder:
-        model.save_pretrained(folder)
+        save_model(model, folder)
         processor.save_pretrained(folder)
     print(f"merged weights in {options.out}")
     return 0

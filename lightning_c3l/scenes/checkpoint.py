@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from lightning_c3l.lvlm.huggingface.hub_layout import save_model
+
 IMAGE_TOKEN = "<image>"
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", IMAGE_TOKEN)
 CHAT_TEMPLATE = (
@@ -80,7 +82,7 @@ def build_checkpoint(folder: Path, corpus: Iterable[str], sizes: Sizes, seed: in
         model = LlavaForConditionalGeneration(_config(sizes, tokenizer))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder)
+    save_model(model, folder)
     processor.save_pretrained(folder)
 
 

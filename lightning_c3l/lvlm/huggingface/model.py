@@ -33,6 +33,7 @@ from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of
 from lightning_c3l.lvlm.huggingface.groups import group_states
+from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
 from lightning_c3l.lvlm.huggingface.model_path import ModelPath, PathOption
@@ -324,10 +325,12 @@ class HuggingFaceLVLM(ServableLVLM):
     def save(self, folder: Path) -> None:
         """Write the adapter, or all weights, and the processor to a folder; the weights must be whole."""
         state = whole_state(self._network)
-        self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
         self.processor.save_pretrained(folder)
         if isinstance(self._network, PeftModel):
+            self._network.save_pretrained(folder, safe_serialization=True, state_dict=state)
             record_base(folder, self._base, self._base_fingerprint)
+        else:
+            save_model(self._network, folder, state)
 
     def save_merged(self, folder: Path) -> None:
         """Write all weights, adapters folded in, and the processor to a folder; the weights must be whole."""

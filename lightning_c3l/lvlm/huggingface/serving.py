@@ -16,6 +16,7 @@ from lightning_c3l.lvlm.external import RequestOptions
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.generation import open_chat
+from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder, ImageTokens
 from lightning_c3l.lvlm.huggingface.plain_generation import open_text
 from lightning_c3l.lvlm.huggingface.plain_rows import encode_rows, processor_inputs
@@ -82,7 +83,7 @@ def save_merged(network: Any, processor: Any, folder: Path) -> None:
     """Write all weights, adapters folded in, and the processor; names of weights are those of the checkpoint."""
     if isinstance(network, PeftModel):
         network = copy.deepcopy(network).merge_and_unload()
-    network.save_pretrained(folder, safe_serialization=True, state_dict=whole_state(network))
+    save_model(network, folder, whole_state(network))
     processor.save_pretrained(folder)
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL.Image import Image
 from torch import nn
 
+from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import atomic_folder
@@ -58,6 +59,6 @@ def train_vision_tower(
         schedule.step()
         accuracies.append(float((logits.argmax(-1) == labels[batch]).float().mean()))
     with atomic_folder(out) as temporary:
-        model.save_pretrained(temporary)
+        save_model(model, temporary)
         processor.save_pretrained(temporary)
     return sum(accuracies[-100:]) / len(accuracies[-100:])

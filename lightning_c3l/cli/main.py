@@ -32,6 +32,7 @@ VERBS = {
     "sweep-local": ("sweep_local", "the trials of a W&B sweep file without W&B, with a table and a page of all"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),
     "bench-data": ("bench_data", "speed and memory of data in and out"),
+    "bench-scale": ("bench_scale", "rounds and data sets of millions of candidates, without a model"),
     "gpu-check": ("gpu_check", "what only a GPU can show, within nine minutes"),
 }
 # of the LightningCLI

@@ -21,6 +21,7 @@ WRONG = {
     "merge": ["BASE", "ADAPTER", "."],
     "bench": ["--repeats", "0"],
     "bench-data": ["--images", "0"],
+    "bench-scale": ["--candidates", "1", "2"],
     "gpu-check": ["--only", "nothing"],
     "two-by-two": ["--seeds", "none"],
 }

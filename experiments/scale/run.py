@@ -1,0 +1,76 @@
+"""Time and memory of each stage at two sizes, and what they say about a larger one."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from experiments.scale.stages import STAGES
+from experiments.scale.stub import PER_IMAGE
+from lightning_c3l.report.progress import stage
+
+Phases = dict[str, dict[str, float]]
+
+
+def run_scale(candidates: Sequence[int], target: int) -> dict[str, Any]:
+    """Measure all stages at two sizes, each in a process of its own.
+
+    Args:
+        candidates: two sizes, the smaller first; multiples of the candidates of an image.
+        target: size to extrapolate to.
+
+    Returns:
+        `measured`: by size, stage and phase, `seconds` and `peak_bytes` of the process; `extrapolated`: the same at
+        `target` on the straight line through the two sizes; `bytes`: of each written file by size.
+
+    Raises:
+        ValueError: a stage failed.
+    """
+    measured, sizes = dict[int, dict[str, Phases]](), dict[int, dict[str, int]]()
+    with stage("bench-scale", "stages", len(candidates) * len(STAGES)) as progress:
+        for count in candidates:
+            with tempfile.TemporaryDirectory(prefix="c3l-scale-") as name:
+                for one in STAGES:
+                    measured.setdefault(count, {})[one] = _in_child(one, Path(name), count // PER_IMAGE)
+                    progress.update()
+                files = (file for file in Path(name).rglob("*") if file.is_file())
+                sizes[count] = {str(file.relative_to(name)): file.stat().st_size for file in files}
+    small, large = candidates
+    lines = {one: _line(measured, one, small, large, target) for one in STAGES}
+    return {"measured": measured, "target": target, "extrapolated": lines, "bytes": sizes}
+
+
+def _in_child(stage: str, folder: Path, images: int) -> Phases:
+    words = [sys.executable, "-m", "experiments.scale.stages", stage, str(folder), str(images)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"bench-scale: stage {stage!r} failed: {done.stderr.strip()[-500:]}")
+    found: Phases = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _line(measured: dict[int, dict[str, Phases]], stage: str, small: int, large: int, target: int) -> Phases:
+    first, second = measured[small][stage], measured[large][stage]
+    return {
+        phase: {name: one[name] + (one[name] - first[phase][name]) * (target - large) / (large - small) for name in one}
+        for phase, one in second.items()
+    }
+
+
+def scale_table(found: dict[str, Any]) -> Table:
+    """The figures for the terminal: seconds and peak memory of each phase, by size."""
+    sizes = {f"{count:,}": own for count, own in found["measured"].items()}
+    sizes[f"{found['target']:,} (extrapolated)"] = found["extrapolated"]
+    table = Table("stage", "phase", title="time, and peak memory of the process", title_justify="left")
+    for name in sizes:
+        table.add_column(name, justify="right")
+    for one in STAGES:
+        for phase in next(iter(sizes.values()))[one]:
+            cells = (own[one][phase] for own in sizes.values())
+            table.add_row(one, phase, *(f"{c['seconds']:,.1f} s {c['peak_bytes'] / 1e6:,.0f} MB" for c in cells))
+    return table

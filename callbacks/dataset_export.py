@@ -48,7 +48,7 @@ class DatasetExport(Callback):
         if not 0 < near_duplicate <= 1:
             raise ValueError(f"export.near_duplicate must be above 0 and at most 1, not {near_duplicate}")
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
-        self._predicted: list[ScoredCandidate] = []
+        self._predicted: Sequence[ScoredCandidate] = ()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate about fresh images with the tuned model, which the starting model scores, and write the set."""
@@ -71,7 +71,7 @@ class DatasetExport(Callback):
             weights = f"weights of {'/'.join(Path(loaded).parts[-4:])}" if loaded else "as it was loaded"
             collectives.on_rank_zero(lambda: self._export(run, "images", self._predicted, weights))
 
-    def _candidates(self, run: RoundRun, name: str, stream: int) -> list[ScoredCandidate]:
+    def _candidates(self, run: RoundRun, name: str, stream: int) -> Sequence[ScoredCandidate]:
         """Scored candidates about a source of images, on rank zero; every rank must call it."""
         source, keys = run.source(name)
         images, digests = ImageChunk(keys, source.read), run.data.digests(name)
@@ -132,6 +132,7 @@ class DatasetExport(Callback):
             written = self._written_set(run, weights, figures)
             write_card(folder / "vlit.json", card_facts(written, selection, run.store.summary()))
         shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
+        (folder / "rounds" / "final" / "candidates.jsonl").unlink(missing_ok=True)
         print(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}", flush=True)
 
     def _written_set(self, run: RoundRun, weights: str, figures: dict[str, Any]) -> WrittenSet:

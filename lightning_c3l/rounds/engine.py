@@ -2,8 +2,8 @@
 
 A kill at any moment loses nothing that was finished. Images are split into parts that do not depend on the number of
 processes, which take them in turn. Finished rows are appended to this rank's row file at once (`journal`,
-`runs.row_jobs`), and rank zero merges all rows: the set is the same whichever process made which part of it, and
-however often it was interrupted.
+`runs.row_jobs`), and rank zero merges all rows as a stream (`merging`): the set is the same whichever process made
+which part of it, and however often it was interrupted. No process holds more than a part in memory.
 """
 
 import math
@@ -25,18 +25,19 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.report.progress import stage
+from lightning_c3l.rounds.candidate_rows import write_candidate_rows
 from lightning_c3l.rounds.generation import (
     Completions,
     GenerationConfig,
     ImageChunk,
     Read,
-    candidates_of,
     generate_candidates,
     iter_image_chunks,
     spans,
 )
 from lightning_c3l.rounds.journal import Journal
-from lightning_c3l.rounds.scoring import Known, score_candidates, with_scores
+from lightning_c3l.rounds.merging import MergedCandidates
+from lightning_c3l.rounds.scoring import Known, score_candidates
 from lightning_c3l.rounds.tasks import Task, assigned_instructions, begin_task, digest, layout, resumed_keys, row_job
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.digests import trained_digest
@@ -53,12 +54,12 @@ class Records:
     """What came of a task.
 
     Attributes:
-        candidates: by image, instruction and sample.
+        candidates: by image, instruction and sample; each iteration reads them from the row files.
         descriptions: the model's own description of each image, if the task asks for them.
         refused: error message of each image that the LVLM does not support, or that has gone.
     """
 
-    candidates: list[ScoredCandidate] = field(default_factory=list)
+    candidates: Iterable[ScoredCandidate] = ()
     descriptions: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -208,7 +209,7 @@ class RoundEngine:
 
     def final_records(
         self, folder: Path, images: ImageChunk, stream: int, digests: Mapping[str, str] | None = None, **more: Any
-    ) -> list[ScoredCandidate]:
+    ) -> Sequence[ScoredCandidate]:
         """Candidates for a data set, scored by the reference; every rank must call it.
 
         Args:
@@ -234,7 +235,10 @@ class RoundEngine:
                 again="remove that folder",
                 digests=digests or {},
             )
-            return self.make_records(task).candidates
+            records = self.make_records(task)
+            if not collectives.is_rank_zero():
+                return ()
+            return write_candidate_rows(folder / "candidates.jsonl", records.candidates)
 
     def make_records(self, task: Task, profiler: Profiler | None = None) -> Records:
         """Make the records that are missing; every rank must call it.
@@ -261,18 +265,18 @@ class RoundEngine:
             with profiler.profile("engine"):
                 job.append([row])
 
-        journal = Journal(append)
         with profiler.profile("engine"):
-            journal.read(job.files.unordered())
             assigned = dict(zip(task.keys, assigned_instructions(self.config, len(task.keys)), strict=True))
+            journal = Journal(job.files, {key: len(own) for key, own in assigned.items()}, append, task.describes)
+            journal.update()
+            finished = journal.finished()
             own = layout(len(task.keys), images_per_part)[collectives.rank() :: collectives.world()]
-            todo = [
-                span for span in own if not journal.is_whole(_counts(assigned, task.keys, span), bool(task.describes))
-            ]
+            todo = [span for span in own if not finished[span.start : span.stop].all()]
         gone = {key for key in task.keys if task.digests and key not in task.digests}
         for key in (key for span in todo for key in task.keys[span.start : span.stop] if key in gone):
             warnings.warn(f"image {key} is left out: {_GONE}", stacklevel=2)
-            journal.completions.refused[key] = _GONE
+            with journal.holding([key]):
+                journal.completions.refused[key] = _GONE
 
         def read(key: str) -> Image:
             # a part keeps its images, so that those behind a missing one keep their instructions; this one is not used
@@ -284,8 +288,10 @@ class RoundEngine:
                 self._generate_all(task, images, todo, journal, job)
         total = sum(map(len, todo))
         with stage(task.name, "images", total) as progress:
+            journal.update(job.file)
             for chunk in _timed(iter_image_chunks(self.lvlm, images, todo), profiler):
-                self._make_part(task, chunk, journal, profiler)
+                with journal.holding(chunk.keys):
+                    self._make_part(task, chunk, journal, profiler)
                 with profiler.profile("engine"):
                     job.sync()
                 progress.update(len(chunk.keys))
@@ -294,7 +300,7 @@ class RoundEngine:
         with profiler.profile("wait"):
             collectives.barrier()
         with profiler.profile("engine"):
-            return self._merged(task, assigned, job) if collectives.is_rank_zero() else Records()
+            return self._merged(assigned, journal, job) if collectives.is_rank_zero() else Records()
 
     def _make_part(self, task: Task, chunk: ImageChunk, journal: Journal, profiler: Profiler) -> None:
         """Generate and score what is missing of a part; the journal keeps each piece as soon as it is finished."""
@@ -310,15 +316,16 @@ class RoundEngine:
         self, task: Task, images: ImageChunk, todo: Sequence[range], journal: Journal, job: RowJob
     ) -> None:
         """Generate what is missing of this rank's parts."""
-        keys = [key for span in todo for key in images.keys[span.start : span.stop]]
-        counts = {key: len(own) for key, own in replace(images, keys=keys).assigned(self.config).items()}
-        keys = [key for key in keys if not journal.is_generated(key, counts[key], task.describes)]
+        journal.update(job.file)
+        generated = journal.generated()
+        keys = [images.keys[position] for span in todo for position in span if not generated[position]]
         if not any(collectives.gather(bool(keys))):
             return
         chunks = spans(len(keys), math.ceil(len(keys) / self.requests_at_once))
         with self.generating(), stage(f"{task.name}: generate", "images", len(keys)) as progress:
             for chunk in iter_image_chunks(self.generator, replace(images, keys=keys), chunks):
-                self._generate_chunk(task, chunk, journal)
+                with journal.holding(chunk.keys):
+                    self._generate_chunk(task, chunk, journal)
                 job.sync()
                 progress.update(len(chunk.keys))
 
@@ -334,25 +341,16 @@ class RoundEngine:
                     journal.descriptions[key] = text
         return candidates
 
-    def _merged(self, task: Task, assigned: Mapping[str, list[Instruction]], job: RowJob) -> Records:
+    def _merged(self, assigned: Mapping[str, list[Instruction]], journal: Journal, job: RowJob) -> Records:
         """The rows of all ranks as records, in the order of the images."""
-        journal = Journal()
 
         def is_complete() -> bool:
-            journal.read(job.files.unordered())
-            return journal.is_whole(_counts(assigned, task.keys, range(len(task.keys))), task.describes)
+            journal.update()
+            return bool(journal.finished().all())
 
         job.wait_until(is_complete)
-        candidates = candidates_of(assigned, self.config, journal.completions)
-        scores = {image: found for (image,), found in journal.scores.items()}
-        descriptions = {key: journal.descriptions[key] for key in task.keys if key in journal.descriptions}
-        refused = {key: journal.completions.refused[key] for key in task.keys if key in journal.completions.refused}
-        return Records(with_scores(candidates, scores), descriptions, refused)
-
-
-def _counts(assigned: Mapping[str, list[Instruction]], keys: Sequence[str], span: range) -> dict[str, int]:
-    """Number of instructions of each image of a part."""
-    return {key: len(assigned[key]) for key in keys[span.start : span.stop]}
+        candidates = MergedCandidates(journal, assigned, self.config)
+        return Records(candidates, journal.all_descriptions(), journal.all_refused())
 
 
 def _timed(items: Iterable[_T], profiler: Profiler) -> Iterator[_T]:

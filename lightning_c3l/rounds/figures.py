@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +15,7 @@ from lightning_c3l.selection.texts import question_type
 Judge = Callable[[str, str, str], Verdict]
 
 
-def judged(scored: Sequence[ScoredCandidate], judge: Judge | None) -> list[ScoredCandidate]:
+def judged(scored: Iterable[ScoredCandidate], judge: Judge | None) -> list[ScoredCandidate]:
     """The candidates with the judge's verdicts; unchanged without a judge."""
     if judge is None:
         return list(scored)

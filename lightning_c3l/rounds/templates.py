@@ -87,7 +87,10 @@ def assign(
         wordings = by_kind[kinds[kind]]
         return wordings[turn % len(wordings)]
 
-    return [[instruction(image * count + i) for i in range(count)] for image in range(first, first + images)]
+    # millions of images share a few lists
+    known = dict[tuple[Instruction, ...], list[Instruction]]()
+    lists = (tuple(instruction(image * count + i) for i in range(count)) for image in range(first, first + images))
+    return [known.setdefault(own, list(own)) for own in lists]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class RowFiles:
     def done(self, count: int) -> "Done":
         """The numbers from 1 to `count` that have a row."""
         found = Done(count)
-        for file in self._files():
+        for file in self.paths():
             for row in _rows(file):
                 found.add(int(row[self.key]))
         return found
@@ -53,7 +53,7 @@ class RowFiles:
 
     def unordered(self) -> Iterator[Row]:
         """Yield all rows, file by file."""
-        for file in self._files():
+        for file in self.paths():
             yield from _rows(file)
 
     def rows(self) -> Iterator[Row]:
@@ -61,7 +61,7 @@ class RowFiles:
 
         If there are more files than a process may open, they are merged into fewer first; nobody may append meanwhile.
         """
-        while len(files := self._files()) > _OPEN:
+        while len(files := self.paths()) > _OPEN:
             merged = self.writer("merged")
             for row in self._merged(files[:_OPEN]):
                 merged.append([row])
@@ -79,12 +79,13 @@ class RowFiles:
 
     def remove(self) -> None:
         """Remove all files: the manifest last, so that the rest of an interrupted removal is recognised."""
-        for file in [*self._files(), *self.folder.glob("manifest.json")]:
+        for file in [*self.paths(), *self.folder.glob("manifest.json")]:
             file.unlink()
         if self.folder.is_dir():
             self.folder.rmdir()
 
-    def _files(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """The files, in the order in which they are read."""
         return sorted(self.folder.glob("*.jsonl"))
 
 
@@ -92,7 +93,7 @@ class RowWriter:
     """Appends rows to one file, which is created with the first row."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: IO[bytes] | None = None
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -102,18 +103,18 @@ class RowWriter:
             OSError: if they cannot be written; names the file.
         """
         data = b"".join(map(_line, rows))
-        with naming(self._path):
+        with naming(self.path):
             if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("xb", buffering=0)
-                sync_folder(self._path.parent)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("xb", buffering=0)
+                sync_folder(self.path.parent)
             while data:  # an unbuffered write may be partial
                 data = data[self._file.write(data) :]
 
     def sync(self) -> None:
         """Wait until the disk has all rows, so that a power cut does not lose them."""
         if self._file is not None:
-            with naming(self._path):
+            with naming(self.path):
                 os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -150,9 +151,14 @@ def _line(row: Row) -> bytes:
     return body[:-1] + _TAIL % zlib.crc32(body)
 
 
+def row_of(line: bytes) -> Row | None:
+    """The row of a line with its end; None if it is unfinished or damaged."""
+    body = line[:-_TAIL_LENGTH] + b"}"
+    return json.loads(body) if line[-_TAIL_LENGTH:] == _TAIL % zlib.crc32(body) else None
+
+
 def _rows(file: Path) -> Iterator[Row]:
     with file.open("rb") as lines:
         for line in lines:
-            body = line[:-_TAIL_LENGTH] + b"}"
-            if line[-_TAIL_LENGTH:] == _TAIL % zlib.crc32(body):
-                yield json.loads(body)
+            if (row := row_of(line)) is not None:
+                yield row

@@ -86,6 +86,11 @@ class RowJob:
             inform(f"resuming: {len(done)} of {count} {unit} are done already")
         return done
 
+    @property
+    def file(self) -> Path:
+        """The file that this rank appends to; it may not exist yet."""
+        return self._writer.path
+
     def append(self, rows: Sequence[Row]) -> None:
         """Hand finished rows over to the operating system: a killed process does not lose them.
 

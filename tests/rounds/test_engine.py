@@ -76,9 +76,20 @@ def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     """The refused image warns each time."""
 
 
+def made(engine: RoundEngine, what: Task, profiler: SimpleProfiler | None = None) -> Records:
+    """The records of a task, read while their rows are there."""
+    records = engine.make_records(what, profiler)
+    return replace(records, candidates=list(records.candidates))
+
+
+def nothing() -> Records:
+    """What other ranks than the first have of a task."""
+    return Records(candidates=[])
+
+
 def whole(records: Records) -> None:
-    made = [(one.candidate.image, one.candidate.instruction.kind, one.candidate.sample) for one in records.candidates]
-    assert made == [(key, kind, n) for key in KEYS if key != REFUSED for kind in "ab" for n in range(2)]
+    found = [(one.candidate.image, one.candidate.instruction.kind, one.candidate.sample) for one in records.candidates]
+    assert found == [(key, kind, n) for key in KEYS if key != REFUSED for kind in "ab" for n in range(2)]
     assert all(one.scores is not None and one.shuffled is not None for one in records.candidates)
     assert list(records.descriptions) == [key for key in KEYS if key != REFUSED]
     assert records.refused == {REFUSED: "too narrow"}
@@ -86,7 +97,7 @@ def whole(records: Records) -> None:
 
 def test_all_of_it_is_made_in_order(engine: Engine, tmp_path: Path) -> None:
     profiler = SimpleProfiler()
-    whole(engine.make_records(task(tmp_path / "round"), profiler))
+    whole(made(engine, task(tmp_path / "round"), profiler))
     assert set(profiler.recorded_durations) == {"generate", "score", "engine", "wait"}
 
 
@@ -106,8 +117,8 @@ class Server:
 def test_an_lvlm_that_cannot_be_trained_makes_a_rounds_records(engine: Engine, tmp_path: Path) -> None:
     lvlm: InferenceLVLM = Server(engine.lvlm)
     server, plain = RoundEngine(lvlm, engine.config), task(tmp_path / "server", describes=False)
-    assert server.make_records(replace(plain, made_with=server.made_with(KEYS))) == engine.make_records(
-        replace(plain, folder=tmp_path / "table")
+    assert made(server, replace(plain, made_with=server.made_with(KEYS))) == made(
+        engine, replace(plain, folder=tmp_path / "table")
     )
 
 
@@ -134,7 +145,7 @@ def make_until(monkeypatch: pytest.MonkeyPatch, rows: int, engine: Engine, what:
 def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = engine.make_records(task(tmp_path / "whole"))
+    expected = made(engine, task(tmp_path / "whole"))
     rows = sum(file.read_bytes().count(b"\n") for file in (tmp_path / "whole" / "parts").iterdir())
     # a prompt, a description and scores of each image that can be looked at, and the one that cannot
     assert rows == 10 * (2 + 1 + 1) + 1
@@ -142,10 +153,10 @@ def test_killed_at_any_row_it_goes_on_and_makes_nothing_twice(
         folder, first, second = tmp_path / str(kill), Engine(engine.config.templates), Engine(engine.config.templates)
         make_until(monkeypatch, kill, first, task(folder))
         noted = b"".join(file.read_bytes() for file in folder.glob("parts/*")).count(b'"texts"')
-        assert second.make_records(task(folder)) == expected
+        assert made(second, task(folder)) == expected
         # only what had not been noted is written again
         assert len(second.lvlm.seeds) == 10 * 2 - noted
-    assert second.make_records(task(folder)) == expected
+    assert made(second, task(folder)) == expected
     assert len(second.lvlm.seeds) == 10 * 2 - noted
 
 
@@ -162,24 +173,24 @@ def pretend(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
 def test_the_number_of_processes_does_not_show(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int
 ) -> None:
-    expected = engine.make_records(task(tmp_path / "alone"))
+    expected = made(engine, task(tmp_path / "alone"))
     written = list[str]()
     for rank in reversed(range(world)):
         pretend(monkeypatch, rank, world)
         own = Engine(engine.config.templates)
-        records = own.make_records(task(tmp_path / "shared"))
+        records = made(own, task(tmp_path / "shared"))
         written += [image for batch in own.lvlm.batches[: len(own.lvlm.sizes)] for image in batch]
-        assert records == (expected if rank == 0 else Records())
+        assert records == (expected if rank == 0 else nothing())
     assert set(written) == set(KEYS) - {REFUSED}
 
 
 def test_what_one_process_began_others_finish(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = engine.make_records(task(tmp_path / "alone"))
+    expected = made(engine, task(tmp_path / "alone"))
     make_until(monkeypatch, 7, engine, task(tmp_path / "shared"))
     for rank in (1, 0):
         with monkeypatch.context() as patch:
             pretend(patch, rank, 2)
-            records = Engine(engine.config.templates).make_records(task(tmp_path / "shared"))
+            records = made(Engine(engine.config.templates), task(tmp_path / "shared"))
     assert records == expected
 
 
@@ -190,31 +201,31 @@ def test_spoilt_rows_are_made_again(
 ) -> None:
     folder = tmp_path_factory.mktemp("spoilt")
     names = templates(folder)
-    expected = Engine(names).make_records(task(folder / "round"))
+    expected = made(Engine(names), task(folder / "round"))
     (file,) = (folder / "round" / "parts").iterdir()
     data = bytearray(file.read_bytes())
     spot = int(place * len(data))
     data[spot] ^= 1 << bit
     file.write_bytes(data[:spot] if cut else data)
-    assert Engine(names).make_records(task(folder / "round")) == expected
+    assert made(Engine(names), task(folder / "round")) == expected
 
 
 def test_other_settings_are_refused_by_name_and_another_version_is_not(engine: Engine, tmp_path: Path) -> None:
-    engine.make_records(task(tmp_path / "round"))
+    made(engine, task(tmp_path / "round"))
     with pytest.raises(ValueError, match=r"created with model='a', got model='b': .*--i2c\.restart_round"):
-        engine.make_records(task(tmp_path / "round", made_with={"model": "b", "seed": 3}))
+        made(engine, task(tmp_path / "round", made_with={"model": "b", "seed": 3}))
     path = tmp_path / "round" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0.0.1"}))
     with pytest.warns(UserWarning, match=r"created with version 0\.0\.1"):
-        engine.make_records(task(tmp_path / "round"))
+        made(engine, task(tmp_path / "round"))
 
 
 def test_parts_stay_when_batches_become_smaller(engine: Engine, tmp_path: Path) -> None:
     """Who runs out of memory and goes on with less must not lose what is there."""
-    expected = engine.make_records(task(tmp_path / "round"))
+    expected = made(engine, task(tmp_path / "round"))
     engine.config = replace(engine.config, batch_size=1, score_batch_size=1)
     asked = len(engine.lvlm.seeds)
-    assert engine.make_records(task(tmp_path / "round")) == expected
+    assert made(engine, task(tmp_path / "round")) == expected
     assert len(engine.lvlm.seeds) == asked
 
 
@@ -241,19 +252,19 @@ def test_a_part_fills_two_batches_of_writing_and_one_of_scoring(engine: Engine) 
 
 def _on_rank(rank: int, folder: str) -> None:
     engine = Engine(f"{folder}/own.yaml")
-    records = engine.make_records(task(Path(folder) / "ranks"))
+    records = made(engine, task(Path(folder) / "ranks"))
     if rank == 0:
         whole(records)
         assert records == make_records_alone(folder)
     else:
-        assert records == Records()
+        assert records == nothing()
 
 
 def make_records_alone(folder: str) -> Records:
     """What one process makes, without a word to the others."""
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch, 0, 1)
-        return Engine(f"{folder}/own.yaml").make_records(task(Path(folder) / "alone"))
+        return made(Engine(f"{folder}/own.yaml"), task(Path(folder) / "alone"))
 
 
 def test_two_real_processes(tmp_path: Path) -> None:
@@ -270,12 +281,12 @@ def test_scores_without_a_number_come_back_as_none(engine: Engine, tmp_path: Pat
         return replace(tokens, logp_shuffled=tokens.logp_shuffled * float("nan"))
 
     engine.lvlm.score = spoilt
-    records = engine.make_records(task(tmp_path / "round"))
+    records = made(engine, task(tmp_path / "round"))
     assert {one.shuffled for one in records.candidates} == {None}
 
 
 def test_a_manifest_of_nothing_does_not_hold(engine: Engine, tmp_path: Path) -> None:
     """What was put together elsewhere, or never begun, may be made anew with other weights."""
-    engine.make_records(task(tmp_path / "final"))
+    made(engine, task(tmp_path / "final"))
     shutil.rmtree(tmp_path / "final" / "parts")
-    whole(engine.make_records(task(tmp_path / "final", made_with={"model": "b"})))
+    whole(made(engine, task(tmp_path / "final", made_with={"model": "b"})))

@@ -12,7 +12,7 @@ from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.doubles import TableLVLM
-from tests.rounds.test_engine import KEYS, REFUSED, Chance, Matching, task, templates
+from tests.rounds.test_engine import KEYS, REFUSED, Chance, Matching, made, task, templates
 
 
 class Elsewhere(TableLVLM):
@@ -83,7 +83,7 @@ def alone(folder: Path) -> Any:
     """What an LVLM makes that generates itself."""
     config = GenerationConfig(templates(folder), sampling=Sampling(2), batch_size=2, score_batch_size=2)
     lvlm: Any = TableLVLM(Matching(), Chance(), refused={REFUSED})
-    return RoundEngine(lvlm, config).make_records(plain(folder / "alone"))
+    return made(RoundEngine(lvlm, config), plain(folder / "alone"))
 
 
 def plain(folder: Path) -> Any:
@@ -97,7 +97,7 @@ def _quiet(recwarn: pytest.WarningsRecorder) -> None:
 
 def test_all_texts_are_generated_before_the_first_is_scored(tmp_path: Path) -> None:
     events = list[str]()
-    assert engine(tmp_path, events).make_records(plain(tmp_path / "round")) == alone(tmp_path)
+    assert made(engine(tmp_path, events), plain(tmp_path / "round")) == alone(tmp_path)
     texts = 2 * (len(KEYS) - 1)
     assert events[: texts + 2] == ["wake", *["generate"] * texts, "sleep"]
     assert set(events[texts + 2 :]) == {"score"}
@@ -105,18 +105,18 @@ def test_all_texts_are_generated_before_the_first_is_scored(tmp_path: Path) -> N
 
 def test_images_in_turn_keep_their_instructions(tmp_path: Path) -> None:
     of_each = GenerationConfig(templates(tmp_path), per_image=1, sampling=Sampling(2))
-    made = []
+    found = []
     for name, one in (("server", engine(tmp_path, [])), ("alone", RoundEngine(Scoring([]), of_each))):  # type: ignore[arg-type]
         one.config = of_each
         if name == "alone":
             one.lvlm.generate = one.generator.generate = TableLVLM({}, {}).generate  # type: ignore[method-assign]
-        made.append(one.make_records(plain(tmp_path / name)))
-    assert made[0] == made[1]
-    assert {one.candidate.instruction.kind for one in made[0].candidates} == {"a", "b"}
+        found.append(made(one, plain(tmp_path / name)))
+    assert found[0] == found[1]
+    assert {one.candidate.instruction.kind for one in found[0].candidates} == {"a", "b"}
 
 
 def test_descriptions_are_generated_too(tmp_path: Path) -> None:
-    found = engine(tmp_path, events := []).make_records(task(tmp_path / "round"))
+    found = made(engine(tmp_path, events := []), task(tmp_path / "round"))
     assert list(found.descriptions) == [key for key in KEYS if key != REFUSED]
     assert events.index("sleep") < events.index("score")
 
@@ -125,9 +125,9 @@ def test_descriptions_are_generated_too(tmp_path: Path) -> None:
 def test_a_generator_that_dies_costs_nothing_that_was_finished(tmp_path: Path, dies_after: int) -> None:
     folder = tmp_path / "round"
     with pytest.raises(LVLMError, match="the server is gone"):
-        engine(tmp_path, [], dies_after).make_records(plain(folder))
+        made(engine(tmp_path, [], dies_after), plain(folder))
     events = list[str]()
-    assert engine(tmp_path, events).make_records(plain(folder)) == alone(tmp_path)
+    assert made(engine(tmp_path, events), plain(folder)) == alone(tmp_path)
     assert events.count("generate") == 2 * (len(KEYS) - 1) - dies_after
 
 
@@ -139,9 +139,9 @@ def test_a_round_that_only_lacks_scores_needs_no_server(tmp_path: Path) -> None:
 
     first.lvlm.score = dies  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        first.make_records(plain(folder))
+        made(first, plain(folder))
     events = list[str]()
-    assert engine(tmp_path, events).make_records(plain(folder)) == alone(tmp_path)
+    assert made(engine(tmp_path, events), plain(folder)) == alone(tmp_path)
     assert set(events) == {"score"}
 
 
@@ -150,10 +150,10 @@ def test_another_generator_is_refused(tmp_path: Path) -> None:
     served._weights = None  # type: ignore[assignment]
     served.weights_digest = lambda: ""  # type: ignore[method-assign]
     begun = replace(plain(tmp_path / "round"), made_with=served.made_with(KEYS))
-    served.make_records(begun)
+    made(served, begun)
     own = {name: value for name, value in begun.made_with.items() if name != "generator"}
     with pytest.raises(ValueError, match="generator"):
-        served.make_records(replace(begun, made_with=own))
+        made(served, replace(begun, made_with=own))
     other = {**own, "generator": "engine 1.1, float32"}
     with pytest.raises(ValueError, match=r"generator.*engine 1.0.*engine 1.1|generator.*engine 1.1.*engine 1.0"):
-        served.make_records(replace(begun, made_with=other))
+        made(served, replace(begun, made_with=other))

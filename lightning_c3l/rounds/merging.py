@@ -1,0 +1,32 @@
+"""The rows of all ranks as candidates."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lightning_c3l.records import Instruction, ScoredCandidate
+from lightning_c3l.rounds.generation import GenerationConfig, candidates_of
+from lightning_c3l.rounds.journal import Journal
+from lightning_c3l.rounds.scoring import with_scores
+
+
+class MergedCandidates:
+    """Candidates by image, instruction and sample; each iteration reads them from the rows, one image at a time.
+
+    Args:
+        journal: in which all images are finished; its files must stay.
+        assigned: instructions of each image by its key, in the order of the images.
+        config: options that they were generated with.
+    """
+
+    def __init__(
+        self, journal: Journal, assigned: Mapping[str, Sequence[Instruction]], config: GenerationConfig
+    ) -> None:
+        self._journal, self._assigned, self._config = journal, assigned, config
+
+    def __iter__(self) -> Iterator[ScoredCandidate]:
+        journal = self._journal
+        for key, instructions in self._assigned.items():
+            with journal.holding([key]):
+                candidates = candidates_of({key: instructions}, self._config, journal.completions)
+                scored = with_scores(candidates, {key: found for (key,), found in journal.scores.items()})
+            yield from scored
+        journal.close()

@@ -15,7 +15,16 @@ from tests.helpers.vllm_server.engine import adapter_problem
 from tests.helpers.vllm_server.faulty import Cut, Hang, spoilt
 from tests.helpers.vllm_server.state import Request, ServerState
 
-_DEV_ROUTES = ("/sleep", "/wake_up", "/is_sleeping", "/reset_prefix_cache", "/collective_rpc")
+_OTHER_CACHES = ("/reset_encoder_cache", "/reset_mm_cache")
+_DEV_ROUTES = (
+    "/sleep",
+    "/wake_up",
+    "/is_sleeping",
+    "/reset_prefix_cache",
+    "/collective_rpc",
+    "/server_info",
+    *_OTHER_CACHES,
+)
 
 
 def error(status: int, message: str, kind: str, parameter: str | None = None) -> JSONResponse:
@@ -45,6 +54,7 @@ class Routes:
             "/sleep": self.sleep,
             "/wake_up": self.wake_up,
             "/reset_prefix_cache": self.reset,
+            **dict.fromkeys(_OTHER_CACHES, self.done),
             "/collective_rpc": self.call,
         }
         gets = {
@@ -52,6 +62,7 @@ class Routes:
             "/version": self.version,
             "/health": self.health,
             "/is_sleeping": self.is_sleeping,
+            "/server_info": self.info,
         }
         routes = [
             *(Route(path, self._noted(path, own), methods=["POST"]) for path, own in posts.items()),
@@ -149,6 +160,10 @@ class Routes:
             self.state.cached.clear()
         return JSONResponse({"success": done})
 
+    async def done(self, body: dict[str, Any]) -> Response:
+        """Nothing: there is no such cache."""
+        return Response(status_code=200)
+
     async def call(self, body: dict[str, Any]) -> Response:
         """Call a method of the workers; they have `reload_weights` alone."""
         if body.get("method") != "reload_weights":
@@ -175,6 +190,11 @@ class Routes:
     async def health(self, request: HTTPRequest) -> Response:
         """Say that the server lives."""
         return Response(status_code=200)
+
+    async def info(self, request: HTTPRequest) -> Response:
+        """Its configuration, of which one entry tells a start of the server from another."""
+        config = {"instance_id": self.state.instance_id}
+        return JSONResponse({"vllm_config": config if "config_format=json" in request.url.query else str(config)})
 
     async def is_sleeping(self, request: HTTPRequest) -> Response:
         """Whether it sleeps."""

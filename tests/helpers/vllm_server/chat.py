@@ -130,6 +130,7 @@ class ChatEndpoint:
             "created": 1,
             "model": model,
             "choices": choices,
+            "system_fingerprint": self.state.fingerprint,
             "usage": {"prompt_tokens": read, "total_tokens": read + written, "completion_tokens": written},
             "prompt_logprobs": done.logprobs,
             "prompt_token_ids": done.prompt if body.get("return_token_ids") else None,

@@ -1,6 +1,7 @@
 """What a running stand-in knows: its weights, what is loaded and asleep, and what it was asked."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +49,14 @@ class ServerState:
         self.chats = 0
         self.forget()
 
+    @property
+    def fingerprint(self) -> str:
+        """What answers carry of version and configuration: the same after a restart."""
+        return f"vllm-{self.faults.version}-47b8cfd2"
+
     def forget(self) -> None:
         """Be as after a start: no adapter, nothing cached, awake, the base as its checkpoint has it."""
+        self.instance_id = str(time.time_ns())
         self.adapters = dict[str, str]()
         self.is_sleeping, self.is_lost = False, False
         # models whose prompts the prefix cache still holds with other weights, and these weights

@@ -230,6 +230,20 @@ def test_answers_go_wrong_in_turn(server: Server) -> None:
     assert len(texts(post(server, path, sampled(None)))) == 3
 
 
+def test_a_restart_shows_in_the_instance_alone(server: Server) -> None:
+    def start() -> tuple[str, str]:
+        info = httpx.get(server.url + "/server_info?config_format=json").json()
+        answer = post(server, "/v1/chat/completions", sampled(None)).json()
+        return info["vllm_config"]["instance_id"], answer["system_fingerprint"]
+
+    before = start()
+    assert start() == before
+    server.restart()
+    after = start()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 def test_it_hangs_dies_and_restarts(server: Server, adapter: str) -> None:
     path = "/v1/chat/completions"
     server.faults.answers.append("hang")

@@ -6,16 +6,15 @@ requested again, and errors that waiting cannot solve end the run at once. The k
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lightning_c3l.evaluation.judging.base import UNPARSED, JudgeError
 from lightning_c3l.evaluation.judging.prompted import parse_ratings
+from lightning_c3l.runs.endpoints import SECRET_LENGTH, is_key, quiet_loggers, quotable, url_problem
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -25,16 +24,11 @@ _URL = "OPENAI_BASE_URL"
 _OPENAI = "https://api.openai.com/v1"
 # sent to a local server that needs no key
 _NO_KEY = "none"
-# characters of a key in a row that count as a part of it
-_SECRET_LENGTH = 8
-_LONGEST_QUOTE = 300
 # requests per prompt until its reply can be parsed; then the last one counts as it is
 ATTEMPTS = 3
 MAX_TOKENS = 1024
 # prompts without a reply, before any has one, after which the run ends
 _HOPELESS = 3
-# loggers of the client and its dependencies: what they log comes from the endpoint, which may repeat the key
-_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
 # what models that refuse an option accept instead; those that think first need room for it
 _REPLACEMENTS: dict[str, dict[str, Any]] = {
     "temperature": {},
@@ -81,20 +75,11 @@ class Endpoint:
     @property
     def where(self) -> str:
         """The address without its scheme, as it appears in files and messages."""
-        if not (self.url.isascii() and self.url.isprintable() and " " not in self.url):
-            raise JudgeError(f"the judge's address contains characters that no URL has; see --judge-url and {_URL}")
-        try:
-            parts = urlsplit(self.url)
-            _ = parts.port  # raises if it is not a number
-        except ValueError:
-            raise JudgeError(f"the judge's address is not a URL; see --judge-url and {_URL}") from None
-        if "@" in self.url or parts.query or parts.fragment:
+        if problem := url_problem(self.url):
             raise JudgeError(
-                f"the judge's address must not contain a user name, a password, ? or #: a key is read only from {KEY}; "
-                f"see --judge-url and {_URL}"
+                f"the judge's address {problem}; a key is read only from {KEY}; see --judge-url and {_URL}"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise JudgeError(f"the judge's address {self.url} must begin with http:// or https://; see --judge-url")
+        parts = urlsplit(self.url)
         return parts.netloc.lower() + parts.path.rstrip("/")
 
     @property
@@ -111,8 +96,7 @@ class Endpoint:
         key = os.environ.get(KEY, "").strip()
         if not key and urlsplit(self.url).hostname == urlsplit(_OPENAI).hostname:
             raise JudgeError(f"{self.where} needs a key: set {KEY}")
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            # the HTTP library would show it
+        if not is_key(key):
             raise JudgeError(f"{KEY} contains characters that no key has; set it again")
         return key or _NO_KEY
 
@@ -142,25 +126,11 @@ class EndpointResponder:
         except ImportError:
             raise JudgeError("asking an endpoint needs a package: pip install 'lightning_c3l[judge]'") from None
         requests = _Requests(self._endpoint, iter(prompts.items()), on_reply)
-        with _quiet_loggers():
+        with quiet_loggers():
             failed = asyncio.run(requests.send(min(self._endpoint.concurrency, len(prompts))))
         if failed is not None:  # raised here, where the requests with their headers are out of sight
             raise failed
         return requests.problems
-
-
-@contextmanager
-def _quiet_loggers() -> Iterator[None]:
-    """Within this context, the client logs nothing below a warning, whatever OPENAI_LOG says."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _Requests:
@@ -232,7 +202,7 @@ class _Requests:
                 "sends no chat completions with text; is this the address of an OpenAI-compatible API?"
             )
         # should an endpoint repeat the key; short placeholders such as `EMPTY` are not secret
-        return text.replace(self._key, "[key]") if len(self._key) >= _SECRET_LENGTH else text
+        return text.replace(self._key, "[key]") if len(self._key) >= SECRET_LENGTH else text
 
     async def _create(self, client: "AsyncOpenAI", prompt: str) -> Any:
         """Send one request, again without the options that the model does not support."""
@@ -261,7 +231,7 @@ class _Requests:
                 f"refuses the key (HTTP {status}); set {KEY} to one that may use this model", final=True
             )
         body = error.body if isinstance(error.body, dict) else {}
-        message = _quotable(body.get("message"), self._key)
+        message = quotable(body.get("message"), self._key)
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         if status == 404:
             hint = f"does it serve {model!r}, and does --judge-url end as the API's address does, mostly in /v1?"
@@ -270,14 +240,3 @@ class _Requests:
 
     def _problem(self, why: str, final: bool = False) -> _Problem:
         return _Problem(f"judge {self._endpoint.name}: {why}", final)
-
-
-def _quotable(message: object, key: str) -> str:
-    """An endpoint's message in one line; empty if a part of the key is in it."""
-    if not isinstance(message, str):
-        return ""
-    parts = range(len(key) - _SECRET_LENGTH + 1)
-    if any(key[start : start + _SECRET_LENGTH].lower() in message.lower() for start in parts):
-        return ""
-    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
-    return plain if len(plain) <= _LONGEST_QUOTE else plain[:_LONGEST_QUOTE] + " ..."

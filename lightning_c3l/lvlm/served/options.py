@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from lightning_c3l.lvlm.errors import LVLMError
+from lightning_c3l.runs.endpoints import is_key, url_problem
 
 # "vllm": weights are handed over and token rows are compared; "openai": plain chat with the weights that are served
 ServerAPI = Literal["vllm", "openai"]
@@ -63,8 +63,7 @@ class ServedOptions:
             LVLMError: if it contains characters that no key has.
         """
         key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            # the HTTP library would show it
+        if not is_key(key):
             raise LVLMError(f"{self.api_key_env} contains characters that no key has; set it again")
         return key or NO_KEY
 
@@ -84,22 +83,6 @@ def server_urls(url: str | Sequence[str], rank: int) -> list[str]:
         raise LVLMError("generator.url: names no server; give an address such as http://localhost:8000")
     urls = [one.strip().replace(RANK, str(rank)).rstrip("/").removesuffix("/v1") for one in given]
     for one in urls:
-        if problem := _problem(one):
-            raise LVLMError(f"generator.url: {problem}")
+        if problem := url_problem(one):
+            raise LVLMError(f"generator.url: {problem}; a key is read only from the environment")
     return list(dict.fromkeys(urls))
-
-
-def _problem(url: str) -> str:
-    """Why an address cannot be used; empty if it can. It is shown only where it holds no secret."""
-    if not (url.isascii() and url.isprintable() and " " not in url):
-        return "contains characters that no URL has"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises if it is not a number
-    except ValueError:
-        return "is not a URL"
-    if "@" in url or parts.query or parts.fragment:
-        return "must not contain a user name, a password, ? or #: the key is read from the environment"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"{url} must begin with http:// or https://"
-    return ""

@@ -27,8 +27,8 @@ def test_urls(url: Any, rank: int, expected: list[str]) -> None:
         ([], "names no server"),
         ("localhost:8000", "must begin with http"),
         ("http://host:port", "is not a URL"),
-        ("http://host/?key=hush", "the key is read from the environment"),
-        ("http://me:hush@host", "the key is read from the environment"),
+        ("http://host/?key=hush", "read only from the environment"),
+        ("http://me:hush@host", "read only from the environment"),
         ("http://ho st", "no URL has"),
     ],
 )

@@ -1,0 +1,235 @@
+"""Chat requests to several servers at once, each repeated until a server has answered it.
+
+Repeating is left to this module, not to the client of `openai`, since the next attempt should go to another server.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lightning_c3l.lvlm.base import LVLMError
+from lightning_c3l.lvlm.served.options import ServedOptions
+from lightning_c3l.lvlm.served.pool import Server, ServerFailure, ServerPool
+from lightning_c3l.runs.endpoints import quiet_loggers, quotable
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+_T = TypeVar("_T")
+# of an answer, in bytes: hundreds of completions with their tokens are far shorter
+_LONGEST_ANSWER = 1 << 25
+# HTTP statuses
+_NO_KEY = (401, 403)
+_NOT_FOUND = 404
+_BUSY = 429
+# statuses that may be others the next time, besides those from here on
+_PASSING = (408, 409, 425, _BUSY)
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class ChatJob:
+    """A request that is to be answered.
+
+    Attributes:
+        body: makes the body of the request, when its turn has come.
+        accept: takes the answer of a server, given with its address; raises a `ServerFailure` to have it repeated, and
+            `AdapterGone` if the server has other weights now.
+    """
+
+    body: Callable[[], Awaitable[dict[str, Any]]]
+    accept: Callable[[str, dict[str, Any]], None]
+
+
+class AdapterGone(LVLMError):
+    """A server has not the weights that it is asked for, such as one that was started again.
+
+    Args:
+        url: its address.
+        problem: what it says.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(f"{url}: {problem}")
+        self.url = url
+
+
+class ChatClient:
+    """Sends requests to servers.
+
+    Args:
+        servers: the servers.
+        options: how they are asked.
+    """
+
+    def __init__(self, servers: Sequence[Server], options: ServedOptions) -> None:
+        self._servers, self._options = servers, options
+        self._key = options.key()
+
+    def complete(self, jobs: Sequence[ChatJob], concurrency: int) -> None:
+        """Have all jobs answered; those whose answer was accepted are finished even if others fail.
+
+        Args:
+            jobs: the requests.
+            concurrency: number of requests at the same time.
+
+        Raises:
+            AdapterGone: if a server does not know the model; no request is under way then.
+            LVLMError: if all servers are gone, or one refuses a request.
+        """
+        work = _Work(self._servers, self._options, self._key, jobs)
+        with quiet_loggers():
+            failed = _run(work.run(min(concurrency, len(jobs))))
+        if failed is not None:  # raised here, where the requests with their headers are out of sight
+            raise failed
+
+
+class _Work:
+    """The jobs of one `complete`, within its event loop."""
+
+    def __init__(self, servers: Sequence[Server], options: ServedOptions, key: str, jobs: Sequence[ChatJob]) -> None:
+        self._servers, self._options, self._key = servers, options, key
+        self._waiting = deque(jobs)
+        self._gone: AdapterGone | None = None
+
+    async def run(self, workers: int) -> Exception | None:
+        """Do all jobs, and return the error that ended them early."""
+        from openai import AsyncOpenAI
+
+        self._pool = ServerPool(self._servers, self._options.retries)
+        self._clients = dict[str, AsyncOpenAI]()
+        async with AsyncExitStack() as stack:
+            for one in self._servers:
+                one.in_flight = 0
+                client = AsyncOpenAI(
+                    api_key=self._key, base_url=f"{one.url}/v1", timeout=self._options.timeout, max_retries=0
+                )
+                self._clients[one.url] = await stack.enter_async_context(client)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(workers):
+                        group.create_task(self._work())
+            except ExceptionGroup as errors:
+                return errors.exceptions[0]
+        return self._gone
+
+    async def _work(self) -> None:
+        """Do one job after the other; none is begun once a server lacks the model."""
+        while self._waiting and self._gone is None:
+            job = self._waiting.popleft()
+            await self._answer(job, await job.body())
+
+    async def _answer(self, job: ChatJob, body: dict[str, Any]) -> None:
+        """Ask until a server has answered.
+
+        Raises:
+            LVLMError: if the request is refused, or fails too often although servers answer others.
+        """
+        failures = 0
+        while failures <= self._options.retries:
+            server = await self._pool.take()
+            began = time.monotonic()
+            try:
+                if self._gone is not None:  # another one has learnt it meanwhile
+                    return
+                job.accept(server.url, await self._send(server.url, body))
+                self._pool.succeeded(server)
+                return
+            except ServerFailure as failure:
+                self._pool.failed(server, failure, began)
+                failures, last = failures + failure.is_about_request, f"{server.url}: {failure.problem}"
+            except AdapterGone as gone:
+                self._gone = self._gone or gone
+                return
+            finally:
+                self._pool.release(server)
+        raise LVLMError(f"{last}, {failures} times for one request; see the server's log and generator.retries")
+
+    async def _send(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A server's answer to a request."""
+        import openai
+
+        late = ServerFailure(f"no answer within {self._options.timeout:g} s (generator.timeout)")
+        model, messages = body["model"], body["messages"]
+        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        create = self._clients[url].chat.completions.with_streaming_response.create
+        try:
+            # the client's own limit is for each piece of an answer
+            async with asyncio.timeout(self._options.timeout):
+                async with create(model=model, messages=messages, extra_body=rest) as response:
+                    return await _read(response)
+        except (TimeoutError, openai.APITimeoutError):
+            raise late from None
+        except openai.APIStatusError as error:
+            raise self._refusal(url, error) from None
+        except openai.APIConnectionError as error:
+            raise ServerFailure(f"cannot be reached ({_cause(error)})", is_about_request=False) from None
+
+    def _refusal(self, url: str, error: "APIStatusError") -> Exception:
+        """What an HTTP status means; a server's words about keys are not repeated, since they may contain one."""
+        status, key = error.status_code, self._options.api_key_env
+        if status in _NO_KEY:
+            return LVLMError(f"{url}: refuses the key (HTTP {status}); set {key} to the server's key")
+        body = error.body if isinstance(error.body, dict) else {}
+        message = quotable(body.get("message"), self._key)
+        reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+        if status in _PASSING or status >= _SERVER_ERROR:
+            wait = _seconds(error.response.headers.get("retry-after"))
+            return ServerFailure(reason, wait, is_about_request=status != _BUSY)
+        if status == _NOT_FOUND and (body.get("param") == "model" or "model" in message):
+            return AdapterGone(url, reason)
+        if status == _NOT_FOUND:
+            return LVLMError(f"{url}: has no chat endpoint ({url}/v1/chat/completions); see generator.url")
+        return LVLMError(f"{url}: refuses a request ({reason})")
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine; in a thread where this one has an event loop already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _read(response: Any) -> dict[str, Any]:
+    """The JSON object that an answer holds, read up to a limit."""
+    data = bytearray()
+    try:
+        async for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) > _LONGEST_ANSWER:
+                raise ServerFailure(f"sends more than {_LONGEST_ANSWER >> 20} MiB")
+    except (ServerFailure, TimeoutError):
+        raise
+    except Exception as error:  # of the HTTP library, which is another one for each version of `openai`
+        raise ServerFailure(f"ends an answer in the middle ({type(error).__name__})") from None
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise ServerFailure("sends no JSON object; is this the address of an OpenAI-compatible API?")
+    return answer
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _seconds(header: str | None) -> float:
+    """Seconds of a `Retry-After`; 0 if there is none, or it is a date."""
+    try:
+        return max(0.0, float(header or 0))
+    except ValueError:
+        return 0.0

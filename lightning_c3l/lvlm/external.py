@@ -37,6 +37,9 @@ class ServableLVLM(RoundLVLM, Protocol):
     def is_untrained(self) -> bool:
         """Whether its weights are those that its checkpoint holds."""
 
+    def adapted_outside_decoder(self) -> list[str]:
+        """Names of the layers with adapters that servers ignore: those of the vision tower, projector and head."""
+
     def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[tuple[int, ...]]:
         """Token row of each prompt, image tokens expanded and the answer prefix at its end.
 

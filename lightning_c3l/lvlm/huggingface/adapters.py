@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lightning_c3l.lvlm.base import LVLMError
@@ -79,3 +80,10 @@ def target_pattern(model: Any, vision: bool) -> str:
     if not names:
         raise LVLMError(f"{type(model).__name__}: no linear layer to adapt in the decoder")
     return "|".join(sorted(names))
+
+
+def adapted_outside_decoder(model: Any) -> list[str]:
+    """Names of the layers with adapters outside of the decoder: of vision tower, projector and head."""
+    decoder = set(model.get_decoder().modules())
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    return [name for name, module in layers.items() if module not in decoder]

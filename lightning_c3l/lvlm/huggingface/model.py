@@ -28,7 +28,7 @@ from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupState
 from lightning_c3l.lvlm.external import RequestOptions, ServableLVLM
 from lightning_c3l.lvlm.hub import resolve
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
-from lightning_c3l.lvlm.huggingface.adapters import LoRA, attach_lora
+from lightning_c3l.lvlm.huggingface.adapters import LoRA, adapted_outside_decoder, attach_lora
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of
@@ -287,6 +287,10 @@ class HuggingFaceLVLM(ServableLVLM):
     def mean_nll(self, images: Sequence[Images], chats: Sequence[Chats]) -> list[list[float]]:
         """Mean negative log-likelihood per token of each conversation, in nats; see `AnswerScorer.mean_nll`."""
         return mean_nll(self._run(self.inference_path, images), images, chats)
+
+    def adapted_outside_decoder(self) -> list[str]:
+        """Names of the layers with adapters of the vision tower, projector and head."""
+        return adapted_outside_decoder(self.model)
 
     def prompt_ids(self, requests: Sequence[GenerationRequest]) -> list[TokenIds]:
         """Token row of each prompt; see `ServableLVLM.prompt_ids`."""

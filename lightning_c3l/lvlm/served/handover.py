@@ -1,0 +1,366 @@
+"""Hand-over of the weights of this process to servers of vLLM, one set of weights at a time."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import torch
+
+from lightning_c3l.distributed.collectives import barrier, gather, is_rank_zero, on_rank_zero, rank
+from lightning_c3l.distributed.fsdp import whole_state
+from lightning_c3l.lvlm.errors import LVLMError
+from lightning_c3l.lvlm.external import ServableLVLM
+from lightning_c3l.lvlm.served.checks import (
+    Expectation,
+    ProbeAnswers,
+    WrongWeightsError,
+    compare,
+    default_tolerance,
+    own_answers,
+    served_answers,
+)
+from lightning_c3l.lvlm.served.options import ServedOptions
+from lightning_c3l.lvlm.served.vllm_api import VLLMServer, VLLMServers
+from lightning_c3l.runs.atomic import atomic_folder, naming, sync_tree
+from lightning_c3l.runs.digests import Digest, content_digest, file_digest
+
+# of the names of adapters and folders; others on the server and in the folder are left alone
+PREFIX = "c3l-"
+_SIZE = 8
+_LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class ServedWeights:
+    """What servers should answer with.
+
+    Attributes:
+        digest: of the weights, with a prefix; empty for the base.
+        model: name that requests give.
+        folder: where the weights are; None for the base.
+        is_full: whether they are all weights of a model, and not an adapter.
+    """
+
+    digest: str
+    model: str
+    folder: Path | None = None
+    is_full: bool = False
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the LVLM of this process says of the probes, and how far a server may be off."""
+
+    lvlm: ServableLVLM
+    own: ProbeAnswers
+    base: ProbeAnswers | None
+    tolerance: float
+
+
+class HandOver:
+    """Hands the weights of an LVLM to servers and checks that they answer with them.
+
+    A server that several processes ask is looked after by the first of them. Of the adapters on a server, only those
+    that this run has loaded are unloaded.
+
+    Args:
+        servers: those that this process asks.
+        options: of the generator.
+        model: name under which the servers serve the base.
+    """
+
+    def __init__(self, servers: VLLMServers, options: ServedOptions, model: str) -> None:
+        self.servers, self.options, self.model = servers, options, model
+        self.folder = Path(options.handover).absolute()
+        self._leads: list[VLLMServer] | None = None
+        self._now = self._loaded = ServedWeights("", model)
+        self._lvlm: ServableLVLM | None = None
+        self._base: ProbeAnswers | None = None
+        # of the adapter that is loaded, and of the one before it
+        self._adapters: list[tuple[str, ProbeAnswers]] = []
+        # by address: how far the answers of its base were off, once checked, and which full weights it has
+        self._rounding, self._weights = dict[str, float](), dict[str, str]()
+        self._flying, self._lock = dict[str, int](), Lock()
+
+    def wake(self) -> None:
+        """Wake the servers that sleep; collective."""
+
+        def wake(server: VLLMServer) -> None:
+            if server.is_sleeping():
+                server.wake_up()
+
+        self._everywhere(wake)
+
+    def sleep(self) -> None:
+        """Let the servers sleep, where they can and `options.sleep` allows it; collective, once no request runs."""
+
+        def sleep(server: VLLMServer) -> None:
+            if server.is_sleeping() is False:
+                server.sleep()
+
+        barrier()
+        if self.options.sleep:
+            self._everywhere(sleep)
+
+    def model_for(self, lvlm: ServableLVLM) -> str:
+        """Have the servers serve the weights of an LVLM as they are now; collective, with whole weights.
+
+        The base is checked before, once for each start of a server.
+
+        Returns:
+            The name that requests must give.
+
+        Raises:
+            LVLMError: if the servers cannot serve these weights, or have another base.
+        """
+        weights = on_rank_zero(lambda: self._prepare(lvlm))
+        known = self._known(lvlm, weights) if self._led() else None
+        self._everywhere(lambda server: self._serve(server, weights, known))
+        old, self._now, self._lvlm = self._loaded, weights, lvlm
+        if weights.folder is not None:
+            self._loaded = weights
+            if old.folder not in (None, weights.folder) and is_rank_zero():
+                shutil.rmtree(old.folder, ignore_errors=True)
+        return weights.model
+
+    def check(self, lvlm: ServableLVLM, name: str) -> None:
+        """Compare probe answers of the servers with those of an LVLM; collective, with whole weights.
+
+        Args:
+            lvlm: as given to `model_for`.
+            name: what that returned.
+
+        Raises:
+            LVLMError: if a server does not answer with these weights; names the likely cause.
+        """
+        weights = self._now
+        assert name == weights.model, "check what was handed over last"
+        known = self._known(lvlm, weights) if self._led() else None
+        self._everywhere(lambda server: self._check(server, weights, known))
+
+    @property
+    def forgets_weights(self) -> bool:
+        """Whether a server that is started again would answer with other weights under the same name."""
+        return self._now.is_full
+
+    def is_served(self, name: str) -> bool:
+        """Whether all servers of this process know a name."""
+        return all(name in server.models() for server in self.servers)
+
+    def restore(self, url: str) -> None:
+        """Hand the current weights to a server that has been restarted, and check it; not collective.
+
+        Args:
+            url: address of the server.
+
+        Raises:
+            LVLMError: as `model_for` and `check`.
+        """
+        server, weights = self.servers[url], self._now
+        assert self._lvlm is not None, "restore what was handed over"
+        known = self._known(self._lvlm, weights)
+        self._weights.pop(url, None)
+        self._place(server, weights)
+        # the base is not asked now: requests for the adapter may be in flight
+        self._compare(server, weights, known)
+
+    @contextmanager
+    def in_flight(self, name: str) -> Iterator[None]:
+        """Guards requests: servers may mix up base and adapters in one batch, so only one model may be in flight.
+
+        Args:
+            name: model that the requests inside give.
+
+        Raises:
+            AssertionError: if requests for another model are in flight.
+        """
+        with self._lock:
+            assert not self._flying.keys() - {name}, f"{name} is asked while {list(self._flying)} is in flight"
+            self._flying[name] = self._flying.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._flying[name] -= 1
+                if not self._flying[name]:
+                    del self._flying[name]
+
+    def _prepare(self, lvlm: ServableLVLM) -> ServedWeights:
+        """Write the weights of an LVLM to the folder that is shared with the servers, unless they are the base's."""
+        if ignored := lvlm.adapted_outside_decoder():
+            raise LVLMError(
+                f"lora.vision: servers ignore adapters outside of the decoder, such as that of {ignored[0]}; leave "
+                "lora.vision out, or set generator: null"
+            )
+        if lvlm.is_reference or lvlm.is_untrained():
+            return ServedWeights("", self.model)
+        if lvlm.saved_as == "adapter":
+            name, folder = _save_adapter(lvlm, self.folder)
+            return ServedWeights(name, name, folder)
+        name = f"{PREFIX}{_state_digest(lvlm)}"
+        folder = self.folder / name
+        if not folder.is_dir():
+            with atomic_folder(folder) as temporary:
+                lvlm.save_merged(temporary)
+        return ServedWeights(name, self.model, folder, is_full=True)
+
+    def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known | None) -> None:
+        assert known is not None
+        if self.model not in (models := server.models()):
+            raise LVLMError(f"{server.url}: serves {', '.join(models)}, not generator.model {self.model}")
+        if not self._loaded.is_full and self._loaded.model not in models:
+            # it has been started again since
+            self._rounding.pop(server.url, None)
+        if weights.digest and known.base is not None and server.url not in self._rounding:
+            self._check_base(server, known)
+        self._place(server, weights)
+
+    def _place(self, server: VLLMServer, weights: ServedWeights) -> None:
+        """Load an adapter and unload the one before, or reload all weights if the server has others."""
+        if weights.is_full or server.url in self._weights:
+            if self._weights.get(server.url) != weights.digest:
+                source = server.models()[self.model] if weights.folder is None else str(weights.folder)
+                server.reload_weights(source)
+                self._weights[server.url] = weights.digest
+        elif weights.folder is not None:
+            if self._loaded.digest not in ("", weights.digest):
+                server.unload_adapter(self._loaded.digest)
+            server.load_adapter(weights.model, weights.folder)
+
+    def _check(self, server: VLLMServer, weights: ServedWeights, known: _Known | None) -> None:
+        assert known is not None
+        if not weights.digest:
+            self._check_base(server, known)
+            return
+        try:
+            self._compare(server, weights, known)
+        except WrongWeightsError:
+            if not weights.is_full:
+                raise
+            # it may have been started again: the base then has the same name
+            self._weights.pop(server.url, None)
+            self._place(server, weights)
+            self._compare(server, weights, known)
+
+    def _compare(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
+        served = served_answers(server, weights.model, known.lvlm, known.own)
+        compare(f"{server.url}: {weights.model}", served, self._expectation(server.url, weights, known))
+
+    def _check_base(self, server: VLLMServer, known: _Known) -> None:
+        """Check what the server answers as its base; weights that another run has left there are replaced."""
+        assert known.base is not None
+        others = {} if known.own is known.base else {"mixed": known.own}
+        expected = Expectation(known.base, others, known.tolerance, is_base=True)
+        where = f"{server.url}: {self.model}"
+        served = served_answers(server, self.model, known.lvlm, known.base)
+        try:
+            off = compare(where, served, expected)
+        except WrongWeightsError as error:
+            if known.lvlm.saved_as != "model":
+                raise
+            try:
+                server.reload_weights(server.models()[self.model])
+            except LVLMError:
+                raise error from None
+            self._weights[server.url] = ""
+            off = compare(where, served_answers(server, self.model, known.lvlm, known.base), expected)
+        self._rounding[server.url] = off
+
+    def _expectation(self, url: str, weights: ServedWeights, known: _Known) -> Expectation:
+        others = {} if known.base is None or not weights.digest else {"base": known.base}
+        if earlier := [answers for name, answers in self._adapters if name != weights.digest]:
+            others["previous"] = earlier[-1]
+        return Expectation(known.own, others, known.tolerance, not weights.digest, self._rounding.get(url, 0.0))
+
+    def _known(self, lvlm: ServableLVLM, weights: ServedWeights) -> _Known:
+        """What the weights of this process say of the probes, and what its base does."""
+        tolerance = self.options.tolerance or default_tolerance(lvlm)
+        if not weights.digest:
+            self._base = own_answers(lvlm)
+            return _Known(lvlm, self._base, self._base, tolerance)
+        if self._base is None:
+            self._base = _reference_answers(lvlm)
+        stored = dict(self._adapters)
+        if weights.digest not in stored:
+            self._adapters = [*self._adapters[-1:], (weights.digest, own_answers(lvlm))]
+        return _Known(lvlm, dict(self._adapters)[weights.digest], self._base, tolerance)
+
+    def _led(self) -> list[VLLMServer]:
+        """The servers that this process looks after; collective when it is first called."""
+        if self._leads is None:
+            own, first = [(url, _node(url)) for url in self.servers.urls], dict[tuple[str, str], int]()
+            for index, keys in enumerate(gather(own)):
+                for key in keys:
+                    first.setdefault(key, index)
+            self._leads = [self.servers[url] for url, node in own if first[url, node] == rank()]
+        return self._leads
+
+    def _everywhere(self, work: Callable[[VLLMServer], None]) -> None:
+        """Do something at all servers, each from the process that looks after it; the first error is raised."""
+        problem: LVLMError | None = None
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for done in [pool.submit(work, server) for server in self._led()]:
+                try:
+                    done.result()
+                except LVLMError as error:
+                    problem = problem or error
+        problems = gather(None if problem is None else str(problem))
+        if (first := next(filter(None, problems), None)) is not None:
+            if is_rank_zero():
+                raise LVLMError(first) from problem
+            raise SystemExit(2)
+
+
+def _save_adapter(lvlm: ServableLVLM, parent: Path) -> tuple[str, Path]:
+    """Write an adapter to a folder that is named after its weights, since servers keep what they know of a name."""
+    temporary = parent / f".tmp-{uuid4().hex}"
+    try:
+        with naming(parent):
+            temporary.mkdir(parents=True)
+            lvlm.save(temporary)
+            weights = "".join(file_digest(file) for file in sorted(temporary.glob("*.safetensors")))
+            # sets of names have no order in it
+            config = json.loads((temporary / "adapter_config.json").read_text(encoding="utf-8"))
+            plain = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
+            name = PREFIX + content_digest(weights, json.dumps(plain, sort_keys=True), size=_SIZE)
+            if not (folder := parent / name).is_dir():
+                sync_tree(temporary)
+                os.replace(temporary, folder)
+        return name, folder
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _state_digest(lvlm: ServableLVLM) -> str:
+    """Digest of all weights of a network; they must be whole."""
+    digest = Digest(_SIZE)
+    for name, value in sorted(whole_state(lvlm.network).items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype} ")
+        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _reference_answers(lvlm: ServableLVLM) -> ProbeAnswers | None:
+    """Probe answers of the base; None under full fine-tuning without a copy of it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lvlm.reference())
+        except LVLMError:
+            return None
+        return own_answers(lvlm)
+
+
+def _node(url: str) -> str:
+    """Name of this machine if an address leads to it: each has a server of its own there."""
+    host = urlsplit(url).hostname or ""
+    return socket.gethostname() if host in _LOCAL or host.startswith("127.") else ""

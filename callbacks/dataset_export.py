@@ -3,25 +3,22 @@
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
+from callbacks.dataset_files import ImagesOfSet, VerdictCounts, labelled, write_set
 from callbacks.order import Order
-from data_modules.formats import write_llava_json, write_parquet
-from data_modules.images.sources import EncodedImages
 from lightning_c3l.distributed import collectives
-from lightning_c3l.records import READINGS, ScoredCandidate, VLITRecord
+from lightning_c3l.records import READINGS, ScoredCandidate
+from lightning_c3l.rounds.candidate_rows import CandidateRows
 from lightning_c3l.rounds.dataset_card import WrittenSet, card_facts
-from lightning_c3l.rounds.figures import judged, truth_rate
 from lightning_c3l.rounds.generation import ImageChunk
-from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.run import RoundRun
-from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.runs.trials import name_of_run
-from lightning_c3l.selection.candidates import random_candidates, select_candidates
+from lightning_c3l.selection.candidates import select_candidates
 from lightning_c3l.selection.card import write_card
 
 # tell the draws after training, and those of `predict`, from those of the rounds
@@ -87,53 +84,33 @@ class DatasetExport(Callback):
             weights: which weights of the model wrote them, in words.
         """
         truth, folder = run.data.truth, run.store.folder
-        scored = judged(scored, truth.judge if truth else None)
-        selection = select_candidates(scored, self.target_size, self.reading, self.near_duplicate)
-        chosen = selection.chosen
-        root = self._images(folder, run.source(name)[0], chosen)
-        made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint}
-        records = [
-            VLITRecord.of(
-                index,
-                one,
-                {
-                    "round": "final",
-                    "prompt": one.candidate.instruction.text,
-                    "sample": one.candidate.sample,
-                    **made_by,
-                },
-            )
-            for index, one in enumerate(chosen)
-        ]
-        write_llava_json(folder / "vlit.json", records, root)
-        write_parquet(folder / "vlit.parquet", records)
-        status = {id(one): "duplicate" for one in selection.duplicates} | {id(one): "kept" for one in chosen}
-        left = [
-            replace(one, status=status.get(id(one), "rejected" if one.scores is None else "left out")) for one in scored
-        ]
-        run.store.write_candidates("vlit-candidates", left)
-        figures: dict[str, Any] = {
-            "pairs": len(records),
-            "candidates": len(scored),
-            "near_duplicates": len(selection.duplicates),
-            "image_root": root,
-            "kinds": {k: sum(r.kind == k for r in records) for k in sorted({r.kind for r in records})},
-        }
+        selected = select_candidates(scored, self.target_size, self.reading, self.near_duplicate)
+        images, verdicts = ImagesOfSet(folder, run.source(name)[0]), VerdictCounts({})
         if truth:
             # like against like: random pairs of the same kinds and answer lengths
-            random = random_candidates(selection.distinct, chosen, run.engine.seed)
-            figures |= {
-                "truth_rate": truth_rate(chosen),
-                "random_truth_rate": truth_rate(random),
-                "written_truth_rate": truth_rate(scored),
-            }
+            random, all_of_them = selected.random_control(run.engine.seed), np.ones_like(selected.chosen)
+            masks = {"truth_rate": selected.chosen, "random_truth_rate": random, "written_truth_rate": all_of_them}
+            verdicts = VerdictCounts(masks)
+        made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint}
+        judged = labelled(scored, selected, truth.judge if truth else None)
+        write_set(run.store, judged, images, made_by, verdicts)
+        pairs = int(selected.chosen.sum())
+        figures: dict[str, Any] = {
+            "pairs": pairs,
+            "candidates": len(scored),
+            "near_duplicates": int(selected.duplicates.sum()),
+            "image_root": images.root,
+            "kinds": selected.kinds(),
+            **verdicts.rates(),
+        }
         run.store.update_summary(dataset=figures)
-        if chosen:
+        if pairs:
             written = self._written_set(run, weights, figures)
-            write_card(folder / "vlit.json", card_facts(written, selection, run.store.summary()))
+            write_card(folder / "vlit.json", card_facts(written, selected, run.store.summary()))
         shutil.rmtree(folder / "rounds" / "final" / "parts", ignore_errors=True)
-        (folder / "rounds" / "final" / "candidates.jsonl").unlink(missing_ok=True)
-        print(f"{len(records)} pairs in {folder / 'vlit.json'}, images relative to {root}", flush=True)
+        if isinstance(scored, CandidateRows):
+            scored.file.unlink()
+        print(f"{pairs} pairs in {folder / 'vlit.json'}, images relative to {images.root}", flush=True)
 
     def _written_set(self, run: RoundRun, weights: str, figures: dict[str, Any]) -> WrittenSet:
         """The set as its data card describes it."""
@@ -149,19 +126,3 @@ class DatasetExport(Callback):
             target_size=self.target_size,
             figures=figures,
         )
-
-    def _images(self, folder: Path, source: ImageSource, chosen: Sequence[ScoredCandidate]) -> str:
-        """Root of the image paths; images that are not files of their own are written below the run folder."""
-        if source.root is not None:
-            # the working folder may be another one when the data set is read
-            return os.path.abspath(source.root)
-        for key in sorted({one.candidate.image for one in chosen}):
-            with atomic_path(folder / "images" / key) as path:
-                if not isinstance(source, EncodedImages):
-                    source.read(key).save(path)
-                # the file itself, not an image that was decoded, perhaps shrunk, and encoded again
-                elif isinstance(file := source.raw(key), Path):
-                    shutil.copyfile(file, path)
-                else:
-                    path.write_bytes(file)
-        return os.path.abspath(folder / "images")

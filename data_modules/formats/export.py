@@ -1,9 +1,11 @@
-"""The written data set to files: LLaVA's format, and a flat table."""
+"""The written data set to files, record by record: LLaVA's format, and a flat table."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from data_modules.formats.images import recorded_root
 from data_modules.formats.messages import PLACEHOLDER
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import VLITRecord
-from lightning_c3l.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
+from lightning_c3l.runs.atomic import atomic_path, write_json_atomic
 
 _READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
 _TEXTS = ("id", "image", "question", "answer", "kind")
@@ -21,57 +23,94 @@ _SCHEMA = pa.schema(
     + [(f"score_{name}", pa.float64()) for name in _READINGS]
     + [("tokens", pa.int64()), ("provenance", pa.string())]
 )
+# rows of the table that wait in memory
+_MOST_ROWS = 8192
+Write = Callable[[VLITRecord], None]
 
 
 def write_llava_json(path: str | Path, records: Iterable[VLITRecord], image_root: str) -> None:
-    """Write the data set in LLaVA's format, and beside it `<stem>.meta.json`.
+    """Write the data set in LLaVA's format; see `llava_json`."""
+    with llava_json(path, image_root) as write:
+        for record in records:
+            write(record)
+
+
+@contextmanager
+def llava_json(path: str | Path, image_root: str) -> Iterator[Write]:
+    """Open a data set in LLaVA's format, and beside it `<stem>.meta.json`; both are there when the block ends well.
 
     The list stays bare, as other tools expect it: what it does not hold (count, image root) is in the second file, and
     each record's kind, scores and provenance are under a key of ours, `c3l`, which other tools ignore.
 
     Args:
         path: the JSON file.
-        records: the kept pairs.
         image_root: folder that the records' image paths are relative to.
 
+    Yields:
+        Writes a kept pair. It raises ValueError for a text with the placeholder `<image>`, which every trainer would
+        take for a second image.
+
     Raises:
-        ValueError: a text holds the placeholder `<image>`, which every trainer would take for a second image.
         OSError: a file cannot be written.
     """
-    lines = []
-    for record in records:
-        if PLACEHOLDER in record.question or PLACEHOLDER in record.answer:
-            raise ValueError(f"record {record.id}: its text holds the placeholder {PLACEHOLDER}")
-        question = {"from": "human", "value": f"{PLACEHOLDER}\n{record.question}"}
-        noted = {"scores": jsonable(asdict(record.scores)), "provenance": jsonable(record.provenance)}
-        value = {
-            "id": record.id,
-            "image": record.image,
-            "conversations": [question, {"from": "gpt", "value": record.answer}],
-            "c3l": {"kind": record.kind, **noted},
-        }
-        lines.append(json.dumps(value, allow_nan=False, default=str))
-    write_text_atomic(path, "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
-    meta = {"format": "llava", "count": len(lines), "image_root": recorded_root(image_root, path)}
+    count = 0
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="") as file:
+
+        def write(record: VLITRecord) -> None:
+            nonlocal count
+            file.write((",\n" if count else "[\n") + _llava_line(record))
+            count += 1
+
+        yield write
+        file.write("\n]\n" if count else "[]\n")
+    meta = {"format": "llava", "count": count, "image_root": recorded_root(image_root, path)}
     write_json_atomic(Path(path).with_suffix(".meta.json"), meta)
 
 
-def write_parquet(path: str | Path, records: Iterable[VLITRecord]) -> None:
-    """Write the data set as a flat table; no record gives an empty table with the same columns.
+@contextmanager
+def parquet_table(path: str | Path) -> Iterator[Write]:
+    """Open a data set as a flat table, which is there when the block ends well; without a record it has no row.
 
     Columns: id, image, question, answer, kind, score_<reading>, tokens, provenance (a JSON text).
+
+    Yields:
+        Writes a kept pair.
 
     Raises:
         OSError: the file cannot be written.
     """
-    rows = []
-    for record in records:
-        scores = asdict(record.scores)
-        # a file name need not be UTF-8, which Parquet's texts are
-        row = {name: getattr(record, name).encode("utf-8", "backslashreplace").decode() for name in _TEXTS}
-        row |= {f"score_{name}": scores[name] for name in _READINGS}
-        provenance = json.dumps(jsonable(record.provenance), allow_nan=False, default=str)
-        rows.append(row | {"tokens": record.scores.tokens, "provenance": provenance})
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    rows = list[dict[str, Any]]()
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as file:
+
+        def write(record: VLITRecord) -> None:
+            rows.append(_table_row(record))
+            if len(rows) >= _MOST_ROWS:
+                file.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+                rows.clear()
+
+        yield write
+        if rows:
+            file.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+
+def _llava_line(record: VLITRecord) -> str:
+    if PLACEHOLDER in record.question or PLACEHOLDER in record.answer:
+        raise ValueError(f"record {record.id}: its text holds the placeholder {PLACEHOLDER}")
+    question = {"from": "human", "value": f"{PLACEHOLDER}\n{record.question}"}
+    noted = {"scores": jsonable(asdict(record.scores)), "provenance": jsonable(record.provenance)}
+    value = {
+        "id": record.id,
+        "image": record.image,
+        "conversations": [question, {"from": "gpt", "value": record.answer}],
+        "c3l": {"kind": record.kind, **noted},
+    }
+    return json.dumps(value, allow_nan=False, default=str)
+
+
+def _table_row(record: VLITRecord) -> dict[str, Any]:
+    scores = asdict(record.scores)
+    # a file name need not be UTF-8, which Parquet's texts are
+    row = {name: getattr(record, name).encode("utf-8", "backslashreplace").decode() for name in _TEXTS}
+    row |= {f"score_{name}": scores[name] for name in _READINGS}
+    provenance = json.dumps(jsonable(record.provenance), allow_nan=False, default=str)
+    return row | {"tokens": record.scores.tokens, "provenance": provenance}

@@ -52,7 +52,7 @@ def histogram(
 
     Args:
         title: what the chart shows, for screen readers.
-        groups: values by name.
+        groups: values by name; those of an array must be finite.
         x_label: name of the horizontal axis.
         y_label: what is counted.
         edges: of the bins, see `bin_edges`; by default over all values. Values outside count in the outermost bins.
@@ -60,12 +60,12 @@ def histogram(
     Returns:
         The `svg` element.
     """
-    values = {name: drawable(own) for name, own in groups.items()}
-    if not any(values.values()):
+    values = {name: np.asarray(own if isinstance(own, np.ndarray) else drawable(own)) for name, own in groups.items()}
+    if not any(len(own) for own in values.values()):
         return _no_values(title)
     from matplotlib.ticker import MaxNLocator
 
-    edges = edges or bin_edges(value for own in values.values() for value in own)
+    edges = edges or bin_edges(end for own in values.values() if len(own) for end in (own.min(), own.max()))
     with chart(title) as drawn:
         axes = drawn.axes
         for index, (name, own) in enumerate(values.items()):

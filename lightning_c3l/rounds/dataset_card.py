@@ -69,7 +69,7 @@ def card_facts(written: WrittenSet, selected: CandidateSelection, summary: Mappi
 
 def _notes(written: WrittenSet, selected: CandidateSelection, guard: Mapping[str, Any]) -> Iterator[str]:
     """What somebody who trains on the set should know."""
-    figures, pairs = written.figures, len(selected.chosen)
+    figures, pairs = written.figures, int(selected.chosen.sum())
     yield "A model wrote the questions and the answers. Nobody has read them: expect some that are wrong."
     if (truth := figures.get("truth_rate")) is None:
         yield (

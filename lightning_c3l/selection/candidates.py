@@ -5,46 +5,77 @@ share the size equally, and yes is kept as often as no.
 """
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.progress import track
 from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Mask, ScoredRecord, hash_of
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.duplicates import NearDuplicateRule, drop_near
-from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
+from lightning_c3l.selection.plan import Duplicates, Selection, SelectionPlan, find_duplicates, select_records
 from lightning_c3l.selection.pseudo_labels import reading_of, scores_of
 from lightning_c3l.selection.scores import RecordScore
 
 # least Jaccard index of the words of two pairs of one image that say nearly the same
 NEAR_DUPLICATE = 0.8
+# candidates whose texts are held at once while duplicates are looked for: those of some whole images
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class CandidateSelection:
-    """Candidates chosen for a data set, all in input order.
+    """What was chosen of N candidates for a data set.
 
     Attributes:
-        chosen: the pairs to export.
-        duplicates: pairs that say nearly the same as a better one.
-        distinct: all others, the chosen among them.
         columns: all candidates as the rules look at them, those without a pair too.
         selection: what each rule kept and dropped.
     """
 
-    chosen: list[ScoredCandidate]
-    duplicates: list[ScoredCandidate]
-    distinct: list[ScoredCandidate]
     columns: Columns
     selection: Selection
+
+    @property
+    def chosen(self) -> Mask:
+        """The pairs to export, [N]."""
+        return self.selection.chosen
+
+    @property
+    def distinct(self) -> Mask:
+        """Pairs that do not say nearly the same as a better one, the chosen among them, [N]."""
+        return self.selection.eligible
+
+    @property
+    def duplicates(self) -> Mask:
+        """Pairs that do, [N]."""
+        return self.columns.scored & ~self.selection.eligible
+
+    def kinds(self) -> dict[str, int]:
+        """How many pairs of each kind were chosen, by the alphabet."""
+        names = self.columns.kinds
+        counts = np.bincount(self.columns.kind[self.chosen], minlength=len(names)).tolist()
+        return {name: count for name, count in sorted(zip(names, counts, strict=True)) if count}
+
+    def random_control(self, seed: int) -> Mask:
+        """As many distinct pairs of each kind and length in tokens as were chosen, whatever their scores, [N].
+
+        Args:
+            seed: of the draw; the same seed and candidates give the same pairs.
+        """
+        return random_control(self.columns, self.distinct, self.chosen, seed, exact_lengths=True)
 
 
 def select_candidates(
     candidates: Sequence[ScoredCandidate], size: int, reading: str = "answer", near_duplicate: float = NEAR_DUPLICATE
 ) -> CandidateSelection:
     """Choose the pairs of a data set from scored candidates.
+
+    Of candidates that are image by image, as those of a round are, a few columns are held and the texts of a few images
+    at a time; they are read once then.
 
     Args:
         candidates: of any number of images; rejected ones are only counted.
@@ -53,7 +84,7 @@ def select_candidates(
         near_duplicate: least Jaccard index of near-duplicates, above 0 and at most 1.
 
     Returns:
-        The selection; records are unchanged.
+        The selection.
 
     Raises:
         ValueError: a candidate that is not rejected has no scores, a score is not finite, the reading is unknown, or
@@ -62,17 +93,10 @@ def select_candidates(
     plan = SelectionPlan(
         near_duplicates=near_duplicate, one_per_question=True, top_k=size, balance="kinds", all_pairs=True
     )
-    rejected = [one.scores is None and bool(one.candidate.rejected) for one in candidates]
-    scores = [None if out else reading_of(one, reading) for one, out in zip(candidates, rejected, strict=True)]
-    columns = _columns(candidates, scores, texts=True)
-    found = select_records(columns, plan, allow_empty=True)
-    return CandidateSelection(
-        chosen=_those(candidates, found.chosen),
-        duplicates=_those(candidates, columns.scored & ~found.eligible),
-        distinct=_those(candidates, found.eligible),
-        columns=columns,
-        selection=found,
-    )
+    columns, duplicates = _image_by_image(candidates, reading, plan)
+    if duplicates is None:
+        columns = _columns(candidates, (_score(one, reading) for one in candidates), texts=True)
+    return CandidateSelection(columns, select_records(columns, plan, allow_empty=True, duplicates=duplicates))
 
 
 def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPLICATE) -> list[ScoredCandidate]:
@@ -117,23 +141,63 @@ def random_candidates(
     return _those(candidates, random_control(columns, columns.scored, mask, seed, exact_lengths=True))
 
 
-def _columns(candidates: Sequence[ScoredCandidate], scores: Sequence[float | None], texts: bool = False) -> Columns:
+def _image_by_image(
+    candidates: Sequence[ScoredCandidate], reading: str, plan: SelectionPlan
+) -> tuple[Columns, Duplicates | None]:
+    """The candidates as columns without texts, and their duplicates; None if those of an image are not in one place."""
+    builder, exact, near = ColumnsBuilder(), array("b"), array("b")
+    for chunk in _chunks(track(candidates, "select", "candidates")):
+        with_texts = ColumnsBuilder(texts=True, shingles="words")
+        for number, one in enumerate(chunk, start=len(exact) + 1):
+            record = _record(number, one, _score(one, reading))
+            builder.add(record)
+            with_texts.add(record)
+        found = find_duplicates(with_texts.finish(), plan)
+        exact.frombytes(found.exact.tobytes())
+        near.frombytes(found.near.tobytes())
+    columns = builder.finish()
+    images = int(np.count_nonzero(columns.image[1:] != columns.image[:-1])) + min(len(columns.image), 1)
+    if images != len(np.unique(columns.image)):
+        return columns, None
+    return columns, Duplicates(np.frombuffer(exact, np.bool_), np.frombuffer(near, np.bool_))
+
+
+def _chunks(candidates: Iterable[ScoredCandidate]) -> Iterator[list[ScoredCandidate]]:
+    """Split candidates where the image changes, at most `_CHUNK` and those of one image at once."""
+    chunk = list[ScoredCandidate]()
+    for _, own in groupby(candidates, key=lambda one: one.candidate.image):
+        chunk += own
+        if len(chunk) >= _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _score(one: ScoredCandidate, reading: str) -> float | None:
+    """The score to go by; None for a rejected candidate."""
+    return None if one.scores is None and one.candidate.rejected else reading_of(one, reading)
+
+
+def _columns(candidates: Sequence[ScoredCandidate], scores: Iterable[float | None], texts: bool = False) -> Columns:
     """The candidates as columns; None is the score of a rejected one."""
     builder = ColumnsBuilder(texts, "words" if texts else None)
     for position, (one, score) in enumerate(zip(candidates, scores, strict=True)):
-        candidate = one.candidate
-        builder.add(
-            ScoredRecord(
-                number=position + 1,
-                score=RecordScore(math.nan, 0, f"rejected: {candidate.rejected}")
-                if score is None
-                else RecordScore(score, scores_of(one).tokens),
-                kind=candidate.instruction.kind,
-                images=hash_of([candidate.image]),
-                messages=(("user", candidate.question), ("assistant", candidate.answer)),
-            )
-        )
+        builder.add(_record(position + 1, one, score))
     return builder.finish()
+
+
+def _record(number: int, one: ScoredCandidate, score: float | None) -> ScoredRecord:
+    candidate = one.candidate
+    return ScoredRecord(
+        number=number,
+        score=RecordScore(math.nan, 0, f"rejected: {candidate.rejected}")
+        if score is None
+        else RecordScore(score, scores_of(one).tokens),
+        kind=candidate.instruction.kind,
+        images=hash_of([candidate.image]),
+        messages=(("user", candidate.question), ("assistant", candidate.answer)),
+    )
 
 
 def _those(candidates: Sequence[ScoredCandidate], mask: Mask) -> list[ScoredCandidate]:

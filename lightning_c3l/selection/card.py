@@ -132,7 +132,7 @@ def write_card(out: Path, facts: CardFacts) -> Path:
 def scores_chart(facts: CardFacts) -> str:
     """An SVG histogram of the scores of the whole set and of the records that the card is about."""
     whole, chosen = facts.columns.score[facts.columns.scored], facts.columns.score[facts.written_and_scored]
-    groups = {"whole set": whole.tolist(), facts.label: chosen.tolist()}
+    groups = {"whole set": whole, facts.label: chosen}
     return histogram("Scores of the whole set and of a part of it", groups, f"{facts.by}, nats a token", "records")
 
 

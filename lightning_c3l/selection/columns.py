@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from lightning_c3l.runs.digests import Digest, as_bytes, content_number
 from lightning_c3l.selection.scores import TEXT_ONLY, RecordScore
 from lightning_c3l.selection.texts import normalised, polarity, words
 
+_Number = TypeVar("_Number", bound=np.generic)
 Mask = NDArray[np.bool_]
 # what near-duplicates are compared by: pairs of neighbouring words, or words whatever their order
 Shingles = Literal["pairs", "words"]
@@ -46,14 +47,14 @@ class Columns:
     """A set of N records.
 
     Attributes:
-        number: position in the set from 1, ascending, int64 [N].
+        number: position in the set from 1, ascending, int32 [N].
         score: in nats a token, nan where there is none, float64 [N].
         tokens: length of the scored answers, int64 [N].
         kind: index into `kinds`, int32 [N].
         turns: assistant messages, int32 [N].
         image: hash of the images, 0 for none, uint64 [N].
-        text: hash of the normalised texts, uint64 [N].
-        question: hash of the normalised questions, uint64 [N].
+        text: hash of the normalised texts, uint64 [N]; 0 where they were not hashed.
+        question: hash of the normalised questions, likewise.
         polarity: 1 for an answer of yes, -1 for no, 0 for others (see `texts.polarity`), int8 [N].
         reason: index into `reasons` of why there is no score, 0 where there is one, int16 [N].
         shingles: hashes of all records' shingles, one record after the other, each record's ascending, uint32.
@@ -62,7 +63,7 @@ class Columns:
         reasons: why records have no score; the first is empty.
     """
 
-    number: NDArray[np.int64]
+    number: NDArray[np.int32]
     score: NDArray[np.float64]
     tokens: NDArray[np.int64]
     kind: NDArray[np.int32]
@@ -99,7 +100,7 @@ class ColumnsBuilder:
     def __init__(self, texts: bool = False, shingles: Shingles | None = None) -> None:
         self._hash_texts, self._shingled_by = texts, shingles
         # codes of the standard library's array: q int64, d float64, i int32, h int16, b int8, Q uint64, I uint32
-        self._number, self._score, self._tokens = array("q"), array("d"), array("q")
+        self._number, self._score, self._tokens = array("i"), array("d"), array("q")
         self._kind, self._turns, self._reason = array("i"), array("i"), array("h")
         self._image, self._text, self._question, self._polarity = array("Q"), array("Q"), array("Q"), array("b")
         self._shingles, self._starts = array("I"), array("q", [0])
@@ -121,30 +122,38 @@ class ColumnsBuilder:
         questions, answers = ([text for role, text in record.messages if role == one] for one in ("user", "assistant"))
         self._turns.append(len(answers))
         self._polarity.append(polarity(answers))
-        self._text.append(hash_of(map(normalised, texts)) if self._hash_texts else 0)
-        self._question.append(hash_of(map(normalised, questions)) if self._hash_texts else 0)
+        if self._hash_texts:
+            self._text.append(hash_of(map(normalised, texts)))
+            self._question.append(hash_of(map(normalised, questions)))
         if self._shingled_by:
             self._shingles.extend(shingle_hashes(texts, self._shingled_by))
-        self._starts.append(len(self._shingles))
+            self._starts.append(len(self._shingles))
 
     def finish(self) -> Columns:
         """The columns of all records; the builder must not be used afterwards."""
+        count = len(self._number)
+        starts = np.frombuffer(self._starts, np.int64)
         return Columns(
-            number=np.frombuffer(self._number, np.int64),
+            number=np.frombuffer(self._number, np.int32),
             score=np.frombuffer(self._score, np.float64),
             tokens=np.frombuffer(self._tokens, np.int64),
             kind=np.frombuffer(self._kind, np.int32),
             turns=np.frombuffer(self._turns, np.int32),
             image=np.frombuffer(self._image, np.uint64),
-            text=np.frombuffer(self._text, np.uint64),
-            question=np.frombuffer(self._question, np.uint64),
+            text=_or_zeros(np.frombuffer(self._text, np.uint64), count),
+            question=_or_zeros(np.frombuffer(self._question, np.uint64), count),
             polarity=np.frombuffer(self._polarity, np.int8),
             reason=np.frombuffer(self._reason, np.int16),
             shingles=np.frombuffer(self._shingles, np.uint32),
-            starts=np.frombuffer(self._starts, np.int64),
+            starts=starts if self._shingled_by else _or_zeros(starts[1:], count + 1),
             kinds=tuple(self._kinds),
             reasons=tuple(self._reasons),
         )
+
+
+def _or_zeros(column: NDArray[_Number], count: int) -> NDArray[_Number]:
+    """The column, or as many zeros, which take no memory, where it was not filled."""
+    return column if len(column) == count else np.broadcast_to(np.zeros((), column.dtype), (count,))
 
 
 def hash_of(parts: Iterable[str | bytes]) -> int:

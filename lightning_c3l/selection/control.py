@@ -4,7 +4,7 @@ import numpy as np
 
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.selection.columns import Columns, Mask
-from lightning_c3l.selection.quotas import length_bins
+from lightning_c3l.selection.quotas import length_edges
 
 
 def random_control(columns: Columns, eligible: Mask, chosen: Mask, seed: int, exact_lengths: bool = False) -> Mask:
@@ -25,15 +25,17 @@ def random_control(columns: Columns, eligible: Mask, chosen: Mask, seed: int, ex
     """
     if (chosen & ~eligible).any():
         raise ValueError("a random control is drawn from all eligible records, the chosen ones among them")
-    pool = np.flatnonzero(eligible)
-    lengths = columns.tokens[pool] if exact_lengths else length_bins(columns.tokens[pool])
-    # by name, not by code: codes depend on which kind came first
-    order = {kind: position for position, kind in enumerate(sorted(columns.kinds))}
-    kinds = np.array([order[kind] for kind in columns.kinds], np.int64)[columns.kind[pool]]
-    by_cell = np.lexsort((lengths, kinds))
-    cells = np.stack([kinds, lengths], axis=1)[by_cell]
-    borders = np.flatnonzero((cells[1:] != cells[:-1]).any(axis=1)) + 1
+    edges = None if exact_lengths else length_edges(columns.tokens[eligible])
     random, drawn = stream(seed), np.zeros_like(eligible)
-    for members in np.split(pool[by_cell], borders):
-        drawn[random.sample(members.tolist(), int(chosen[members].sum()))] = True
+    # by name, not by code: codes depend on which kind came first
+    for code in sorted(range(len(columns.kinds)), key=columns.kinds.__getitem__):
+        pool = np.flatnonzero(eligible & (columns.kind == code))
+        tokens = columns.tokens[pool]
+        lengths = tokens if edges is None else np.searchsorted(edges, tokens)
+        by_length = np.argsort(lengths, kind="stable")
+        borders = np.flatnonzero(np.diff(lengths[by_length])) + 1
+        for members in np.split(pool[by_length], borders):
+            # positions, since a list of all members takes many times the memory of an array
+            numbers = random.sample(range(len(members)), int(chosen[members].sum()))
+            drawn[members[numbers]] = True
     return drawn

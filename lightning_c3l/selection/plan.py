@@ -138,6 +138,19 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """Duplicates of a set of N that were found before, such as image by image.
+
+    Attributes:
+        exact: records whose texts a better one has, [N].
+        near: near-duplicates of a better one among the others, [N].
+    """
+
+    exact: Mask
+    near: Mask
+
+
+@dataclass(frozen=True)
 class _Outcome:
     """What a rule takes out, by reason."""
 
@@ -147,13 +160,33 @@ class _Outcome:
     yes_no: YesNoBalance | None = None
 
 
-def select_records(columns: Columns, plan: SelectionPlan, allow_empty: bool = False) -> Selection:
+def find_duplicates(columns: Columns, plan: SelectionPlan) -> Duplicates:
+    """The duplicates among the scored records, as the rules of a plan have them.
+
+    Args:
+        columns: the set, with texts and shingles.
+        plan: the rules.
+    """
+    distinct = drop_exact(columns, columns.scored, plan.duplicates_over) if plan.drops_duplicates else columns.scored
+    kept = distinct
+    if plan.near_duplicates is not None:
+        rule = NearDuplicateRule(
+            plan.near_duplicates, plan.duplicates_over, plan.one_per_question, None if plan.all_pairs else SMALL
+        )
+        kept = drop_near(columns, distinct, rule)
+    return Duplicates(columns.scored & ~distinct, distinct & ~kept)
+
+
+def select_records(
+    columns: Columns, plan: SelectionPlan, allow_empty: bool = False, duplicates: Duplicates | None = None
+) -> Selection:
     """Apply the rules of a plan to a scored set.
 
     Args:
-        columns: the set, with texts and shingles where the plan drops duplicates.
+        columns: the set, with texts and shingles where the plan drops duplicates that are not given.
         plan: the rules.
         allow_empty: return an empty selection rather than raise.
+        duplicates: those of the plan's rules; found in the columns unless given.
 
     Returns:
         The selection.
@@ -170,7 +203,9 @@ def select_records(columns: Columns, plan: SelectionPlan, allow_empty: bool = Fa
     if not steps[0].kept and not allow_empty:
         found = ", ".join(f"{count:,} {why}" for why, count in unscored.items()) or "the set is empty"
         raise ValueError(_nothing_left(steps[0], len(alive), f"{found}; see the verb `score`"))
-    for outcome in _outcomes(columns, plan, alive):
+    if duplicates is None:
+        duplicates = find_duplicates(columns, plan)
+    for outcome in _outcomes(columns, plan, alive, duplicates):
         before = alive
         for why, out in outcome.out.items():
             fell_at[out] = len(reasons)
@@ -189,21 +224,16 @@ def select_records(columns: Columns, plan: SelectionPlan, allow_empty: bool = Fa
     return Selection(alive, eligible, fell_at, tuple(reasons), tuple(steps), yes_no)
 
 
-def _outcomes(columns: Columns, plan: SelectionPlan, alive: Mask) -> Iterator[_Outcome]:
+def _outcomes(columns: Columns, plan: SelectionPlan, alive: Mask, duplicates: Duplicates) -> Iterator[_Outcome]:
     """Apply each rule asked for to what the rules before left."""
     where = " --duplicates-over set" if plan.duplicates_over == "set" else ""
     if plan.drops_duplicates:
-        kept = drop_exact(columns, alive, plan.duplicates_over)
-        yield _Outcome(f"--exact-duplicates{where}", {"exact duplicate": alive & ~kept}, drops_duplicates=True)
-        alive = kept
+        yield _Outcome(f"--exact-duplicates{where}", {"exact duplicate": duplicates.exact}, drops_duplicates=True)
+        alive = alive & ~duplicates.exact
     if plan.near_duplicates is not None:
-        rule = NearDuplicateRule(
-            plan.near_duplicates, plan.duplicates_over, plan.one_per_question, None if plan.all_pairs else SMALL
-        )
-        kept = drop_near(columns, alive, rule)
         named = f"--near-duplicates {plan.near_duplicates:g}{where}"
-        yield _Outcome(named, {"near-duplicate": alive & ~kept}, drops_duplicates=True)
-        alive = kept
+        yield _Outcome(named, {"near-duplicate": duplicates.near}, drops_duplicates=True)
+        alive = alive & ~duplicates.near
     if plan.min_score is not None:
         kept = alive & (columns.score >= plan.min_score)
         yield _Outcome(f"--min-score {plan.min_score:g}", {"below the threshold": alive & ~kept})

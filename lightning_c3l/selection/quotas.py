@@ -19,7 +19,8 @@ LENGTH_BINS = 10
 def ranking(columns: Columns, alive: Mask) -> Indexes:
     """Positions of the records still in, from the best down."""
     inside = np.flatnonzero(alive)
-    return inside[np.lexsort((columns.number[inside], -columns.score[inside]))]
+    # stable, so that the lower of two numbers comes first
+    return inside[np.argsort(-columns.score[inside], kind="stable")]
 
 
 def best_of_each(columns: Columns, alive: Mask, groups: NDArray[np.generic], most: int) -> Mask:
@@ -80,13 +81,15 @@ def top(
 
 
 def _best(columns: Columns, alive: Mask, size: int, length_matched: bool, balance_yes_no: bool) -> Mask:
-    bins, shares = np.where(alive, 0, -1), [size]
+    parts, shares = [alive], [size]
     if length_matched:
+        bins = np.full(len(alive), -1, np.int8)
         bins[alive] = length_bins(columns.tokens[alive])
         shares = apportion(np.bincount(bins[alive], minlength=1), size)
+        parts = [np.equal(bins, number) for number in range(len(shares))]
     kept = np.zeros_like(alive)
-    for number, share in enumerate(shares):
-        ranked = ranking(columns, bins == number)
+    for part, share in zip(parts, shares, strict=True):
+        ranked = ranking(columns, part)
         first = balanced_yes_no(columns.polarity[ranked], share) if balance_yes_no else slice(share)
         kept[ranked[first]] = True
     return kept

@@ -3,11 +3,11 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from callbacks.dataset_export import DatasetExport
+from callbacks.dataset_files import ImagesOfSet
 from data_modules.images.sources import open_images
 from data_modules.scenes import SceneImages
 from lightning_c3l.lvlm.base import Sampling
@@ -81,8 +81,9 @@ def test_images_inside_of_archives_are_copied_byte_by_byte(tmp_path):
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
         source = open_images(str(tmp_path / name), tmp_path / "spool", longest_side=2)
-        chosen = [SimpleNamespace(candidate=SimpleNamespace(image=key)) for key in ("2.png", "0.png", "2.png")]
-        root = DatasetExport()._images(tmp_path / name[:2], source, chosen)
-        assert root == str(tmp_path / name[:2] / "images")
-        copied = {path.name: path.read_bytes() for path in Path(root).iterdir()}
+        images = ImagesOfSet(tmp_path / name[:2], source)
+        for key in ("2.png", "0.png", "0.png", "2.png"):
+            images.add(key)
+        assert images.root == str(tmp_path / name[:2] / "images")
+        copied = {path.name: path.read_bytes() for path in Path(images.root).iterdir()}
         assert copied == {key: files[key] for key in ("0.png", "2.png")}

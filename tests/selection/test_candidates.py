@@ -5,11 +5,23 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lightning_c3l.records import Candidate, ScoredCandidate
 from lightning_c3l.selection.candidates import deduplicate, random_candidates, select_candidates
+from lightning_c3l.selection.columns import Mask
 from tests.helpers.scored import scored
+
+
+def those(candidates: list[ScoredCandidate], mask: Mask) -> list[ScoredCandidate]:
+    assert len(mask) == len(candidates)
+    return [candidates[position] for position in np.flatnonzero(mask)]
+
+
+def chosen_of(candidates: list[ScoredCandidate], size: int, **options: float) -> list[ScoredCandidate]:
+    return those(candidates, select_candidates(candidates, size, **options).chosen)
+
 
 # --- near-duplicates
 
@@ -42,8 +54,9 @@ def test_only_the_best_of_near_duplicates_stays() -> None:
         scored(0.1, 4, "how many dogs run here", "Two"),
     ]
     found = select_candidates(candidates, 9)
-    assert found.chosen == found.distinct == [candidates[1], candidates[2], candidates[3]]
-    assert found.duplicates == [candidates[0], candidates[4]]
+    assert those(candidates, found.chosen) == [candidates[1], candidates[2], candidates[3]]
+    assert those(candidates, found.distinct) == [candidates[1], candidates[2], candidates[3]]
+    assert those(candidates, found.duplicates) == [candidates[0], candidates[4]]
 
 
 def test_near_duplicates_of_a_dropped_candidate_stay() -> None:
@@ -52,14 +65,16 @@ def test_near_duplicates_of_a_dropped_candidate_stay() -> None:
         scored(s, i, q, "a") for i, (s, q) in enumerate([(0.3, "b c d e"), (0.2, "b c d e f"), (0.1, "b c d e f g")])
     ]
     found = select_candidates(ends, 9)
-    assert (found.distinct, found.duplicates) == ([ends[0], ends[2]], [ends[1]])
+    assert those(ends, found.distinct) == [ends[0], ends[2]]
+    assert those(ends, found.duplicates) == [ends[1]]
 
 
 def test_near_duplicate_threshold_and_reading_are_choices() -> None:
     pair = [scored(0.9, 0, "a b c d", "x", gap=0.0), scored(0.1, 1, "a b c d e", "x y", gap=1.0)]
-    assert select_candidates(pair, 9).duplicates == []
+    assert not select_candidates(pair, 9).duplicates.any()
     found = select_candidates(pair, 9, reading="gap", near_duplicate=0.7)
-    assert (found.distinct, found.duplicates) == ([pair[1]], [pair[0]])
+    assert found.distinct.tolist() == [False, True]
+    assert found.duplicates.tolist() == [True, False]
     with pytest.raises(ValueError, match="near-duplicates must be above 0"):
         select_candidates(pair, 9, near_duplicate=0.0)
     with pytest.raises(ValueError, match="no scores"):
@@ -72,8 +87,11 @@ def test_rejected_candidates_are_counted_and_change_nothing() -> None:
     pair = [scored(0.9, 0), scored(0.1, 1, kind="detail"), scored(0.5, 2)]
     junk = [scored(None, 3, kind="new"), scored(None, 4)]
     found = select_candidates([junk[0], *pair, junk[1]], 2)
-    assert found.chosen == select_candidates(pair, 2).chosen == pair[:2]
-    assert (found.distinct, found.duplicates) == (pair, [])
+    assert found.chosen.tolist() == [False, True, True, False, False]
+    assert chosen_of(pair, 2) == pair[:2]
+    assert found.distinct.tolist() == [False, True, True, True, False]
+    assert not found.duplicates.any()
+    assert found.kinds() == {"detail": 1, "short": 1}
     first, *_, last = found.selection.steps
     assert (first.kept, first.fell) == (3, {"rejected: no question": 2})
     assert (last.kept, last.fell) == (2, {"not among the best": 1})
@@ -87,15 +105,22 @@ def alike(one: Candidate, two: Candidate, threshold: float) -> bool:
     return questions[0] == questions[1] or len(first & second) >= threshold * len(first | second) > 0
 
 
+@pytest.mark.parametrize("in_order", [False, True])
 @pytest.mark.parametrize("threshold", [0.5, 0.75, 1.0])
-def test_any_set_is_as_a_comparison_of_all_pairs_has_it(threshold: float) -> None:
+def test_any_set_is_as_a_comparison_of_all_pairs_has_it(
+    threshold: float, in_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # two images at most in a chunk, of those that are image by image
+    monkeypatch.setattr("lightning_c3l.selection.candidates._CHUNK", 120)
     draw = random.Random(0)
 
     def text(most: int) -> str:
         return " ".join(draw.choice("abcdEFGHIJKL?") for _ in range(draw.randrange(most)))
 
     # more candidates of an image than MinHash would leave to pairs
-    pool = [scored(draw.randrange(4) / 2, i, text(5), text(3), image="pq"[i % 2]) for i in range(300)]
+    pool = [scored(draw.randrange(4) / 2, i, text(5), text(3), image="pqrs"[i % 4]) for i in range(300)]
+    if in_order:
+        pool.sort(key=lambda one: one.candidate.image)
     stayed = list[ScoredCandidate]()
     for one in sorted(pool, key=lambda c: -c.scores.answer if c.scores else 0.0):
         rivals = [c.candidate for c in stayed if c.candidate.image == one.candidate.image]
@@ -103,7 +128,7 @@ def test_any_set_is_as_a_comparison_of_all_pairs_has_it(threshold: float) -> Non
             stayed.append(one)
     assert 20 < len(stayed) < 290
     found = select_candidates(pool, 300, near_duplicate=threshold)
-    assert found.distinct == [c for c in pool if any(c is one for one in stayed)]
+    assert those(pool, found.distinct) == [c for c in pool if any(c is one for one in stayed)]
 
 
 # --- size
@@ -121,8 +146,8 @@ def test_the_best_of_each_kind_are_chosen_in_input_order() -> None:
         scored(4.0, 3, kind="detail"),
         scored(0.5, 4),
     ]
-    assert select_candidates(pool, 3).chosen == [pool[1], pool[2], pool[3]]
-    assert select_candidates(pool, 2).chosen == [pool[1], pool[2]]
+    assert chosen_of(pool, 3) == [pool[1], pool[2], pool[3]]
+    assert chosen_of(pool, 2) == [pool[1], pool[2]]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +162,7 @@ def test_the_best_of_each_kind_are_chosen_in_input_order() -> None:
 def test_kinds_share_the_size(counts: dict[str, int], target: int, expected: dict[str, int]) -> None:
     # another image for each kind, too, or the same question would be there twice
     pool = [scored(0.1 * i, i, image=f"{kind}.png", kind=kind) for kind, n in counts.items() for i in range(n)]
-    chosen = select_candidates(pool, target, near_duplicate=1.0).chosen
+    chosen = chosen_of(pool, target, near_duplicate=1.0)
     assert dict(_kinds(chosen)) == expected
     assert chosen == [c for c in pool if c in chosen]
     for kind, n in expected.items():
@@ -147,12 +172,12 @@ def test_kinds_share_the_size(counts: dict[str, int], target: int, expected: dic
 
 def test_ties_go_to_the_first() -> None:
     pool = [scored(0.5, i) for i in range(4)]
-    assert select_candidates(pool, 2).chosen == pool[:2]
+    assert chosen_of(pool, 2) == pool[:2]
 
 
 def test_yes_is_chosen_as_often_as_no() -> None:
     pool = [scored(1.0 - 0.1 * (i // 2 + 5 * (i % 2)), i, answer="yes" if i % 2 == 0 else "no") for i in range(10)]
-    chosen = select_candidates(pool, 4).chosen
+    chosen = chosen_of(pool, 4)
     assert [one.candidate.sample for one in chosen] == [0, 1, 2, 3]
     assert [one.candidate.answer for one in chosen].count("yes") == 2
 
@@ -162,7 +187,7 @@ def test_bad_input_is_refused_and_nothing_is_chosen_from_nothing() -> None:
         select_candidates([], 0)
     with pytest.raises(ValueError, match="unknown reading 'length'"):
         select_candidates([scored(0.1)], 1, "length")
-    assert select_candidates([], 3).chosen == deduplicate([]) == random_candidates([], [], 0) == []
+    assert chosen_of([], 3) == deduplicate([]) == random_candidates([], [], 0) == []
 
 
 # --- the random control
@@ -174,7 +199,7 @@ def _cells(candidates: list[ScoredCandidate]) -> Counter[tuple[str, int]]:
 
 def test_random_control_matches_kinds_and_lengths() -> None:
     pool = [scored(0.01 * i, i, kind="ab"[i % 2], tokens=1 + i % 5) for i in range(200)]
-    reference = select_candidates(pool, 60).chosen
+    reference = chosen_of(pool, 60)
     chosen = random_candidates(pool, reference, seed=0)
     assert len(reference) == 60
     assert _cells(chosen) == _cells(reference)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.formats import write_llava_json, write_parquet
+from data_modules.formats import llava_json, parquet_table, write_llava_json
 from lightning_c3l.records import Scores, VLITRecord
 from tests.helpers.conversations import read_conversations
 
 SCORES = Scores(answer=0.5, positions=0.25, vocabulary=1.5, gap=-0.5, mean_logp=-1.0, mean_logq=-0.5, tokens=3)
 COLUMNS = ["id", "image", "question", "answer", "kind", "score_answer", "score_positions", "score_vocabulary"]
 COLUMNS += ["score_gap", "score_mean_logp", "score_mean_logq", "tokens", "provenance"]
+
+
+def write_parquet(path: Path, records: Iterable[VLITRecord]) -> None:
+    with parquet_table(path) as add:
+        for one in records:
+            add(one)
 
 
 def record(question: str = "What is it?", answer: str = "A cat.", **changes: Any) -> VLITRecord:
@@ -112,3 +119,28 @@ def test_round_trip_keeps_every_character(pairs: list[tuple[str, str]]) -> None:
     assert [tuple(turn.text for turn in item.turns) for item in back] == pairs
     assert [(row["question"], row["answer"]) for row in rows] == pairs
     assert all(item.image == "a b/ü.png" for item in back)
+
+
+def test_records_are_on_the_disk_before_the_last_of_them(tmp_path: Path) -> None:
+    with llava_json(tmp_path / "x.json", "") as add_pair, parquet_table(tmp_path / "x.parquet") as add_row:
+        for number in range(20_000):
+            add_pair(record(id=str(number)))
+            add_row(record(id=str(number)))
+        # under temporary names
+        assert sorted(path.suffix for path in tmp_path.iterdir() if path.stat().st_size > 100_000) == [
+            ".json",
+            ".parquet",
+        ]
+        assert not any((tmp_path / name).exists() for name in ("x.json", "x.parquet"))
+    assert [one["id"] for one in json.loads((tmp_path / "x.json").read_text())] == list(map(str, range(20_000)))
+    assert pq.read_table(tmp_path / "x.parquet")["id"].to_pylist() == list(map(str, range(20_000)))
+
+
+def test_what_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), llava_json(tmp_path / "x.json", "") as add_pair:  # noqa: PT012
+        add_pair(record())
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), parquet_table(tmp_path / "x.parquet") as add_row:  # noqa: PT012
+        add_row(record())
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

@@ -20,9 +20,9 @@ from data_modules.formats import (
     WriteOptions,
     count_records,
     open_writer,
+    parquet_table,
     read_layout,
     read_records,
-    write_parquet,
 )
 from data_modules.formats.dialects import from_json
 from lightning_c3l.records import Scores, VLITRecord
@@ -128,7 +128,8 @@ def test_many_rows(tmp_path: Path) -> None:
 
 def test_the_flat_table_of_our_own_runs(tmp_path: Path) -> None:
     scores = Scores(0.5, math.nan, 1.5, -0.5, -1.0, -0.5, 3)
-    write_parquet(tmp_path / "x.parquet", [VLITRecord("7", "a.jpg", "Why?", "So.", "short", scores, {"round": 2})])
+    with parquet_table(tmp_path / "x.parquet") as add:
+        add(VLITRecord("7", "a.jpg", "Why?", "So.", "short", scores, {"round": 2}))
     record = read(tmp_path / "x.parquet")[0]
     assert record.images == (ImageRef("a.jpg"),)
     assert record.messages == (Message("user", "Why?", (0,)), Message("assistant", "So."))

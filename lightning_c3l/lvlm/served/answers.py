@@ -56,8 +56,12 @@ def _completion(url: str, choice: dict[str, Any], sampling: Sampling) -> str:
         raise LVLMError(
             f"{url}: takes parts of the completions for thoughts and leaves them out; serve without --reasoning-parser"
         )
-    if end not in _ENDS or not isinstance(text, str | None):
-        raise ServerFailure("ends a completion early" if end not in _ENDS else "sends a completion without a text")
+    if end not in _ENDS:
+        raise ServerFailure("ends a completion early")
+    # some servers send null for an empty text, which is its end token alone
+    has_text = isinstance(ids, list) and len(ids) > 1
+    if not isinstance(text, str | None) or (text is None and has_text):
+        raise ServerFailure("sends a completion without its text")
     if end == "length" and isinstance(ids, list) and len(ids) < sampling.max_new_tokens:
         raise LVLMError(
             f"{url}: cuts completions after {len(ids)} of max_new_tokens {sampling.max_new_tokens}; serve with a "

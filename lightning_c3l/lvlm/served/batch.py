@@ -10,7 +10,7 @@ from PIL.Image import Image
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.external import ServableLVLM
 from lightning_c3l.lvlm.served.answers import check_prompt, completions_of
-from lightning_c3l.lvlm.served.client import AdapterGone, ChatJob
+from lightning_c3l.lvlm.served.client import ChatJob
 from lightning_c3l.lvlm.served.messages import chat_body, data_url, sampling_body
 
 TokenIds = tuple[int, ...]
@@ -28,7 +28,6 @@ class RequestBatch:
         compares: whether the token rows that servers read are compared.
         progress: called with the number of completions that have ended since the last call.
         finished: called once for each request, with its index and its completions.
-        is_restarted: whether an answer, given with the server's address, is from a server that lost its weights.
     """
 
     def __init__(
@@ -39,10 +38,9 @@ class RequestBatch:
         compares: bool,
         progress: Callable[[int], object],
         finished: Callable[[int, list[str]], object],
-        is_restarted: Callable[[str, dict[str, Any]], bool] = lambda _, __: False,
     ) -> None:
         self._lvlm, self._requests, self._sampling, self._compares = lvlm, requests, sampling, compares
-        self._progress, self._finished, self._is_restarted = progress, finished, is_restarted
+        self._progress, self._finished = progress, finished
         self._options = lvlm.request_options()
         self.completions = dict[int, list[str]]()
         self._rows = dict[int, TokenIds]()
@@ -53,11 +51,13 @@ class RequestBatch:
             self._about.setdefault(id(one.image), []).append(index)
 
     def jobs(self, model: str) -> list[ChatJob]:
-        """What is not finished, as requests to a model of the servers; to be done within one event loop."""
-        waiting = [index for index in range(len(self._requests)) if index not in self.completions]
+        """The requests, to a model of the servers; to be done within one event loop."""
         # one at a time: tokenizers may not be used by several threads
         encoding = asyncio.Lock()
-        return [ChatJob(partial(self._body, index, model, encoding), partial(self._accept, index)) for index in waiting]
+        return [
+            ChatJob(partial(self._body, index, model, encoding), partial(self._accept, index))
+            for index in range(len(self._requests))
+        ]
 
     async def _body(self, index: int, model: str, encoding: asyncio.Lock) -> dict[str, Any]:
         """The body of a request; its image and the rows of its prompts are made in a thread."""
@@ -86,11 +86,10 @@ class RequestBatch:
 
     def _accept(self, index: int, url: str, answer: dict[str, Any]) -> None:
         """Keep the completions of an answer, after its checks."""
-        if self._is_restarted(url, answer):
-            raise AdapterGone(url, "was started again")
+        texts = completions_of(url, answer, self._sampling)
         if self._compares:
             check_prompt(url, answer, self._rows[index], self._options)
-        texts = self.completions[index] = completions_of(url, answer, self._sampling)
+        self.completions[index] = texts
         self._progress(len(texts))
         self._finished(index, texts)
         image = self._requests[index].image

@@ -39,25 +39,24 @@ class ChatJob:
 
     Attributes:
         body: makes the body of the request, when its turn has come.
-        accept: takes the answer of a server, given with its address; raises a `ServerFailure` to have it repeated, and
-            `AdapterGone` if the server has other weights now.
+        accept: takes the answer of a server, given with its address; raises a `ServerFailure` to have it repeated.
     """
 
     body: Callable[[], Awaitable[dict[str, Any]]]
     accept: Callable[[str, dict[str, Any]], None]
 
 
-class AdapterGone(LVLMError):
-    """A server has not the weights that it is asked for, such as one that was started again.
+@dataclass(frozen=True)
+class Recovery:
+    """What to do about servers that have lost the weights that were handed over to them.
 
-    Args:
-        url: its address.
-        problem: what it says.
+    Attributes:
+        restore: hands them to a server again, given its address; raises a `ServerFailure` if it cannot be reached.
+        after_any_failure: whether a server that was started again answers with others, so that this does not show.
     """
 
-    def __init__(self, url: str, problem: str) -> None:
-        super().__init__(f"{url}: {problem}")
-        self.url = url
+    restore: Callable[[str], object]
+    after_any_failure: bool = False
 
 
 class ChatClient:
@@ -66,10 +65,11 @@ class ChatClient:
     Args:
         servers: the servers.
         options: how they are asked.
+        recovery: for servers that do not know the model that requests name; without it, that is an error.
     """
 
-    def __init__(self, servers: Sequence[Server], options: ServedOptions) -> None:
-        self._servers, self._options = servers, options
+    def __init__(self, servers: Sequence[Server], options: ServedOptions, recovery: Recovery | None = None) -> None:
+        self._servers, self._options, self._recovery = servers, options, recovery
         self._key = options.key()
 
     def complete(self, jobs: Sequence[ChatJob], concurrency: int) -> None:
@@ -80,10 +80,9 @@ class ChatClient:
             concurrency: number of requests at the same time.
 
         Raises:
-            AdapterGone: if a server does not know the model; no request is under way then.
             LVLMError: if all servers are gone, or one refuses a request.
         """
-        work = _Work(self._servers, self._options, self._key, jobs)
+        work = _Work(self._servers, self._options, self._key, self._recovery, jobs)
         with quiet_loggers():
             failed = _run(work.run(min(concurrency, len(jobs))))
         if failed is not None:  # raised here, where the requests with their headers are out of sight
@@ -93,10 +92,16 @@ class ChatClient:
 class _Work:
     """The jobs of one `complete`, within its event loop."""
 
-    def __init__(self, servers: Sequence[Server], options: ServedOptions, key: str, jobs: Sequence[ChatJob]) -> None:
-        self._servers, self._options, self._key = servers, options, key
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        options: ServedOptions,
+        key: str,
+        recovery: Recovery | None,
+        jobs: Sequence[ChatJob],
+    ) -> None:
+        self._servers, self._options, self._key, self._recovery = servers, options, key, recovery
         self._waiting = deque(jobs)
-        self._gone: AdapterGone | None = None
 
     async def run(self, workers: int) -> Exception | None:
         """Do all jobs, and return the error that ended them early."""
@@ -117,11 +122,11 @@ class _Work:
                         group.create_task(self._work())
             except ExceptionGroup as errors:
                 return errors.exceptions[0]
-        return self._gone
+        return None
 
     async def _work(self) -> None:
-        """Do one job after the other; none is begun once a server lacks the model."""
-        while self._waiting and self._gone is None:
+        """Do one job after the other."""
+        while self._waiting:
             job = self._waiting.popleft()
             await self._answer(job, await job.body())
 
@@ -136,20 +141,24 @@ class _Work:
             server = await self._pool.take()
             began = time.monotonic()
             try:
-                if self._gone is not None:  # another one has learnt it meanwhile
-                    return
+                if server.is_lost:
+                    await self._restore(server)
                 job.accept(server.url, await self._send(server.url, body))
                 self._pool.succeeded(server)
                 return
             except ServerFailure as failure:
+                failure.is_lost |= self._recovery is not None and self._recovery.after_any_failure
                 self._pool.failed(server, failure, began)
                 failures, last = failures + failure.is_about_request, f"{server.url}: {failure.problem}"
-            except AdapterGone as gone:
-                self._gone = self._gone or gone
-                return
             finally:
                 self._pool.release(server)
         raise LVLMError(f"{last}, {failures} times for one request; see the server's log and generator.retries")
+
+    async def _restore(self, server: Server) -> None:
+        """Hand the weights over again, while this is the only request to the server."""
+        if self._recovery is not None:
+            await asyncio.to_thread(self._recovery.restore, server.url)
+        server.is_lost = False
 
     async def _send(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
         """A server's answer to a request."""
@@ -183,7 +192,9 @@ class _Work:
             wait = _seconds(error.response.headers.get("retry-after"))
             return ServerFailure(reason, wait, is_about_request=status != _BUSY)
         if status == _NOT_FOUND and (body.get("param") == "model" or "model" in message):
-            return AdapterGone(url, reason)
+            if self._recovery is not None:
+                return ServerFailure(reason, is_about_request=False, is_lost=True)
+            return LVLMError(f"{url}: {reason}; see generator.model")
         if status == _NOT_FOUND:
             return LVLMError(f"{url}: has no chat endpoint ({url}/v1/chat/completions); see generator.url")
         return LVLMError(f"{url}: refuses a request ({reason})")

@@ -23,6 +23,7 @@ class Server:
         retry_at: when it may be asked again, as `time.monotonic` counts.
         failed_at: when it failed last.
         problem: why.
+        is_lost: whether it may have lost the weights that were handed over.
     """
 
     url: str
@@ -31,6 +32,7 @@ class Server:
     retry_at: float = 0.0
     failed_at: float = 0.0
     problem: str = ""
+    is_lost: bool = False
 
 
 class ServerFailure(Exception):
@@ -40,11 +42,12 @@ class ServerFailure(Exception):
         problem: why.
         wait: seconds after which the server wants to be asked again.
         is_about_request: whether the request itself may be the reason.
+        is_lost: whether the server lacks the weights that were handed over.
     """
 
-    def __init__(self, problem: str, wait: float = 0.0, is_about_request: bool = True) -> None:
+    def __init__(self, problem: str, wait: float = 0.0, is_about_request: bool = True, is_lost: bool = False) -> None:
         super().__init__(problem)
-        self.problem, self.wait, self.is_about_request = problem, wait, is_about_request
+        self.problem, self.wait, self.is_about_request, self.is_lost = problem, wait, is_about_request, is_lost
 
 
 class ServerPool:
@@ -100,7 +103,7 @@ class ServerPool:
             failure: what has happened.
             began: when the request was sent; those that were under way together count as one failure.
         """
-        server.problem = failure.problem
+        server.problem, server.is_lost = failure.problem, server.is_lost or failure.is_lost
         now = time.monotonic()
         if began >= server.failed_at or not server.failures:
             server.failures, server.failed_at = server.failures + 1, now

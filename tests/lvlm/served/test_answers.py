@@ -35,6 +35,7 @@ def test_completions_come_in_their_order() -> None:
         {"choices": [choice(0, "a"), choice(0, "b")]},
         {"choices": [choice(0, "a"), choice(1, "b"), choice(2, "c")]},
         {"choices": [choice(0, "a"), choice(1, 3)]},
+        {"choices": [choice(0, "a"), choice(1, None, token_ids=[5, 6, 2])]},
         {"choices": [choice(0, "a"), choice(1, "b", message="b")]},
         {"choices": [choice(0, "a"), choice(1, "b", finish_reason="abort")]},
         {"choices": [choice(0, "a"), choice(1, "b", finish_reason=["stop"])]},

@@ -11,7 +11,7 @@ import pytest
 from lightning_c3l.lvlm.errors import LVLMError
 from lightning_c3l.lvlm.served import client as clients
 from lightning_c3l.lvlm.served import pool as pools
-from lightning_c3l.lvlm.served.client import AdapterGone, ChatClient, ChatJob
+from lightning_c3l.lvlm.served.client import ChatClient, ChatJob, Recovery
 from lightning_c3l.lvlm.served.options import ServedOptions, server_urls
 from lightning_c3l.lvlm.served.pool import Server, ServerFailure
 from tests.evaluation.judging.server import Answer, Request, serving
@@ -35,9 +35,11 @@ class Asking:
         self._accept = accept
         self.jobs = [ChatJob(self._body(index), self._note(index)) for index in range(count)]
 
-    def ask(self, urls: str | list[str], concurrency: int = 4, **options: Any) -> dict[int, str]:
+    def ask(
+        self, urls: str | list[str], concurrency: int = 4, recovery: Recovery | None = None, **options: Any
+    ) -> dict[int, str]:
         servers = [Server(url) for url in server_urls(urls, 0)]
-        ChatClient(servers, ServedOptions(**options)).complete(self.jobs, concurrency)
+        ChatClient(servers, ServedOptions(**options), recovery).complete(self.jobs, concurrency)
         return self.answers
 
     def _body(self, index: int) -> Callable[[], Any]:
@@ -165,19 +167,56 @@ def test_others_take_over_for_a_server_that_is_gone(dead: str) -> None:
     assert set(asking.by.values()) == {first.url.removesuffix("/v1"), second.url.removesuffix("/v1")}
 
 
-def test_a_model_that_is_unknown_ends_without_a_request_under_way() -> None:
-    body = {
-        "error": {"message": "The model `m` does not exist.", "type": "NotFoundError", "param": "model", "code": 404}
-    }
-    unknown, asking = Answer(status=404, body=json.dumps(body).encode()), Asking(8)
-    with serving(lambda request: unknown if request.question == 3 else echo(request)) as app:
-        with pytest.raises(AdapterGone, match="does not exist") as caught:
-            asking.ask(app.url, concurrency=2)
-        assert caught.value.url == app.url.removesuffix("/v1")
-        assert app.at_once == 0
-    assert asking.answers.items() <= expected(8).items()
-    # everything that was answered has been accepted
-    assert sorted(asking.answers) == sorted(set(app.questions) - {3})
+UNKNOWN = Answer(
+    status=404,
+    body=json.dumps({"error": {"message": "The model `m` does not exist.", "param": "model", "code": 404}}).encode(),
+)
+
+
+def test_a_model_that_is_unknown_is_handed_over_again() -> None:
+    restored = list[tuple[str, int]]()
+
+    def script(request: Request) -> Answer:
+        return UNKNOWN if len(app.requests) > 3 and not restored else echo(request)
+
+    with serving(script) as app:
+        recovery = Recovery(lambda url: restored.append((url, app.at_once)))
+        assert Asking(12).ask(app.url, recovery=recovery) == expected(12)
+    # once, while no request is under way
+    assert restored == [(app.url.removesuffix("/v1"), 0)]
+
+
+def test_a_hand_over_may_have_to_wait_for_the_server() -> None:
+    attempts = list[str]()
+
+    def restore(url: str) -> None:
+        attempts.append(url)
+        if len(attempts) < 3:
+            raise ServerFailure("cannot be reached", is_about_request=False, is_lost=True)
+
+    with serving(lambda request: echo(request) if len(attempts) == 3 else UNKNOWN) as app:
+        assert Asking(5).ask(app.url, recovery=Recovery(restore)) == expected(5)
+    assert len(attempts) == 3
+
+
+def test_a_model_that_stays_unknown_ends() -> None:
+    with serving(lambda _: UNKNOWN) as app, pytest.raises(LVLMError, match="does not exist"):
+        Asking(2).ask(app.url, recovery=Recovery(print), retries=2)
+    with serving(lambda _: UNKNOWN) as app, pytest.raises(LVLMError, match=r"does not exist.*generator\.model"):
+        Asking(1).ask(app.url)
+    assert len(app.requests) == 1
+
+
+def test_weights_that_a_restart_loses_silently_are_handed_over_after_any_failure() -> None:
+    restored = list[str]()
+
+    def script(request: Request) -> Answer:
+        return Answer("half", drops=True) if request.question == 2 and not restored else echo(request)
+
+    with serving(script) as app:
+        recovery = Recovery(restored.append, after_any_failure=True)
+        assert Asking(6).ask(app.url, concurrency=1, recovery=recovery) == expected(6)
+    assert restored == [app.url.removesuffix("/v1")]
 
 
 @pytest.mark.parametrize(

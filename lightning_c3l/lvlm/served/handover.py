@@ -85,8 +85,9 @@ class HandOver:
         self._leads: list[VLLMServer] | None = None
         self._now = self._loaded = ServedWeights("", model)
         self._lvlm: ServableLVLM | None = None
-        self._base: ProbeAnswers | None = None
-        # of the adapter that is loaded, and of the one before it
+        # of the base, by the fingerprint of its LVLM
+        self._bases = dict[str, ProbeAnswers | None]()
+        # of the last two that were handed over
         self._adapters: list[tuple[str, ProbeAnswers]] = []
         # by address: how far the answers of its base were off, once checked, and which full weights it has
         self._rounding, self._weights = dict[str, float](), dict[str, str]()
@@ -285,15 +286,16 @@ class HandOver:
     def _known(self, lvlm: ServableLVLM, weights: ServedWeights) -> _Known:
         """What the weights of this process say of the probes, and what its base does."""
         tolerance = self.options.tolerance or default_tolerance(lvlm)
+        base = self._bases.get(lvlm.fingerprint)
         if not weights.digest:
-            self._base = own_answers(lvlm)
-            return _Known(lvlm, self._base, self._base, tolerance)
-        if self._base is None:
-            self._base = _reference_answers(lvlm)
+            own = self._bases[lvlm.fingerprint] = base or own_answers(lvlm)
+            return _Known(lvlm, own, own, tolerance)
+        if lvlm.fingerprint not in self._bases:
+            base = self._bases[lvlm.fingerprint] = _reference_answers(lvlm)
         stored = dict(self._adapters)
         if weights.digest not in stored:
             self._adapters = [*self._adapters[-1:], (weights.digest, own_answers(lvlm))]
-        return _Known(lvlm, dict(self._adapters)[weights.digest], self._base, tolerance)
+        return _Known(lvlm, dict(self._adapters)[weights.digest], base, tolerance)
 
     def _led(self) -> list[VLLMServer]:
         """The servers that this process looks after; collective when it is first called."""

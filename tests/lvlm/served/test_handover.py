@@ -12,6 +12,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.served.handover import HandOver
 from lightning_c3l.lvlm.served.options import ServedOptions
 from lightning_c3l.lvlm.served.vllm_api import VLLMServers
+from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import build_lookalike, load_tiny
 from tests.helpers.vllm_server import Server, serve
 
@@ -312,3 +313,33 @@ def test_an_adapter_folder_is_served_as_it_is(server: Server, lvlm: HuggingFaceL
     again = HuggingFaceLVLM(str(tmp_path / "adapter"), lora=None)
     hand = hand_over(tmp_path / "shared", server)
     assert serve_weights(hand, again) in server.adapters
+
+
+def two_processes(rank: int, argument: str) -> None:
+    """Both ask the first server, and the second rank one of its own."""
+    checkpoint, folder, shared, own = argument.split("|")
+    torch.manual_seed(0)  # of fresh adapters
+    lvlm = load_tiny(Path(checkpoint), awake=False)
+    train(lvlm, 0.2)
+    servers = VLLMServers([shared, own] if rank else [shared], "key", 60, 0)
+    hand = HandOver(servers, ServedOptions(handover=folder), "base")
+    name = serve_weights(hand, lvlm)
+    assert [one.url for one in hand._led()] == [own if rank else shared]
+    assert hand.is_served(name)
+    hand.sleep()
+    hand = HandOver(servers, ServedOptions(handover=folder), "no name")
+    # rank zero has the message, also where only the other one fails
+    with pytest.raises(SystemExit if rank else LVLMError):
+        serve_weights(hand, lvlm)
+
+
+@pytest.mark.slow
+def test_a_server_of_two_processes_is_looked_after_by_one(
+    server: Server, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    with serve(tiny_checkpoint) as second:
+        run_ranks(two_processes, f"{tiny_checkpoint}|{tmp_path}|{server.url}|{second.url}")
+        for one in (server, second):
+            assert len(one.asked("/v1/load_lora_adapter")) == 1
+            assert len(one.asked("/v1/chat/completions")) == 16
+            assert one.is_sleeping

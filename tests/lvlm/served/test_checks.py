@@ -74,6 +74,11 @@ def test_the_likely_cause_is_named_for_the_base(served: list[float], cause: str)
         compare("here", answers(*served), Expectation(OWN, {}, 0.02, is_base=True))
 
 
+def test_images_that_the_base_reads_in_another_way_too_are_not_blamed_on_the_tower() -> None:
+    with pytest.raises(WrongWeightsError, match="preprocesses images in another way"):
+        compare("here", answers(*[0.03] * 4, *[0.0] * 4), adapter(rounding=0.015))
+
+
 def test_zeros_are_those_of_a_prefix_cache() -> None:
     zeros = ProbeAnswers(IDS, tuple(torch.zeros(2) for _ in IDS))
     with pytest.raises(WrongWeightsError, match="prefix cache"):

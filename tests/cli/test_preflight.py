@@ -80,6 +80,20 @@ def test_of_a_mistake_no_run_folder_is_left_and_no_model_is_loaded(work, option,
     assert not (work / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("vision", "said"), [("true", "model.lvlm.lora.vision: servers"), ("false", "a model is loaded")]
+)
+def test_adapters_of_the_vision_tower_are_not_served(work, vision, said, capsys):
+    config = yaml.safe_load((work / "tiny.yaml").read_text())
+    config["model"]["init_args"]["generator"] = {
+        "class_path": "lightning_c3l.lvlm.served.generator.ServedGenerator",
+        "init_args": {"url": "http://localhost:1", "model": "base"},
+    }
+    (work / "served.yaml").write_text(yaml.safe_dump(config))
+    words = "fit", "--config", "served.yaml", f"--model.lvlm.lora.vision={vision}"
+    assert refused(capsys, *words).startswith(said)
+
+
 def test_a_run_folder_that_cannot_be_made(work, capsys):
     assert "file/runs" in refused(capsys, "fit", "--config", "tiny.yaml", "--run.root=file/runs")
 

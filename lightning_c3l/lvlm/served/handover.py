@@ -84,7 +84,7 @@ class HandOver:
         self.folder = Path(options.handover).absolute()
         self._leads: list[VLLMServer] | None = None
         self._now = self._loaded = ServedWeights("", model)
-        self._lvlm: ServableLVLM | None = None
+        self._expected: _Known | None = None
         # of the base, by the fingerprint of its LVLM
         self._bases = dict[str, ProbeAnswers | None]()
         # of the last two that were handed over
@@ -125,9 +125,9 @@ class HandOver:
             LVLMError: if the servers cannot serve these weights, or have another base.
         """
         weights = on_rank_zero(lambda: self._prepare(lvlm))
-        known = self._known(lvlm, weights) if self._led() else None
+        known = self._known(lvlm, weights)
         self._everywhere(lambda server: self._serve(server, weights, known))
-        old, self._now, self._lvlm = self._loaded, weights, lvlm
+        old, self._now, self._expected = self._loaded, weights, known
         if weights.folder is not None:
             self._loaded = weights
             if old.folder not in (None, weights.folder) and is_rank_zero():
@@ -144,9 +144,9 @@ class HandOver:
         Raises:
             LVLMError: if a server does not answer with these weights; names the likely cause.
         """
-        weights = self._now
-        assert name == weights.model, "check what was handed over last"
-        known = self._known(lvlm, weights) if self._led() else None
+        weights, known = self._now, self._expected
+        assert known is not None, "nothing was handed over"
+        assert (name, lvlm) == (weights.model, known.lvlm), "check what was handed over last"
         self._everywhere(lambda server: self._check(server, weights, known))
 
     @property
@@ -167,9 +167,8 @@ class HandOver:
         Raises:
             LVLMError: as `model_for` and `check`.
         """
-        server, weights = self.servers[url], self._now
-        assert self._lvlm is not None, "restore what was handed over"
-        known = self._known(self._lvlm, weights)
+        server, weights, known = self.servers[url], self._now, self._expected
+        assert known is not None, "nothing was handed over"
         self._weights.pop(url, None)
         self._place(server, weights)
         # the base is not asked now: requests for the adapter may be in flight
@@ -215,8 +214,7 @@ class HandOver:
                 lvlm.save_merged(temporary)
         return ServedWeights(name, self.model, folder, is_full=True)
 
-    def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known | None) -> None:
-        assert known is not None
+    def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
         if self.model not in (models := server.models()):
             raise LVLMError(f"{server.url}: serves {', '.join(models)}, not generator.model {self.model}")
         if not self._loaded.is_full and self._loaded.model not in models:
@@ -238,8 +236,7 @@ class HandOver:
                 server.unload_adapter(self._loaded.digest)
             server.load_adapter(weights.model, weights.folder)
 
-    def _check(self, server: VLLMServer, weights: ServedWeights, known: _Known | None) -> None:
-        assert known is not None
+    def _check(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
         if not weights.digest:
             self._check_base(server, known)
             return

@@ -11,6 +11,8 @@ from callbacks.report import image_or_none
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import exchange
+from lightning_c3l.report.candidate_columns import CandidateColumns
+from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.gallery import PairKey, shown_pairs
 from lightning_c3l.report.token_values import TokenValues
 from lightning_c3l.rounds.gallery import read_token_values, write_token_values
@@ -48,7 +50,9 @@ def _shown(run: RoundRun) -> tuple[dict[PairKey, TokenValues], dict[_ImageKey, l
         # the report says what is damaged
         warnings.simplefilter("ignore")
         extras = read_extras(run.store.folder, run.store.summary())
-        pairs = shown_pairs(read_rounds(run.store)[0], extras.exported, extras.reading)
+        written = read_rounds(run.store)[0]
+        rounds = {number: CandidateColumns.of(written[number], extras.reading) for number in first_and_last(written)}
+        pairs = shown_pairs(rounds, CandidateColumns.of(extras.exported, extras.reading))
     model, stored = read_token_values(run.store)
     for pair in pairs:
         if pair.scores is None:

@@ -1,15 +1,17 @@
 """What W&B shows of a round."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from PIL.Image import Image
 
 from callbacks.wandb_run import Histogram, Table
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import READINGS, READINGS_AND_RIVAL, ScoredCandidate
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.rounds.store import RunStore
 
 # rows of a round's table from the top, from the bottom and at random
@@ -35,40 +37,37 @@ def round_values(
     Raises:
         DamagedRound: a file is not what was written.
     """
-    candidates = list(store.read_round(number).candidates)
+    columns = CandidateColumns.of(store.read_round(number).candidates, store.reading(number))
     # the one reading that is measured with another image too
-    right = [(one, one.scores.answer) for one in candidates if one.scores is not None]
-    histograms = {
-        "i2c_right": [score for _, score in right],
-        "i2c_other": [one.shuffled for one in candidates if one.shuffled is not None],
-        "i2c_positives": [score for one, score in right if one.status == "positive"],
+    readings = {
+        "i2c_right": columns.answer,
+        "i2c_other": columns.shuffled,
+        "i2c_positives": columns.answer[columns.with_status("positive")],
     }
-    shown = {name: Histogram(values) for name, values in histograms.items() if values}
-    table = candidates_table(candidates, store.reading(number), number, read_image)
+    histograms = {name: values[np.isfinite(values)] for name, values in readings.items()}
+    shown = {name: Histogram(values) for name, values in histograms.items() if len(values)}
+    table = candidates_table(columns, number, read_image)
     so_far = swept(scalars) if number > 0 else {}
     return {"round": number, **of_round(scalars), **of_round(shown), **so_far, "candidates": table}
 
 
-def candidates_table(
-    candidates: Sequence[ScoredCandidate], reading: str, seed: int, read_image: Callable[[str], Image | None]
-) -> Table:
+def candidates_table(candidates: CandidateColumns, seed: int, read_image: Callable[[str], Image | None]) -> Table:
     """The candidates with the highest and the lowest scores, and some at random, rejected ones among them.
 
     Args:
-        candidates: of a round.
-        reading: reading of S(I2C) that orders them.
+        candidates: of a round, with the reading of S(I2C) that orders them.
         seed: of the random ones.
         read_image: the image of a key, None where it cannot be read.
 
     Returns:
         A row for each, with its image as a thumbnail; `truth` is a column where any of the candidates was judged.
     """
-    known = any(one.verdict is not None for one in candidates)
+    known = bool(candidates.verdict.any())
     columns = ["shown as", "image", "question", "answer", "kind", "status", "rejected"]
     columns += [*(f"S(I2C) {name}" for name in READINGS), "mean_logp", "S(I2C) other image"]
     columns += [*(["truth"] if known else []), "image key"]
     rows = []
-    for shown_as, one in _chosen(candidates, reading, seed):
+    for shown_as, one in _chosen(candidates, seed):
         candidate, image = one.candidate, read_image(one.candidate.image)
         if image is not None:
             image = image.convert("RGB")
@@ -82,18 +81,18 @@ def candidates_table(
     return Table(columns, rows)
 
 
-def _chosen(candidates: Sequence[ScoredCandidate], reading: str, seed: int) -> Iterator[tuple[str, ScoredCandidate]]:
+def _chosen(columns: CandidateColumns, seed: int) -> Iterator[tuple[str, ScoredCandidate]]:
     """Each candidate at most once, with why it is shown."""
-    ranked = sorted(
-        (one for one in candidates if one.scores is not None), key=lambda one: -float(getattr(one.scores, reading))
-    )
+    scored = np.flatnonzero(np.isfinite(columns.score))
+    ranked = scored[np.argsort(-columns.score[scored], kind="stable")]
     top = ranked[:_ROWS]
     bottom = ranked[len(top) :][-_ROWS:]
-    shown = {id(one) for one in (*top, *bottom)}
-    others = [one for one in candidates if id(one) not in shown]
-    chosen = stream("wandb", seed).sample(others, min(_ROWS, len(others)))
-    for shown_as, several in (("top", top), ("bottom", bottom), ("random", chosen)):
-        yield from ((shown_as, one) for one in several)
+    is_other = np.ones(len(columns.score), np.bool_)
+    is_other[top] = is_other[bottom] = False
+    others = np.flatnonzero(is_other)
+    chosen = others[stream("wandb", seed).sample(range(len(others)), min(_ROWS, len(others)))]
+    for shown_as, positions in (("top", top), ("bottom", bottom), ("random", chosen)):
+        yield from ((shown_as, columns.candidates[position]) for position in positions.tolist())
 
 
 def swept(figures: Mapping[str, float]) -> dict[str, float]:

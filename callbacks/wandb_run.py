@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import numpy as np
 import wandb
 from lightning import Trainer
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from numpy.typing import NDArray
 from PIL.Image import Image
 
 from lightning_c3l.runs.atomic import write_json_atomic
@@ -49,7 +51,7 @@ class Mode:
 class Histogram:
     """Values to show as a histogram."""
 
-    values: Sequence[float]
+    values: Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -383,7 +385,7 @@ def _settings(**own: Any) -> wandb.Settings:
 def _for_wandb(value: Any) -> Any:
     """The value as wandb's types."""
     if isinstance(value, Histogram):
-        return wandb.Histogram(list(value.values))
+        return wandb.Histogram(np_histogram=np.histogram(value.values, bins=64))  # as many as its own
     if isinstance(value, Table):
         rows = [[wandb.Image(one) if isinstance(one, Image) else one for one in row] for row in value.rows]
         return wandb.Table(columns=list(value.columns), data=rows, allow_mixed_types=True)

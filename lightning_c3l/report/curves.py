@@ -10,13 +10,13 @@ import numpy as np
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.significance import bootstrap_interval
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.figures import nested, question_type_label, rounds_of
 from lightning_c3l.report.final import exported_state
 from lightning_c3l.report.panels import Axis, Bound, Line, Panel, column_panel, line_panel
 
-Rounds = Mapping[int, Sequence[ScoredCandidate]]
+Rounds = Mapping[int, CandidateColumns]
 
 # of the guard's figures, by key: title of the panel, whether it is a share, what it says
 _GUARDED = {
@@ -162,10 +162,10 @@ def _types(figures: Mapping[str, Any]) -> dict[str, object]:
 def _statuses(candidates_by_round: Rounds) -> dict[int, Mapping[str, int]]:
     """How many texts of each round have each status, in the order of the selection."""
     order = ("positive", "negative", "margin", "duplicate", "rejected")
-    counts = {number: Counter(one.status for one in own) for number, own in sorted(candidates_by_round.items())}
+    counts = {number: own.statuses for number, own in sorted(candidates_by_round.items())}
     known = {name for own in counts.values() for name in own if name}
     names = [*(name for name in order if name in known), *sorted(known - set(order))]
-    return {number: {name: own[name] for name in names} for number, own in counts.items()}
+    return {number: {name: own.get(name, 0) for name in names} for number, own in counts.items()}
 
 
 def _columns(title: str, columns: Mapping[Any, Mapping[str, Any]], axis: Axis, caption: str) -> Panel | None:
@@ -184,17 +184,13 @@ def _columns(title: str, columns: Mapping[Any, Mapping[str, Any]], axis: Axis, c
 
 def _by_kind(candidates_by_round: Rounds, axis: Axis) -> Panel | None:
     """Mean S(I²C) of the texts of each kind of instruction, the most frequent kinds."""
-    scores = defaultdict[str, dict[int, list[float]]](lambda: defaultdict(list))
+    means, counts = defaultdict[str, dict[int, float]](dict), Counter[str]()
     for number, candidates in sorted(candidates_by_round.items()):
-        for one in candidates:
-            if one.scores is not None and (score := finite(one.scores.answer)) is not None:
-                scores[one.candidate.instruction.kind][number].append(score)
-    counts = Counter({kind: sum(map(len, own.values())) for kind, own in scores.items()})
+        for kind, scores in candidates.scores_by_kind():
+            means[kind][number] = fmean(scores)
+            counts[kind] += len(scores)
     kinds = [kind for kind, _ in counts.most_common(_MOST_KINDS)]
-    lines = [
-        Line(kind, [(number, fmean(own)) for number, own in scores[kind].items()], series=index)
-        for index, kind in enumerate(sorted(kinds))
-    ]
+    lines = [Line(kind, list(means[kind].items()), series=index) for index, kind in enumerate(sorted(kinds))]
     caption = "Mean, in nats per token. The kind is that of the instruction that a text was generated with."
     return line_panel("S(I²C) by kind of instruction", lines, axis, caption=caption) if len(lines) > 1 else None
 

@@ -1,12 +1,11 @@
 """How the scores of each round are distributed, on the same bins, so that rounds can be compared."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.functional.finite import finite
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.candidate_columns import OTHER_VERDICT, CandidateColumns
 from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.panels import Panel, bin_shares, histogram_panel
 
@@ -17,7 +16,7 @@ _BINS = 24
 _TAIL = 0.002
 
 
-def distributions(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) -> dict[str, list[Panel]]:
+def distributions(candidates_by_round: Mapping[int, CandidateColumns]) -> dict[str, list[Panel]]:
     """Histograms of the `answer` reading of the first and of the last rounds.
 
     Args:
@@ -38,25 +37,25 @@ def distributions(candidates_by_round: Mapping[int, Sequence[ScoredCandidate]]) 
     return {name: _panels(name, rounds, edges) for name, rounds in by_name.items()}
 
 
-def split_scores(candidates: Iterable[ScoredCandidate]) -> dict[str, Groups]:
+def split_scores(candidates: CandidateColumns) -> dict[str, Groups]:
     """The `answer` readings of a round, by what is compared and by group; values that are not finite are left out."""
-    scored = [(one, one.scores.answer) for one in candidates if one.scores is not None]
+    answer, verdict = candidates.answer, candidates.verdict
     found: dict[str, Groups] = {
         "right image and another image": {
-            "right image": _finite(score for _, score in scored),
-            "another image": _finite(one.shuffled for one, _ in scored),
+            "right image": _finite(answer),
+            "another image": _finite(candidates.shuffled),
         }
     }
-    if any(one.verdict for one, _ in scored):
+    if verdict.any():
         found["right and other texts"] = {
-            "right": _finite(score for one, score in scored if one.verdict == "right"),
-            "not right": _finite(score for one, score in scored if one.verdict and one.verdict != "right"),
+            "right": _finite(answer[verdict == 1]),
+            "not right": _finite(answer[verdict == OTHER_VERDICT]),
         }
     return found
 
 
-def _finite(values: Iterable[object]) -> NDArray[np.float64]:
-    return np.array([real for real in map(finite, values) if real is not None], np.float64)
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
 
 
 def _panels(name: str, rounds: Mapping[int, Groups], edges: Sequence[float]) -> list[Panel]:

@@ -1,19 +1,20 @@
 """The gallery of a page: which pairs are shown, and what is shown of them."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
+from typing import Any
 
-from lightning_c3l.functional.finite import finite
-from lightning_c3l.records import Instruction, ScoredCandidate, Scores
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_c3l.records import ScoredCandidate, Scores
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.token_values import TokenValues
 
 # what the token values of a pair belong to: source and key of the image, question and answer
 PairKey = tuple[str, str, str, str]
-# what makes two candidates the same pair: image, question and answer
-_Key = tuple[str, str, str]
 # name of the exported data set among the rounds
 DATA_SET = "data set"
 # source of its images; those of the rounds are of the source that a reader takes unless told
@@ -123,39 +124,28 @@ def with_tokens(pairs: Iterable[GalleryPair], values: Mapping[PairKey, TokenValu
     return [replace(one, tokens=values.get(one.key)) for one in pairs]
 
 
-def shown_pairs(
-    candidates_by_round: Mapping[int, Sequence[ScoredCandidate]],
-    exported: Sequence[ScoredCandidate] = (),
-    reading: str = "answer",
-) -> list[GalleryPair]:
+def shown_pairs(rounds: Mapping[int, CandidateColumns], exported: CandidateColumns | None = None) -> list[GalleryPair]:
     """The pairs that the page about a run shows: those of its first and last rounds, then those of its data set.
 
     Args:
-        candidates_by_round: the generated texts of each round with their scores.
+        rounds: the generated texts of each round with their scores.
         exported: the candidates of the data set, with their status.
-        reading: the score that pairs were selected by.
     """
-    pairs = [
-        pair
-        for number in first_and_last(candidates_by_round)
-        for pair in gallery_pairs(candidates_by_round[number], number, reading)
-    ]
-    return [*pairs, *gallery_pairs(exported, DATA_SET, reading, FRESH)]
+    pairs = [pair for number in first_and_last(rounds) for pair in gallery_pairs(rounds[number], number)]
+    return [*pairs, *([] if exported is None else gallery_pairs(exported, DATA_SET, FRESH))]
 
 
 def gallery_pairs(
-    candidates: Sequence[ScoredCandidate],
+    columns: CandidateColumns,
     round: int | str,
-    reading: str = "answer",
     source: str = "",
     counts: GalleryCounts = GalleryCounts(),  # frozen
 ) -> list[GalleryPair]:
     """The best, the worst, the borderline and the rejected pairs of a round or of a data set; none is shown twice.
 
     Args:
-        candidates: all of them, with their status.
+        columns: all candidates, with their status.
         round: its number, or `DATA_SET`.
-        reading: the score that pairs were selected by.
         source: of their images, where the run has several.
         counts: how many of each.
 
@@ -163,89 +153,79 @@ def gallery_pairs(
         The best from the best down, the worst from the worst up, the borderline ones two by two, and rejected texts of
         different reasons.
     """
-    distinct = dict[_Key, ScoredCandidate]()
-    for one in candidates:
+    usable = np.isfinite(columns.score)
+    if round == DATA_SET:
         # what repeats a pair of a data set is not in the set
-        is_repeated = round == DATA_SET and one.status == "duplicate"
-        if _score(one, reading) is not None and not is_repeated:
-            distinct.setdefault(_key(one), one)
-    ordered = sorted(distinct.values(), key=lambda one: _score(one, reading) or 0.0, reverse=True)
+        usable &= ~columns.with_status("duplicate")
+    positions = np.flatnonzero(usable)
+    distinct = positions[np.sort(np.unique(columns.pair[positions], return_index=True)[1])]
+    ordered = distinct[np.argsort(-columns.score[distinct], kind="stable")]
     # few pairs are divided in halves
     half = (len(ordered) + 1) // 2
-    best = ordered[: min(counts.best, half)]
-    worst = ordered[max(half, len(ordered) - counts.worst) :][::-1]
-    taken = {_key(one) for one in (*best, *worst)}
+    best = ordered[: min(counts.best, half)].tolist()
+    worst = ordered[max(half, len(ordered) - counts.worst) :][::-1].tolist()
+    taken = set(columns.pair[[*best, *worst]].tolist())
     sections = {
         "best": best,
         "worst": worst,
-        "borderline": borderline(candidates, round == DATA_SET, reading, counts.borderline, taken),
-        "rejected": _by_reason(candidates, counts.rejected),
+        "borderline": _borderline(columns, round == DATA_SET, counts.borderline, taken),
+        "rejected": _by_reason(columns, counts.rejected),
     }
-    pairs = [_pair(one, section, str(round), source) for section, own in sections.items() for one in own]
-    return [replace(one, reading=reading) for one in pairs]
+    pairs = [
+        _pair(columns.candidates[position], section, str(round), source)
+        for section, own in sections.items()
+        for position in own
+    ]
+    return [replace(one, reading=columns.reading) for one in pairs]
 
 
-def borderline(
-    candidates: Iterable[ScoredCandidate],
-    is_data_set: bool,
-    reading: str,
-    count: int,
-    taken: Iterable[_Key] = (),
-) -> list[ScoredCandidate]:
+def _borderline(columns: CandidateColumns, is_data_set: bool, count: int, taken: set[int]) -> list[int]:
     """The pairs nearest to a threshold of the selection: neighbours in score whose status differs.
 
     In a round these are a positive and its runner-up, or a negative and a text within the margin, of one group; in a
     data set the last pair kept and the first left out of one kind.
 
     Args:
-        candidates: with their status.
+        columns: the candidates.
         is_data_set: whether they are those of a data set, not of a round.
-        reading: the score that pairs were selected by.
         count: how many.
         taken: pairs that are shown elsewhere.
 
     Returns:
-        At most `count` candidates, the closest decisions first, the better candidate of each first.
+        At most `count` positions, the closest decisions first, the better candidate of each first.
     """
-    home = (lambda one: one.candidate.instruction.kind) if is_data_set else _group_of(candidates := list(candidates))
-    groups = defaultdict[object, list[tuple[float, ScoredCandidate]]](list)
-    for one in candidates:
-        score = _score(one, reading)
-        if score is not None and one.status not in ("duplicate", "rejected"):
-            groups[home(one)].append((score, one))
-    close = list[tuple[float, int, ScoredCandidate, ScoredCandidate]]()
-    for own in groups.values():
-        own.sort(key=lambda pair: pair[0], reverse=True)
-        for (above, better), (below, worse) in pairwise(own):
-            if better.status != worse.status:
-                close.append((above - below, len(close), better, worse))
-    shown, found = set(taken), list[ScoredCandidate]()
-    for *_, better, worse in sorted(close, key=lambda item: item[:2]):
+    decided = np.flatnonzero(np.isfinite(columns.score) & ~columns.with_status("duplicate", "rejected"))
+    _, first, group = np.unique(_groups(columns, is_data_set)[decided], return_index=True, return_inverse=True)
+    # groups in the order of their first candidates, the best of each first
+    ranked = decided[np.lexsort((-columns.score[decided], first[group]))]
+    group = np.sort(first[group], kind="stable")
+    scores, statuses = columns.score[ranked], columns.status[ranked]
+    close = np.flatnonzero((group[1:] == group[:-1]) & (statuses[1:] != statuses[:-1]))
+    shown, found = set(taken), list[int]()
+    for index in close[np.argsort(scores[close] - scores[close + 1], kind="stable")]:
         if len(found) + 2 > count:
             break
-        if not {_key(better), _key(worse)} & shown:
-            shown |= {_key(better), _key(worse)}
-            found += [better, worse]
+        both = ranked[index : index + 2].tolist()
+        if not (pairs := set(columns.pair[both].tolist())) & shown:
+            shown |= pairs
+            found += both
     return found
 
 
-def _group_of(candidates: Sequence[ScoredCandidate]) -> Callable[[ScoredCandidate], object]:
-    """The group of a candidate: its (image, instruction), or its image where groups were made by image."""
+def _groups(columns: CandidateColumns, is_data_set: bool) -> NDArray[np.signedinteger[Any]]:
+    """What each candidate is compared within: its kind in a data set, else its group.
 
-    def group(one: ScoredCandidate) -> tuple[str, Instruction]:
-        return one.candidate.image, one.candidate.instruction
+    That is the (image, instruction), or the image where groups were made by image.
+    """
+    if is_data_set:
+        return columns.kind
+    with_positive = np.isin(columns.group, columns.group[columns.with_status("positive")])
+    return np.where(with_positive, columns.group, columns.image)
 
-    positives = {group(one) for one in candidates if one.status == "positive"}
-    return lambda one: group(one) if group(one) in positives else one.candidate.image
 
-
-def _by_reason(candidates: Iterable[ScoredCandidate], count: int) -> list[ScoredCandidate]:
+def _by_reason(columns: CandidateColumns, count: int) -> list[int]:
     """The first rejected text of each reason, then the second of each, and so on."""
-    by_reason = defaultdict[str, list[ScoredCandidate]](list)
-    for one in candidates:
-        if one.candidate.rejected and len(by_reason[one.candidate.rejected]) < count:
-            by_reason[one.candidate.rejected].append(one)
-    turns = (own[index] for index in range(count) for own in by_reason.values() if index < len(own))
+    turns = (own[index] for index in range(count) for own in columns.examples.values() if index < len(own))
     return list(islice(turns, count))
 
 
@@ -268,11 +248,3 @@ def _pair(one: ScoredCandidate, section: str, round: str, source: str) -> Galler
         name=f"text {candidate.sample}",
         source=source,
     )
-
-
-def _key(one: ScoredCandidate) -> _Key:
-    return one.candidate.image, one.candidate.question, one.candidate.answer
-
-
-def _score(one: ScoredCandidate, reading: str) -> float | None:
-    return None if one.scores is None else finite(getattr(one.scores, reading))

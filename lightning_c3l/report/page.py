@@ -1,11 +1,12 @@
 """The page about a run: one HTML file that holds all that it shows and asks for nothing from outside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.charts import bar_chart
 from lightning_c3l.report.curves import curves
 from lightning_c3l.report.distributions import distributions
@@ -14,7 +15,6 @@ from lightning_c3l.report.figures import READINGS, nested
 from lightning_c3l.report.first_screen import FirstScreen
 from lightning_c3l.report.gallery import Gallery, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
-    Rounds,
     benchmarks_table,
     dataset_figures,
     exposure_figures,
@@ -48,7 +48,7 @@ _SECTIONS = {
 
 def render_report(
     summary: Mapping[str, Any],
-    candidates_by_round: Rounds,
+    candidates_by_round: Mapping[int, Sequence[ScoredCandidate]],
     read_image: ImageReader,
     extras: RunExtras = RunExtras(),  # noqa: B008  # frozen
 ) -> str:
@@ -56,7 +56,8 @@ def render_report(
 
     Args:
         summary: figures of the run; whatever is missing is left out.
-        candidates_by_round: the generated texts of each round with their scores.
+        candidates_by_round: the generated texts of each round with their scores; each round is read once, and the
+            few that are shown once more.
         read_image: the RGB image of an image key, None where it cannot be had.
         extras: what else the run folder holds.
 
@@ -64,13 +65,15 @@ def render_report(
         One HTML document, to be written as UTF-8.
     """
     first = FirstScreen.of(summary)
-    pairs = with_tokens(shown_pairs(candidates_by_round, extras.exported, extras.reading), extras.tokens)
+    rounds = {number: CandidateColumns.of(own, extras.reading) for number, own in candidates_by_round.items()}
+    exported = CandidateColumns.of(extras.exported, extras.reading)
+    pairs = with_tokens(shown_pairs(rounds, exported), extras.tokens)
     contents = {
-        "rounds": curves(summary, candidates_by_round, extras),
-        "scores": distributions(candidates_by_round),
+        "rounds": curves(summary, rounds, extras),
+        "scores": distributions(rounds),
         "auroc": _auroc(nested(summary, "i2c_auroc")),
         "pairs": Gallery(pairs) if pairs else None,
-        "texts": _present(status_counts(candidates_by_round), rejected_counts(summary, candidates_by_round)),
+        "texts": _present(status_counts(rounds), rejected_counts(summary, rounds)),
         "models": writers_figures(nested(summary, "writers")),
         "exposure": exposure_figures(nested(summary, "exposure_bias")),
         "dataset": dataset_figures(nested(summary, "dataset")),

@@ -1,18 +1,17 @@
 """The tables of the page about a run."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.figures import EXPOSURE, STATUSES, figure, nested, question_type_label, rounds_of
 from lightning_c3l.report.headline import change_interval
 from lightning_c3l.report.templating import FigureRow, FigureTable
 from lightning_c3l.report.text import MISSING, number, signed
 
-Rounds = Mapping[int, Sequence[ScoredCandidate]]
+Rounds = Mapping[int, CandidateColumns]
 
 # shown elsewhere on the page, or no figure of the rounds table
 _ELSEWHERE = frozenset({"round", "kind_shares", "seconds", "rejected"})
@@ -163,10 +162,11 @@ def type_shares(summary: Mapping[str, Any]) -> FigureTable | None:
 
 def status_counts(candidates_by_round: Rounds) -> FigureTable | None:
     """How many texts of each round have each status."""
-    counts = {number: Counter(one.status for one in own) for number, own in sorted(candidates_by_round.items())}
+    counts = {number: own.statuses for number, own in sorted(candidates_by_round.items())}
     known = dict.fromkeys(status for own in counts.values() for status in own if status)
     rows = [
-        FigureRow(status, [own[status] for own in counts.values()], STATUSES.get(status, ""), 0) for status in known
+        FigureRow(status, [own.get(status, 0) for own in counts.values()], STATUSES.get(status, ""), 0)
+        for status in known
     ]
     heads = ["status", *(f"round {number}" for number in counts)]
     return FigureTable("Texts by status", heads, rows) if rows else None
@@ -179,9 +179,7 @@ def rejected_counts(summary: Mapping[str, Any], candidates_by_round: Rounds) -> 
         summary: figures of the run; its counts are taken where it has them.
         candidates_by_round: the texts, counted where the summary says nothing.
     """
-    counts: dict[Any, Mapping[str, Any]] = {}
-    for round, candidates in sorted(candidates_by_round.items()):
-        counts[round] = Counter(one.candidate.rejected for one in candidates if one.candidate.rejected)
+    counts: dict[Any, Mapping[str, Any]] = {number: own.rejected for number, own in sorted(candidates_by_round.items())}
     counts.update({one["round"]: nested(one, "rejected") for one in rounds_of(summary) if "rejected" in one})
     reasons = list(dict.fromkeys(reason for own in counts.values() for reason in own))
     reasons.sort(key=lambda reason: -sum(finite(own.get(reason)) or 0.0 for own in counts.values()))

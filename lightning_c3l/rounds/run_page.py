@@ -30,7 +30,7 @@ def read_rounds(store: RunStore) -> tuple[Candidates, list[dict[str, Any]]]:
     for number in store.rounds():
         try:
             figures.append(store.read_figures(number))
-            written[number] = list(store.read_round(number).candidates)
+            written[number] = store.read_round(number).candidates
         except DamagedRound as error:
             warnings.warn(f"{error}; the report leaves it out", stacklevel=2)
     return written, figures
@@ -92,14 +92,14 @@ def _config(file: Path) -> str:
         return ""
 
 
-def _exported(folder: Path) -> list[ScoredCandidate]:
+def _exported(folder: Path) -> Sequence[ScoredCandidate]:
     """Candidates of the data set."""
     try:
-        return list(RunStore(folder).read_candidates("vlit-candidates"))
+        return RunStore(folder).read_candidates("vlit-candidates")
     except (ValueError, LookupError, TypeError) as error:
         reason = str(error) or type(error).__name__
         warnings.warn(f"{folder / 'vlit-candidates.jsonl'}: is damaged ({reason}); left out", stacklevel=2)
-        return []
+        return ()
 
 
 def _evaluations(folder: Path) -> dict[str, Mapping[str, Any]]:

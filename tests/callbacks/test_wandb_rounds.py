@@ -15,6 +15,7 @@ from PIL import Image
 from callbacks.wandb_rounds import candidates_table
 from lightning_c3l.cli.main import main
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from tests.helpers.offline_wandb import offline_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,7 +203,7 @@ def _candidate(number: int, score: float | None) -> ScoredCandidate:
 
 def test_a_table_shows_each_candidate_once_and_texts_that_could_not_be_parsed() -> None:
     candidates = [_candidate(0, 0.5), _candidate(1, None), _candidate(2, 0.7)]
-    table = candidates_table(candidates, "answer", 0, lambda key: None)
+    table = candidates_table(CandidateColumns.of(candidates), 0, lambda key: None)
     shown = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert [(one["shown as"], one["answer"]) for one in shown] == [
         ("top", "answer 2"),
@@ -218,7 +219,7 @@ def test_a_table_shows_each_candidate_once_and_texts_that_could_not_be_parsed() 
 
 def test_a_table_of_many_shows_the_ends_of_the_order() -> None:
     candidates = [_candidate(number, number / 100 + 0.01) for number in range(40)]
-    table = candidates_table(candidates, "answer", 0, lambda key: Image.new("RGBA", (320, 200)))
+    table = candidates_table(CandidateColumns.of(candidates), 0, lambda key: Image.new("RGBA", (320, 200)))
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     keys = {shown: [one["image key"] for one in rows if one["shown as"] == shown] for shown in ("top", "bottom")}
     assert keys["top"] == [f"{number}.png" for number in range(39, 31, -1)]

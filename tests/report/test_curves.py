@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.curves import curves
 from lightning_c3l.report.distributions import distributions, split_scores
 from lightning_c3l.report.extras import RunExtras
@@ -15,7 +16,11 @@ LIMITS = "guard: {limits: {held_out: 0.8, parsed_rate: 0.9, distinct_rate: null,
 
 
 def panels(figures: dict[str, Any], rounds: Any = None, extras: RunExtras | None = None) -> dict[str, Panel]:
-    return {one.title: one for one in curves(figures, rounds or {}, extras or RunExtras())}
+    return {one.title: one for one in curves(figures, columns(rounds or {}), extras or RunExtras())}
+
+
+def columns(rounds: dict[int, Any]) -> dict[int, CandidateColumns]:
+    return {number: CandidateColumns.of(own) for number, own in rounds.items()}
 
 
 def points(panel: Panel) -> list[tuple[str | None, str | None]]:
@@ -123,26 +128,26 @@ def test_scores_are_split_by_image_and_by_truth() -> None:
         scored(NAN, verdict="right"),
         refused("a", "b"),
     ]
-    found = split_scores(texts)
+    found = split_scores(CandidateColumns.of(texts))
     assert {name: {group: list(own) for group, own in groups.items()} for name, groups in found.items()} == {
         "right image and another image": {"right image": [0.5, 0.25], "another image": [0.01] * 3},
         "right and other texts": {"right": [0.5], "not right": [0.25]},
     }
-    assert list(split_scores(texts[3:])) == ["right image and another image"]
+    assert list(split_scores(CandidateColumns.of(texts[3:]))) == ["right image and another image"]
 
 
 def test_rounds_share_their_bins() -> None:
-    ((name, found),) = distributions(two_rounds()).items()
+    ((name, found),) = distributions(columns(two_rounds())).items()
     assert name == "right image and another image"
     assert [panel.title for panel in found] == ["Round 0", "Round 1"]
     # the same texts but for the rejected one
     counts = [[one.get("data-counts") for one in marks(panel.svg, "counts")] for panel in found]
     assert counts[0] == counts[1]
     assert sum(map(int, str(counts[0][0]).split())) == 8
-    assert distributions({0: [refused("a", "b")]}) == {}
+    assert distributions(columns({0: [refused("a", "b")]})) == {}
     assert distributions({}) == {}
 
 
 def test_of_many_rounds_the_first_and_the_last_are_drawn() -> None:
-    (found,) = distributions({number: [scored(0.1), scored(0.2)] for number in range(9)}).values()
+    (found,) = distributions(columns({number: [scored(0.1), scored(0.2)] for number in range(9)})).values()
     assert [panel.title for panel in found] == [f"Round {number}" for number in (0, 4, 5, 6, 7, 8)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.gallery import DATA_SET, Gallery, GalleryCounts, GalleryPair, gallery_pairs, with_tokens
 from lightning_c3l.report.token_values import TokenValues
 from tests.helpers.chromium import dump_dom, needs_chromium
@@ -24,7 +25,8 @@ def answers(
     candidates: list[ScoredCandidate], round: int | str = 0, reading: str = "answer", **counts: int
 ) -> list[str]:
     """Answers of the pairs that are shown."""
-    return [one.answer for one in gallery_pairs(candidates, round, reading, counts=replace(NONE, **counts))]
+    columns = CandidateColumns.of(candidates, reading)
+    return [one.answer for one in gallery_pairs(columns, round, counts=replace(NONE, **counts))]
 
 
 def group(image: str, **members: tuple[float, str]) -> list[ScoredCandidate]:
@@ -89,7 +91,7 @@ def test_what_is_best_is_not_borderline_again() -> None:
 
 def test_rejected_texts_differ_in_their_reasons() -> None:
     texts = [refused(str(number), reason) for number, reason in enumerate(["no answer"] * 3 + ["too long"])]
-    pairs = gallery_pairs(texts, 0, counts=replace(NONE, rejected=3))
+    pairs = gallery_pairs(CandidateColumns.of(texts), 0, counts=replace(NONE, rejected=3))
     assert [(one.text, one.reason, one.status) for one in pairs] == [
         ("0", "no answer", "rejected"),
         ("3", "too long", "rejected"),
@@ -99,11 +101,15 @@ def test_rejected_texts_differ_in_their_reasons() -> None:
 
 def test_token_values_go_to_their_pair() -> None:
     values = TokenValues(("A", " cube."), (-1.0, -2.0), (-3.0, -1.0))
-    pairs = gallery_pairs([scored(0.5, "a"), scored(0.4, "b")], 0, counts=replace(NONE, best=1, worst=1))
+    pairs = gallery_pairs(
+        CandidateColumns.of([scored(0.5, "a"), scored(0.4, "b")]), 0, counts=replace(NONE, best=1, worst=1)
+    )
     found = with_tokens(pairs, {("", "a", "What is it?", "A cube."): values})
     assert [one.tokens for one in found] == [values, None]
     # another source may have another image of that name
-    other = gallery_pairs([scored(0.5, "a")], DATA_SET, source="fresh", counts=replace(NONE, best=1))
+    other = gallery_pairs(
+        CandidateColumns.of([scored(0.5, "a")]), DATA_SET, source="fresh", counts=replace(NONE, best=1)
+    )
     assert [one.tokens for one in with_tokens(other, {("", "a", "What is it?", "A cube."): values})] == [None]
 
 
@@ -114,7 +120,9 @@ def card(pair: GalleryPair) -> Node:
 
 
 def test_a_card_shows_all_of_a_pair() -> None:
-    (pair,) = gallery_pairs([scored(0.4321, "p.png", "Why?", "So.", "why", "wrong", "positive")], 1)
+    (pair,) = gallery_pairs(
+        CandidateColumns.of([scored(0.4321, "p.png", "Why?", "So.", "why", "wrong", "positive")]), 1
+    )
     shown = card(replace(pair, tokens=TokenValues(("So", "."), (-1.0, -2.0), (-3.5, -1.0))))
     assert [one.text for one in shown.find("span", "chip")] == ["why", "\u2717 wrong", "positive"]
     assert (shown.find("p", "question")[0].text, shown.find("p", "answer")[0].text) == ("Why?", "So.")
@@ -132,7 +140,7 @@ def test_a_card_shows_all_of_a_pair() -> None:
 
 
 def test_a_card_shows_the_reading_that_chose() -> None:
-    (pair,) = gallery_pairs([scored(0.4321)], 0, "gap")
+    (pair,) = gallery_pairs(CandidateColumns.of([scored(0.4321)], "gap"), 0)
     shown = card(pair)
     assert shown.find("strong")[0].attributes["data-value"] == "0.3"
     assert shown.find("p", "score")[0].text.strip() == "S(I²C) gap"
@@ -140,7 +148,7 @@ def test_a_card_shows_the_reading_that_chose() -> None:
 
 
 def test_a_rejected_text_shows_its_reason() -> None:
-    (pair,) = gallery_pairs([refused("who knows", "no question")], 0)
+    (pair,) = gallery_pairs(CandidateColumns.of([refused("who knows", "no question")]), 0)
     shown = card(pair)
     assert shown.find("pre")[0].text == "who knows"
     assert "no question" in shown.find("p", "score")[0].text

@@ -10,6 +10,7 @@ _MODULES = {
     "InstructionTuningModule": "lightning_c3l.modules.instruction_tuning",
     "EvaluationModule": "lightning_c3l.modules.benchmark",
     "HuggingFaceLVLM": "lightning_c3l.lvlm.huggingface",
+    "ServedGenerator": "lightning_c3l.lvlm.served.generator",
     "EasyVQATruth": "experiments.easy_vqa.truth",
     "SceneJudge": "lightning_c3l.scenes.judge",
     "PromptedJudge": "lightning_c3l.evaluation.judging.prompted",

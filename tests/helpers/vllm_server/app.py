@@ -93,21 +93,16 @@ class Routes:
 
     async def completions(self, body: dict[str, Any]) -> Response:
         """Answer a chat request, or do something else, as the faults say."""
-        state, faults = self.state, self.state.faults
-        state.chats += 1
-        if faults.dies_after is not None and state.chats > faults.dies_after:
-            self.die()
-            return Hang()
-        if faults.restarts_after is not None and state.chats > faults.restarts_after:
-            faults.restarts_after = None
-            state.forget()
-            self.drop_connections()
-            return Hang()
-        kind = faults.answers.popleft() if faults.answers else "ok"
+        state, kind = self.state, "ok"
+        if body.get("prompt_logprobs") is None:
+            state.completions += 1
+            if self._breaks():
+                return Hang()
+            kind = state.faults.answers.popleft() if state.faults.answers else "ok"
         if kind == "hang":
             return Hang()
         if kind in ("429", "500", "502", "503"):
-            return _refusal(int(kind), faults.retry_after)
+            return _refusal(int(kind), state.faults.retry_after)
         model = str(body.get("model"))
         if not state.is_served(model):
             message = f"The model `{model}` does not exist. Valid aliases: {state.name}."
@@ -117,6 +112,19 @@ class Routes:
         with state.busy(model):
             answer = JSONResponse(await self.chat.answer(body))
         return Cut(answer.body) if kind == "cut" else spoilt(answer, kind)
+
+    def _breaks(self) -> bool:
+        """Whether the server dies or restarts now."""
+        state, faults = self.state, self.state.faults
+        if faults.dies_after is not None and state.completions > faults.dies_after:
+            self.die()
+            return True
+        if faults.restarts_after is not None and state.completions > faults.restarts_after:
+            faults.restarts_after = None
+            state.forget()
+            self.drop_connections()
+            return True
+        return False
 
     async def load(self, body: dict[str, Any]) -> Response:
         """Load an adapter."""

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-# in place of the answer to a chat request; "ok" answers it
+# in place of completions; "ok" gives them
 Answer = Literal[
     "ok", "429", "500", "502", "503", "hang", "cut", "garbage", "html", "empty", "fewer", "null", "foreign"
 ]
@@ -20,10 +20,10 @@ class Faults:
         mixes_batches: requests for the base run with an adapter's weights while one for the adapter is in flight.
         other_template: another chat template: prompts have one more word.
         other_pixels: another image processor: images are mirrored.
-        answers: what becomes of the next chat requests, one after the other.
+        answers: what becomes of the next requests for completions, one after the other.
         retry_after: seconds that a 429 asks to wait.
-        restarts_after: after so many chat requests all connections break and all adapters are forgotten, once.
-        dies_after: after so many chat requests the server is gone.
+        restarts_after: after so many requests for completions all connections break, and adapters are forgotten, once.
+        dies_after: after so many requests for completions the server is gone.
         dev_mode: has the routes of `VLLM_SERVER_DEV_MODE=1`: sleep, reload and reset.
         loads_adapters: has the routes of `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`.
         max_lora_rank: largest rank that it was started for.

@@ -82,7 +82,7 @@ class Server:
 
     def revive(self) -> None:
         """Listen again after `die`, as after a start; in faults, `dies_after` no longer holds."""
-        self._thread.join(_PATIENCE)
+        self.die()
         self.faults.dies_after = None
         self.state.forget()
         self._start()

@@ -46,7 +46,7 @@ class ServerState:
         self.checkpoint, self.name, self.weights, self.faults = checkpoint, name, weights, faults
         self.requests = list[Request]()
         self.in_flight = Counter[str]()
-        self.chats = 0
+        self.completions = 0
         self.forget()
 
     @property

@@ -250,7 +250,7 @@ def test_it_hangs_dies_and_restarts(server: Server, adapter: str) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(server.url + path, json=sampled(None), timeout=0.2)
     post(server, "/v1/load_lora_adapter", {"lora_name": "tuned", "lora_path": adapter})
-    server.faults.restarts_after = server.state.chats
+    server.faults.restarts_after = server.state.completions
     with pytest.raises(httpx.TransportError):
         post(server, path, sampled(None))
     assert server.adapters == {}
@@ -258,7 +258,7 @@ def test_it_hangs_dies_and_restarts(server: Server, adapter: str) -> None:
     with pytest.raises(httpx.ConnectError):
         post(server, path, sampled(None))
     server.revive()
-    server.faults.dies_after = server.state.chats
+    server.faults.dies_after = server.state.completions
     with pytest.raises(httpx.TransportError):
         post(server, path, sampled(None))
     with pytest.raises(httpx.ConnectError):

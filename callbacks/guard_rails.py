@@ -142,7 +142,7 @@ class GuardRails(Callback):
 
         def judgement() -> dict[str, Any]:
             # by the reading of the round's own figures, with which it is compared
-            generated = round_figures(scored, [], run.store.reading(run.data.round), run.engine.seed)
+            generated = round_figures(scored, run.store.reading(run.data.round), run.engine.seed)
             own = run.store.read_figures(number) if made else generated
             state: dict[str, Any] = {
                 "round": number,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.checkpointing import is_stopping, save_last
@@ -17,14 +16,17 @@ from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.whole_batch import WholeBatchModule
-from lightning_c3l.records import READINGS, Group, ScoredCandidate
+from lightning_c3l.records import READINGS
 from lightning_c3l.rounds.engine import Records, Scorer
-from lightning_c3l.rounds.figures import judged, round_figures
+from lightning_c3l.rounds.figures import judged
+from lightning_c3l.rounds.group_rows import GroupRows
+from lightning_c3l.rounds.round_selection import RoundSelection
 from lightning_c3l.rounds.run import RoundRun
+from lightning_c3l.rounds.stage_seconds import StageSeconds
 from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
 from lightning_c3l.rounds.tasks import Task, begin_task, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
-from lightning_c3l.selection.pseudo_labels import GroupBy, grouped, select_group, weigh_groups
+from lightning_c3l.selection.pseudo_labels import GroupBy
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,6 @@ class PseudoLabelConfig:
             raise ValueError(f"i2c.margin must be at least 0, not {self.margin}")
         if not self.cap >= 1:
             raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
-
-    def select(self, scored: Sequence[ScoredCandidate]) -> tuple[list[Group], list[ScoredCandidate]]:
-        """Pseudo-labels of every group, and all candidates with their status."""
-        chosen = [select_group(own, self.reading, self.margin, self.group_by) for own in grouped(scored, self.group_by)]
-        groups = weigh_groups([group for group, _ in chosen if group is not None], self.reading, self.cap)
-        return groups, [one for _, own in chosen for one in own]
 
 
 class I2CReweighting(Callback):
@@ -119,7 +115,7 @@ class I2CReweighting(Callback):
             # more epochs or steps than before: the round that the next of them begins with was not made
             self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
-            self._make_round(run, SimpleProfiler())
+            self._make_round(run, StageSeconds())
         else:
             self._read_round(run)
 
@@ -146,13 +142,13 @@ class I2CReweighting(Callback):
         self._ended = done if last else 0
         if last or done % self.epochs_per_round:
             return
-        profiler, self._wanted = SimpleProfiler(), self._round + 1
+        profiler, self._wanted = StageSeconds(), self._round + 1
         with profiler.profile("engine"):
             # a run interrupted while the round is made resumes with the very weights that generate it
             save_last(trainer)
         self._make_round(self._run, profiler)
 
-    def _make_round(self, run: RoundRun, profiler: SimpleProfiler) -> None:
+    def _make_round(self, run: RoundRun, profiler: StageSeconds) -> None:
         """Generate, score, select, store, and hand the groups to the datamodule."""
         number = self._wanted
         with run.module.inference_context():
@@ -172,7 +168,7 @@ class I2CReweighting(Callback):
         with profiler.profile("engine"):
             self._hand_over(run)
         if collectives.is_rank_zero():
-            run.store.add_seconds(number, "engine", sum(profiler.recorded_durations["engine"]))
+            run.store.add_seconds(number, "engine", profiler.seconds["engine"])
 
     def _read_round(self, run: RoundRun) -> None:
         """Resume on the stored round that is being trained on."""
@@ -222,22 +218,22 @@ class I2CReweighting(Callback):
                 rank_zero_info(f"round {self._wanted} is made again: {error}")
         run.store.forget(self._wanted)
 
-    def _finish(self, run: RoundRun, records: Records, seed: int, profiler: SimpleProfiler) -> None:
+    def _finish(self, run: RoundRun, records: Records, seed: int, profiler: StageSeconds) -> None:
         """Select, and store the round."""
-        with profiler.profile("select"):
-            truth = run.data.truth
-            scored = judged(records.candidates, truth.judge if truth else None)
-            groups, candidates = self.pseudo_labels.select(scored)
-            figures = {
-                "round": self._wanted,
-                **round_figures(candidates, groups, self.pseudo_labels.reading, seed),
-                "rejected_images": len(records.refused),
-            }
-        spent = {stage: round(sum(times), 3) for stage, times in profiler.recorded_durations.items()}
-        # `engine` is added when the round has been handed over
-        figures["seconds"] = {stage: seconds for stage, seconds in spent.items() if stage != "engine"}
+        truth, chosen = run.data.truth, self.pseudo_labels
+        selection = RoundSelection(chosen.reading, chosen.margin, chosen.cap, chosen.group_by, profiler)
+        scored = judged(records.candidates, truth.judge if truth else None)
         with profiler.profile("engine"):
-            run.store.write_round(self._wanted, Round(candidates, groups, records.descriptions, figures))
+            candidates = run.store.begin_round(self._wanted, selection.select(scored))
+        with profiler.profile("select"):
+            groups = GroupRows(candidates, selection.groups())
+            rejected = {"rejected_images": len(records.refused)}
+            figures = {"round": self._wanted, **selection.figures(seed), **rejected}
+        # `engine` is added when the round has been handed over
+        spent = {stage: round(seconds, 3) for stage, seconds in profiler.seconds.items() if stage != "engine"}
+        with profiler.profile("engine"):
+            done = Round(candidates, groups, records.descriptions, {**figures, "seconds": spent})
+            run.store.write_round(self._wanted, done)
 
     def _hand_over(self, run: RoundRun) -> None:
         """Give the datamodule the stored round, which every rank reads, so that all of them train on the same."""
@@ -245,9 +241,9 @@ class I2CReweighting(Callback):
         collectives.require_visible(folder / "round.json")
         stored, images = run.store.read_round(number), collectives.on_rank_zero(lambda: known_images(folder))
         if not stored.groups:
-            why = nothing_parsed(run.engine.config.templates, [one.candidate.text for one in stored.candidates])
+            why = nothing_parsed(run.engine.config.templates, (one.candidate.text for one in stored.candidates))
             raise ValueError(f"round {number} has no group to train on: {why}")
-        run.data.set_round(number, usable_groups(stored.groups, images, run.data, number), stored.descriptions)
+        run.data.set_round(number, usable_groups(stored, images, run.data, number), stored.descriptions)
         self._round = number
 
     def _choose(self, keys: Sequence[str], seed: int, number: int) -> list[str]:

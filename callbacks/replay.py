@@ -43,6 +43,6 @@ class ReplayRounds(Callback):
     def _hand_over(self, trainer: Trainer, number: int) -> None:
         stored = self.store.read_round(number)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        groups = usable_groups(stored.groups, known_images(self.store.round_folder(number)), data, number)
+        groups = usable_groups(stored, known_images(self.store.round_folder(number)), data, number)
         data.set_round(number, groups, stored.descriptions)
         self._number = number

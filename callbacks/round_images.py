@@ -1,22 +1,23 @@
 """The images of a resumed run compared with those that its rounds were made with."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_c3l.records import Group
+from lightning_c3l.rounds.group_rows import GroupRows
 from lightning_c3l.rounds.protocols import RoundData
-from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.rounds.store import Round, RunStore
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 
 
-def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: RoundData, number: int) -> list[Group]:
+def usable_groups(stored: Round, made_with: Mapping[str, str], data: RoundData, number: int) -> GroupRows:
     """The groups of a finished round whose images are unchanged.
 
     Args:
-        groups: of the round.
+        stored: the round, as the run folder has it.
         made_with: digest of each of its images; rounds of earlier versions have none.
         data: gives the digests of the images that can be read now.
         number: of the round.
@@ -25,16 +26,19 @@ def usable_groups(groups: Sequence[Group], made_with: Mapping[str, str], data: R
         ValueError: most of the images are gone or changed: the folder is another one, or is not there.
     """
     now: Mapping[str, str] = data.digests("images")
-    images = {group.image for group in groups}
+    groups = cast(GroupRows, stored.groups)
+    if made_with and all(now.get(image) == digest for image, digest in made_with.items()):
+        return groups  # no group has to be looked at
+    images = set(groups.images())
     lost = {one for one in images if one not in now or now[one] != made_with.get(one, now[one])}
     if not lost:
-        return list(groups)
+        return groups
     if 2 * len(lost) > len(images):
         raise ValueError(
             f"data.images: {len(lost)} of the {len(images)} images that round {number} is trained on are gone or "
             f"changed, {min(lost)} among them; put them back"
         )
-    kept = [group for group in groups if group.image not in lost]
+    kept = groups.kept(np.array([image not in lost for image in groups.images()]))
     rank_zero_warn(
         f"round {number}: {len(groups) - len(kept)} of {len(groups)} groups are left out, since {len(lost)} images are "
         f"gone or changed since it was made, {min(lost)} among them"

@@ -100,7 +100,7 @@ class WriterComparison(Callback):
             if run.data.truth is None:
                 return figures
             accuracy = self.accuracy(run.engine, asked, read, run.data.truth)
-        scored = judged([ScoredCandidate(one) for one in candidates], run.data.truth.judge)
+        scored = list(judged((ScoredCandidate(one) for one in candidates), run.data.truth.judge))
         rates = {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, "by_image": truth_by_image(scored)}
         return {**rates, **figures, "questions": len(asked)}
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from data_modules.images.scanning import scan_shared, write_rejected
@@ -17,6 +19,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import combined_seed
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Group, RejectedImage
+from lightning_c3l.rounds.group_rows import GroupRows
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.truth import Truth
 
@@ -76,7 +79,7 @@ class RoundDataModule(ResumableDataModule):
         self.rejected: list[RejectedImage] = []
         self._sources: dict[str, tuple[ImageSource, list[str]]] = {}
         self._digests: dict[str, dict[str, str]] = {}
-        self._groups: list[Group] = []
+        self._groups: Sequence[Group] = ()
         self._descriptions: dict[str, str] = {}
         self._round = -1
 
@@ -141,7 +144,7 @@ class RoundDataModule(ResumableDataModule):
                 f"round {number} has no group to train on: no generated text could be parsed; look at its rejected "
                 "texts"
             )
-        self._round, self._groups, self._descriptions = number, list(groups), descriptions
+        self._round, self._groups, self._descriptions = number, groups, descriptions
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches of the current round's groups, encoded by the function that the module has handed over."""
@@ -149,9 +152,15 @@ class RoundDataModule(ResumableDataModule):
             raise RuntimeError("there is no round yet: the callback I2CReweighting makes one before training")
         found = self.source("images")
         assert found is not None  # images has no default
-        weights, number, seed = [group.sampling_weight for group in self._groups], self._round, self._seed
+        groups, number, seed = self._groups, self._round, self._seed
+        # no group of a stored round is read for its weight
+        weights = (
+            groups.sampling_weights
+            if isinstance(groups, GroupRows)
+            else np.array([one.sampling_weight for one in groups])
+        )
 
-        def order(epoch: int) -> list[int]:
+        def order(epoch: int) -> NDArray[np.int64]:
             # rounds and epochs of one seed must not draw alike
             return draw_by_weight(weights, combined_seed(seed, number, epoch), self.passes)
 

@@ -121,7 +121,7 @@ def loss_weights(scores: Sequence[tuple[str, float]]) -> list[float]:
     weights = [1.0] * len(scores)
     for numbers in kinds.values():
         shares = capped_shares([max(scores[number][1], 0.0) for number in numbers], _CAP)
-        for number, weight in zip(numbers, shares, strict=True):
+        for number, weight in zip(numbers, shares.tolist(), strict=True):
             weights[number] = weight
     return weights
 

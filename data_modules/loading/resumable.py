@@ -1,17 +1,21 @@
 """Batches of an epoch, shared among processes, that a resumed run continues where it stopped."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from math import ceil
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 from lightning import LightningDataModule
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 Collate = Callable[[list[Any]], Any]
+Order = Sequence[int] | NDArray[np.int64]
+_CHUNK = 1 << 16
 
 
 class ResumableLoader:
@@ -38,7 +42,7 @@ class ResumableLoader:
     def __init__(
         self,
         dataset: Dataset[Any],
-        order: Callable[[int], Sequence[int]],
+        order: Callable[[int], Order],
         batch_size: int,
         num_workers: int,
         collate: Collate,
@@ -63,7 +67,7 @@ class ResumableLoader:
 
     def _start_epoch(self, epoch: int) -> None:
         self._epoch, self._start, self._drawn, self._batches = epoch, 0, 0, 0
-        self._indices = list(self._order(epoch))
+        self._indices = np.asarray(self._order(epoch), np.int64)
 
     def state_dict(self) -> dict[str, int]:
         """Position in the epoch, for checkpoints."""
@@ -72,7 +76,7 @@ class ResumableLoader:
             "drawn": self._drawn,
             "left": len(self._indices) - self._drawn,
             "batches": self._batches,
-            "order": crc32(repr(self._indices).encode()),
+            "order": _checksum(self._indices),
         }
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
@@ -101,17 +105,33 @@ class ResumableLoader:
         # a generator starts nothing before its first batch is requested: Lightning calls `iter` more often than needed
         if self._drawn == len(self._indices):
             self._start_epoch(self._epoch)
-        own = list[list[int]]()
-        for start in range(self._drawn, len(self._indices), self._stride):
-            together = self._indices[start : start + self._stride]
-            # a process without a batch would leave the others waiting for its gradients
-            filled = list(islice(cycle(together), max(len(together), self._world)))
-            own.append(filled[self._rank :: self._world])
-        loader = DataLoader(self._dataset, batch_sampler=own, num_workers=self._num_workers, collate_fn=self._collate)
+        loader = DataLoader(
+            self._dataset,
+            batch_sampler=self._own_batches(range(self._drawn, len(self._indices), self._stride)),
+            num_workers=self._num_workers,
+            collate_fn=self._collate,
+        )
         for batch in loader:
             self._drawn = min(self._drawn + self._stride, len(self._indices))
             self._batches += 1
             yield batch
+
+    def _own_batches(self, starts: Iterable[int]) -> Iterator[list[int]]:
+        """Yield this process's share of the samples from each of these positions on."""
+        for start in starts:
+            together = self._indices[start : start + self._stride].tolist()
+            # a process without a batch would leave the others waiting for its gradients
+            filled = list(islice(cycle(together), max(len(together), self._world)))
+            yield filled[self._rank :: self._world]
+
+
+def _checksum(indices: NDArray[np.int64]) -> int:
+    """CRC-32 of the indices as the text of a list, which checkpoints of all versions hold."""
+    checksum = crc32(b"[")
+    for start in range(0, len(indices), _CHUNK):
+        text = ", ".join(map(str, indices[start : start + _CHUNK].tolist()))
+        checksum = crc32(f"{', ' if start else ''}{text}".encode(), checksum)
+    return crc32(b"]", checksum)
 
 
 class ResumableDataModule(LightningDataModule):
@@ -153,7 +173,7 @@ class ResumableDataModule(LightningDataModule):
         return self._encode
 
     def resumable_loader(
-        self, dataset: Dataset[Any], order: Callable[[int], Sequence[int]], collate: Collate
+        self, dataset: Dataset[Any], order: Callable[[int], Order], collate: Collate
     ) -> ResumableLoader:
         """The loader of the trainer's current epoch, at the checkpoint's position if that epoch is resumed.
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from math import ceil, inf
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
-def draw_by_weight(weights: Sequence[float], seed: int, passes: float = 1.0) -> list[int]:
+def draw_by_weight(weights: Sequence[float] | NDArray[np.float64], seed: int, passes: float = 1.0) -> NDArray[np.int64]:
     """Draw indices by weight, shuffled, the same on every rerun.
 
     Each index is drawn floor(weight) times and once more with the probability of the rest (systematic resampling), so
@@ -24,17 +26,18 @@ def draw_by_weight(weights: Sequence[float], seed: int, passes: float = 1.0) -> 
     Raises:
         ValueError: `passes` is not positive, or no weight is.
     """
-    if not weights or min(weights) < 0 or not 0 < sum(weights) < inf:
+    known = np.asarray(weights, np.float64)
+    if not len(known) or known.min() < 0 or not 0 < known.sum() < inf:
         raise ValueError("sampling weights must be finite and not negative, and at least one must be above 0")
     if passes <= 0:
         raise ValueError(f"passes must be positive, not {passes}")
     total = ceil(len(weights) * passes)
     generator = torch.Generator().manual_seed(seed)
-    scale = torch.tensor(weights, dtype=torch.float64)
+    scale = torch.tensor(known)
     edges = scale.cumsum(0) / scale.sum() * total
     points = torch.arange(total, dtype=torch.float64) + torch.rand(1, generator=generator).double()
     drawn = torch.searchsorted(edges, points.clamp_max(float(edges[-1]) - 1e-9), right=True)
-    shuffled: list[int] = drawn[torch.randperm(total, generator=generator)].tolist()
+    shuffled: NDArray[np.int64] = drawn[torch.randperm(total, generator=generator)].numpy()
     return shuffled
 
 

@@ -69,7 +69,7 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
     chunk = ImageChunk(images.keys(), images.read)
 
     def save(name: str, candidates: Sequence[ScoredCandidate]) -> None:
-        store.write_round(_ROUNDS[name], Round(judged(candidates, truth.judge), [], {}, {"name": name}))
+        store.write_round(_ROUNDS[name], Round(list(judged(candidates, truth.judge)), [], {}, {"name": name}))
 
     if STARTING in missing:
         save(STARTING, engine_of(module).final_records(folder / STARTING, chunk, _WRITE))

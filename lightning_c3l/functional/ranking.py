@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from lightning_c3l.functional.significance import percentile_interval
 
+_CHUNK = 1 << 18
+
 
 def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
     """Area under the ROC curve: the probability that a right item scores above a wrong one, ties counted half.
@@ -83,7 +85,10 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     Raises:
         ValueError: lengths differ, or a value is nan.
     """
-    return float(rank_correlations(np.stack(_columns(x, y), axis=1))[0, 1])
+    first, second = (_centred_ranks(column) for column in _columns(x, y))
+    with np.errstate(invalid="ignore"):
+        correlation = (first @ second) / (np.sqrt(first @ first) * np.sqrt(second @ second))
+    return float(correlation.clip(-1, 1))
 
 
 def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,8 +100,7 @@ def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         `[C, C]` in float64, in [-1, 1]; nan where a column is constant or there are fewer than two rows.
     """
-    # ranks less their mean
-    centred = np.stack([_midranks(column) for column in table.T], axis=1) - (len(table) + 1) / 2
+    centred = np.stack([_centred_ranks(column) for column in table.T], axis=1)
     products = centred.T @ centred
     lengths = np.sqrt(np.diagonal(products))
     with np.errstate(invalid="ignore"):
@@ -104,10 +108,20 @@ def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return correlations.clip(-1, 1)
 
 
+def _centred_ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank of each value less the mean rank; equal values share their mean rank."""
+    ranks = _midranks(column)
+    ranks -= (len(ranks) + 1) / 2
+    return ranks
+
+
 def _midranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rank of each value, from 1; equal values share their mean rank."""
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (counts.cumsum() - (counts - 1) / 2)[inverse]
+    ordered, ranks = np.sort(column), np.empty(len(column))
+    for start in range(0, len(column), _CHUNK):  # so that millions of values need two more columns, not ten
+        some = column[start : start + _CHUNK]
+        below, up_to = (np.searchsorted(ordered, some, side) for side in ("left", "right"))
+        ranks[start : start + _CHUNK] = (below + up_to + 1) / 2
     return ranks
 
 

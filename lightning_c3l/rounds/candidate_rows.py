@@ -16,6 +16,7 @@ from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.runs.atomic import atomic_path
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 # bytes that are searched for line ends at once
 _BLOCK = 1 << 24
 
@@ -57,9 +58,7 @@ class CandidateRows(Sequence[ScoredCandidate]):
         return map(ScoredCandidate.from_row, read_rows(self.file))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+        return same_items(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -69,6 +68,13 @@ class CandidateRows(Sequence[ScoredCandidate]):
     def __del__(self) -> None:
         if getattr(self, "_descriptor", None) is not None:
             os.close(self._descriptor)  # type: ignore[arg-type]
+
+
+def same_items(one: Sequence[Any], other: object) -> bool:
+    """Whether another object is a sequence of equal items; neither is held in memory."""
+    if not isinstance(other, Sequence) or len(one) != len(other):
+        return False
+    return all(mine == theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def line_offsets(file: Path) -> NDArray[np.int64]:
@@ -104,7 +110,10 @@ def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     """
     with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
         for row in rows:
-            line = json.dumps(jsonable(row), ensure_ascii=False)
+            try:
+                line = _ENCODER.encode(row)
+            except ValueError:
+                line = _ENCODER.encode(jsonable(row))
             # file names that are not UTF-8 hold lone surrogates, which JSON can only hold as escapes
             lines.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
 

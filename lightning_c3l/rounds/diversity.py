@@ -5,7 +5,7 @@ An LVLM trained on its own best pairs drifts to the easiest type of question; th
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -27,8 +27,17 @@ def kind_entropy(kinds: Sequence[str]) -> float:
         -sum s ln s over the shares s, in nats: 0 if all are of one kind (or there is none), ln k for k
         equally frequent kinds.
     """
-    shares = [count / len(kinds) for count in Counter(kinds).values()]
-    return math.fsum(share * math.log(1 / share) for share in shares)
+    return entropy_of_counts(Counter(kinds).values())
+
+
+def entropy_of_counts(counts: Collection[int]) -> float:
+    """Entropy of the shares of kinds; see `kind_entropy`.
+
+    Args:
+        counts: of each kind, none of them 0.
+    """
+    total = sum(counts)
+    return math.fsum(count / total * math.log(1 / (count / total)) for count in counts)
 
 
 def distinct_rate(pairs: Sequence[tuple[str, str]]) -> float:

@@ -1,25 +1,33 @@
 """Figures of a round and of a generator, from scored candidates."""
 
 import statistics
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from lightning_c3l.functional.ranking import auroc, rank_correlation
-from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, Group, ScoredCandidate, Verdict
-from lightning_c3l.rounds.diversity import distinct_rate, kind_entropy
-from lightning_c3l.selection.candidates import random_candidates
+from lightning_c3l.functional.sums import ExactSum
+from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, ScoredCandidate, Verdict
+from lightning_c3l.rounds.diversity import entropy_of_counts
+from lightning_c3l.selection.columns import ColumnsBuilder, ScoredRecord
+from lightning_c3l.selection.control import random_control
+from lightning_c3l.selection.scores import RecordScore
 from lightning_c3l.selection.texts import question_type
 
 Judge = Callable[[str, str, str], Verdict]
 
 
-def judged(scored: Iterable[ScoredCandidate], judge: Judge | None) -> list[ScoredCandidate]:
-    """The candidates with the judge's verdicts; unchanged without a judge."""
+def judged(scored: Iterable[ScoredCandidate], judge: Judge | None) -> Iterator[ScoredCandidate]:
+    """Yield the candidates with the judge's verdicts; unchanged without a judge."""
     if judge is None:
-        return list(scored)
-    return [ScoredCandidate(s.candidate, s.scores, s.shuffled, verdict(s.candidate, judge), s.status) for s in scored]
+        yield from scored
+        return
+    for one in scored:
+        yield replace(one, verdict=verdict(one.candidate, judge))
 
 
 def verdict(candidate: Candidate, judge: Judge) -> Verdict:
@@ -42,67 +50,172 @@ def truth_by_image(scored: Sequence[ScoredCandidate]) -> dict[str, float]:
     return {image: sum(right) / len(right) for image, right in own.items()}
 
 
-def writer_figures(candidates: Sequence[Candidate]) -> dict[str, Any]:
+class WriterFigures:
+    """Counts how many of the generated candidates can be parsed, and how diverse they are."""
+
+    def __init__(self) -> None:
+        self._candidates, self._parsed, self._distinct = 0, 0, 0
+        self._types, self._rejected = Counter[str](), Counter[str]()
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Add all candidates of an image."""
+        parsed = [one for one in candidates if not one.rejected]
+        self._candidates += len(candidates)
+        self._parsed += len(parsed)
+        self._distinct += len({one.question for one in parsed})
+        self._types.update(question_type(one.question) for one in parsed)
+        self._rejected.update(one.rejected for one in candidates if one.rejected)
+
+    def finish(self) -> dict[str, Any]:
+        """The figures."""
+        parsed = self._parsed
+        return {
+            "candidates": self._candidates,
+            "parsed_rate": parsed / self._candidates if self._candidates else 0.0,
+            "kind_entropy": entropy_of_counts(self._types.values()),
+            "distinct_rate": self._distinct / parsed if parsed else 0.0,
+            "kind_shares": {name: count / parsed for name, count in sorted(self._types.items())},
+            "rejected": dict(self._rejected.most_common()),
+        }
+
+
+def writer_figures(candidates: Iterable[Candidate]) -> dict[str, Any]:
     """How many of the generated candidates can be parsed, and how diverse they are."""
-    parsed = [one for one in candidates if not one.rejected]
-    types = Counter(question_type(one.question) for one in parsed)
-    return {
-        "candidates": len(candidates),
-        "parsed_rate": len(parsed) / len(candidates) if candidates else 0.0,
-        "kind_entropy": kind_entropy(list(types.elements())),
-        "distinct_rate": distinct_rate([(one.image, one.question) for one in parsed]),
-        "kind_shares": {name: count / len(parsed) for name, count in sorted(types.items())},
-        "rejected": dict(Counter(one.rejected for one in candidates if one.rejected).most_common()),
-    }
+    by_image, figures = defaultdict[str, list[Candidate]](list), WriterFigures()
+    for one in candidates:
+        by_image[one.image].append(one)
+    for own in by_image.values():
+        figures.add(own)
+    return figures.finish()
 
 
-def round_figures(
-    scored: Sequence[ScoredCandidate], groups: Sequence[Group], reading: str, seed: int
-) -> dict[str, Any]:
+class RoundFigures:
+    """Figures of one round for the rounds table, from its candidates with their status, image by image.
+
+    12 bytes of a scored candidate are kept, and as many as columns of the selection have where candidates are judged.
+
+    Args:
+        reading: reading of S(I2C) that chose the pseudo-labels.
+    """
+
+    def __init__(self, reading: str) -> None:
+        self._reading, self._images, self._groups = reading, 0, 0
+        self._writer = WriterFigures()
+        # codes of the standard library's array: d float64, i int32, b int8
+        self._scores, self._tokens = array("d"), array("i")
+        self._positives, self._contrast = ExactSum(), Contrast()
+        # right and all verdicts, over all candidates and over the positives
+        self._right, self._judged = Counter[bool](), Counter[bool]()
+        self._columns, self._is_positive, self._is_right = ColumnsBuilder(), array("b"), array("b")
+
+    def add(self, candidates: Sequence[ScoredCandidate]) -> None:
+        """Add all candidates of an image; they are judged in all images or in none."""
+        self._images += 1
+        self._writer.add([one.candidate for one in candidates])
+        for one in candidates:
+            positive = one.status == "positive"
+            self._groups += positive
+            if one.scores is not None:
+                score = getattr(one.scores, self._reading)
+                self._scores.append(score)
+                self._tokens.append(one.scores.tokens)
+                if positive:
+                    self._positives.add(score)
+                if one.shuffled is not None:
+                    self._contrast.add(one.scores.answer, one.shuffled)
+            if one.verdict is not None:
+                self._add_verdict(one, positive)
+
+    def _add_verdict(self, one: ScoredCandidate, positive: bool) -> None:
+        right = one.verdict == "right"
+        for group in {False, positive}:
+            self._right[group] += right
+            self._judged[group] += 1
+        if one.scores is not None:
+            score = RecordScore(0.0, one.scores.tokens)
+            self._columns.add(ScoredRecord(len(self._is_right) + 1, score, one.candidate.instruction.kind))
+            self._is_positive.append(positive)
+            self._is_right.append(right)
+
+    def finish(self, seed: int) -> dict[str, Any]:
+        """The figures; those of the truth only if candidates were judged. Nothing may be added afterwards.
+
+        Args:
+            seed: of the random control.
+        """
+        figures: dict[str, Any] = {
+            "images": self._images,
+            "groups": self._groups,
+            **self._writer.finish(),
+            "i2c_mean": mean(self._scores),
+            "i2c_positive_mean": self._positives.mean(),
+            "i2c_shuffled_mean": self._contrast.other.mean(),
+            "image_contrast": self._contrast.value(),
+            "answer_tokens": mean(self._tokens),
+            "length_correlation": rank_correlation(self._scores, self._tokens) if len(self._scores) > 1 else None,
+        }
+        if self._judged:
+            figures |= {
+                "truth_rate": self._rate(False),
+                "positive_truth_rate": self._rate(True),
+                "random_truth_rate": self._random_rate(seed),
+            }
+        return figures
+
+    def _rate(self, positive: bool) -> float | None:
+        return self._right[positive] / self._judged[positive] if self._judged[positive] else None
+
+    def _random_rate(self, seed: int) -> float | None:
+        """Truth of as many pairs of each kind and length as were chosen, whatever their scores."""
+        columns, chosen = self._columns.finish(), np.frombuffer(self._is_positive, np.bool_)
+        drawn = random_control(columns, columns.scored, chosen, seed, exact_lengths=True)
+        right = np.frombuffer(self._is_right, np.bool_)[drawn]
+        return int(right.sum()) / len(right) if len(right) else None
+
+
+def round_figures(scored: Iterable[ScoredCandidate], reading: str, seed: int) -> dict[str, Any]:
     """Figures of one round for the rounds table; those of the truth only if candidates were judged.
 
     Args:
-        scored: all candidates of the round.
-        groups: its pseudo-labels.
-        reading: reading of S(I2C) that chose them.
+        scored: all candidates of the round, with their status.
+        reading: reading of S(I2C) that chose the pseudo-labels.
         seed: of the random control.
     """
-    parsed = [one for one in scored if one.scores is not None]
-    positives = [group.positive for group in groups]
-    scores = [getattr(one.scores, reading) for one in parsed]
-    tokens = [float(one.scores.tokens) for one in parsed if one.scores]
-    figures: dict[str, Any] = {
-        "images": len({one.candidate.image for one in scored}),
-        "groups": len(groups),
-        **writer_figures([one.candidate for one in scored]),
-        "i2c_mean": mean(scores),
-        "i2c_positive_mean": mean([getattr(one.scores, reading) for one in positives]),
-        "i2c_shuffled_mean": mean([one.shuffled for one in parsed if one.shuffled is not None]),
-        "image_contrast": image_contrast(scored),
-        "answer_tokens": mean(tokens),
-        "length_correlation": rank_correlation(scores, tokens) if len(parsed) > 1 else None,
-    }
-    if any(one.verdict is not None for one in scored):
-        figures |= {
-            "truth_rate": truth_rate(scored),
-            "positive_truth_rate": truth_rate(positives),
-            "random_truth_rate": truth_rate(random_candidates(parsed, positives, seed)),
-        }
-    return figures
+    by_image, figures = defaultdict[str, list[ScoredCandidate]](list), RoundFigures(reading)
+    for one in scored:
+        by_image[one.candidate.image].append(one)
+    for own in by_image.values():
+        figures.add(own)
+    return figures.finish(seed)
 
 
-def image_contrast(scored: Sequence[ScoredCandidate]) -> float | None:
+class Contrast:
     """Relative difference of S(I2C) with the right image and with another one.
 
-    Returns:
-        (r - s) / (|r| + |s|) of the mean `answer` readings r and s: 1 if another image says nothing about an answer,
-        0 if it says as much; None if no candidate was scored with both.
+    Attributes:
+        right: mean `answer` reading of what was scored with both.
+        other: the same with another image.
     """
-    both = [(one.scores.answer, one.shuffled) for one in scored if one.scores and one.shuffled is not None]
-    right, other = mean([answer for answer, _ in both]), mean([shuffled for _, shuffled in both])
-    if right is None or other is None or right == other == 0:
-        return None
-    return (right - other) / (abs(right) + abs(other))
+
+    def __init__(self) -> None:
+        self.right, self.other = ExactSum(), ExactSum()
+
+    def add(self, right: float, other: float) -> None:
+        """Add the readings of a candidate."""
+        self.right.add(right)
+        self.other.add(other)
+
+    def value(self) -> float | None:
+        """(r - s) / (|r| + |s|) of the means r and s with the right image and with another.
+
+        Returns:
+            1 if another image says nothing about an answer, 0 if it says as much; None if no candidate was scored with
+            both.
+        """
+        right, other = self.right.mean(), self.other.mean()
+        if right is None or other is None or right == other == 0:
+            return None
+        return (right - other) / (abs(right) + abs(other))
 
 
 def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:

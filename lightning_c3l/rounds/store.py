@@ -10,7 +10,8 @@ from typing import Any
 
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Group, ScoredCandidate
-from lightning_c3l.rounds.candidate_rows import CandidateRows, read_rows, write_candidate_rows, write_rows
+from lightning_c3l.rounds.candidate_rows import CandidateRows, write_candidate_rows, write_rows
+from lightning_c3l.rounds.group_rows import GroupRows, rows_of
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import file_digest
@@ -55,29 +56,29 @@ class RunStore:
         names = (file.parent.name for file in self.folder.glob("rounds/*/round.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 
+    def begin_round(self, number: int, candidates: Iterable[ScoredCandidate]) -> CandidateRows:
+        """Write the candidates of a round as they come, before `write_round` is called with the result.
+
+        A complete round of the same number is replaced.
+        """
+        folder = self.round_folder(number)
+        (folder / "round.json").unlink(missing_ok=True)
+        return write_candidate_rows(folder / _CANDIDATES, candidates)
+
     def write_round(self, number: int, done: Round) -> None:
         """Write a round, replacing one of the same number, and remove the rows that it was merged from.
 
         `round.json` is written last: a round without it is not complete. The manifest holds the digests of the files.
         """
-        folder = self.round_folder(number)
+        folder, candidates = self.round_folder(number), done.candidates
         (folder / "round.json").unlink(missing_ok=True)
-        positions = {_identity(one): index for index, one in enumerate(done.candidates)}
-        write_candidate_rows(folder / _CANDIDATES, done.candidates)
-        groups = [
-            {
-                "positive": positions[_identity(group.positive)],
-                "negatives": [positions[_identity(one)] for one in group.negatives],
-                "weight": group.weight,
-                "sampling_weight": group.sampling_weight,
-            }
-            for group in done.groups
-        ]
-        write_rows(folder / _GROUPS, groups)
+        if not (isinstance(candidates, CandidateRows) and candidates.file == folder / _CANDIDATES):
+            candidates = self.begin_round(number, candidates)
+        write_rows(folder / _GROUPS, rows_of(done.groups, candidates))
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
-        counts = {"candidates": len(done.candidates), "groups": len(done.groups)}
+        counts = {"candidates": len(candidates), "groups": len(done.groups)}
         digests = {name: file_digest(folder / name) for name in _FILES}
         write_json_atomic(file, {**before, "counts": counts, "files": digests})
         write_json_atomic(folder / "round.json", jsonable(done.figures))
@@ -108,15 +109,7 @@ class RunStore:
             if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
         candidates = CandidateRows(folder / _CANDIDATES)
-        groups = [
-            Group(
-                positive=candidates[row["positive"]],
-                negatives=tuple(candidates[index] for index in row["negatives"]),
-                weight=row["weight"],
-                sampling_weight=row["sampling_weight"],
-            )
-            for row in read_rows(folder / _GROUPS)
-        ]
+        groups = GroupRows.read(folder / _GROUPS, candidates)
         descriptions = json.loads((folder / _DESCRIPTIONS).read_text(encoding="utf-8"))
         return Round(candidates, groups, descriptions, self.read_figures(number))
 
@@ -183,8 +176,3 @@ class RunStore:
             digests: digest of each image by its key.
         """
         self.update_summary(images={**self.summary().get("images", {}), name: dict(digests)})
-
-
-def _identity(one: ScoredCandidate) -> tuple[str, str, str, int]:
-    candidate = one.candidate
-    return candidate.image, candidate.instruction.kind, candidate.instruction.text, candidate.sample

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -124,19 +124,23 @@ def parse(text: str) -> Parsed:
     return Parsed(question, answer)
 
 
-def nothing_parsed(templates: str, texts: Sequence[str]) -> str:
+def nothing_parsed(templates: str, texts: Iterable[str]) -> str:
     """Why there is no pair, and what to change.
 
     Args:
         templates: name of the shipped set, or path of the file, that asked.
         texts: completions, none of which holds a pair.
     """
-    if not texts:
+    count, example = 0, ""
+    for text in texts:
+        # one that says something, if there is any
+        if count == 0 or (text.strip() and not example.strip()):
+            example = text
+        count += 1
+    if not count:
         return "no text was written, since the LVLM could take none of the images"
-    # one that says something, if there is any
-    example = next((text for text in texts if text.strip()), texts[0])
     return (
-        f"none of {len(texts)} texts holds a question and its answer. The templates ({templates}) must ask for the "
+        f"none of {count} texts holds a question and its answer. The templates ({templates}) must ask for the "
         "form 'Question: ... Answer: ...', or for JSON with the keys question and answer; one of the texts is "
         f"{printable(example, _EXAMPLE)!r} ({parse(example).rejected})"
     )

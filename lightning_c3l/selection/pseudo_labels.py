@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lightning_c3l.records import Group, ScoredCandidate, Scores
 from lightning_c3l.selection.quotas import capped_shares
 from lightning_c3l.selection.texts import normalised
@@ -89,7 +92,7 @@ def select_group(
     return Group(judged[ranked[0]], tuple(c for c in judged if c.status == "negative")), judged
 
 
-def weigh_groups(groups: Sequence[Group], reading: str = "answer", cap: float = 3.0) -> list[Group]:
+def group_weights(kinds: NDArray[np.int32], scores: NDArray[np.float64], cap: float = 3.0) -> NDArray[np.float64]:
     """Weight groups by the score of their positive.
 
     Each group gets w = max(S of its positive, 0), scaled to mean 1 within its kind of instruction, so that a kind with
@@ -97,33 +100,30 @@ def weigh_groups(groups: Sequence[Group], reading: str = "answer", cap: float = 
     throughout; one with so few that they would exceed the cap has them at the cap and divides the rest equally among
     its other groups.
 
-    Loss and sampler share w equally: `weight` and `sampling_weight` are both proportional to sqrt(w), each scaled to
-    mean 1 over the round. The expected contribution of a group to the gradient, its sampling rate times its weight in
-    the loss, is then proportional to w.
+    Loss and sampler share w equally: `weight` and `sampling_weight` are both proportional to sqrt(w), scaled to mean 1
+    over the round. The expected contribution of a group to the gradient, its sampling rate times its weight in the
+    loss, is then proportional to w.
 
     Args:
-        groups: the round's groups.
-        reading: the score to weight by.
+        kinds: number of the kind of each group's positive, `[G]`.
+        scores: its reading, finite, `[G]`.
         cap: largest w, at least 1.
 
     Returns:
-        The groups with their weights, in input order.
+        The weight of each group in the loss, and for the sampler, `[G]`.
 
     Raises:
-        ValueError: a cap below 1, an unknown reading, or a positive without scores or with one that is not finite.
+        ValueError: a cap below 1.
     """
     if not cap >= 1:
         raise ValueError(f"cap must be at least 1, the mean of the weights, not {cap}")
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, group in enumerate(groups):
-        members[group.positive.candidate.instruction.kind].append(i)
-    roots = [0.0] * len(groups)
-    for indices in members.values():
-        scores = [max(reading_of(groups[i].positive, reading), 0.0) for i in indices]
-        for i, w in zip(indices, capped_shares(scores, cap), strict=True):
-            roots[i] = math.sqrt(w)
-    mean = sum(roots) / len(roots) if roots else 1.0
-    return [replace(g, weight=r / mean, sampling_weight=r / mean) for g, r in zip(groups, roots, strict=True)]
+    roots = np.empty(len(scores))
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        roots[own] = np.sqrt(capped_shares(np.maximum(scores[own], 0.0), cap))
+    # one after the other, as weights have been summed from the first version on
+    mean = sum(roots.data) / len(roots) if len(roots) else 1.0
+    return roots / mean
 
 
 def _group_of(one: ScoredCandidate, by: GroupBy) -> object:

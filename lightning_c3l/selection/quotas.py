@@ -156,26 +156,31 @@ def apportion(counts: NDArray[np.int64], size: int) -> list[int]:
     return shares
 
 
-def capped_shares(scores: Sequence[float], cap: float) -> list[float]:
+def capped_shares(scores: Sequence[float] | NDArray[np.float64], cap: float) -> NDArray[np.float64]:
     """Scale scores to mean 1 and cap them; what is cut off goes to the others in proportion.
 
     Args:
-        scores: none below 0; where all are 0, all shares are 1.
+        scores: none below 0; where all are 0, all shares are 1. `[N]`
         cap: largest share, at least 1.
 
     Returns:
-        Shares of mean 1, in input order.
+        Shares of mean 1, in input order, `[N]`.
     """
-    shares, open_, left = [0.0] * len(scores), set(range(len(scores))), float(len(scores))
-    while open_:
-        total = sum(scores[i] for i in open_)
-        wanted = {i: left * scores[i] / total if total > 0 else left / len(open_) for i in open_}
-        over = {i for i, share in wanted.items() if share > cap}
-        # The others' shares grow by what the cap cuts off, so look again.
-        for i in over or open_:
-            shares[i] = min(wanted[i], cap)
-        open_ = open_ - over if over else set()
-        left -= cap * len(over)
+    known = np.ascontiguousarray(scores, np.float64)
+    shares, uncapped, left = np.zeros(len(known)), np.arange(len(known)), float(len(known))
+    while len(uncapped):
+        own = known[uncapped]
+        # one after the other, as shares have been summed from the first version on
+        total = sum(own.data)
+        wanted = left * own / total if total > 0 else np.full(len(own), left / len(own))
+        over = wanted > cap
+        if not over.any():
+            shares[uncapped] = wanted
+            break
+        # the others' shares grow by what the cap cuts off, so look again
+        shares[uncapped[over]] = cap
+        uncapped = uncapped[~over]
+        left -= cap * int(over.sum())
     return shares
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
 from lightning_c3l.rounds.collapse import CollapseLimits, held_out_by_image, held_out_criterion, inflation, tripped
-from lightning_c3l.rounds.figures import image_contrast, round_figures, truth_by_image
+from lightning_c3l.rounds.figures import round_figures, truth_by_image
 
 FIRST = {
     "parsed_rate": 1.0,
@@ -131,6 +131,10 @@ def test_inflation_is_what_the_own_scorer_adds() -> None:
     ] * 5
 
 
+def image_contrast(scored: list[ScoredCandidate]) -> float | None:
+    return round_figures(scored, "answer", 0)["image_contrast"]
+
+
 def test_the_contrast_does_not_depend_on_the_size_of_the_score() -> None:
     # means 0.6 and 0.2: 0.4 / 0.8
     texts = [(0.8, 0.1), (0.4, 0.3)]
@@ -144,7 +148,7 @@ def test_the_contrast_does_not_depend_on_the_size_of_the_score() -> None:
 
 
 def test_a_round_tells_the_length_of_its_answers() -> None:
-    figures = round_figures([one(0.5, 0.1, 2), one(0.5, 0.1, 5, 1), one(None, sample=2)], [], "answer", 0)
+    figures = round_figures([one(0.5, 0.1, 2), one(0.5, 0.1, 5, 1), one(None, sample=2)], "answer", 0)
     assert figures["answer_tokens"] == 3.5
     assert figures["parsed_rate"] == pytest.approx(2 / 3)
-    assert round_figures([one(None)], [], "answer", 0)["answer_tokens"] is None
+    assert round_figures([one(None)], "answer", 0)["answer_tokens"] is None

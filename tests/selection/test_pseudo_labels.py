@@ -3,10 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lightning_c3l.records import Group, Instruction, ScoredCandidate
-from lightning_c3l.selection.pseudo_labels import grouped, select_group, weigh_groups
+from lightning_c3l.selection.pseudo_labels import group_weights, grouped, select_group
 from tests.helpers.scored import scored
 
 
@@ -146,16 +147,18 @@ def test_select_group_rejects_bad_input() -> None:
         select_group([scored(math.nan, 4)])
 
 
-# --- weigh_groups
+# --- group_weights
 
 
-def _groups(scores: list[float], kind: str = "short") -> list[Group]:
-    return [Group(scored(s, i, kind=kind), ()) for i, s in enumerate(scores)]
+def _weights(*kinds: list[float], cap: float = 3.0) -> list[float]:
+    """Weights of groups whose positives have these scores, kind after kind."""
+    numbers = np.repeat(np.arange(len(kinds), dtype=np.int32), [len(own) for own in kinds])
+    return group_weights(numbers, np.array([score for own in kinds for score in own], np.float64), cap).tolist()
 
 
-def _pulls(groups: list[Group]) -> list[float]:
+def _pulls(weights: list[float]) -> list[float]:
     """Expected pull of each group on the gradient: how often it is drawn times what it weighs."""
-    return [g.weight * g.sampling_weight for g in groups]
+    return [weight * weight for weight in weights]
 
 
 def _mean(values: list[float]) -> float:
@@ -164,65 +167,55 @@ def _mean(values: list[float]) -> float:
 
 def test_weights_closed_form() -> None:
     # w = S / mean S = (1/2, 1, 3/2); loss and sampler take sqrt(w) each, over its mean.
-    groups = weigh_groups(_groups([0.1, 0.2, 0.3]))
+    weights = _weights([0.1, 0.2, 0.3])
     roots = [math.sqrt(0.5), 1.0, math.sqrt(1.5)]
-    expected = [r / _mean(roots) for r in roots]
-    assert [g.weight for g in groups] == pytest.approx(expected)
-    assert [g.sampling_weight for g in groups] == pytest.approx(expected)
-    assert _pulls(groups)[2] / _pulls(groups)[0] == pytest.approx(3.0)
+    assert weights == pytest.approx([r / _mean(roots) for r in roots])
+    assert _pulls(weights)[2] / _pulls(weights)[0] == pytest.approx(3.0)
 
 
 def test_kinds_are_normalised_apart() -> None:
-    groups = weigh_groups(_groups([0.1, 0.3]) + _groups([10.0, 30.0], "detail"))
-    pulls = _pulls(groups)
+    pulls = _pulls(_weights([0.1, 0.3], [10.0, 30.0]))
     assert pulls[:2] == pytest.approx(pulls[2:])
     assert pulls[1] / pulls[0] == pytest.approx(3.0)
 
 
+def test_kinds_may_take_turns() -> None:
+    in_turn = group_weights(np.array([0, 1, 0, 1], np.int32), np.array([0.1, 30.0, 0.3, 10.0]))
+    assert in_turn[[0, 2, 3, 1]].tolist() == pytest.approx(_weights([0.1, 0.3], [10.0, 30.0]))
+
+
 def test_negative_scores_count_as_zero() -> None:
-    groups = weigh_groups(_groups([-0.5, 0.2, 0.2]))
-    assert _pulls(groups)[0] == 0.0
-    assert groups[1].weight == pytest.approx(groups[2].weight)
-    assert _mean([g.weight for g in groups]) == pytest.approx(1.0)
+    weights = _weights([-0.5, 0.2, 0.2])
+    assert weights[0] == 0.0
+    assert weights[1] == pytest.approx(weights[2])
+    assert _mean(weights) == pytest.approx(1.0)
 
 
 def test_a_kind_without_positive_scores_weighs_evenly() -> None:
-    groups = weigh_groups(_groups([-0.5, 0.0, -0.1]) + _groups([0.4, 0.4], "detail"))
-    assert [g.weight for g in groups] == pytest.approx([1.0] * 5)
+    assert _weights([-0.5, 0.0, -0.1], [0.4, 0.4]) == pytest.approx([1.0] * 5)
 
 
 def test_the_cap_holds_after_renormalisation() -> None:
     # S = (8, 2, 1, 1): w = (8/3, ...) is capped at 2; the other three share 4 - 2 = 2 as 2 : 1 : 1.
-    groups = weigh_groups(_groups([8.0, 2.0, 1.0, 1.0]), cap=2.0)
-    pulls = _pulls(groups)
+    pulls = _pulls(_weights([8.0, 2.0, 1.0, 1.0], cap=2.0))
     assert [p / pulls[3] for p in pulls] == pytest.approx([4.0, 2.0, 1.0, 1.0])
     # One pass of capping is not enough here: S = (30, 9, 1). 1.2 caps the first, sharing
     # 1.8 lifts the second past it.
-    pulls = _pulls(weigh_groups(_groups([30.0, 9.0, 1.0]), cap=1.2))
+    pulls = _pulls(_weights([30.0, 9.0, 1.0], cap=1.2))
     assert [p / pulls[2] for p in pulls] == pytest.approx([2.0, 2.0, 1.0])
 
 
 def test_the_cap_holds_where_too_few_scores_are_positive() -> None:
     # Two groups of eight carry all the score; at cap 3 they hold 6 of 8, and the six others share the rest.
-    pulls = _pulls(weigh_groups(_groups([5.0, 1.0] + [-1.0] * 6), cap=3.0))
+    pulls = _pulls(_weights([5.0, 1.0] + [-1.0] * 6, cap=3.0))
     assert [p / pulls[0] for p in pulls] == pytest.approx([1.0, 1.0] + [1 / 9] * 6)
 
 
 def test_weights_average_one_over_the_round() -> None:
-    groups = weigh_groups(_groups([0.3, 0.01, 4.0, 0.2]) + _groups([7.0, 0.1, -3.0], "detail"))
-    assert _mean([g.weight for g in groups]) == pytest.approx(1.0)
-    assert _mean([g.sampling_weight for g in groups]) == pytest.approx(1.0)
+    assert _mean(_weights([0.3, 0.01, 4.0, 0.2], [7.0, 0.1, -3.0])) == pytest.approx(1.0)
+    assert _weights() == []
 
 
-def test_weighing_keeps_order_and_pseudo_labels() -> None:
-    before = [replace(g, negatives=(scored(0.0, 9),)) for g in _groups([0.1, 0.2]) + _groups([0.4], "detail")]
-    after = weigh_groups(before)
-    assert [(g.positive, g.negatives) for g in after] == [(g.positive, g.negatives) for g in before]
-    assert weigh_groups([]) == []
-
-
-def test_weigh_groups_rejects_bad_input() -> None:
+def test_a_cap_below_the_mean_is_refused() -> None:
     with pytest.raises(ValueError, match="cap"):
-        weigh_groups(_groups([0.1]), cap=0.9)
-    with pytest.raises(ValueError, match="no scores"):
-        weigh_groups([Group(scored(None), ())])
+        _weights([0.1], cap=0.9)

@@ -9,7 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.loading.samplers import draw_by_weight
+from data_modules.loading import samplers
+
+
+def draw_by_weight(weights: list[float], seed: int, passes: float = 1.0) -> list[int]:
+    return samplers.draw_by_weight(weights, seed, passes).tolist()
+
 
 WEIGHTS = st.lists(st.one_of(st.just(0.0), st.floats(0.01, 5.0)), min_size=1, max_size=30).filter(any)
 

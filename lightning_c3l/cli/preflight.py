@@ -10,8 +10,8 @@ from jsonargparse import Namespace
 from data_modules.benchmark import BenchmarkDataModule
 from data_modules.rounds import RoundDataModule, require_source
 from lightning_c3l.cli.parser import Parser
+from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
-from lightning_c3l.lvlm.served.generator import ServedGenerator
 
 # images or questions that `--trainer.fast_dev_run` goes through
 _FEW = 4
@@ -75,15 +75,20 @@ def _check_model(model: Namespace) -> None:
     lvlm = options.get("lvlm")
     if lvlm is not None and issubclass(_class_of(lvlm), HuggingFaceLVLM):
         require_checkpoint(lvlm.init_args.path, lvlm.init_args.trust_remote_code)
-        if lvlm.init_args.lora is not None and lvlm.init_args.lora.vision and _is_served(options.get("generator")):
-            raise ValueError(
-                "model.lvlm.lora.vision: servers ignore what adapters change in the vision tower: set it to false, or "
-                "model.generator to null"
-            )
+    if (generator := options.get("generator")) is not None:
+        _check_generator(generator, lvlm)
 
 
-def _is_served(generator: Namespace | None) -> bool:
-    return generator is not None and issubclass(_class_of(generator), ServedGenerator)
+def _check_generator(generator: Namespace, lvlm: Namespace | None) -> None:
+    """Refuse adapters that no server applies, and ask whether the servers are there."""
+    lora = None if lvlm is None else lvlm.init_args.get("lora")
+    if lora is not None and lora.vision:
+        raise ValueError(
+            "model.lvlm.lora.vision: servers ignore what adapters change in the vision tower: set it to false, or "
+            "model.generator to null"
+        )
+    built: ExternalGenerator = _class_of(generator)(**generator.init_args.as_dict())
+    built.identity()
 
 
 def _build(parser: Any, options: dict[str, Any]) -> None:

@@ -80,18 +80,25 @@ def test_of_a_mistake_no_run_folder_is_left_and_no_model_is_loaded(work, option,
     assert not (work / "runs").exists()
 
 
+SERVED = [
+    "--model.generator=ServedGenerator",
+    "--model.generator.url=http://127.0.0.1:9",
+    "--model.generator.model=base",
+]
+
+
 @pytest.mark.parametrize(
-    ("vision", "said"), [("true", "model.lvlm.lora.vision: servers"), ("false", "a model is loaded")]
+    ("options", "said"),
+    [
+        # nothing listens at the port of the discard protocol
+        ([], "http://127.0.0.1:9/version: cannot be reached"),
+        (["--model.generator.url=127.0.0.1"], "generator.url: 127.0.0.1 must begin with http"),
+        (["--model.generator.concurrency=0"], "generator.concurrency must be at least 1, not 0"),
+        (["--model.lvlm.lora={rank: 2, vision: true}"], "model.lvlm.lora.vision: servers ignore"),
+    ],
 )
-def test_adapters_of_the_vision_tower_are_not_served(work, vision, said, capsys):
-    config = yaml.safe_load((work / "tiny.yaml").read_text())
-    config["model"]["init_args"]["generator"] = {
-        "class_path": "lightning_c3l.lvlm.served.generator.ServedGenerator",
-        "init_args": {"url": "http://localhost:1", "model": "base"},
-    }
-    (work / "served.yaml").write_text(yaml.safe_dump(config))
-    words = "fit", "--config", "served.yaml", f"--model.lvlm.lora.vision={vision}"
-    assert refused(capsys, *words).startswith(said)
+def test_servers_are_asked_before_a_model_is_loaded(work, options, said, capsys):
+    assert refused(capsys, "fit", "--config", "tiny.yaml", *SERVED, *options).startswith(said)
 
 
 def test_a_run_folder_that_cannot_be_made(work, capsys):

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # of an answer, in bytes: hundreds of completions with their tokens are far shorter
 _LONGEST_ANSWER = 1 << 25
+# seconds within which no server can start
+_START = 5.0
 # HTTP statuses
 _NO_KEY = (401, 403)
 _NOT_FOUND = 404
 _BUSY = 429
 # statuses that may be others the next time, besides those from here on
 _PASSING = (408, 409, 425, _BUSY)
+# of a proxy that finds no server behind it
+_NO_SERVER = (502, 503, 504)
 _SERVER_ERROR = 500
 
 
@@ -52,11 +56,12 @@ class Recovery:
 
     Attributes:
         restore: hands them to a server again, given its address; raises a `ServerFailure` if it cannot be reached.
-        after_any_failure: whether a server that was started again answers with others, so that this does not show.
+        is_silent: whether a server that was started again answers with others under the same name. Then they are handed
+            over again whenever its connection has failed, and after a time in which it may have been started.
     """
 
     restore: Callable[[str], object]
-    after_any_failure: bool = False
+    is_silent: bool = False
 
 
 class ChatClient:
@@ -101,13 +106,14 @@ class _Work:
         jobs: Sequence[ChatJob],
     ) -> None:
         self._servers, self._options, self._key, self._recovery = servers, options, key, recovery
+        self._is_silent = recovery is not None and recovery.is_silent
         self._waiting = deque(jobs)
 
     async def run(self, workers: int) -> Exception | None:
         """Do all jobs, and return the error that ended them early."""
         from openai import AsyncOpenAI
 
-        self._pool = ServerPool(self._servers, self._options.retries)
+        self._pool = ServerPool(self._servers, self._options.retries, _START if self._is_silent else float("inf"))
         self._clients = dict[str, AsyncOpenAI]()
         async with AsyncExitStack() as stack:
             for one in self._servers:
@@ -143,11 +149,14 @@ class _Work:
             try:
                 if server.is_lost:
                     await self._restore(server)
-                job.accept(server.url, await self._send(server.url, body))
+                answer = await self._send(server.url, body)
+                if server.is_lost and self._is_silent:
+                    raise ServerFailure("may have been started again", is_about_request=False)
+                job.accept(server.url, answer)
                 self._pool.succeeded(server)
                 return
             except ServerFailure as failure:
-                failure.is_lost |= self._recovery is not None and self._recovery.after_any_failure
+                failure.is_lost |= failure.is_connection and self._is_silent
                 self._pool.failed(server, failure, began)
                 failures, last = failures + failure.is_about_request, f"{server.url}: {failure.problem}"
             finally:
@@ -178,7 +187,8 @@ class _Work:
         except openai.APIStatusError as error:
             raise self._refusal(url, error) from None
         except openai.APIConnectionError as error:
-            raise ServerFailure(f"cannot be reached ({_cause(error)})", is_about_request=False) from None
+            problem = f"cannot be reached ({_cause(error)})"
+            raise ServerFailure(problem, is_about_request=False, is_connection=True) from None
 
     def _refusal(self, url: str, error: "APIStatusError") -> Exception:
         """What an HTTP status means; a server's words about keys are not repeated, since they may contain one."""
@@ -190,7 +200,7 @@ class _Work:
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         if status in _PASSING or status >= _SERVER_ERROR:
             wait = _seconds(error.response.headers.get("retry-after"))
-            return ServerFailure(reason, wait, is_about_request=status != _BUSY)
+            return ServerFailure(reason, wait, status != _BUSY, is_connection=status in _NO_SERVER)
         if status == _NOT_FOUND and (body.get("param") == "model" or "model" in message):
             if self._recovery is not None:
                 return ServerFailure(reason, is_about_request=False, is_lost=True)
@@ -221,7 +231,8 @@ async def _read(response: Any) -> dict[str, Any]:
     except (ServerFailure, TimeoutError):
         raise
     except Exception as error:  # of the HTTP library, which is another one for each version of `openai`
-        raise ServerFailure(f"ends an answer in the middle ({type(error).__name__})") from None
+        problem = f"ends an answer in the middle ({type(error).__name__})"
+        raise ServerFailure(problem, is_connection=True) from None
     try:
         answer = json.loads(data)
     except (ValueError, RecursionError):

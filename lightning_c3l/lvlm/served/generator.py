@@ -1,5 +1,6 @@
 """`ServedGenerator`: completions from inference servers, with the weights of an LVLM of this process."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -99,6 +100,8 @@ class ServedGenerator(ExternalGenerator):
             self._handover.wake()
             self._served = self._handover.model_for(lvlm)
             self._handover.check(lvlm, self._served)
+            for server in self._asked:
+                server.is_lost, server.seen_at = False, time.monotonic()
         self._lvlm, self.fingerprint = lvlm, lvlm.fingerprint
         try:
             yield

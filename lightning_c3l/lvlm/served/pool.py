@@ -24,6 +24,7 @@ class Server:
         failed_at: when it failed last.
         problem: why.
         is_lost: whether it may have lost the weights that were handed over.
+        seen_at: when it was last known to have them, as `time.monotonic` counts.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Server:
     failed_at: float = 0.0
     problem: str = ""
     is_lost: bool = False
+    seen_at: float = 0.0
 
 
 class ServerFailure(Exception):
@@ -43,11 +45,20 @@ class ServerFailure(Exception):
         wait: seconds after which the server wants to be asked again.
         is_about_request: whether the request itself may be the reason.
         is_lost: whether the server lacks the weights that were handed over.
+        is_connection: whether the server may have ended.
     """
 
-    def __init__(self, problem: str, wait: float = 0.0, is_about_request: bool = True, is_lost: bool = False) -> None:
+    def __init__(
+        self,
+        problem: str,
+        wait: float = 0.0,
+        is_about_request: bool = True,
+        is_lost: bool = False,
+        is_connection: bool = False,
+    ) -> None:
         super().__init__(problem)
-        self.problem, self.wait, self.is_about_request, self.is_lost = problem, wait, is_about_request, is_lost
+        self.problem, self.wait, self.is_about_request = problem, wait, is_about_request
+        self.is_lost, self.is_connection = is_lost, is_connection
 
 
 class ServerPool:
@@ -56,17 +67,18 @@ class ServerPool:
     Args:
         servers: the servers; what is known of them outlasts the pool.
         retries: failures in a row, beside the first, after which a server counts as gone.
+        unseen: seconds without an answer in which a server may have lost its weights without a sign.
     """
 
-    def __init__(self, servers: Sequence[Server], retries: int) -> None:
-        self._servers, self._retries = servers, retries
+    def __init__(self, servers: Sequence[Server], retries: int, unseen: float = float("inf")) -> None:
+        self._servers, self._retries, self._unseen = servers, retries, unseen
         self._changed = asyncio.Event()
         if all(map(self._is_gone, servers)):
             for server in servers:
                 server.failures, server.retry_at = 0, 0.0
 
     async def take(self) -> Server:
-        """The least busy server that is not set aside; one that has failed gets a single request until it answers.
+        """The least busy server that is not set aside; one that has failed, or lost its weights, gets a single request.
 
         Raises:
             LVLMError: if all servers are gone.
@@ -75,9 +87,14 @@ class ServerPool:
             if all(map(self._is_gone, self._servers)):
                 raise self._all_gone()
             now = time.monotonic()
-            ready = [one for one in self._servers if one.retry_at <= now and not (one.failures and one.in_flight)]
+            ready = [
+                one
+                for one in self._servers
+                if one.retry_at <= now and not (one.in_flight and (one.failures or one.is_lost))
+            ]
             if ready:
                 server = min(ready, key=lambda one: one.in_flight)
+                server.is_lost |= not server.in_flight and now - server.seen_at > self._unseen
                 server.in_flight += 1
                 return server
             self._changed.clear()
@@ -93,7 +110,7 @@ class ServerPool:
 
     def succeeded(self, server: Server) -> None:
         """Note that a server has answered."""
-        server.failures, server.retry_at = 0, 0.0
+        server.failures, server.retry_at, server.seen_at = 0, 0.0, time.monotonic()
 
     def failed(self, server: Server, failure: ServerFailure, began: float) -> None:
         """Set a server aside, twice as long each time.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
@@ -121,6 +122,31 @@ def test_a_server_that_was_started_again_gets_the_adapter_again(
     loads = [body["lora_name"] for body in server.asked("/v1/load_lora_adapter")]
     assert len(loads) == 2
     assert loads[0] == loads[1]
+
+
+def test_a_server_that_was_started_again_gets_all_weights_again(
+    server: Server, requests: list[GenerationRequest], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    lvlm, generator = load_tiny(tiny_checkpoint, None), generator_for(tmp_path, server, concurrency=2)
+    with torch.no_grad():
+        for parameter in lvlm.model.get_decoder().layers.parameters():
+            parameter.mul_(1.5)
+    finished = list[int]()
+
+    def restart(index: int, _: list[str]) -> None:
+        finished.append(index)
+        if len(finished) == 4:
+            server.die()
+            server.revive()
+
+    own = lvlm.generate(requests, SAMPLING)
+    with lvlm.reference():
+        assert lvlm.generate(requests, SAMPLING) != own
+    with generator.serving(lvlm):
+        # a restart gives the base back under the same name
+        assert generator.generate(requests, SAMPLING, finished=restart) == own
+    assert sorted(finished) == list(range(len(requests)))
+    assert {body["model"] for body in server.asked(CHAT)} == {"base"}
 
 
 def test_several_servers_share_the_work(

@@ -71,3 +71,18 @@ def test_all_gone_names_each() -> None:
         asyncio.run(pool.take())
     # the next call asks them again
     assert asyncio.run(ServerPool(servers, retries=0).take()) is servers[0]
+
+
+def test_a_server_that_was_not_seen_for_long_counts_as_lost() -> None:
+    now = time.monotonic()
+    servers = [Server("a", seen_at=now - 60), Server("b", seen_at=now)]
+
+    async def taken() -> list[tuple[str, bool]]:
+        pool = ServerPool(servers, retries=0, unseen=30)
+        return [(one.url, one.is_lost) for one in [await pool.take() for _ in range(3)]]
+
+    # alone with its request, until its weights are there again
+    assert asyncio.run(taken()) == [("a", True), ("b", False), ("b", False)]
+    pool = ServerPool(servers, retries=0, unseen=30)
+    pool.succeeded(servers[0])
+    assert servers[0].seen_at >= now

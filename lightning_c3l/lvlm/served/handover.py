@@ -169,9 +169,12 @@ class HandOver:
         """
         server, weights, known = self.servers[url], self._now, self._expected
         assert known is not None, "nothing was handed over"
-        self._weights.pop(url, None)
-        self._place(server, weights)
         # the base is not asked now: requests for the adapter may be in flight
+        if weights.is_full:
+            # it may have lost a connection alone, and reloading disturbs requests of other processes
+            self._check(server, weights, known)
+            return
+        self._place(server, weights)
         self._compare(server, weights, known)
 
     @contextmanager

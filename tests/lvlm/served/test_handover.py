@@ -289,6 +289,10 @@ def test_full_fine_tuning_reloads_all_weights(server: Server, full: HuggingFaceL
         serve_weights(hand, full)
     assert server.asked("/collective_rpc")[-1]["kwargs"] == {"weights_path": server.state.checkpoint}
     serve_weights(hand, full)
+    # a connection may break without a restart
+    server.requests.clear()
+    hand.restore(server.url)
+    assert not server.asked("/collective_rpc")
     # a restart brings the base back under the same name
     server.restart()
     hand.restore(server.url)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 
 from lightning_c3l.lvlm.base import LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from lightning_c3l.lvlm.huggingface.adapters import target_pattern
+from lightning_c3l.lvlm.huggingface.adapters import adapted_outside_decoder, target_pattern
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import awaken_adapter, generate_texts, load_tiny, model_inputs, pictures
 
@@ -199,3 +199,15 @@ def test_fresh_is_the_lvlm_before_training(tiny_checkpoint: Path) -> None:
 def test_impossible_adapters_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"^lora\.{next(iter(wrong))} must "):
         LoRA(**wrong)  # type: ignore[arg-type]
+
+
+def test_adapters_outside_of_the_decoder_are_named(tiny_checkpoint: Path) -> None:
+    assert load_tiny(tiny_checkpoint).adapted_outside_decoder() == []
+    assert load_tiny(tiny_checkpoint, None).adapted_outside_decoder() == []
+    outside = load_tiny(tiny_checkpoint, LoRA(rank=2, alpha=4, vision=True)).adapted_outside_decoder()
+    assert any("vision" in name for name in outside)
+    assert any("projector" in name for name in outside)
+    assert not any("language_model" in name for name in outside)
+    model = LlavaForConditionalGeneration.from_pretrained(tiny_checkpoint)
+    get_peft_model(model, LoraConfig(r=2, target_modules=["lm_head", "q_proj"], exclude_modules=".*vision.*"))
+    assert adapted_outside_decoder(model) == ["lm_head"]

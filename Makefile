@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -132,6 +132,10 @@ bench-data: $(ENVIRONMENT)  ## speed and memory of data in and out, about 5 minu
 
 bench-scale: $(ENVIRONMENT)  ## time and memory of rounds and data sets of a million candidates, without a model, about 10 minutes
 	$(RUN) bench-scale
+
+# of the environment that `make test-vllm` builds; VLLM_PYTHON=file takes the python of another one
+bench-engines: $(ENVIRONMENT)  ## speed of generation here and on a vLLM server, which it starts, about 30 minutes
+	OMP_NUM_THREADS=1 $(RUN) bench-engines
 
 # WHEELS=folder brings the packages that a machine without network lacks, and PYTHON=python3 takes its PyTorch
 gpu-check: $(ENVIRONMENT)  ## what only a GPU can show, within 9 minutes; without one the part that a CPU can run

@@ -99,9 +99,9 @@ class Workload:
     pairs: list[list[tuple[str, str]]]
 
     @classmethod
-    def random(cls, shape: Shape) -> "Workload":
-        """Random images, questions and answers of the shape's sizes."""
-        draw, size = stream("bench"), (shape.side, shape.side)
+    def random(cls, shape: Shape, *key: int) -> "Workload":
+        """Random images, questions and answers of the shape's sizes; other ones for another key."""
+        draw, size = stream("bench", *key), (shape.side, shape.side)
 
         def text(tokens: int) -> str:
             return " ".join(draw.choices(_WORDS, k=tokens))

@@ -34,6 +34,7 @@ VERBS = {
     "bench-data": ("bench_data", "speed and memory of data in and out"),
     "bench-scale": ("bench_scale", "rounds and data sets of millions of candidates, without a model"),
     "serve-vllm": ("serve_vllm", "the command of a vLLM server that generates for rounds"),
+    "bench-engines": ("bench_engines", "speed of generation here and on a vLLM server"),
     "gpu-check": ("gpu_check", "what only a GPU can show, within nine minutes"),
 }
 # of the LightningCLI

@@ -22,6 +22,7 @@ WRONG = {
     "bench": ["--repeats", "0"],
     "bench-data": ["--images", "0"],
     "bench-scale": ["--candidates", "1", "2"],
+    "bench-engines": ["--concurrency", "0"],
     "gpu-check": ["--only", "nothing"],
     "two-by-two": ["--seeds", "none"],
     "serve-vllm": ["shipped:scenes", "--chat-template", "nowhere"],

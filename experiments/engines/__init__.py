@@ -1,0 +1,1 @@
+"""Speed of generation: our own engine beside an inference server, and what large data sets cost with them."""

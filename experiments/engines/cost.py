@@ -3,8 +3,9 @@
 `python -m experiments.engines.cost` prints the tables of docs/engines.md; `--help` lists what to put in for your own.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor, log10
 
 from jsonargparse import auto_cli
 
@@ -55,8 +56,8 @@ class Seconds:
         train: seconds a group, that is, an image with one instruction and its candidates.
     """
 
-    generate: float
-    score: float
+    generate: float = 0.0
+    score: float = 0.0
     train: float = 0.0
 
     def hours(self, images: int, plan: Plan) -> float:
@@ -101,15 +102,54 @@ class GpuInputs:
         )
 
 
-def table(seconds: Seconds, plan: Plan, device: str, price: float | None = None) -> Iterator[str]:
-    """Lines of a Markdown table of hours, and of cost where there is a price."""
-    yield f"| images | texts | {' | '.join(f'hours on {count} {device}{"s" * (count > 1)}' for count in DEVICES)} |" + (
-        " cost |" if price is not None else ""
-    )
-    yield "| ---: " * (2 + len(DEVICES) + (price is not None)) + "|"
+# measured on one core with a LLaVA of 62 M parameters, 576 image tokens; see docs/engines.md
+MEASURED: dict[str, Seconds] = {}
+
+
+def table(rows: Mapping[str, Seconds], plan: Plan, device: str, price: float | None = None) -> list[str]:
+    """Lines of a Markdown table of hours, and of cost where there is a price.
+
+    Args:
+        rows: seconds an item by what the row is called.
+        plan: what is made.
+        device: what hours are counted on, in the plural.
+        price: of one device for an hour; the number of devices does not change the cost.
+    """
+    names = ["", "images", "texts", *(f"{count} {device}" for count in DEVICES)]
+    lines = [names if price is None else [*names, "cost"]]
+    lines.append(["---", *(["---:"] * (len(lines[0]) - 1))])
     for images in IMAGES:
-        one = seconds.hours(images, plan)
-        cells = [f"{images:,}", f"{images * plan.kinds * plan.candidates:,}"]
-        cells += [f"{one / count:,.3g}" for count in DEVICES]
-        cells += [f"{price * one:,.0f}"] if price is not None else []
-        yield f"| {' | '.join(cells)} |"
+        for name, seconds in rows.items():
+            hours = seconds.hours(images, plan)
+            cells = [name, f"{images:,}", f"{images * plan.kinds * plan.candidates:,}"]
+            cells += [_number(hours / count) for count in DEVICES]
+            lines.append(cells if price is None else [*cells, _number(price * hours)])
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _number(value: float) -> str:
+    """Two digits that count."""
+    digits = max(0, 1 - floor(log10(value)))
+    return f"{round(value, 1 - floor(log10(value))):,.{digits}f}"
+
+
+def tables(inputs: GpuInputs, plan: Plan) -> str:
+    """Both tables: what was measured on a CPU, and what is assumed of GPUs."""
+    seconds = inputs.seconds(plan)
+    gpu = {"generate": Seconds(seconds.generate), "score": Seconds(score=seconds.score)}
+    gpu |= {"train, one epoch": Seconds(train=seconds.train), "all": seconds}
+    return "\n".join([*table(MEASURED, plan, "cores"), "", *table(gpu, plan, "GPUs", inputs.price)])
+
+
+def main(gpu: GpuInputs = GpuInputs(), plan: Plan = Plan()) -> None:  # noqa: B008  # frozen
+    """Print the tables of hours and cost.
+
+    Args:
+        gpu: assumptions about GPUs.
+        plan: a round about each image.
+    """
+    print(tables(gpu, plan))
+
+
+if __name__ == "__main__":
+    auto_cli(main)

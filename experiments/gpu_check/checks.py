@@ -76,5 +76,6 @@ CHECKS = {
         Check("llava-1.5-7b", "rounds:check_llava", 120),
         Check("qwen3-vl-8b", "rounds:check_qwen", 120),
         Check("demo", "demo:check_demo", 180, gpu_only=True),
+        Check("served-llava-1.5-7b", "served:check_served", 420, gpu_only=True),
     )
 }

@@ -85,12 +85,12 @@ class MeasuredRounds:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4)
         self.head = ContrastivePseudoLabelLoss(lvlm.hidden_size, 128, 0.2, False).to(lvlm.model.device)
         self.numbers = list[float]()
+        self.requests = [GenerationRequest(_INSTRUCTION, image, seed) for seed, image in enumerate(self.load.images)]
+        self.sampling = Sampling(sizes.candidates, sizes.new_tokens, temperature=1.0)
 
     def generate(self) -> None:
         """Write texts about every image."""
-        requests = [GenerationRequest(_INSTRUCTION, image, seed) for seed, image in enumerate(self.load.images)]
-        sampling = Sampling(self.sizes.candidates, self.sizes.new_tokens, temperature=1.0)
-        self.lvlm.generate(requests, sampling, self.sizes.batch)
+        self.lvlm.generate(self.requests, self.sampling, self.sizes.batch)
 
     def score(self) -> None:
         """Score the pairs of every image."""

@@ -55,10 +55,11 @@ def main(arguments: list[str]) -> int:
 
     python = python_of_vllm()
     if python is None:
-        raise ValueError("no environment with vLLM: `make test-vllm` builds one in .vllm/; or name the python of yours as VLLM_PYTHON")
-    from experiments.engines.picture import picture
+        raise ValueError(
+            "no environment with vLLM: `make test-vllm` builds one in .vllm/; or name the python of yours as VLLM_PYTHON"
+        )
+    from experiments.engines.output import picture, rates_table
     from experiments.engines.run import run_bench
-    from experiments.speed.timing import spread_table
     from lightning_c3l.report.terminal import console
 
     quieten()
@@ -66,6 +67,6 @@ def main(arguments: list[str]) -> int:
     found = run_bench(options, inspect_vllm(python))
     write_json_atomic(options.out / "bench-engines.json", found)
     write_text_atomic(options.out / "bench-engines.svg", picture(found))
-    console().print(spread_table(found, ".3g"))
+    console().print(rates_table(found))
     print(f"figures in {options.out / 'bench-engines.json'}, a picture in {options.out / 'bench-engines.svg'}")
     return 0

@@ -141,7 +141,7 @@ def tables(inputs: GpuInputs, plan: Plan) -> str:
     return "\n".join([*table(MEASURED, plan, "cores"), "", *table(gpu, plan, "GPUs", inputs.price)])
 
 
-def main(gpu: GpuInputs = GpuInputs(), plan: Plan = Plan()) -> None:  # noqa: B008  # frozen
+def main(gpu: GpuInputs = GpuInputs(), plan: Plan = Plan()) -> None:  # frozen
     """Print the tables of hours and cost.
 
     Args:

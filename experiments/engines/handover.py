@@ -39,7 +39,7 @@ def bench_handover(
         repeats: number of adapters that count; one more before them does not.
 
     Returns:
-        Spreads of `handover_seconds`, to save and to load; of `check_seconds`, to compare probe answers; and of
+        Spreads of `handover_seconds`, to wake the server, save and load; of `check_seconds`, to compare probe answers; and of
         `cpu_seconds` of this process and the server for both.
     """
     options = ServedOptions(handover=str(folder))
@@ -48,6 +48,7 @@ def bench_handover(
     for number in range(repeats + 1):
         draw_adapter(lvlm, 1 + number)
         used, start = time.process_time() + session_cpu_seconds(server.session), time.perf_counter()
+        hand.wake()
         name = hand.model_for(lvlm)
         handed_over = time.perf_counter()
         hand.check(lvlm, name)
@@ -57,4 +58,5 @@ def bench_handover(
             values = (handed_over - start, checked - handed_over, used)
             for own, value in zip(found.values(), values, strict=True):
                 own.append(value)
+        hand.sleep()
     return {name: spread(values) for name, values in found.items()}

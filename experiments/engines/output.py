@@ -9,13 +9,12 @@ from experiments.speed.timing import Spread
 from lightning_c3l.report.drawing import chart, palette
 
 _RATES = {"texts_per_cpu_second": "texts per CPU second", "texts_per_second": "texts per second"}
-_WEIGHTS = {"base": "", "adapter": ", adapter"}
 _COSTS = {"handover_seconds": "hand-over, s", "check_seconds": "check, s", "cpu_seconds": "both, CPU s"}
 _ROW, _BAR = 30.0, 0.38
 
 
 def rates_table(found: Mapping[str, Any]) -> Table:
-    """A row for each engine, precision and kind of weights, and one for each cost of the hand-over.
+    """A row for each engine and precision, and one for each cost of the hand-over.
 
     Args:
         found: figures of `run_bench`.
@@ -59,9 +58,8 @@ def _precisions(found: Mapping[str, Any]) -> list[str]:
 def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Spread]]]:
     """Names and rates of all engines."""
     for precision in _precisions(found):
-        for weights, words in _WEIGHTS.items():
-            for engine, rates in found[precision][weights].items():
-                yield f"{precision}: {engine}{words}", rates
+        for engine, rates in found[precision]["rates"].items():
+            yield f"{precision}: {engine}", rates
 
 
 def _shown(value: Spread) -> str:

@@ -3,16 +3,17 @@
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_c3l.lvlm.served.generator import ServedGenerator
 
 from experiments.engines.cpu_time import session_cpu_seconds
-from experiments.engines.handover import bench_handover, draw_adapter
+from experiments.engines.handover import bench_handover
 from experiments.engines.measure import Engine, Rates, compare
 from experiments.engines.workload import draw_requests
 from experiments.speed.models import build_llava
@@ -23,7 +24,6 @@ from lightning_c3l.cli.bench_engines import BenchEnginesOptions
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
-from lightning_c3l.lvlm.served.generator import ServedGenerator
 from lightning_c3l.report.progress import stage
 
 # prompts of our engine at the same time: the default of a round
@@ -70,8 +70,7 @@ def _figures(options: BenchEnginesOptions, precision: Precision, vllm: Installed
     lvlm.network.eval()
     model = str(folder / "model")
     settings = ServerSettings(model, precision, LoRA().rank, _CONTEXT, port=0)
-    most = max(options.concurrency)
-    passes = (len(options.concurrency) + 3) * (1 + options.repeats) + 1
+    passes = (len(options.concurrency) + 1) * (1 + options.repeats) + 1
     with (
         running_server(vllm, settings, options.out / f"vllm-{precision}.log") as server,
         stage(f"bench-engines {precision}", "passes", passes) as progress,
@@ -80,47 +79,36 @@ def _figures(options: BenchEnginesOptions, precision: Precision, vllm: Installed
             number: ServedGenerator(server.url, model, concurrency=number, handover=str(folder / "handover"))
             for number in options.concurrency
         }
-        bench = _Bench(lvlm, server, options)
-        with lvlm.reference():
-            base = bench.compare(served, progress.update)
-        draw_adapter(lvlm, 0)
-        tuned = bench.compare({most: served[most]}, progress.update)
+        rates = _compare(options, lvlm, server, served, progress.update)
         handover = bench_handover(lvlm, server, model, folder / "handover", _ADAPTERS)
         progress.update()
-    return {"base": base, "adapter": tuned, "handover": handover, "start_seconds": server.start_seconds}
+    return {"rates": rates, "handover": handover, "start_seconds": server.start_seconds}
 
 
-class _Bench:
-    """Comparisons of our engine with a server.
+def _compare(
+    options: BenchEnginesOptions,
+    lvlm: HuggingFaceLVLM,
+    server: RunningServer,
+    served: Mapping[int, ServedGenerator],
+    progress: Callable[[], object],
+) -> dict[str, Rates]:
+    """Rates of our engine, and of the server by the number of requests at the same time."""
+    sampling = Sampling(options.samples, options.tokens, temperature=1.0)
 
-    Args:
-        lvlm: whose weights both use.
-        server: has its checkpoint.
-        options: of the command.
-    """
+    def of_both() -> float:
+        # this process asks the server
+        return session_cpu_seconds(server.session) + time.process_time()
 
-    def __init__(self, lvlm: HuggingFaceLVLM, server: RunningServer, options: BenchEnginesOptions) -> None:
-        self._lvlm, self._server, self._options = lvlm, server, options
-        self._sampling = Sampling(options.samples, options.tokens, temperature=1.0)
+    def draw(number: int) -> Sequence[GenerationRequest]:
+        return draw_requests(SHAPES[options.shape], options.prompts, number)
 
-    def compare(self, served: dict[int, ServedGenerator], progress: Any) -> dict[str, Rates]:
-        """Rates of our engine, and of the server by the number of requests at the same time."""
-        ours = partial(self._lvlm.generate, sampling=self._sampling, batch_size=_BATCH)
-        engines = {OURS: Engine(ours, time.process_time)}
-        for number, generator in served.items():
-            ask = partial(generator.generate, sampling=self._sampling)
-            engines[served_name(number)] = Engine(ask, self._cpu_seconds)
-        with ExitStack() as blocks:
-            for generator in served.values():
-                blocks.enter_context(generator.serving(self._lvlm))
-            return compare(engines, self._draw, _WARM_UP, self._options.repeats, progress)
-
-    def _cpu_seconds(self) -> float:
-        """Of the server and of this process, which asks it."""
-        return session_cpu_seconds(self._server.session) + time.process_time()
-
-    def _draw(self, number: int) -> Sequence[GenerationRequest]:
-        return draw_requests(SHAPES[self._options.shape], self._options.prompts, number)
+    engines = {OURS: Engine(partial(lvlm.generate, sampling=sampling, batch_size=_BATCH), time.process_time)}
+    for number, generator in served.items():
+        engines[served_name(number)] = Engine(partial(generator.generate, sampling=sampling), of_both)
+    with ExitStack() as blocks:
+        for generator in served.values():
+            blocks.enter_context(generator.serving(lvlm))
+        return compare(engines, draw, _WARM_UP, options.repeats, progress)
 
 
 def served_name(concurrency: int) -> str:

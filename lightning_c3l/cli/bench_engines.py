@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> int:
     python = python_of_vllm()
     if python is None:
         raise ValueError(
-            "no environment with vLLM: `make test-vllm` builds one in .vllm/; or name the python of yours as VLLM_PYTHON"
+            "no vLLM: name the python of an environment that has it as VLLM_PYTHON, or let `make .vllm/installed` make "
+            "one for a CPU"
         )
     from experiments.engines.output import picture, rates_table
     from experiments.engines.run import run_bench

@@ -39,8 +39,8 @@ def bench_handover(
         repeats: number of adapters that count; one more before them does not.
 
     Returns:
-        Spreads of `handover_seconds`, to wake the server, save and load; of `check_seconds`, to compare probe answers; and of
-        `cpu_seconds` of this process and the server for both.
+        Spreads of `handover_seconds`, to wake the server, save and load; of `check_seconds`, to compare probe answers;
+        and of `cpu_seconds` of this process and the server for both.
     """
     options = ServedOptions(handover=str(folder))
     hand = HandOver(VLLMServers([server.url], options.key(), options.timeout), options, model)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_c3l.lvlm.served.generator import ServedGenerator
 
 from experiments.engines.cpu_time import session_cpu_seconds
 from experiments.engines.handover import bench_handover
@@ -24,7 +23,9 @@ from lightning_c3l.cli.bench_engines import BenchEnginesOptions
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.loading import Precision
+from lightning_c3l.lvlm.served.generator import ServedGenerator
 from lightning_c3l.report.progress import stage
+from lightning_c3l.runs.atomic import write_json_atomic
 
 # prompts of our engine at the same time: the default of a round
 _BATCH = 8
@@ -36,32 +37,34 @@ _ADAPTERS = 3
 OURS = "ours"
 
 
-def run_bench(options: BenchEnginesOptions, vllm: InstalledVLLM) -> dict[str, Any]:
+def run_bench(options: BenchEnginesOptions, vllm: InstalledVLLM, file: Path) -> dict[str, Any]:
     """Figures by precision, with the machine and the options they were measured with.
 
     Args:
         options: of the command.
         vllm: environment with vLLM.
+        file: JSON file, which is written after each precision.
     """
-    before, found = os.getloadavg()[0], dict[str, Any]()
-    for precision in options.precision:
-        with tempfile.TemporaryDirectory(prefix="c3l-bench-engines-") as folder:
-            found[precision] = _figures(options, precision, vllm, Path(folder))
-    return {
+    found: dict[str, Any] = {
         "machine": {
             "device": torch.cuda.get_device_name() if options.device == "cuda" else "CPU",
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "vllm": vllm.version,
-            "load": [before, os.getloadavg()[0]],
         },
         "options": {
             name: getattr(options, name)
             for name in ("shape", "device", "prompts", "samples", "tokens", "concurrency", "repeats")
         },
-        **found,
     }
+    for precision in options.precision:
+        load = os.getloadavg()[0]
+        with tempfile.TemporaryDirectory(prefix="c3l-bench-engines-") as folder:
+            found[precision] = _figures(options, precision, vllm, Path(folder))
+        found[precision]["load_average"] = [load, os.getloadavg()[0]]
+        write_json_atomic(file, found)
+    return found
 
 
 def _figures(options: BenchEnginesOptions, precision: Precision, vllm: InstalledVLLM, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import torch
-from lightning_c3l.lvlm.served.generator import ServedGenerator
 
 from experiments.gpu_check.checks import Outcome, Setting
 from experiments.gpu_check.large_models import LLAVA, LargeModel, build_lvlm
@@ -15,6 +14,7 @@ from experiments.speed.timing import synchronize
 from experiments.vllm_server.command import InstalledVLLM, ServerSettings, inspect_vllm, python_of_vllm
 from experiments.vllm_server.process import RunningServer, running_server
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
+from lightning_c3l.lvlm.served.generator import ServedGenerator
 
 # the same for both engines; the server is given all prompts at once
 _SIZES = RoundSizes(images=64, candidates=4, batch=16)

@@ -7,7 +7,7 @@ from typing import Literal
 from experiments.speed.shapes import SHAPES
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import one_of, parse_options
-from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
+from lightning_c3l.runs.atomic import write_text_atomic
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def main(arguments: list[str]) -> int:
 
     quieten()
     options.out.mkdir(parents=True, exist_ok=True)
-    found = run_bench(options, inspect_vllm(python))
-    write_json_atomic(options.out / "bench-engines.json", found)
+    file = options.out / "bench-engines.json"
+    found = run_bench(options, inspect_vllm(python), file)
     write_text_atomic(options.out / "bench-engines.svg", picture(found))
     console().print(rates_table(found))
-    print(f"figures in {options.out / 'bench-engines.json'}, a picture in {options.out / 'bench-engines.svg'}")
+    print(f"figures in {file}, a picture in {options.out / 'bench-engines.svg'}")
     return 0

@@ -20,11 +20,14 @@ class RequestOptions:
         end_ids: tokens that end a completion.
         forbidden_ids: tokens that are never sampled, such as the image token.
         template_options: values of the chat template's variables.
+        adds_special_tokens: whether the tokenizer must add its special tokens to rendered conversations, since the
+            chat template does not write them.
     """
 
     end_ids: tuple[int, ...]
     forbidden_ids: tuple[int, ...] = ()
     template_options: dict[str, Any] = field(default_factory=dict)
+    adds_special_tokens: bool = False
 
 
 class ServableLVLM(RoundLVLM, Protocol):

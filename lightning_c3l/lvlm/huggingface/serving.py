@@ -59,7 +59,12 @@ def request_options(encoder: ChatEncoder, vocab_size: int) -> RequestOptions:
     token = encoder.images.token
     # some image tokens are no token of the decoder
     forbidden = (token,) if 0 <= token < vocab_size else ()
-    return RequestOptions(tuple(encoder.end_of_turn_ids()), forbidden, dict(encoder.template.options))
+    text = open_text(encoder, GenerationRequest("?"))
+    bare, ours = (
+        encoder.tokenizer(text, add_special_tokens=adds)["input_ids"]
+        for adds in (False, encoder.adds_special_tokens(text))
+    )
+    return RequestOptions(tuple(encoder.end_of_turn_ids()), forbidden, dict(encoder.template.options), bare != ours)
 
 
 def is_untrained(network: nn.Module, original: nn.Module | None) -> bool:

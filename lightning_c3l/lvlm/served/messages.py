@@ -76,10 +76,12 @@ def _body(lvlm: ServableLVLM, turns: Sequence[Turn], url: str | None) -> dict[st
             waiting = None
         messages.append({"role": turn.role, "content": content})
     is_open = turns[-1].role == "assistant"
-    variables = lvlm.request_options().template_options
+    options = lvlm.request_options()
     return {
         "messages": messages,
         "add_generation_prompt": not is_open,
+        # vLLM's tokenizer adds none to conversations unless it is asked to
+        **({"add_special_tokens": True} if options.adds_special_tokens else {}),
         **({"continue_final_message": True} if is_open else {}),
-        **({"chat_template_kwargs": variables} if variables else {}),
+        **({"chat_template_kwargs": options.template_options} if options.template_options else {}),
     }

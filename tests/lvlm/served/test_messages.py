@@ -1,6 +1,7 @@
 """Bodies of requests, against what the chat API takes."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -45,6 +46,17 @@ def test_a_prompt(lvlm: HuggingFaceLVLM) -> None:
     assert text == {"type": "text", "text": "Where  is it?"}
     assert body["add_generation_prompt"] is True
     assert body.keys() == {"messages", "add_generation_prompt"}
+
+
+def test_special_tokens_are_added_where_the_template_writes_no_beginning(
+    lvlm: HuggingFaceLVLM, family_checkpoint: Callable[[str], Path]
+) -> None:
+    # LLaVA-1.5's template begins with USER, and its tokenizer puts the beginning of a text before it
+    other = load_tiny(family_checkpoint("llava-1.5"))
+    (ids,) = other.prompt_ids([GenerationRequest("Where?")])
+    assert ids[0] == other.processor.tokenizer.bos_token_id
+    assert chat_body(other, GenerationRequest("Where?"))["add_special_tokens"] is True
+    assert "add_special_tokens" not in chat_body(lvlm, GenerationRequest("Where?"))
 
 
 def test_a_prefix_is_continued(lvlm: HuggingFaceLVLM) -> None:

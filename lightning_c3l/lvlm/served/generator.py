@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from PIL.Image import Image
 from torch import nn
 
@@ -97,9 +98,7 @@ class ServedGenerator(ExternalGenerator):
         if self.options.api == "openai":
             self._require_base(lvlm)
         else:
-            self._handover.wake()
-            self._served = self._handover.model_for(lvlm)
-            self._handover.check(lvlm, self._served)
+            self._hand_over(lvlm)
             for server in self._asked:
                 server.is_lost, server.seen_at = False, time.monotonic()
         self._lvlm, self.fingerprint = lvlm, lvlm.fingerprint
@@ -110,6 +109,18 @@ class ServedGenerator(ExternalGenerator):
         # not after an error, with which other processes do not come here
         if self.options.api == "vllm":
             self._handover.sleep()
+
+    def _hand_over(self, lvlm: ServableLVLM) -> None:
+        """Wake the servers, give them the weights and check that they use them."""
+        began, before = time.monotonic(), self._served
+        self._handover.wake()
+        self._served = self._handover.model_for(lvlm)
+        off = self._handover.check(lvlm, self._served)
+        if self._served != before:
+            rank_zero_info(
+                f"servers: {self._served} handed over and checked in {time.monotonic() - began:.1f} s, probe answers "
+                f"differ by {off:.1g} nats per token"
+            )
 
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if the LVLM whose weights are served accepts it."""

@@ -134,12 +134,15 @@ class HandOver:
                 shutil.rmtree(old.folder, ignore_errors=True)
         return weights.model
 
-    def check(self, lvlm: ServableLVLM, name: str) -> None:
+    def check(self, lvlm: ServableLVLM, name: str) -> float:
         """Compare probe answers of the servers with those of an LVLM; collective, with whole weights.
 
         Args:
             lvlm: as given to `model_for`.
             name: what that returned.
+
+        Returns:
+            Largest mean difference per token in nats, over the servers that this process looks after.
 
         Raises:
             LVLMError: if a server does not answer with these weights; names the likely cause.
@@ -147,7 +150,13 @@ class HandOver:
         weights, known = self._now, self._expected
         assert known is not None, "nothing was handed over"
         assert (name, lvlm) == (weights.model, known.lvlm), "check what was handed over last"
-        self._everywhere(lambda server: self._check(server, weights, known))
+        off = dict[str, float]()
+
+        def check(server: VLLMServer) -> None:
+            off[server.url] = self._check(server, weights, known)
+
+        self._everywhere(check)
+        return max(off.values(), default=0.0)
 
     @property
     def forgets_weights(self) -> bool:
@@ -239,25 +248,24 @@ class HandOver:
                 server.unload_adapter(self._loaded.digest)
             server.load_adapter(weights.model, weights.folder)
 
-    def _check(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
+    def _check(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> float:
         if not weights.digest:
-            self._check_base(server, known)
-            return
+            return self._check_base(server, known)
         try:
-            self._compare(server, weights, known)
+            return self._compare(server, weights, known)
         except WrongWeightsError:
             if not weights.is_full:
                 raise
             # it may have been started again: the base then has the same name
             self._weights.pop(server.url, None)
             self._place(server, weights)
-            self._compare(server, weights, known)
+            return self._compare(server, weights, known)
 
-    def _compare(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
+    def _compare(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> float:
         served = served_answers(server, weights.model, known.lvlm, known.own)
-        compare(f"{server.url}: {weights.model}", served, self._expectation(server.url, weights, known))
+        return compare(f"{server.url}: {weights.model}", served, self._expectation(server.url, weights, known))
 
-    def _check_base(self, server: VLLMServer, known: _Known) -> None:
+    def _check_base(self, server: VLLMServer, known: _Known) -> float:
         """Check what the server answers as its base; weights that another run has left there are replaced."""
         assert known.base is not None
         others = {} if known.own is known.base else {"mixed": known.own}
@@ -276,6 +284,7 @@ class HandOver:
             self._weights[server.url] = ""
             off = compare(where, served_answers(server, self.model, known.lvlm, known.base), expected)
         self._rounding[server.url] = off
+        return off
 
     def _expectation(self, url: str, weights: ServedWeights, known: _Known) -> Expectation:
         others = {} if known.base is None or not weights.digest else {"base": known.base}

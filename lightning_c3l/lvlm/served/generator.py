@@ -55,6 +55,7 @@ class ServedGenerator(ExternalGenerator):
             raise LVLMError("generating on servers needs a package: pip install 'lightning_c3l[served]'")
         self.fingerprint = ""
         self._lvlm: ServableLVLM | None = None
+        self._is_reference = False
         # what requests name as their model
         self._served = model
         self._servers: list[Server] | None = None
@@ -93,6 +94,8 @@ class ServedGenerator(ExternalGenerator):
     def _serving(self, lvlm: ServableLVLM) -> Iterator[None]:
         # apart, since the command line compares the annotations of `serving` with those of the protocol
         if self._lvlm is not None:
+            if (lvlm, lvlm.is_reference) != (self._lvlm, self._is_reference):
+                raise RuntimeError("ServedGenerator: serves other weights already; leave that block first")
             yield
             return
         if self.options.api == "openai":
@@ -101,7 +104,7 @@ class ServedGenerator(ExternalGenerator):
             self._hand_over(lvlm)
             for server in self._asked:
                 server.is_lost, server.seen_at = False, time.monotonic()
-        self._lvlm, self.fingerprint = lvlm, lvlm.fingerprint
+        self._lvlm, self._is_reference, self.fingerprint = lvlm, lvlm.is_reference, lvlm.fingerprint
         try:
             yield
         finally:

@@ -195,6 +195,13 @@ def test_what_else_is_asked_of_a_generator(server: Server, trained: HuggingFaceL
     assert not generator.network.state_dict()
     with pytest.raises(RuntimeError, match="only inside `serving`"):
         generator.generate([GenerationRequest("a")], SAMPLING)
+    with (
+        generator.serving(trained),
+        trained.reference(),
+        pytest.raises(RuntimeError, match="serves other weights already"),
+        generator.serving(trained),
+    ):
+        pass
     with generator.serving(trained), generator.cache_image_features():
         assert generator.unsupported_images(pictures(2)) == ["", ""]
         assert (generator.dtype, generator.chat_template) == (trained.dtype, trained.chat_template)

@@ -152,6 +152,7 @@ class _Work:
                 answer = await self._send(server.url, body)
                 if server.is_lost and self._is_silent:
                     raise ServerFailure("may have been started again", is_about_request=False)
+                server.seen_at = time.monotonic()
                 job.accept(server.url, answer)
                 self._pool.succeeded(server)
                 return

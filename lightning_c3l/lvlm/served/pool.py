@@ -110,7 +110,7 @@ class ServerPool:
 
     def succeeded(self, server: Server) -> None:
         """Note that a server has answered."""
-        server.failures, server.retry_at, server.seen_at = 0, 0.0, time.monotonic()
+        server.failures, server.retry_at = 0, 0.0
 
     def failed(self, server: Server, failure: ServerFailure, began: float) -> None:
         """Set a server aside, twice as long each time.

@@ -1,10 +1,10 @@
-"""Seconds and peak memory of the phases of a process, told apart by the functions that it enters."""
+"""Time and peak memory of the phases of a process, told apart by the functions that it enters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 from unittest.mock import patch
 
@@ -18,7 +18,8 @@ class Phases:
         first: name of the phase that begins now.
 
     Attributes:
-        found: `seconds` and `peak_bytes` (of the whole process) by phase; what comes back to a phase adds to it.
+        found: `seconds`, `cpu_seconds` and `peak_bytes` (of the whole process) by phase; what comes back to a phase
+            adds to it.
     """
 
     def __init__(self, first: str) -> None:
@@ -27,8 +28,12 @@ class Phases:
 
     def change(self, name: str) -> str:
         """End the phase and begin another; returns the name of the one that ended."""
-        before, own = self._name, self.found.setdefault(self._name, {"seconds": 0.0, "peak_bytes": 0.0})
+        before, own = (
+            self._name,
+            self.found.setdefault(self._name, {"seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0.0}),
+        )
         own["seconds"] += perf_counter() - self._began
+        own["cpu_seconds"] += process_time() - self._cpu_began
         own["peak_bytes"] = max(own["peak_bytes"], process_memory("VmHWM"))
         self._begin(name)
         return before
@@ -57,4 +62,4 @@ class Phases:
 
     def _begin(self, name: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-        self._name, self._began = name, perf_counter()
+        self._name, self._began, self._cpu_began = name, perf_counter(), process_time()

@@ -25,8 +25,8 @@ def run_scale(candidates: Sequence[int], target: int) -> dict[str, Any]:
         target: size to extrapolate to.
 
     Returns:
-        `measured`: by size, stage and phase, `seconds` and `peak_bytes` of the process; `extrapolated`: the same at
-        `target` on the straight line through the two sizes; `bytes`: of each written file by size.
+        `measured`: by size, stage and phase, `seconds`, `cpu_seconds` and `peak_bytes` of the process; `extrapolated`:
+        the same at `target` on the straight line through the two sizes; `bytes`: of each written file by size.
 
     Raises:
         ValueError: a stage failed.
@@ -63,14 +63,14 @@ def _line(measured: dict[int, dict[str, Phases]], stage: str, small: int, large:
 
 
 def scale_table(found: dict[str, Any]) -> Table:
-    """The figures for the terminal: seconds and peak memory of each phase, by size."""
+    """The figures for the terminal: CPU seconds and peak memory of each phase, by size."""
     sizes = {f"{count:,}": own for count, own in found["measured"].items()}
     sizes[f"{found['target']:,} (extrapolated)"] = found["extrapolated"]
-    table = Table("stage", "phase", title="time, and peak memory of the process", title_justify="left")
+    table = Table("stage", "phase", title="CPU seconds, and peak memory of the process", title_justify="left")
     for name in sizes:
         table.add_column(name, justify="right")
     for one in STAGES:
         for phase in next(iter(sizes.values()))[one]:
             cells = (own[one][phase] for own in sizes.values())
-            table.add_row(one, phase, *(f"{c['seconds']:,.1f} s {c['peak_bytes'] / 1e6:,.0f} MB" for c in cells))
+            table.add_row(one, phase, *(f"{c['cpu_seconds']:,.1f} s {c['peak_bytes'] / 1e6:,.0f} MB" for c in cells))
     return table

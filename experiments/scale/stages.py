@@ -75,7 +75,7 @@ def measure(stage: str, folder: Path, images: int) -> dict[str, Any]:
     """Run a stage in this process.
 
     Returns:
-        `seconds` and `peak_bytes` by phase.
+        `seconds`, `cpu_seconds` and `peak_bytes` by phase.
     """
     function, first = STAGES[stage]
     # of images that were drawn for the last time

@@ -47,6 +47,7 @@ def test_every_phase_is_measured(run: tuple[Path, dict[str, dict[str, dict[str, 
     for phases in run[1].values():
         for figures in phases.values():
             assert figures["seconds"] > 0
+            assert figures["cpu_seconds"] > 0
             # the imports alone take more than 100 MB
             assert figures["peak_bytes"] > 1e8
 

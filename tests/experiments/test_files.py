@@ -60,6 +60,7 @@ NAMES = [
     "hardware/fsdp.yaml",
     "hardware/qlora.yaml",
     "hardware/slurm.yaml",
+    "hardware/vllm.yaml",
     "scenes_base.yaml",
     "sweeps/readings_grid.yaml",
     "sweeps/recipe_bayes.yaml",
@@ -67,6 +68,8 @@ NAMES = [
 ]
 # what is only ever given after an experiment
 OVERLAYS = [name for name in NAMES if name.startswith("hardware/")]
+# gives rounds what no experiment has of its own, a generator
+SERVERS = "hardware/vllm.yaml"
 # W&B's own, about other files; tests/experiments/sweeps parses what its agent makes of them
 SWEEPS = [name for name in NAMES if name.startswith("sweeps/")]
 EXPERIMENTS = [name for name in NAMES if name not in (*OVERLAYS, *SWEEPS)]
@@ -125,7 +128,7 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 40
+    assert len(found) == 41
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -230,9 +233,9 @@ def test_an_unknown_key_is_refused_by_name(path, tmp_path, capsys):
     ("name", "overlay"),
     [
         # an experiment of each kind: with an LVLM of the Hub, with a small one, and without a writer
-        *(("c3l/smolvlm_2b.yaml", overlay) for overlay in OVERLAYS),
+        *(("c3l/smolvlm_2b.yaml", overlay) for overlay in OVERLAYS if overlay != SERVERS),
         # 4 bits are of no use to a small one
-        *((name, overlay) for name in SMALL for overlay in OVERLAYS if overlay != "hardware/qlora.yaml"),
+        *((name, overlay) for name in SMALL for overlay in OVERLAYS if overlay not in ("hardware/qlora.yaml", SERVERS)),
     ],
 )
 def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
@@ -245,6 +248,17 @@ def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
     assert {path for path in both.keys() ^ alone.keys() if path[:2] != strategy} <= own.keys()
     assert {path: both[path] for path in own} == own
     assert {path for path in both if path[:2] != strategy and both[path] != alone.get(path)} <= own.keys()
+
+
+def test_the_overlay_of_servers_adds_a_generator_of_the_same_base_alone(capsys):
+    configs = ["--config", str(experiment("c3l/smolvlm_2b.yaml")), "--config", str(experiment(SERVERS))]
+    alone, both = (leaves(parse(capsys, "fit", *words)) for words in (configs[:2], configs))
+    added = ("model", "init_args", "generator")
+    assert {path: value for path, value in both.items() if path[:3] != added} == {
+        path: value for path, value in alone.items() if path[:3] != added
+    }
+    base = alone["model", "init_args", "lvlm", "init_args", "path"]
+    assert both[(*added, "init_args", "model")] == base
 
 
 def test_four_bits_leave_as_many_groups_to_a_step():

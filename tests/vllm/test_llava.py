@@ -1,0 +1,80 @@
+"""Rounds of a small LLaVA, the embedded world's base, on a real server: adapters handed over, kills of the run."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.killing import Experiment, Moment, same_records
+from tests.vllm.server import RealServer
+
+# of a round of the runs whose truth is compared: at most 4 standard errors of the difference of two rates near 0.85
+# apart, since texts about one image are not independent of each other
+TRUTH_IMAGES, APART = 48, 0.1
+# enough for a new start of the server on a busy machine, at 1, 2, 4 ... 60 seconds
+RETRIES = 10
+
+
+@pytest.fixture(scope="module")
+def server(serve) -> RealServer:
+    return serve("shipped:scenes")
+
+
+def experiment(folder: Path, server: RealServer | None, images: int | None = None, **lvlm) -> Experiment:
+    """Two rounds on a server, or by our own engine."""
+    init = {"generator": server.generator(retries=RETRIES)} if server else {}
+    if lvlm:
+        init["lvlm"] = {"init_args": lvlm}
+    changes = {} if images is None else {"i2c": {"images_per_round": images}}
+    if images is not None:
+        data = {"images": f"scenes:count={images},follow=0.2,seed=1,hide=true", "batch_size": 16}
+        changes["data"] = {"init_args": data | {"fresh": f"scenes:count={images},follow=0.2,seed=2"}}
+    return Experiment(folder, 2, model={"init_args": init}, **changes)
+
+
+def finish(run: Experiment) -> float:
+    """Seconds until the run has ended well."""
+    start = time.perf_counter()
+    run.finish()
+    return time.perf_counter() - start
+
+
+def made_with(run: Experiment, name: str) -> dict:
+    return json.loads((run.folder / "rounds" / name / "manifest.json").read_text())
+
+
+def truth(run: Experiment) -> list[float]:
+    return [value for _, value in run.logged("round/truth_rate")]
+
+
+@pytest.fixture(scope="module")
+def whole(server: RealServer, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """A run that nothing interrupted."""
+    run = experiment(tmp_path_factory.mktemp("whole"), server)
+    with server.counting() as requests:
+        run.finish()
+    # round 0 is the base's own; an adapter for round 1, another one for the data set
+    assert (requests["load"], requests["unload"]) == (2, 1)
+    return run
+
+
+def test_rounds_on_a_server_become_as_true_as_our_own(server: RealServer, tmp_path: Path) -> None:
+    served, own = (experiment(tmp_path / name, on, TRUTH_IMAGES) for name, on in (("served", server), ("own", None)))
+    seconds = finish(served), finish(own)
+    rates = truth(served), truth(own)
+    print(f"[llava] truth by round, served and own: {rates}; seconds: {seconds}", flush=True)
+    for name in ("0", "1", "final"):
+        assert "vllm" in made_with(served, name)["generator"]
+        assert "generator" not in made_with(own, name)
+    assert len(rates[0]) == len(rates[1]) == 2
+    assert all(abs(one - other) < APART for one, other in zip(*rates, strict=True))
+    # 0.81 -> 0.86 on the server, 0.84 -> 0.88 by our own engine
+    assert rates[0][1] > rates[0][0]
+
+
+def test_a_killed_run_goes_on_with_the_same_records(server: RealServer, whole: Experiment, tmp_path: Path) -> None:
+    run = experiment(tmp_path, server)
+    assert run.kill_at([Moment("round 0", 0.3), Moment("round 1", 0.2)]).total() == 2
+    run.finish()
+    same_records(run, whole)

@@ -48,7 +48,7 @@ def check(parser: Any, config: Namespace, verb: str, callbacks: list[str]) -> No
             if (spec := config.data.init_args[name]) is not None:
                 require_source(spec)
     if config.model is not None:
-        _check_model(config.model)
+        _check_model(config.model, verb)
 
 
 def _check_devices(trainer: Namespace) -> None:
@@ -63,7 +63,7 @@ def _check_devices(trainer: Namespace) -> None:
         raise ValueError(f"trainer.devices: {trainer.devices}, but {count} can be used here")
 
 
-def _check_model(model: Namespace) -> None:
+def _check_model(model: Namespace, verb: str) -> None:
     """Build what is made of plain values, such as the loss, and look for the checkpoint."""
     options = vars(model.init_args)
     if isinstance(size := options.get("batch_size"), int) and size < 1:
@@ -76,16 +76,21 @@ def _check_model(model: Namespace) -> None:
     if lvlm is not None and issubclass(_class_of(lvlm), HuggingFaceLVLM):
         require_checkpoint(lvlm.init_args.path, lvlm.init_args.trust_remote_code)
     if (generator := options.get("generator")) is not None:
-        _check_generator(generator, lvlm)
+        _check_generator(generator, lvlm, verb)
 
 
-def _check_generator(generator: Namespace, lvlm: Namespace | None) -> None:
+def _check_generator(generator: Namespace, lvlm: Namespace | None, verb: str) -> None:
     """Refuse adapters that no server applies, and ask whether the servers are there."""
     lora = None if lvlm is None else lvlm.init_args.get("lora")
     if lora is not None and lora.vision:
         raise ValueError(
             "model.lvlm.lora.vision: servers ignore what adapters change in the vision tower: set it to false, or "
             "model.generator to null"
+        )
+    if verb == "fit" and generator.init_args.get("api") == "openai":
+        raise ValueError(
+            "model.generator.api: openai generates with the weights that the server has, but fit trains them: take "
+            "servers of vLLM (api: vllm)"
         )
     built: ExternalGenerator = _class_of(generator)(**generator.init_args.as_dict())
     built.identity()

@@ -94,6 +94,10 @@ SERVED = [
         ([], "http://127.0.0.1:9/version: cannot be reached"),
         (["--model.generator.url=127.0.0.1"], "generator.url: 127.0.0.1 must begin with http"),
         (["--model.generator.concurrency=0"], "generator.concurrency must be at least 1, not 0"),
+        (
+            ["--model.generator.api=openai"],
+            "model.generator.api: openai generates with the weights",
+        ),
         (["--model.lvlm.lora={rank: 2, vision: true}"], "model.lvlm.lora.vision: servers ignore"),
     ],
 )

@@ -268,6 +268,6 @@ _CAUSES = {
     "stale": (
         "The base agrees: the server serves another adapter under this name (stale adapter), or applies only a part of "
         "what was handed over. Restart the server and resume; an adapter of lm_head or of the embeddings cannot be "
-        "served, and vLLM 0.32 on a CPU does not take all reloaded weights of full fine-tuning"
+        "served, and vLLM 0.32 on a CPU keeps the old head under full fine-tuning where it is tied to the embeddings"
     ),
 }

@@ -78,3 +78,16 @@ def test_a_killed_run_goes_on_with_the_same_records(server: RealServer, whole: E
     assert run.kill_at([Moment("round 0", 0.3), Moment("round 1", 0.2)]).total() == 2
     run.finish()
     same_records(run, whole)
+
+
+def test_a_server_that_is_killed_and_started_again_is_handed_the_adapter_anew(
+    server: RealServer, whole: Experiment, tmp_path: Path
+) -> None:
+    run = experiment(tmp_path, server)
+    running = run.start()
+    assert run.wait_for(Moment("round 1", 0.2), running)
+    server.kill()
+    server.start()
+    assert running.wait() == 0, running.printed[-3000:]
+    running.end()
+    same_records(run, whole)

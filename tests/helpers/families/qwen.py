@@ -14,7 +14,16 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from tests.helpers.families.family import DECODER, TOWER_HEADS, TOWER_WIDTH, WIDTH, Family, token_ids, write_checkpoint
+from tests.helpers.families.family import (
+    DECODER,
+    HEADS,
+    TOWER_HEADS,
+    TOWER_WIDTH,
+    WIDTH,
+    Family,
+    token_ids,
+    write_checkpoint,
+)
 from tests.helpers.families.templates import QWEN
 from tests.helpers.families.tokens import build_tokenizer
 
@@ -54,11 +63,15 @@ def _write(folder: Path, kind: type[Any], config: Any, processor: type[Any], tok
     write_checkpoint(folder, kind, config, whole, "<|im_end|>")
 
 
-def _decoder(tokenizer: Any) -> dict[str, Any]:
+def _decoder(tokenizer: Any, heads: int = HEADS) -> dict[str, Any]:
+    # of half a head's numbers: a quarter for time, the rest for height and width alike
+    section = [share * WIDTH // heads // 16 for share in (2, 3, 3)]
     return {
         **DECODER,
         **token_ids(tokenizer),
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads // 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": section},
     }
 
 
@@ -80,8 +93,13 @@ def build_qwen2_vl(folder: Path) -> None:
     _write(folder, Qwen2VLForConditionalGeneration, config, Qwen2VLProcessor, tokenizer)
 
 
-def build_qwen(folder: Path) -> None:
-    """Windows of 2 x 2 tokens in the tower's first block, all of the picture in the second."""
+def build_qwen(folder: Path, heads: int = HEADS) -> None:
+    """Windows of 2 x 2 tokens in the tower's first block, all of the picture in the second.
+
+    Args:
+        folder: where the checkpoint goes.
+        heads: attention heads of the decoder, of which half have keys of their own.
+    """
     tokenizer = build_tokenizer(SPECIALS, eos="<|im_end|>", pad="<|endoftext|>")
     config = Qwen2_5_VLConfig(
         vision_config={
@@ -93,7 +111,7 @@ def build_qwen(folder: Path) -> None:
             "window_size": 2 * MERGED,
             "fullatt_block_indexes": [1],
         },
-        text_config=_decoder(tokenizer),
+        text_config=_decoder(tokenizer, heads),
         tie_word_embeddings=True,
         **named_tokens(tokenizer),
     )

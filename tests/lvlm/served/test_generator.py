@@ -1,7 +1,6 @@
 """Completions from stand-ins of a server, which are those of our own engine with the same weights."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,6 @@ SAMPLING = Sampling(samples=2, max_new_tokens=8, temperature=1.0)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_FIRST_WAIT", 0.01)
-
-
-@pytest.fixture(scope="module")
-def running(tiny_checkpoint: Path) -> Iterator[Server]:
-    with serve(tiny_checkpoint) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server) -> Iterator[Server]:
-    """As it is after a start, without faults."""
-    running.restart()
-    running.requests.clear()
-    before = vars(running.faults).copy()
-    yield running
-    vars(running.faults).update(before)
-    running.faults.answers.clear()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Weights on their way to stand-ins of vLLM's server, and what the check says of servers that do not take them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,6 @@ from lightning_c3l.lvlm.served.vllm_api import VLLMServers
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import build_lookalike, load_tiny
 from tests.helpers.vllm_server import Server, serve
-
-
-@pytest.fixture(scope="module")
-def running(tiny_checkpoint: Path) -> Iterator[Server]:
-    with serve(tiny_checkpoint) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server) -> Iterator[Server]:
-    """As it is after a start, without faults."""
-    running.restart()
-    running.requests.clear()
-    before = vars(running.faults).copy()
-    yield running
-    vars(running.faults).update(before)
-    running.faults.answers.clear()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,14 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from lightning_c3l.lvlm.base import Sampling
-from tests.helpers.vllm_server.engine import Conversation, complete, distorted, model_inputs, prompt_logprobs
+from tests.helpers.vllm_server.engine import (
+    Conversation,
+    Limits,
+    complete,
+    distorted,
+    model_inputs,
+    prompt_logprobs,
+)
 from tests.helpers.vllm_server.state import Batcher, ServerState
 
 _DATA_URL = "data:image/png;base64,"
@@ -71,18 +78,18 @@ class ChatEndpoint:
         """
         model, sampling, scores = str(body.get("model")), _sampling(body), body.get("prompt_logprobs") is not None
         chat = distorted(conversation(body), self.state.faults.other_template, self.state.faults.other_pixels)
-        self._check_bias(body.get("logit_bias") or {})
+        limits = self._limits(body)
         seed = body.get("seed")
         job = Job(chat, random.randrange(2**31) if seed is None else int(seed))
         if not scores and len(chat.messages) > 1 + chat.is_open:
             raise NotImplementedError("the stand-in completes prompts of one turn only")
         if scores and (sampling.samples, sampling.max_new_tokens) != (1, 1):
             raise NotImplementedError("the stand-in scores prompts with max_tokens 1 and n 1 only")
-        done = await self.batcher.submit((model, scores, sampling), job)
+        done = await self.batcher.submit((model, scores, sampling, limits), job)
         return self._completion(body, model, sampling, done)
 
-    def _run(self, key: tuple[str, bool, Sampling], jobs: list[Job]) -> list[Done]:
-        model, scores, sampling = key
+    def _run(self, key: tuple[str, bool, Sampling, Limits], jobs: list[Job]) -> list[Done]:
+        model, scores, sampling, limits = key
         lvlm = self.state.weights_of(model, reads_cache=not scores)
         inputs = [model_inputs(lvlm, job.chat) for job in jobs]
         rows = [one["input_ids"][0].tolist() for one in inputs]
@@ -97,13 +104,16 @@ class ChatEndpoint:
         if scores:
             found = [prompt_logprobs(lvlm, one) for one in inputs]
             return [Done(row, [(token,)], own) for row, (own, token) in zip(rows, found, strict=True)]
-        texts = complete(lvlm, [job.chat for job in jobs], [job.seed for job in jobs], sampling)
+        texts = complete(lvlm, [job.chat for job in jobs], [job.seed for job in jobs], sampling, limits)
         return [Done(row, own) for row, own in zip(rows, texts, strict=True)]
 
-    def _check_bias(self, bias: dict[str, float]) -> None:
-        for token in bias:
-            if not token.isdecimal() or int(token) >= self.state.weights.vocab_size:
-                raise BadRequest(f"token_id {token} in logit_bias contains out-of-vocab token id", "logit_bias")
+    def _limits(self, body: dict[str, Any]) -> Limits:
+        ends, bias = body.get("stop_token_ids") or [], body.get("logit_bias") or {}
+        for name, tokens in (("stop_token_ids", ends), ("logit_bias", bias)):
+            for token in tokens:
+                if not str(token).isdecimal() or int(token) >= self.state.weights.vocab_size:
+                    raise BadRequest(f"token_id {token} in {name} contains out-of-vocab token id", name)
+        return Limits(tuple(ends), tuple((int(token), float(value)) for token, value in bias.items()))
 
     def _completion(self, body: dict[str, Any], model: str, sampling: Sampling, done: Done) -> dict[str, Any]:
         tokenizer, choices = self.state.weights.base.processor.tokenizer, list[dict[str, Any]]()

@@ -14,6 +14,8 @@ from PIL.Image import Image
 
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
+from lightning_c3l.lvlm.huggingface.generation import Generator
 from lightning_c3l.lvlm.huggingface.loading import Precision
 
 # parts of a network's names that are not the decoder's
@@ -37,6 +39,19 @@ class Conversation:
     is_open: bool
     variables: dict[str, Any]
     special_tokens: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request says of single tokens.
+
+    Attributes:
+        ends: they end a completion, beside the tokenizer's own end of a text.
+        bias: tokens, and what is added to their logits.
+    """
+
+    ends: tuple[int, ...] = ()
+    bias: tuple[tuple[int, float], ...] = ()
 
 
 class ServedWeights:
@@ -129,12 +144,22 @@ def prompt_logprobs(lvlm: HuggingFaceLVLM, inputs: dict[str, Any]) -> tuple[list
     return out, int(logits[-1].argmax())
 
 
+@torch.no_grad()
 def complete(
-    lvlm: HuggingFaceLVLM, chats: Sequence[Conversation], seeds: Sequence[int], sampling: Sampling
+    lvlm: HuggingFaceLVLM, chats: Sequence[Conversation], seeds: Sequence[int], sampling: Sampling, limits: Limits
 ) -> list[list[tuple[int, ...]]]:
-    """Tokens of the completions of each conversation, without end tokens."""
+    """Tokens of the completions of each conversation, without end tokens; nothing ends or is left out by itself."""
+    path = lvlm._run(lvlm.inference_path)
+    if not isinstance(path, FastPath) or path.decoder.copies:
+        raise NotImplementedError("the stand-in completes prompts of models on the fast path only")
+    decoder, bias = copy.copy(path.decoder), torch.zeros(path.decoder.text.vocab_size)
+    for token, value in limits.bias:
+        bias[token] += value
+    decoder.logits = lambda states: path.decoder.logits(states) + bias  # type: ignore[method-assign]
+    generator = Generator(decoder, path.encoder, sampling, {lvlm.processor.tokenizer.eos_token_id, *limits.ends})
+    generator.forbidden = generator.forbidden[:0]
     requests = [_request(chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
-    return lvlm._run(lvlm.inference_path).generate(requests, sampling, len(requests))
+    return generator.generate(requests, len(requests))
 
 
 def distorted(chat: Conversation, other_template: bool, other_pixels: bool) -> Conversation:

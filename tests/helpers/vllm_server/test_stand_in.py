@@ -70,9 +70,12 @@ def body(image: Image | None, model: str = "base", answer: str = "", **more: Any
     return {"model": model, "messages": messages, **is_open, "return_token_ids": True, **more}
 
 
-def sampled(image: Image | None, model: str = "base", answer: str = "") -> dict[str, Any]:
-    """A request for completions."""
-    return body(image, model, answer, n=3, seed=5, temperature=1.0, max_tokens=8)
+def sampled(
+    image: Image | None, model: str = "base", answer: str = "", without: HuggingFaceLVLM | None = None
+) -> dict[str, Any]:
+    """A request for completions, without the image token of an LVLM."""
+    bias = {} if without is None else {str(without.images.token): -100}
+    return body(image, model, answer, n=3, seed=5, temperature=1.0, max_tokens=8, logit_bias=bias)
 
 
 def scored(image: Image | None, model: str = "base") -> dict[str, Any]:
@@ -107,7 +110,7 @@ def test_texts_are_those_of_our_engine(server: Server, lvlm: HuggingFaceLVLM, pr
     with lvlm.reference():
         expected = lvlm.generate([request], SAMPLING)[0]
     assert len(set(expected)) > 1
-    assert texts(post(server, "/v1/chat/completions", sampled(image, answer=prefix))) == expected
+    assert texts(post(server, "/v1/chat/completions", sampled(image, answer=prefix, without=lvlm))) == expected
 
 
 def test_an_adapter_is_used_once_loaded(server: Server, lvlm: HuggingFaceLVLM, adapter: str) -> None:
@@ -118,10 +121,10 @@ def test_an_adapter_is_used_once_loaded(server: Server, lvlm: HuggingFaceLVLM, a
     cards = httpx.get(server.url + "/v1/models").json()["data"]
     assert [(one["id"], one["parent"]) for one in cards] == [("base", None), ("tuned", "base")]
     expected = lvlm.generate([GenerationRequest(QUESTION, image, 5)], SAMPLING)[0]
-    assert texts(post(server, "/v1/chat/completions", sampled(image, "tuned"))) == expected
+    assert texts(post(server, "/v1/chat/completions", sampled(image, "tuned", without=lvlm))) == expected
     with lvlm.reference():
         before = lvlm.generate([GenerationRequest(QUESTION, image, 5)], SAMPLING)[0]
-    assert texts(post(server, "/v1/chat/completions", sampled(image))) == before != expected
+    assert texts(post(server, "/v1/chat/completions", sampled(image, without=lvlm))) == before != expected
     assert post(server, "/v1/unload_lora_adapter", {"lora_name": "tuned"}).status_code == 200
     assert problem(post(server, "/v1/unload_lora_adapter", {"lora_name": "tuned"})) == (404, "NotFoundError", None)
 
@@ -171,6 +174,28 @@ def test_a_name_that_is_used_again_serves_cached_prompts(
     assert texts(post(server, path, sampled(image, "tuned"))) == base
 
 
+def test_only_the_request_says_what_ends_a_completion_and_what_is_left_out(
+    server: Server, lvlm: HuggingFaceLVLM
+) -> None:
+    image, path = pictures(1)[0], "/v1/chat/completions"
+
+    def greedy(**more: Any) -> list[int]:
+        answer = post(server, path, body(image, **{"temperature": 0, "max_tokens": 8, **more})).json()
+        return answer["choices"][0]["token_ids"]  # type: ignore[no-any-return]
+
+    with lvlm.reference():
+        row = plain(lvlm, QUESTION, ANSWER, image)
+    likeliest = row.logits[row.start - 1].argsort(descending=True).tolist()
+    tokens = greedy()
+    assert tokens[0] == likeliest[0]
+    end = next(index for index, token in enumerate(tokens) if token not in tokens[:index] and index)
+    eos = lvlm.processor.tokenizer.eos_token_id
+    assert greedy(stop_token_ids=[tokens[end]]) == [*tokens[:end], eos]
+    assert greedy(logit_bias={str(likeliest[0]): -100})[0] == likeliest[1]
+    # not even images
+    assert greedy(logit_bias={str(lvlm.images.token): 100}, max_tokens=1) == [lvlm.images.token]
+
+
 def test_weights_are_reloaded(server: Server, lvlm: HuggingFaceLVLM, tiny_checkpoint: Path, tmp_path: Path) -> None:
     image, path = pictures(1)[0], "/v1/chat/completions"
     other = HuggingFaceLVLM(str(tiny_checkpoint), lora=None)
@@ -178,15 +203,15 @@ def test_weights_are_reloaded(server: Server, lvlm: HuggingFaceLVLM, tiny_checkp
         for parameter in other.network.parameters():
             parameter.mul_(1.05)
     other.save(tmp_path)
-    before = texts(post(server, path, sampled(image)))
+    before = texts(post(server, path, sampled(image, without=lvlm)))
     expected = other.generate([GenerationRequest(QUESTION, image, 5)], SAMPLING)[0]
     call = {"method": "reload_weights", "kwargs": {"weights_path": str(tmp_path)}}
     assert post(server, "/collective_rpc", call).json() == {"results": [None]}
-    assert texts(post(server, path, sampled(image))) == before != expected
+    assert texts(post(server, path, sampled(image, without=lvlm))) == before != expected
     post(server, "/reset_prefix_cache")
-    assert texts(post(server, path, sampled(image))) == expected
+    assert texts(post(server, path, sampled(image, without=lvlm))) == expected
     server.restart()
-    assert texts(post(server, path, sampled(image))) == before
+    assert texts(post(server, path, sampled(image, without=lvlm))) == before
 
 
 def test_a_sleeping_server_answers_no_prompt(server: Server) -> None:
@@ -205,6 +230,7 @@ def test_a_sleeping_server_answers_no_prompt(server: Server) -> None:
         ({"temperature": 2.5}, "temperature"),
         ({"top_p": 0.0}, "top_p"),
         ({"logit_bias": {"100000": -100}}, "logit_bias"),
+        ({"stop_token_ids": [100000]}, "stop_token_ids"),
         ({"max_tokens": 1000}, "input_tokens"),
     ],
 )

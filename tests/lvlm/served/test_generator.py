@@ -1,6 +1,7 @@
 """Completions from stand-ins of a server, which are those of our own engine with the same weights."""
 
 from collections import Counter, deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.served import pool as pools
 from lightning_c3l.lvlm.served.generator import ServedGenerator
-from tests.helpers.tiny import awaken_adapter, load_tiny, pictures
+from tests.helpers.tiny import awaken_adapter, load_tiny, pictures, plain
 from tests.helpers.vllm_server import Server, serve
 
 CHAT = "/v1/chat/completions"
@@ -73,6 +74,22 @@ def test_greedy_texts_and_equal_seeds(server: Server, trained: HuggingFaceLVLM, 
         first, again, other = generator.generate(same, SAMPLING)
     assert greedy == trained.generate(same, Sampling(1, 8, 0.0))
     assert first == again != other
+
+
+def test_servers_are_told_what_ends_a_completion_and_what_is_never_sampled(
+    server: Server, trained: HuggingFaceLVLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, options, image = generator_for(tmp_path, server), trained.request_options(), pictures(1)[0]
+    request, greedy = [GenerationRequest("Where?", image)], Sampling(1, 6, 0.0)
+    row = plain(trained, "Where?", "a red circle", image)
+    first, second = row.logits[row.start - 1].argsort(descending=True)[:2].tolist()
+    with generator.serving(trained):
+        assert generator.generate(request, greedy) != [[""]]
+        # the stand-in itself knows neither of the two
+        for ends, forbidden in (((first,), ()), ((second,), (first,))):
+            changed = replace(options, end_ids=ends, forbidden_ids=forbidden)
+            monkeypatch.setattr(trained, "request_options", lambda changed=changed: changed)
+            assert generator.generate(request, greedy) == [[""]]
 
 
 def test_faults_lose_and_repeat_nothing(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from data_modules.loading.samplers import share
 from lightning_c3l.distributed import collectives
+from lightning_c3l.lvlm.external import GENERATOR_DTYPE
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import load_templates
@@ -43,8 +44,9 @@ def origin(engine: RoundEngine, *what: Any) -> str:
     # the name that this class had when the first digests were made
     options = repr(engine.config).replace("GenerationConfig", "Writing", 1)
     writer = [engine.weights_digest(), engine.lvlm.fingerprint, engine.seed, options, templates]
-    # nothing is added where the LVLM generates itself
-    return content_digest(json.dumps([writer, *what, *engine.generated_by().values()]))
+    # nothing is added where the LVLM generates itself; a precision may be known at one time and not at another
+    generator = [value for name, value in engine.generated_by().items() if name != GENERATOR_DTYPE]
+    return content_digest(json.dumps([writer, *what, *generator]))
 
 
 def measured_once(store: RunStore, part: str, name: str, made_with: str, measure: Callable[[], Figures]) -> Figures:

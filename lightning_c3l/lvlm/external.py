@@ -11,6 +11,9 @@ from PIL.Image import Image
 from lightning_c3l.lvlm.base import GenerationRequest, RoundLVLM, TextGenerator
 from lightning_c3l.records import Turn
 
+# name, in manifests, of the precision that a generator computes in
+GENERATOR_DTYPE = "generator_dtype"
+
 
 @dataclass(frozen=True)
 class RequestOptions:
@@ -78,8 +81,11 @@ class ExternalGenerator(TextGenerator, Protocol):
 
     requests_at_once: int
 
-    def identity(self) -> str:
-        """What its texts depend on beside the LVLM: engine, version, precision and served model.
+    def identity(self) -> dict[str, str]:
+        """What its texts depend on beside the LVLM, as settings of a manifest.
+
+        Returns:
+            `generator`: engine, version and served model. `GENERATOR_DTYPE`: precision, or `manifest.UNKNOWN`.
 
         Raises:
             LVLMError: if it cannot be asked.

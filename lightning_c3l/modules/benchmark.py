@@ -109,7 +109,7 @@ class EvaluationModule(TrainedWeightsModule):
             self._generating.enter_context(self.generator.serving(cast(ServableLVLM, self.lvlm)))
 
     def _made_with(self, data: BenchmarkData) -> dict[str, Any]:
-        generated_by = {} if self.generator is None else {"generator": self.generator.identity()}
+        generated_by = {} if self.generator is None else self.generator.identity()
         return {
             **generated_by,
             "benchmark": data.benchmark.name,

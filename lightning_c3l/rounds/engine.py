@@ -204,8 +204,8 @@ class RoundEngine:
         }
 
     def generated_by(self) -> dict[str, str]:
-        """What the texts depend on beside the LVLM; empty if it generates them itself."""
-        return {} if self._external is None else {"generator": self._external.identity()}
+        """What the texts depend on beside the LVLM, by name; empty if it generates them itself."""
+        return {} if self._external is None else self._external.identity()
 
     def final_records(
         self, folder: Path, images: ImageChunk, stream: int, digests: Mapping[str, str] | None = None, **more: Any

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_c3l.distributed import collectives
+from lightning_c3l.lvlm.external import GENERATOR_DTYPE
 from lightning_c3l.records import Instruction
 from lightning_c3l.rounds.generation import GenerationConfig, Read, spans
 from lightning_c3l.rounds.templates import assign, load_templates
@@ -58,7 +59,8 @@ class Task:
 def row_job(config: GenerationConfig, task: Task, trained: bool = False) -> RowJob:
     """The rows of a task; see `begin_task`."""
     # the digest of all comes last: it has less to say than the setting that differs
-    settings = {**task.made_with, "config": digest([repr(sorted(task.made_with.items()))])}
+    certain = sorted(item for item in task.made_with.items() if item[0] != GENERATOR_DTYPE)
+    settings = {**task.made_with, "config": digest([repr(certain)])}
     notes = {"code": version("lightning_c3l"), "images_a_part": images_per_part(config)}
     # which images there are now is the next round's concern
     ignored = (*_NOTES, "weights", "config", "images", "image_keys") if trained else _NOTES

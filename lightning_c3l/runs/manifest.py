@@ -7,13 +7,16 @@ from typing import Any
 
 from lightning_c3l.runs.atomic import write_json_atomic
 
+# value of a setting that could not be found out this time; it agrees with any other
+UNKNOWN = "unknown"
+
 
 def begin(path: Path, made_with: dict[str, Any], again: str, notes: Collection[str] = ()) -> None:
     """Write the manifest, or compare an existing one.
 
     Args:
         path: the manifest.
-        made_with: settings by name, JSON values.
+        made_with: settings by name, JSON values; `UNKNOWN` agrees with any other.
         again: what to do to start over, for the message.
         notes: names that are not compared.
 
@@ -28,8 +31,8 @@ def begin(path: Path, made_with: dict[str, Any], again: str, notes: Collection[s
     except ValueError as error:
         raise ValueError(f"{error}; {again} to start over") from error
     for name in {**before, **made_with}:
-        if name not in notes and before.get(name) != made_with.get(name):
-            old, new = before.get(name), made_with.get(name)
+        old, new = before.get(name), made_with.get(name)
+        if name not in notes and old != new and UNKNOWN not in (old, new):
             raise ValueError(
                 f"{path.parent}: created with {name}={old!r}, got {name}={new!r}: use {name}={old!r} to resume, or "
                 f"{again} to start over"

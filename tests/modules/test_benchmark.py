@@ -76,8 +76,8 @@ class Shouting:
     requests_at_once = 4
     served: HuggingFaceLVLM | None = None
 
-    def identity(self) -> str:
-        return "shouting 1.0"
+    def identity(self) -> dict[str, str]:
+        return {"generator": "shouting 1.0"}
 
     @contextmanager
     def serving(self, lvlm: HuggingFaceLVLM) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Rounds whose texts come from a generator beside the LVLM."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from callbacks.measuring import origin
 from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
+from lightning_c3l.lvlm.external import GENERATOR_DTYPE
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from tests.helpers.doubles import TableLVLM
@@ -23,9 +26,10 @@ class Elsewhere(TableLVLM):
     def __init__(self, events: list[str], dies_after: int | None = None) -> None:
         super().__init__({}, {}, refused={REFUSED})
         self.events, self.left, self.is_serving = events, dies_after, False
+        self.precision = "float32"
 
-    def identity(self) -> str:
-        return "engine 1.0, float32"
+    def identity(self) -> dict[str, str]:
+        return {"generator": "engine 1.0", GENERATOR_DTYPE: self.precision}
 
     @contextmanager
     def serving(self, lvlm: Any) -> Iterator[None]:
@@ -151,9 +155,34 @@ def test_another_generator_is_refused(tmp_path: Path) -> None:
     served.weights_digest = lambda: ""  # type: ignore[method-assign]
     begun = replace(plain(tmp_path / "round"), made_with=served.made_with(KEYS))
     made(served, begun)
-    own = {name: value for name, value in begun.made_with.items() if name != "generator"}
+    own = {name: value for name, value in begun.made_with.items() if not name.startswith("generator")}
     with pytest.raises(ValueError, match="generator"):
         made(served, replace(begun, made_with=own))
-    other = {**own, "generator": "engine 1.1, float32"}
+    other = {**begun.made_with, "generator": "engine 1.1"}
     with pytest.raises(ValueError, match=r"generator.*engine 1.0.*engine 1.1|generator.*engine 1.1.*engine 1.0"):
         made(served, replace(begun, made_with=other))
+
+
+@pytest.mark.parametrize(("first", "second"), [("float32", "unknown"), ("unknown", "bfloat16"), ("unknown", "unknown")])
+def test_a_precision_that_is_not_always_told_is_no_other_generator(tmp_path: Path, first: str, second: str) -> None:
+    served = engine(tmp_path, [])
+    served.weights_digest = lambda: ""  # type: ignore[method-assign]
+    external: Any = served._external
+    external.precision = first
+    task = replace(plain(tmp_path / "round"), made_with=served.made_with(KEYS))
+    records, figures = made(served, task), origin(served, KEYS)
+    external.precision = second
+    assert made(served, replace(task, made_with=served.made_with(KEYS))) == records
+    assert origin(served, KEYS) == figures
+    assert json.loads((tmp_path / "round" / "manifest.json").read_text())[GENERATOR_DTYPE] == first
+
+
+def test_another_precision_is_refused(tmp_path: Path) -> None:
+    served = engine(tmp_path, [])
+    served.weights_digest = lambda: ""  # type: ignore[method-assign]
+    task = replace(plain(tmp_path / "round"), made_with=served.made_with(KEYS))
+    made(served, task)
+    external: Any = served._external
+    external.precision = "bfloat16"
+    with pytest.raises(ValueError, match="created with generator_dtype='float32', got generator_dtype='bfloat16'"):
+        made(served, replace(task, made_with=served.made_with(KEYS)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_c3l.runs.manifest import begin, read
+from lightning_c3l.runs.manifest import UNKNOWN, begin, read
 
 
 def test_the_first_start_writes_it_and_others_must_say_the_same(tmp_path: Path) -> None:
@@ -21,6 +21,15 @@ def test_the_first_start_writes_it_and_others_must_say_the_same(tmp_path: Path) 
         begin(path, {"model": "a"}, "--again", notes=("code", "counts"))
     with pytest.raises(ValueError, match=r"created with counts=7, got counts=None"):
         begin(path, {"model": "a", "seed": 0}, "--again", notes=("code",))
+
+
+def test_what_is_unknown_agrees_with_all(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    begin(path, {"model": "a", "dtype": "float32"}, "--again")
+    begin(path, {"model": "a", "dtype": UNKNOWN}, "--again")
+    with pytest.raises(ValueError, match="created with dtype='float32', got dtype='bfloat16'"):
+        begin(path, {"model": "a", "dtype": "bfloat16"}, "--again")
+    assert read(path)["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("content", ['{"half', "[1, 2]", ""])

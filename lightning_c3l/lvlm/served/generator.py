@@ -13,13 +13,14 @@ from torch import nn
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
-from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
+from lightning_c3l.lvlm.external import GENERATOR_DTYPE, ExternalGenerator, ServableLVLM
 from lightning_c3l.lvlm.served.batch import RequestBatch
 from lightning_c3l.lvlm.served.client import ChatClient, Recovery
 from lightning_c3l.lvlm.served.handover import HandOver
 from lightning_c3l.lvlm.served.options import ServedOptions, server_urls
 from lightning_c3l.lvlm.served.pool import Server, ServerFailure
 from lightning_c3l.lvlm.served.vllm_api import ServerError, VLLMServers
+from lightning_c3l.runs.manifest import UNKNOWN
 
 # requests of one call for each that is under way: the last ones of a call leave servers idle
 _CALLS = 2
@@ -76,15 +77,16 @@ class ServedGenerator(ExternalGenerator):
         """An empty module: no weights are in this process."""
         return nn.Module()
 
-    def identity(self) -> str:
-        """Engine, its version, and the name of the base at the servers.
+    def identity(self) -> dict[str, str]:
+        """Engine, version and name of the base at the servers, and their precision; see `ExternalGenerator.identity`.
 
         Raises:
             LVLMError: if a server cannot be asked, or servers differ.
         """
         if self.options.api == "openai":
-            return f"openai {self.model}"
-        return f"vllm {self._handover.servers.version()} {self.model}"
+            return {"generator": f"openai {self.model}", GENERATOR_DTYPE: UNKNOWN}
+        servers = self._handover.servers
+        return {"generator": f"vllm {servers.version()} {self.model}", GENERATOR_DTYPE: servers.dtype()}
 
     def serving(self, lvlm: ServableLVLM) -> AbstractContextManager[None]:
         """Within this context, `generate` uses the weights of `lvlm`; see `ExternalGenerator.serving`."""

@@ -13,6 +13,7 @@ import httpx
 
 from lightning_c3l.lvlm.errors import LVLMError
 from lightning_c3l.report.text import printable
+from lightning_c3l.runs.manifest import UNKNOWN
 
 # bytes of a reply that are read: one entry for each of a hundred thousand prompt tokens
 _MOST_BYTES = 32 << 20
@@ -92,6 +93,19 @@ class VLLMServer:
         if isinstance(found, dict) and isinstance(found.get("version"), str):
             return printable(found["version"])[:_SHOWN]
         raise ServerError(f"{self.url}: is no vLLM (GET /version gives no version); set api: openai for other servers")
+
+    def dtype(self) -> str:
+        """Precision of the weights, such as "bfloat16"; `UNKNOWN` if the server does not say.
+
+        vLLM says it in development mode only, and 0.32 only if pip or uv can list the packages of its environment.
+        """
+        try:
+            found = self._send("GET", "/server_info?config_format=json")
+        except ServerError:
+            return UNKNOWN
+        for name in ("vllm_config", "model_config", "dtype"):
+            found = found.get(name) if isinstance(found, dict) else None
+        return printable(found.removeprefix("torch."), _SHOWN) if isinstance(found, str) else UNKNOWN
 
     def models(self) -> dict[str, str]:
         """Folder, or name, of each model and adapter that requests can name."""
@@ -251,11 +265,25 @@ class VLLMServers:
         Raises:
             LVLMError: if servers differ, since texts would depend on which of them is asked.
         """
-        found = {server.url: server.version() for server in self}
-        if len(set(found.values())) > 1:
-            each = ", ".join(f"{url} has {version}" for url, version in found.items())
-            raise LVLMError(f"generator.url: servers of different versions of vLLM: {each}; use one version")
-        return next(iter(found.values()))
+        return _agreed("version of vLLM", {server.url: server.version() for server in self})
+
+    def dtype(self) -> str:
+        """Precision of the weights, the same on all servers; `UNKNOWN` if one does not say.
+
+        Raises:
+            LVLMError: as `version`.
+        """
+        found = {server.url: server.dtype() for server in self}
+        agreed = _agreed("precision", {url: dtype for url, dtype in found.items() if dtype != UNKNOWN} or found)
+        return UNKNOWN if UNKNOWN in found.values() else agreed
+
+
+def _agreed(what: str, found: dict[str, str]) -> str:
+    """What all servers say, by their address."""
+    if len(set(found.values())) > 1:
+        each = ", ".join(f"{url} has {value}" for url, value in found.items())
+        raise LVLMError(f"generator.url: servers differ in their {what}: {each}; use one")
+    return next(iter(found.values()))
 
 
 def _parsed(content: bytes) -> Any:

@@ -201,7 +201,9 @@ class Routes:
 
     async def info(self, request: HTTPRequest) -> Response:
         """Its configuration, of which one entry tells a start of the server from another."""
-        config = {"instance_id": self.state.instance_id}
+        if self.state.faults.hides_config:
+            raise AttributeError("'NoneType' object has no attribute 'splitlines'")
+        config = {"instance_id": self.state.instance_id, "model_config": {"dtype": self.state.dtype}}
         return JSONResponse({"vllm_config": config if "config_format=json" in request.url.query else str(config)})
 
     async def is_sleeping(self, request: HTTPRequest) -> Response:

@@ -25,6 +25,7 @@ class Faults:
         restarts_after: after so many requests for completions all connections break, and adapters are forgotten, once.
         dies_after: after so many requests for completions the server is gone.
         dev_mode: has the routes of `VLLM_SERVER_DEV_MODE=1`: sleep, reload and reset.
+        hides_config: fails to say how it was started, as where neither pip nor uv can list its packages.
         loads_adapters: has the routes of `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`.
         max_lora_rank: largest rank that it was started for.
         api_key: what requests to /v1 must carry.
@@ -41,6 +42,7 @@ class Faults:
     restarts_after: int | None = None
     dies_after: int | None = None
     dev_mode: bool = True
+    hides_config: bool = False
     loads_adapters: bool = True
     max_lora_rank: int = 16
     api_key: str | None = None

@@ -54,6 +54,11 @@ class ServerState:
         """What answers carry of version and configuration: the same after a restart."""
         return f"vllm-{self.faults.version}-47b8cfd2"
 
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights."""
+        return str(self.weights.base.dtype)
+
     def forget(self) -> None:
         """Be as after a start: no adapter, nothing cached, awake, the base as its checkpoint has it."""
         self.instance_id = str(time.time_ns())

@@ -181,7 +181,7 @@ def test_plain_chat_generates_with_the_base_alone(
     with generator.serving(lvlm):
         assert generator.generate(requests, SAMPLING) == lvlm.generate(requests, SAMPLING)
     assert {request.path for request in server.requests} == {CHAT}
-    assert generator.identity() == "openai base"
+    assert generator.identity() == {"generator": "openai base", "generator_dtype": "unknown"}
     awaken_adapter(lvlm)
     with pytest.raises(LVLMError, match=r"generator\.api: openai.*has been trained"), generator.serving(lvlm):
         pass
@@ -191,7 +191,9 @@ def test_plain_chat_generates_with_the_base_alone(
 
 def test_what_else_is_asked_of_a_generator(server: Server, trained: HuggingFaceLVLM, tmp_path: Path) -> None:
     generator = generator_for(tmp_path, server, concurrency=8)
-    assert generator.identity() == "vllm 0.32.0 base"
+    assert generator.identity() == {"generator": "vllm 0.32.0 base", "generator_dtype": "float32"}
+    server.faults.hides_config = True
+    assert generator.identity() == {"generator": "vllm 0.32.0 base", "generator_dtype": "unknown"}
     assert generator.requests_at_once == 16
     assert not generator.network.state_dict()
     with pytest.raises(RuntimeError, match="only inside `serving`"):

@@ -126,8 +126,42 @@ def test_versions_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VLLMServer, "version", lambda one: versions[one.url])
     assert servers.version() == "0.32.0"
     versions["http://b"] = "0.33.0"
-    with pytest.raises(LVLMError, match=r"http://a has 0.32.0, http://b has 0.33.0"):
+    with pytest.raises(LVLMError, match=r"version of vLLM: http://a has 0.32.0, http://b has 0.33.0"):
         servers.version()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "dtype"),
+    [
+        (200, {"vllm_config": {"model_config": {"dtype": "torch.bfloat16"}}}, "bfloat16"),
+        (200, {"vllm_config": "VllmConfig(dtype=torch.bfloat16)"}, "unknown"),
+        (200, {"vllm_config": {"model_config": {"dtype": 16}}}, "unknown"),
+        (200, [], "unknown"),
+        (404, {"detail": "Not Found"}, "unknown"),
+        (500, b"Internal Server Error", "unknown"),
+    ],
+)
+def test_servers_may_say_their_precision(status: int, body: Any, dtype: str) -> None:
+    assert saying(status, body).dtype() == dtype
+
+
+@pytest.mark.parametrize(
+    ("found", "dtype"),
+    [(("float32", "float32"), "float32"), (("float32", "unknown"), "unknown"), (("unknown", "unknown"), "unknown")],
+)
+def test_a_precision_is_known_if_all_servers_say_it(
+    found: tuple[str, str], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = dict(zip(("http://a", "http://b"), found, strict=True))
+    monkeypatch.setattr(VLLMServer, "dtype", lambda one: each[one.url])
+    assert VLLMServers(["http://a", "http://b"], "", 1).dtype() == dtype
+
+
+def test_precisions_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = {"http://a": "float32", "http://b": "unknown", "http://c": "bfloat16"}
+    monkeypatch.setattr(VLLMServer, "dtype", lambda one: each[one.url])
+    with pytest.raises(LVLMError, match=r"precision: http://a has float32, http://c has bfloat16"):
+        VLLMServers(list(each), "", 1).dtype()
 
 
 def test_a_server_without_sleep_mode_cannot_sleep() -> None:

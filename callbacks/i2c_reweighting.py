@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -20,6 +21,7 @@ from lightning_c3l.records import READINGS
 from lightning_c3l.rounds.engine import Records, Scorer
 from lightning_c3l.rounds.figures import judged
 from lightning_c3l.rounds.group_rows import GroupRows
+from lightning_c3l.rounds.reuse import reused_records
 from lightning_c3l.rounds.round_selection import RoundSelection
 from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.rounds.stage_seconds import StageSeconds
@@ -65,6 +67,8 @@ class I2CReweighting(Callback):
         epochs_per_round: epochs of training on a round's groups.
         restart_round: a resumed run discards what it has of the round that it was making, unless that was made with the
             same options and images: the same command may be started again.
+        reuse: run folder whose first round has the candidates that this run would generate: they are taken with their
+            scores, and only the selection is made anew. Compares trainings on the same candidates.
         pseudo_labels: fields of `PseudoLabelConfig`.
 
     Raises:
@@ -79,6 +83,7 @@ class I2CReweighting(Callback):
         images_per_round: int | None = None,
         epochs_per_round: int = 1,
         restart_round: bool = False,
+        reuse: str | None = None,
         **pseudo_labels: Any,
     ) -> None:
         self.pseudo_labels = PseudoLabelConfig(**pseudo_labels)
@@ -86,7 +91,7 @@ class I2CReweighting(Callback):
             if value is not None and not value >= 1:
                 raise ValueError(f"i2c.{name} must be at least 1, not {value}")
         self.scorer, self.images_per_round, self.epochs_per_round = scorer, images_per_round, epochs_per_round
-        self._restart = restart_round
+        self._restart, self._reuse = restart_round, reuse
         self._run: RoundRun | None = None
         self._round = -1
         self._wanted = 0
@@ -163,8 +168,14 @@ class I2CReweighting(Callback):
             if not is_whole:
                 # a log file says at once what the next minutes are spent on
                 rank_zero_info(f"round {number}: {len(task.keys)} images")
-                records = run.engine.make_records(task, profiler)
-                collectives.on_rank_zero(lambda: self._finish(run, records, task.seed, profiler))
+                if number == 0 and self._reuse is not None:
+                    folder = Path(self._reuse)
+                    collectives.on_rank_zero(
+                        lambda: self._finish(run, reused_records(folder, task), task.seed, profiler)
+                    )
+                else:
+                    records = run.engine.make_records(task, profiler)
+                    collectives.on_rank_zero(lambda: self._finish(run, records, task.seed, profiler))
         with profiler.profile("engine"):
             self._hand_over(run)
         if collectives.is_rank_zero():

@@ -1,18 +1,17 @@
 """How much the sets differ in value: figures and contrasts with intervals, as JSON and as tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
 from experiments.two_by_two.answering import FIGURES, figure_of
 from experiments.two_by_two.plan import MODELS, SETS
 from experiments.two_by_two.run import Experiment
-from lightning_c3l.functional.significance import Figure, percentile_interval
+from lightning_c3l.functional.significance import difference
 from lightning_c3l.report.text import number
 
 TITLES: Mapping[str, str] = {
@@ -42,70 +41,6 @@ CONTRASTS: Mapping[str, Mapping[str, float]] = {
     },
     "tuned-top-even - starting-random": {"tuned-top-even": 1, "starting-random": -1},
 }
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A weighted sum of figures of several models.
-
-    Attributes:
-        mean: over the seeds.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        by_seed: of each seed.
-    """
-
-    mean: float
-    low: float
-    high: float
-    by_seed: tuple[float, ...]
-
-    @property
-    def verdict(self) -> str:
-        """On which side of 0 the interval lies."""
-        return "above 0" if self.low > 0 else "below 0" if self.high < 0 else "not told from 0"
-
-
-def difference(
-    counts: Mapping[str, NDArray[np.float64]],
-    weights: Mapping[str, float],
-    figure: Figure,
-    samples: int = 2000,
-    seed: int = 0,
-) -> Difference:
-    """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
-
-    Seeds and images are both drawn with replacement, each as many as there are. An image is drawn for all seeds and
-    models at once, with all questions about it: what makes it hard for all of them cancels out.
-
-    Args:
-        counts: what the questions about each image add to the sums, `[S, I, P, K]` for S seeds, I images and P parts
-            that are drawn together, by model.
-        weights: of the models, such as 1 and -1.
-        figure: from totals over images, `[..., P, K]`, to a figure, `[...]`.
-        samples: number of resamples.
-        seed: of the resampling.
-
-    Raises:
-        ValueError: models differ in seeds or images, or there are none.
-    """
-    shapes = {counts[name].shape for name in weights}
-    if len(shapes) != 1:
-        raise ValueError(f"all models must have the same seeds and images, not {sorted(shapes)}")
-    seeds, images = shapes.pop()[:2]
-    if not seeds or not images:
-        raise ValueError("a difference needs at least one seed and one image")
-
-    def resampled(random: np.random.Generator) -> NDArray[np.float64]:
-        drawn = random.multinomial(images, [1 / images] * images, size=samples).astype(np.float64)
-        shares = random.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
-        # [resamples, images] with [seeds, images, P, K]: [resamples, seeds, P, K]
-        figures = [weight * figure(np.tensordot(drawn, counts[name], axes=(1, 1))) for name, weight in weights.items()]
-        return np.asarray((sum(figures) * shares).sum(1))
-
-    low, high = percentile_interval(resampled, seed)
-    by_seed = np.asarray(sum(weight * figure(counts[name].sum(1)) for name, weight in weights.items()))
-    return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 
 def compute_results(experiment: Experiment, seeds: Sequence[int]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Bootstrap intervals of benchmark figures, and McNemar's test of two answer files.
+"""Bootstrap intervals of figures of benchmarks and of trained models, and McNemar's test of two answer files.
 
 Benchmarks report F1s and ratios besides means, so sums are resampled and the figure is computed from them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,70 @@ def paired_interval(
     width = ours[0].shape[1]
     both = [np.concatenate([left, right], axis=1) for left, right in zip(ours, theirs, strict=True)]
     return bootstrap_interval(both, lambda sums: figure(sums[..., :width]) - figure(sums[..., width:]), samples, seed)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A weighted sum of figures of several models.
+
+    Attributes:
+        mean: over the seeds.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        by_seed: of each seed.
+    """
+
+    mean: float
+    low: float
+    high: float
+    by_seed: tuple[float, ...]
+
+    @property
+    def verdict(self) -> str:
+        """On which side of 0 the interval lies."""
+        return "above 0" if self.low > 0 else "below 0" if self.high < 0 else "not told from 0"
+
+
+def difference(
+    counts: Mapping[str, NDArray[np.float64]],
+    weights: Mapping[str, float],
+    figure: Figure,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
+
+    Seeds and images are both drawn with replacement, each as many as there are. An image is drawn for all seeds and
+    models at once, with all questions about it: what makes it hard for all of them cancels out.
+
+    Args:
+        counts: what the questions about each image add to the sums, `[S, I, P, K]` for S seeds, I images and P parts
+            that are drawn together, by model.
+        weights: of the models, such as 1 and -1.
+        figure: from totals over images, `[..., P, K]`, to a figure, `[...]`.
+        samples: number of resamples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: models differ in seeds or images, or there are none.
+    """
+    shapes = {counts[name].shape for name in weights}
+    if len(shapes) != 1:
+        raise ValueError(f"all models must have the same seeds and images, not {sorted(shapes)}")
+    seeds, images = shapes.pop()[:2]
+    if not seeds or not images:
+        raise ValueError("a difference needs at least one seed and one image")
+
+    def resampled(random: np.random.Generator) -> NDArray[np.float64]:
+        drawn = random.multinomial(images, [1 / images] * images, size=samples).astype(np.float64)
+        shares = random.multinomial(seeds, [1 / seeds] * seeds, size=samples) / seeds
+        # [resamples, images] with [seeds, images, P, K]: [resamples, seeds, P, K]
+        figures = [weight * figure(np.tensordot(drawn, counts[name], axes=(1, 1))) for name, weight in weights.items()]
+        return np.asarray((sum(figures) * shares).sum(1))
+
+    low, high = percentile_interval(resampled, seed)
+    by_seed = np.asarray(sum(weight * figure(counts[name].sum(1)) for name, weight in weights.items()))
+    return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 
 
 def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:

@@ -41,6 +41,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("export.*", "free"),
     ("report.*", "free"),
     ("i2c.restart_round", "free"),
+    # a run that has a checkpoint has a first round of its own
+    ("i2c.reuse", "free"),
     # the optimizer's settings, put into the restored optimizer by `optimization.reconfigure`
     ("model.optimization.*", "notice"),
     ("data.batch_size", "notice"),

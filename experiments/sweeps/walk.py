@@ -1,24 +1,17 @@
 """A sweep without W&B: its trials one after the other, or a few at a time; the same command goes on with them."""
 
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from experiments.sweeps.command import trial_command
+from experiments.sweeps.running import run_trials
 from experiments.sweeps.sweep_file import Sweep
 from experiments.sweeps.trials import Trial, TrialProcess, value_text
 from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.trials import SWEEPS, require_trial
-
-_POLL = 0.2
-_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -79,24 +72,14 @@ class Walk:
         waiting = [trial for trial in self.trials if trial.status != "finished"]
         if done := len(self.trials) - len(waiting):
             print(f"{done} of {len(self.trials)} trials have finished before", flush=True)
-        running, seconds = dict[int, TrialProcess](), list[float]()
-        with _Signals() as signals:
-            try:
-                while waiting or running:
-                    with signals.held():
-                        for worker in set(range(self.plan.workers)) - running.keys():
-                            if waiting:
-                                running[worker] = self._start(waiting.pop(0), worker)
-                    time.sleep(_POLL)
-                    with signals.held():
-                        for worker, process in list(running.items()):
-                            if process.has_ended():
-                                del running[worker]
-                                seconds.append(process.trial.seconds)
-                                self._tell(process.trial, seconds, len(waiting) + len(running))
-                                self.ended()
-            finally:
-                self._stop(list(running.values()), signals)
+        seconds = list[float]()
+
+        def told(trial: Trial, left: int) -> None:
+            seconds.append(trial.seconds)
+            self._tell(trial, seconds, left)
+            self.ended()
+
+        run_trials(waiting, self.plan.workers, self._start, told, self.ended)
 
     def metric(self, trial: Trial) -> float | None:
         """What is optimised; None for a trial that has none."""
@@ -119,12 +102,12 @@ class Walk:
             "parameters": parameters,
         }
 
-    def _start(self, trial: Trial, worker: int) -> TrialProcess:
+    def _start(self, trial: Trial, environment: Mapping[str, str]) -> TrialProcess:
         words = trial_command(self.sweep.command, self.sweep.program, trial.values)
         own = [f"--run.root={self.plan.root}", f"--run.trial={self.plan.name}/{trial.name}", "--run.wandb=null"]
         if trial.status in ("interrupted", "failed"):
             own.append("--ckpt_path=last")
-        return TrialProcess(trial, [*words, *own], _share(worker, self.plan.workers))
+        return TrialProcess(trial, [*words, *own], environment)
 
     def _tell(self, trial: Trial, seconds: list[float], left: int) -> None:
         """Print a line about a trial that has ended, and about how long the others will take by those before."""
@@ -139,75 +122,3 @@ class Walk:
             about = sum(seconds) / len(seconds) * left / min(self.plan.workers, left)
             told += f"; about {about / 60:.0f} min left" if about >= 90 else f"; about {about:.0f} s left"
         print(printable(told, 1000), flush=True)
-
-    def _stop(self, running: list[TrialProcess], signals: "_Signals") -> None:
-        """Let what still runs keep what it has made; where the walk is told again, it ends at once."""
-        if not running:
-            return
-        try:
-            _end_all(running)
-        except (KeyboardInterrupt, SystemExit):
-            _end_all(running)
-        with signals.held():
-            self.ended()
-        print(f"stopped {len(running)} of the trials; the same command goes on with them", flush=True)
-
-
-def _end_all(running: list[TrialProcess]) -> None:
-    for process in running:
-        process.stop()
-    for process in running:
-        process.wait()
-
-
-def _share(worker: int, workers: int) -> dict[str, str]:
-    """The part of the machine that a worker gets, where several run at a time: cores, and GPUs if they are listed."""
-    if workers == 1:
-        return {}
-    share = dict[str, str]()
-    if "OMP_NUM_THREADS" not in os.environ:
-        share["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-    devices = [one for one in os.environ.get(_DEVICES, "").split(",") if one]
-    if len(devices) > 1:
-        share[_DEVICES] = ",".join(devices[worker::workers] or [devices[worker % len(devices)]])
-    return share
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM end the walk, each with its own status; what must not be broken off holds them back.
-
-    An import that Ctrl-C breaks off, for one, cannot be made again.
-    """
-
-    def __init__(self) -> None:
-        self._is_held, self._came = False, list[int]()
-        self._before = dict[int, Any]()
-
-    def __enter__(self) -> "_Signals":
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for known, handler in self._before.items():
-            signal.signal(known, handler)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold them back until the block has ended; after an error in it they no longer matter."""
-        self._is_held = True
-        yield
-        self._is_held, came, self._came = False, self._came, []
-        if came:
-            self._leave(came[0])
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._is_held:
-            self._came.append(number)
-        else:
-            self._leave(number)
-
-    @staticmethod
-    def _leave(number: int) -> NoReturn:
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)

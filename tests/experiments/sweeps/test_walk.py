@@ -16,7 +16,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from experiments.sweeps import walk as walking
+from experiments.sweeps import running
 from experiments.sweeps.page import render
 from experiments.sweeps.results import results_table
 from experiments.sweeps.sweep_file import read_sweep
@@ -235,7 +235,7 @@ def test_a_file_that_is_not_there(tmp_path, capsys):
 def test_workers_share_the_gpus_that_are_listed(workers, visible, shares, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert [walking._share(worker, workers) for worker in range(workers)] == shares
+    assert [running._share(worker, workers) for worker in range(workers)] == shares
 
 
 def test_the_page_shows_every_trial_and_nothing_of_a_trial_runs(write, tmp_path):

@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 # characters of a key in a row that count as a part of it; shorter placeholders such as `EMPTY` are not secret
 SECRET_LENGTH = 8
 _LONGEST_QUOTE = 300
+# HTTP statuses by which an endpoint refuses a key
+NO_KEY_STATUSES = (401, 403)
 # loggers of the client and its dependencies: what they log comes from the endpoint, which may repeat the key
 _LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+_HERE = {"localhost", "::1", "0.0.0.0"}
 
 
 def url_problem(url: str) -> str:
@@ -28,6 +31,18 @@ def url_problem(url: str) -> str:
     return ""
 
 
+def leads_here(url: str) -> bool:
+    """Whether an address is one of this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in _HERE or host.startswith("127.")
+
+
+def mounts(url: str) -> dict[str, None]:
+    """`mounts` of an HTTP client: no proxy of the environment for an address of this machine, which none can reach."""
+    host = urlsplit(url).hostname or ""
+    return {f"all://[{host}]" if ":" in host else f"all://{host}": None} if leads_here(url) else {}
+
+
 def is_key(key: str) -> bool:
     """Whether a text can be sent as a key; the HTTP library would show one that cannot."""
     return key.isascii() and key.isprintable() and " " not in key
@@ -42,6 +57,13 @@ def quotable(message: object, key: str) -> str:
         return ""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
     return plain if len(plain) <= _LONGEST_QUOTE else plain[:_LONGEST_QUOTE] + " ..."
+
+
+def innermost(error: BaseException, key: str) -> str:
+    """What an error of the HTTP library comes from, in one line without the key."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return quotable(str(error), key) or type(error).__name__
 
 
 @contextmanager

@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 
 from lightning_c3l.evaluation.judging.base import UNPARSED, JudgeError
 from lightning_c3l.evaluation.judging.prompted import parse_ratings
-from lightning_c3l.runs.endpoints import SECRET_LENGTH, is_key, quiet_loggers, quotable, url_problem
+from lightning_c3l.runs.endpoints import (
+    NO_KEY_STATUSES,
+    SECRET_LENGTH,
+    innermost,
+    is_key,
+    mounts,
+    quiet_loggers,
+    quotable,
+    url_problem,
+)
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -147,11 +156,15 @@ class _Requests:
 
     async def send(self, workers: int) -> Exception | None:
         """Send all requests, and return the error that ended them early."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         endpoint = self._endpoint
         client = AsyncOpenAI(
-            api_key=self._key, base_url=endpoint.url, timeout=endpoint.timeout, max_retries=endpoint.retries
+            api_key=self._key,
+            base_url=endpoint.url,
+            timeout=endpoint.timeout,
+            max_retries=endpoint.retries,
+            http_client=DefaultAsyncHttpxClient(mounts=mounts(endpoint.url)),
         )
         async with client:
             try:
@@ -185,8 +198,8 @@ class _Requests:
                 return self._refused(error)
             except openai.APITimeoutError:
                 return self._problem(f"no reply within {self._endpoint.timeout:g} s; see --timeout and --concurrency")
-            except openai.APIConnectionError:
-                return self._problem("cannot be reached; see --judge-url")
+            except openai.APIConnectionError as error:
+                return self._problem(f"cannot be reached ({innermost(error, self._key)}); see --judge-url")
             except (openai.APIError, ValueError):  # invalid JSON; its text may be anything
                 continue
             # an endpoint may send a chat completion of any form
@@ -226,7 +239,7 @@ class _Requests:
     def _refused(self, error: Any) -> _Problem:
         """Explain an HTTP status; an endpoint's words about keys are never repeated, since they may contain one."""
         status, model = error.status_code, self._endpoint.model
-        if status in (401, 403):
+        if status in NO_KEY_STATUSES:
             return self._problem(
                 f"refuses the key (HTTP {status}); set {KEY} to one that may use this model", final=True
             )

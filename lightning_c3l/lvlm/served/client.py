@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.served.options import ServedOptions
 from lightning_c3l.lvlm.served.pool import Server, ServerFailure, ServerPool
-from lightning_c3l.runs.endpoints import quiet_loggers, quotable
+from lightning_c3l.runs.endpoints import NO_KEY_STATUSES, innermost, mounts, quiet_loggers, quotable
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -27,7 +27,6 @@ _LONGEST_ANSWER = 1 << 25
 # seconds within which no server can start
 _START = 5.0
 # HTTP statuses
-_NO_KEY = (401, 403)
 _NOT_FOUND = 404
 _BUSY = 429
 # statuses that may be others the next time, besides those from here on
@@ -111,7 +110,7 @@ class _Work:
 
     async def run(self, workers: int) -> Exception | None:
         """Do all jobs, and return the error that ended them early."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         self._pool = ServerPool(self._servers, self._options.retries, _START if self._is_silent else float("inf"))
         self._clients = dict[str, AsyncOpenAI]()
@@ -119,7 +118,11 @@ class _Work:
             for one in self._servers:
                 one.in_flight = 0
                 client = AsyncOpenAI(
-                    api_key=self._key, base_url=f"{one.url}/v1", timeout=self._options.timeout, max_retries=0
+                    api_key=self._key,
+                    base_url=f"{one.url}/v1",
+                    timeout=self._options.timeout,
+                    max_retries=0,
+                    http_client=DefaultAsyncHttpxClient(mounts=mounts(one.url)),
                 )
                 self._clients[one.url] = await stack.enter_async_context(client)
             try:
@@ -188,13 +191,13 @@ class _Work:
         except openai.APIStatusError as error:
             raise self._refusal(url, error) from None
         except openai.APIConnectionError as error:
-            problem = f"cannot be reached ({_cause(error)})"
+            problem = f"cannot be reached ({innermost(error, self._key)})"
             raise ServerFailure(problem, is_about_request=False, is_connection=True) from None
 
     def _refusal(self, url: str, error: "APIStatusError") -> Exception:
         """What an HTTP status means; a server's words about keys are not repeated, since they may contain one."""
         status, key = error.status_code, self._options.api_key_env
-        if status in _NO_KEY:
+        if status in NO_KEY_STATUSES:
             return LVLMError(f"{url}: refuses the key (HTTP {status}); set {key} to the server's key")
         body = error.body if isinstance(error.body, dict) else {}
         message = quotable(body.get("message"), self._key)
@@ -241,13 +244,6 @@ async def _read(response: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ServerFailure("sends no JSON object; is this the address of an OpenAI-compatible API?")
     return answer
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _seconds(header: str | None) -> float:

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import torch
@@ -32,11 +31,11 @@ from lightning_c3l.lvlm.served.options import ServedOptions
 from lightning_c3l.lvlm.served.vllm_api import VLLMServer, VLLMServers
 from lightning_c3l.runs.atomic import atomic_folder, naming, sync_tree
 from lightning_c3l.runs.digests import Digest, content_digest, file_digest
+from lightning_c3l.runs.endpoints import leads_here
 
 # of the names of adapters and folders; others on the server and in the folder are left alone
 PREFIX = "c3l-"
 _SIZE = 8
-_LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 _AT_ONCE = 16
 
 
@@ -373,5 +372,4 @@ def _reference_answers(lvlm: ServableLVLM) -> ProbeAnswers | None:
 
 def _node(url: str) -> str:
     """Name of this machine if an address leads to it: each has a server of its own there."""
-    host = urlsplit(url).hostname or ""
-    return socket.gethostname() if host in _LOCAL or host.startswith("127.") else ""
+    return socket.gethostname() if leads_here(url) else ""

@@ -13,11 +13,12 @@ import httpx
 
 from lightning_c3l.lvlm.errors import LVLMError
 from lightning_c3l.report.text import printable
+from lightning_c3l.runs.endpoints import NO_KEY_STATUSES, innermost, mounts, quotable
 from lightning_c3l.runs.manifest import UNKNOWN
 
 # bytes of a reply that are read: one entry for each of a hundred thousand prompt tokens
 _MOST_BYTES = 32 << 20
-# characters of a server's message that are shown
+# characters of a version that are shown
 _SHOWN = 200
 # a server that is busy or starts again; 500 is an error of its own
 _PASSING = {429, 502, 503, 504}
@@ -78,6 +79,7 @@ class VLLMServer:
         # on first use, so that a module with a generator can be copied and sent to other processes before
         return httpx.Client(
             headers={"Authorization": f"Bearer {self._key}"},
+            mounts=mounts(self.url),
             timeout=httpx.Timeout(self._timeout, connect=min(_CONNECT, self._timeout)),
             # after an error of its own, or a restart, vLLM closes connections without saying so
             limits=httpx.Limits(max_keepalive_connections=0),
@@ -225,11 +227,13 @@ class VLLMServer:
         except httpx.TimeoutException as error:
             raise ServerError(f"{where}: no answer within {self._timeout:g} seconds; raise timeout?") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = type(error).__name__
-            raise ServerError(f"{where}: cannot be reached ({why}); {_HOW_TO_START}") from error
-        found = _parsed(content)
+            raise ServerError(f"{where}: cannot be reached ({innermost(error, self._key)}); {_HOW_TO_START}") from error
+        found, status = _parsed(content), reply.status_code
+        if status in NO_KEY_STATUSES:
+            # what it says may contain the key
+            raise ServerError(f"{where}: refuses the key (HTTP {status}); see generator.api_key_env", status)
         if not reply.is_success:
-            raise ServerError(f"{where}: {reply.status_code} {_message(found)}".strip(), reply.status_code)
+            raise ServerError(f"{where}: {status} {quotable(_message(found), self._key)}".strip(), status)
         return found
 
 
@@ -296,7 +300,6 @@ def _parsed(content: bytes) -> Any:
 
 
 def _message(found: Any) -> str:
-    """What a server says is wrong, in one line."""
+    """What a server says is wrong."""
     inner = found.get("error", found) if isinstance(found, dict) else found
-    text = inner.get("message", inner.get("detail", "")) if isinstance(inner, dict) else inner
-    return printable(" ".join(str(text).split()), _SHOWN)
+    return str(inner.get("message", inner.get("detail", "")) if isinstance(inner, dict) else inner)

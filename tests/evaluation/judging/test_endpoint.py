@@ -192,10 +192,16 @@ def test_one_request_that_is_refused_ends_nothing_where_others_are_answered(tmp_
     assert app.questions == list(range(1, 11))
 
 
+def test_an_endpoint_of_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with serving(known) as app:
+        assert len(review(app.url, 3, retries=0)) == 3
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     with serving(known) as app:
         pass
-    with pytest.raises(JudgeError, match="cannot be reached; see --judge-url"):
+    with pytest.raises(JudgeError, match=r"cannot be reached \(.*[Cc]onnect.*\); see --judge-url"):
         review(app.url, 60, tmp_path, retries=0)
 
 

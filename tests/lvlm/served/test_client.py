@@ -90,6 +90,12 @@ def test_requests_run_at_the_same_time_up_to_the_limit() -> None:
     assert headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_servers_of_this_machine_are_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with serving(echo) as app:
+        assert Asking(3).ask([app.url, app.url.replace("127.0.0.1", "localhost")], retries=0) == expected(3)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from PIL.Image import Image
+from PIL import Image
 
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.lvlm.external import RequestOptions, ServableLVLM
@@ -19,9 +19,11 @@ _COMPRESSION = 1
 _NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
-def data_url(image: Image) -> str:
+def data_url(image: Image.Image) -> str:
     """An image as a URL that holds its pixels, without loss."""
     file = BytesIO()
+    if image.has_transparency_data:  # on white, as the image processors of transformers put it
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image.convert("RGB").save(file, "PNG", compress_level=_COMPRESSION, icc_profile=None)
     return "data:image/png;base64," + b64encode(file.getvalue()).decode()
 
@@ -41,7 +43,7 @@ def chat_body(lvlm: ServableLVLM, request: GenerationRequest, url: str | None = 
     return _body(lvlm, turns, url)
 
 
-def conversation_body(lvlm: ServableLVLM, image: Image | None, turns: Sequence[Turn]) -> dict[str, Any]:
+def conversation_body(lvlm: ServableLVLM, image: Image.Image | None, turns: Sequence[Turn]) -> dict[str, Any]:
     """A conversation whose last answer stays open, so that the server reads its tokens and no end of turn.
 
     Args:
@@ -70,10 +72,14 @@ def _body(lvlm: ServableLVLM, turns: Sequence[Turn], url: str | None) -> dict[st
     messages = list[dict[str, Any]]()
     waiting = url
     for turn in turns:
-        content: list[dict[str, Any]] = [{"type": "text", "text": lvlm.clean(turn.text)}]
+        content = list[dict[str, Any]]()
         if waiting is not None and turn.role == "user":
-            content.insert(0, {"type": "image_url", "image_url": {"url": waiting}})
+            content.append({"type": "image_url", "image_url": {"url": waiting}})
             waiting = None
+        text = lvlm.clean(turn.text)
+        # beside an image, templates would write a separator before an empty text
+        if text or not content:
+            content.append({"type": "text", "text": text})
         messages.append({"role": turn.role, "content": content})
     is_open = turns[-1].role == "assistant"
     options = lvlm.request_options()

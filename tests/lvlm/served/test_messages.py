@@ -35,6 +35,21 @@ def test_images_are_sent_without_loss() -> None:
     assert ImageChops.difference(sent, image).getbbox() is None
 
 
+@pytest.mark.parametrize(("alpha", "value"), [(255, 100), (0, 255), (51, 224)])
+def test_what_is_transparent_is_sent_on_white(alpha: int, value: int) -> None:
+    # a fifth of 100 and four fifths of 255 are 224
+    sent = decoded(data_url(Image.new("RGBA", (3, 2), (100, 100, 100, alpha))))
+    assert sent.mode == "RGB"
+    assert sent.getextrema() == ((value, value),) * 3
+
+
+def test_an_image_alone_stands_beside_no_empty_text(lvlm: HuggingFaceLVLM) -> None:
+    (message,) = chat_body(lvlm, GenerationRequest(" </s> ", pictures(1)[0]))["messages"]
+    assert [part["type"] for part in message["content"]] == ["image_url"]
+    (message,) = chat_body(lvlm, GenerationRequest(" </s> "))["messages"]
+    assert message["content"] == [{"type": "text", "text": ""}]
+
+
 def test_a_prompt(lvlm: HuggingFaceLVLM) -> None:
     image = pictures(1)[0]
     body = chat_body(lvlm, GenerationRequest(" Where <image> is it?</s>", image))

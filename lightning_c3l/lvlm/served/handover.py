@@ -1,7 +1,5 @@
 """Hand-over of the weights of this process to servers of vLLM, one set of weights at a time."""
 
-import json
-import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -10,12 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from uuid import uuid4
-
-import torch
 
 from lightning_c3l.distributed.collectives import barrier, gather, is_rank_zero, on_rank_zero, rank
-from lightning_c3l.distributed.fsdp import whole_state
 from lightning_c3l.lvlm.errors import LVLMError
 from lightning_c3l.lvlm.external import ServableLVLM
 from lightning_c3l.lvlm.served.checks import (
@@ -29,31 +23,10 @@ from lightning_c3l.lvlm.served.checks import (
 )
 from lightning_c3l.lvlm.served.options import ServedOptions
 from lightning_c3l.lvlm.served.vllm_api import VLLMServer, VLLMServers
-from lightning_c3l.runs.atomic import atomic_folder, naming, sync_tree
-from lightning_c3l.runs.digests import Digest, content_digest, file_digest
+from lightning_c3l.lvlm.served.weight_files import ServedWeights, save_trial_adapter, save_weights
 from lightning_c3l.runs.endpoints import leads_here
 
-# of the names of adapters and folders; others on the server and in the folder are left alone
-PREFIX = "c3l-"
-_SIZE = 8
 _AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class ServedWeights:
-    """What servers should answer with.
-
-    Attributes:
-        digest: of the weights, with a prefix; empty for the base.
-        model: name that requests give.
-        folder: where the weights are; None for the base.
-        is_full: whether they are all weights of a model, and not an adapter.
-    """
-
-    digest: str
-    model: str
-    folder: Path | None = None
-    is_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +64,7 @@ class HandOver:
         # by address: how far the answers of its base were off, once checked, and which full weights it has
         self._rounding, self._weights = dict[str, float](), dict[str, str]()
         self._flying, self._lock = dict[str, int](), Lock()
+        self._is_tried = False
 
     def wake(self) -> None:
         """Wake the servers that sleep; collective."""
@@ -126,6 +100,8 @@ class HandOver:
         weights = on_rank_zero(lambda: self._prepare(lvlm))
         known = self._known(lvlm, weights)
         self._everywhere(lambda server: self._serve(server, weights, known))
+        if not weights.digest:
+            self._try_adapter(lvlm)
         old, self._now, self._expected = self._loaded, weights, known
         if weights.folder is not None:
             self._loaded = weights
@@ -213,17 +189,26 @@ class HandOver:
                 f"lora.vision: servers ignore adapters outside of the decoder, such as that of {ignored[0]}; leave "
                 "lora.vision out, or set generator: null"
             )
-        if lvlm.is_reference or lvlm.is_untrained():
-            return ServedWeights("", self.model)
-        if lvlm.saved_as == "adapter":
-            name, folder = _save_adapter(lvlm, self.folder)
-            return ServedWeights(name, name, folder)
-        name = f"{PREFIX}{_state_digest(lvlm)}"
-        folder = self.folder / name
-        if not folder.is_dir():
-            with atomic_folder(folder) as temporary:
-                lvlm.save_merged(temporary)
-        return ServedWeights(name, self.model, folder, is_full=True)
+        return save_weights(lvlm, self.folder, self.model)
+
+    def _try_adapter(self, lvlm: ServableLVLM) -> None:
+        """Load and unload an adapter that nothing is asked of: the first trained one comes after a whole round."""
+        if self._is_tried or lvlm.saved_as != "adapter":
+            return
+        if not any(value.requires_grad for value in lvlm.network.parameters()):
+            return
+        name = on_rank_zero(lambda: save_trial_adapter(lvlm, self.folder))
+
+        def load(server: VLLMServer) -> None:
+            server.load_adapter(name, self.folder / name)
+            server.unload_adapter(name)
+
+        try:
+            self._everywhere(load)
+        finally:
+            if is_rank_zero():
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._is_tried = True
 
     def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
         if self.model not in (models := server.models()):
@@ -329,35 +314,6 @@ class HandOver:
             if is_rank_zero():
                 raise LVLMError(first) from problem
             raise SystemExit(2)
-
-
-def _save_adapter(lvlm: ServableLVLM, parent: Path) -> tuple[str, Path]:
-    """Write an adapter to a folder that is named after its weights, since servers keep what they know of a name."""
-    temporary = parent / f".tmp-{uuid4().hex}"
-    try:
-        with naming(parent):
-            temporary.mkdir(parents=True)
-            lvlm.save(temporary)
-            weights = "".join(file_digest(file) for file in sorted(temporary.glob("*.safetensors")))
-            # sets of names have no order in it
-            config = json.loads((temporary / "adapter_config.json").read_text(encoding="utf-8"))
-            plain = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
-            name = PREFIX + content_digest(weights, json.dumps(plain, sort_keys=True), size=_SIZE)
-            if not (folder := parent / name).is_dir():
-                sync_tree(temporary)
-                os.replace(temporary, folder)
-        return name, folder
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _state_digest(lvlm: ServableLVLM) -> str:
-    """Digest of all weights of a network; they must be whole."""
-    digest = Digest(_SIZE)
-    for name, value in sorted(whole_state(lvlm.network).items()):
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype} ")
-        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _reference_answers(lvlm: ServableLVLM) -> ProbeAnswers | None:

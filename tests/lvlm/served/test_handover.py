@@ -79,7 +79,8 @@ def test_each_round_is_served_under_a_name_of_its_own(server: Server, lvlm: Hugg
     assert not hand.is_served(first)
     chat, load, unload = "/v1/chat/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
     assert paths(server) == [
-        *("/is_sleeping", f"{chat} base", "/is_sleeping", "/sleep"),
+        # an adapter on trial
+        *("/is_sleeping", load, unload, f"{chat} base", "/is_sleeping", "/sleep"),
         *("/is_sleeping", "/wake_up", load, f"{chat} {first}", "/is_sleeping", "/sleep"),
         *("/is_sleeping", "/wake_up", f"{chat} base", "/is_sleeping", unload, load, f"{chat} {second}"),
     ]
@@ -138,6 +139,25 @@ def test_two_servers_get_the_same_adapter(
         second.faults.other_template = True
         with pytest.raises(LVLMError, match=f"{second.url}: base: reads a probe answer as"):
             serve_weights(hand_over(tmp_path, server, second), lvlm)
+
+
+def test_what_adapters_need_is_found_before_the_first_one_is_trained(
+    server: Server, lvlm: HuggingFaceLVLM, tmp_path: Path
+) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    assert f"generator.handover: cannot write to {file} (File exists)" in refusal(hand_over(file, server), lvlm)
+    assert f"cannot write to {file / 'below'} (Not a directory)" in refusal(hand_over(file / "below", server), lvlm)
+    server.faults.loads_adapters = False
+    assert "see the folder of generator.handover under the same path" in refusal(hand_over(folder, server), lvlm)
+    assert not list(folder.iterdir())
+    trained = [value for value in lvlm.network.parameters() if value.requires_grad]
+    lvlm.network.requires_grad_(False)
+    try:
+        assert serve_weights(hand_over(folder, server), lvlm) == "base"
+    finally:
+        for value in trained:
+            value.requires_grad_(True)
 
 
 def test_one_model_at_a_time_is_in_flight(tmp_path: Path) -> None:

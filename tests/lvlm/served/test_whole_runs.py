@@ -176,6 +176,8 @@ def test_each_round_is_asked_with_its_own_weights(made: Run) -> None:
 
 def test_a_restarted_server_gets_its_adapter_again(made: Run) -> None:
     loads = [one.body["lora_name"] for one in made.before if one.path == "/v1/load_lora_adapter"]
+    trial, *loads = loads
+    assert trial.startswith("c3l-trial-")
     assert len(loads) == 2
     assert len(set(loads)) == 1
 

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -123,6 +123,9 @@ sweep-local-%: $(ENVIRONMENT)  ## trials of the same file without W&B [COUNT=n] 
 
 scenes-base: $(ENVIRONMENT)  ## train the embedded world's base LVLM again (about 13 minutes)
 	$(RUN) scenes-base
+
+park-base: $(ENVIRONMENT)  ## the same for the park, the embedded world with long answers (about 20 minutes)
+	$(RUN) scenes-base --world park
 
 bench: $(ENVIRONMENT)  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes
 	$(RUN) bench

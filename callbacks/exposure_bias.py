@@ -24,7 +24,7 @@ from lightning_c3l.rounds.run import RoundRun, engine_of
 from lightning_c3l.rounds.scoring import score_pairs
 from lightning_c3l.rounds.store import DamagedRound
 from lightning_c3l.rounds.templates import load_templates
-from lightning_c3l.rounds.truth import Asked, Truth
+from lightning_c3l.rounds.truth import Asked, Truth, statement_share
 
 BEGINNING = "Question: {question}\nAnswer:"
 # part of summary.json
@@ -33,11 +33,11 @@ _PART = "exposure_bias"
 
 @dataclass(frozen=True)
 class Continued:
-    """A prefix and what followed: `nll` of the true answer, and whether the sampled one was right."""
+    """A prefix and what followed: `nll` of the true answer, and the share of right statements of the sampled one."""
 
     asked: Asked
     nll: float
-    right: bool
+    right: float
 
 
 class ExposureBias(Callback):
@@ -121,8 +121,8 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
         theirs = [one for one in reference if one.asked.seen in wanted]
         figures[f"{part}nll, own"] = mean([one.nll for one in mine])
         figures[f"{part}nll, reference"] = mean([one.nll for one in theirs])
-        figures[f"{part}truth, own"] = mean([float(one.right) for one in mine])
-        figures[f"{part}truth, reference"] = mean([float(one.right) for one in theirs])
+        figures[f"{part}truth, own"] = mean([one.right for one in mine])
+        figures[f"{part}truth, reference"] = mean([one.right for one in theirs])
     figures["truth, own"] = sum(one.right for one in own) / len(written) if written else None
     return figures
 
@@ -167,7 +167,7 @@ def continue_all(
     with engine.inference():
         losses = share_out(asked, score)
     return [
-        Continued(one, nll, truth.judge(one.image, one.question, text) == "right")
+        Continued(one, nll, statement_share(truth, one.image, one.question, text))
         for one, nll, text in zip(asked, losses, texts, strict=True)
     ]
 

@@ -13,10 +13,18 @@ from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
-from lightning_c3l.rounds.figures import judged, truth_by_image, truth_rate, writer_figures
+from lightning_c3l.rounds.figures import (
+    judged,
+    mean,
+    mean_by_image,
+    statement_shares,
+    truth_by_image,
+    truth_rate,
+    writer_figures,
+)
 from lightning_c3l.rounds.generation import ImageChunk, Read
 from lightning_c3l.rounds.run import RoundRun
-from lightning_c3l.rounds.truth import Asked, Truth
+from lightning_c3l.rounds.truth import Asked, Truth, statement_share
 
 
 class WriterComparison(Callback):
@@ -101,11 +109,18 @@ class WriterComparison(Callback):
                 return figures
             accuracy = self.accuracy(run.engine, asked, read, run.data.truth)
         scored = list(judged((ScoredCandidate(one) for one in candidates), run.data.truth.judge))
-        rates = {"truth_rate": truth_rate(scored), "qa_accuracy": accuracy, "by_image": truth_by_image(scored)}
+        shares = statement_shares(candidates, run.data.truth)
+        rates = {
+            "truth_rate": truth_rate(scored),
+            "statement_truth": mean(shares),
+            "qa_accuracy": accuracy,
+            "by_image": truth_by_image(scored),
+            "statements_by_image": mean_by_image(candidates, shares),
+        }
         return {**rates, **figures, "questions": len(asked)}
 
     def accuracy(self, engine: RoundEngine, asked: Sequence[Asked], read: Read, truth: Truth) -> float:
-        """Share of the questions whose greedy answer is judged right; every rank must call it.
+        """Share of right statements in the greedy answers, mean over the questions; every rank must call it.
 
         Args:
             engine: answers them, inside `generating()`.
@@ -115,14 +130,14 @@ class WriterComparison(Callback):
         """
         size, greedy = engine.requests_at_once, Sampling(1, self.answer_tokens, 0.0)
 
-        def answer(own: Sequence[Asked], first: int) -> list[bool]:
-            right = list[bool]()
+        def answer(own: Sequence[Asked], first: int) -> list[float]:
+            right = list[float]()
             with stage("answer held-out questions", "questions", len(own)) as progress:
                 for start in range(0, len(own), size):
                     batch = own[start : start + size]
                     texts = engine.answers([one.image for one in batch], [one.question for one in batch], read, greedy)
                     right += [
-                        truth.judge(one.image, one.question, text) == "right"
+                        statement_share(truth, one.image, one.question, text)
                         for one, text in zip(batch, texts, strict=True)
                     ]
                     progress.update(len(batch))

@@ -26,7 +26,7 @@ from experiments.easy_vqa.questions import (
 )
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Verdict
-from lightning_c3l.rounds.truth import Asked
+from lightning_c3l.rounds.truth import Asked, Statement, whole_answer
 
 _Row = tuple[str, str, int]
 
@@ -85,6 +85,14 @@ class EasyVQATruth:
         if query is None or words is None:
             return "unparsable"
         return "unanswerable" if figure is None else judge_answer(query, words, figure)
+
+    def statements(self, image: str, question: str, answer: str) -> list[Statement]:
+        """The answer as one statement; none if it cannot be understood.
+
+        Raises:
+            ValueError: the file has no question about this image.
+        """
+        return whole_answer(self.judge(image, question, answer), answer, _kind(question))
 
     def questions(self, images: Sequence[str]) -> list[Asked]:
         """One of the file's own questions of each kind that it has about each image; the same at every call.

@@ -23,7 +23,7 @@ from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import write_benchmarks
-from lightning_c3l.scenes.recipe import recipe_hash
+from lightning_c3l.scenes.recipe import BASES
 
 # a folder's last file: if it exists, the stage is finished
 _COUNTS, _SETS = "counts.json", "sets.json"
@@ -49,7 +49,7 @@ class Experiment:
             raise ValueError(
                 f"{out}: is in use by another run: wait until it has ended, or choose another --out"
             ) from None
-        manifest.begin(out / "manifest.json", {**asdict(plan), "base": recipe_hash()}, "choose another --out")
+        manifest.begin(out / "manifest.json", {**asdict(plan), "base": BASES["corners"].hash()}, "choose another --out")
 
     def run(self, seeds: Sequence[int]) -> None:
         """Run all stages that are not finished."""

@@ -90,7 +90,7 @@ def _true_pairs(keys: Sequence[str], seed: int) -> list[Candidate]:
     """One question of each kind about each image, with the true answer."""
     out = list[Candidate]()
     for key in keys:
-        scene, random = scene_of(key), stream("true", seed, key)
+        (_, scene), random = scene_of(key), stream("true", seed, key)
         for kind in KINDS:
             query = random.choice(queries(scene, kind))
             question, answer = ask(query, random), str(true_answer(scene, query))

@@ -1,29 +1,31 @@
-"""`scenes-base`: train the small base LVLM of the embedded world from scratch, measure it, and write its manifest."""
+"""`scenes-base`: train the small base LVLM of an embedded world from scratch, measure it, and write its manifest."""
 
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.runs.atomic import atomic_folder, require_writable, write_json_atomic
-from lightning_c3l.scenes.curriculum import corpus
-from lightning_c3l.scenes.recipe import BASE, EXPERIMENT, recipe_hash
+from lightning_c3l.scenes.recipe import BASES
+from lightning_c3l.scenes.worlds import WORLDS
 
 
 @dataclass(frozen=True)
 class ScenesBaseOptions:
-    """Train the base LVLM of the embedded world with experiments/scenes_base.yaml.
+    """Train the base LVLM of an embedded world with experiments/scenes_base.yaml or experiments/park_base.yaml.
 
     Attributes:
-        out: folder for the checkpoint and its manifest.
+        world: `corners` or `park`.
+        out: folder for the checkpoint and its manifest; null replaces the shipped one.
         work: folder for the training run.
         records: train on so many records instead of the experiment's.
     """
 
-    out: Path = BASE
+    world: Literal["corners", "park"] = "corners"
+    out: Path | None = None
     work: Path = Path("runs")
     records: int | None = None
 
@@ -31,7 +33,9 @@ class ScenesBaseOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `scenes-base`; returns its exit status."""
     options = parse_options("scenes-base", ScenesBaseOptions, arguments)
-    require_writable(options.out)
+    recipe = BASES[options.world]
+    out = options.out or recipe.folder
+    require_writable(out)
     # late: these imports take seconds, which a wrong option need not wait for
     import torch
 
@@ -42,27 +46,31 @@ def main(arguments: list[str]) -> int:
 
     quieten()
     begin = time.perf_counter()
-    start = options.work / "scenes-base" / "start"
-    build_checkpoint(start, sorted(corpus()), Sizes(), seed=0)
-    words = ["fit", "--config", str(EXPERIMENT), "--run.root", str(options.work)]
+    name = recipe.experiment.stem.replace("_", "-")
+    start = options.work / name / "start"
+    sizes = Sizes(image=recipe.image, vocabulary=recipe.vocabulary)
+    build_checkpoint(start, sorted(recipe.corpus()), sizes, seed=0)
+    words = ["fit", "--config", str(recipe.experiment), "--run.root", str(options.work)]
     words += ["--model.init_args.lvlm.init_args.path", str(start)]
     if options.records is not None:
         words += ["--data.init_args.records.init_args.count", str(options.records)]
     lvlm: HuggingFaceLVLM = run_trainer(words).model.lvlm
     seconds = time.perf_counter() - begin
-    with atomic_folder(options.out) as folder:
+    with atomic_folder(out) as folder:
         # half precision: the small weights lose nothing that the figures would show
         network: Any = lvlm.network
         network.to(torch.float16)
         lvlm.save(folder)
         manifest = {
-            "recipe": recipe_hash(),
-            "command": "make scenes-base" if options.records is None else f"scenes-base --records {options.records}",
+            "recipe": recipe.hash(),
+            "command": f"make {name}" if options.records is None else f"scenes-base --records {options.records}",
             "torch": torch.__version__.split("+")[0],
             "training_seconds": round(seconds),
             "parameters": sum(p.numel() for p in network.parameters()),
             # measured on the files as they are shipped
-            "measured": measure_base(HuggingFaceLVLM(str(folder), lora=None, keep_reference=False)),
+            "measured": measure_base(
+                HuggingFaceLVLM(str(folder), lora=None, keep_reference=False), WORLDS[options.world]
+            ),
         }
         write_json_atomic(folder / "manifest.json", manifest)
     print(json.dumps(manifest["measured"], indent=2))

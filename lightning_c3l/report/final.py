@@ -17,6 +17,7 @@ _OF_STATE = {
     "image_contrast": "image_contrast",
     "answer_tokens": "answer_tokens",
 }
+_OF_WRITERS = ("truth_rate", "statement_truth", "qa_accuracy", "parsed_rate")
 _START, _CONTROL = "starting model", "tuned, lambda 0"
 
 
@@ -33,7 +34,7 @@ def final_figures(summary: Mapping[str, Any]) -> dict[str, float]:
     figures: dict[str, object] = dict(_guard(nested(summary, "guard")))
     for name in ("base", "tuned"):
         own = nested(nested(summary, "writers"), name)
-        figures |= {f"{name}_{key}": own.get(key) for key in ("truth_rate", "qa_accuracy", "parsed_rate")}
+        figures |= {f"{name}_{key}": own.get(key) for key in _OF_WRITERS}
     figures |= {f"dataset_{key}": value for key, value in nested(summary, "dataset").items()}
     figures |= {f"auroc_{key}": value for key, value in nested(summary, "i2c_auroc").items() if key != "n"}
     figures |= dict(_exposure_bias(nested(summary, "exposure_bias")))

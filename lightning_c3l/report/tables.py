@@ -14,6 +14,8 @@ from lightning_c3l.report.text import MISSING, number, signed
 Rounds = Mapping[int, CandidateColumns]
 
 # shown elsewhere on the page, or no figure of the rounds table
+# figures of which there are values of each image, and where these are
+_VALUES_BY_IMAGE = {"truth_rate": "by_image", "statement_truth": "statements_by_image"}
 _ELSEWHERE = frozenset({"round", "kind_shares", "seconds", "rejected"})
 
 _GUARDED = (
@@ -63,12 +65,13 @@ def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
     keys = _keys([base, tuned])
     if not keys:
         return None
-    interval = change_interval(nested(base, "by_image"), nested(tuned, "by_image"))
     rows = []
     for key in keys:
         row, before, after = _row(key, [base, tuned]), finite(base.get(key)), finite(tuned.get(key))
         change = MISSING if before is None or after is None else signed(after - before, row.digits)
-        if key == "truth_rate" and interval is not None:
+        values = _VALUES_BY_IMAGE.get(key, "")
+        interval = change_interval(nested(base, values), nested(tuned, values))
+        if interval is not None:
             change += " ({} to {})".format(*(signed(end, row.digits) for end in interval))
         rows.append(replace(row, cells=[*row.cells, change]))
     heads = ["figure", "starting model", "tuned model", "change (95 % interval)"]

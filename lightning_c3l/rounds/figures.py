@@ -13,6 +13,7 @@ from lightning_c3l.functional.ranking import auroc, rank_correlation
 from lightning_c3l.functional.sums import ExactSum
 from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, ScoredCandidate, Verdict
 from lightning_c3l.rounds.diversity import entropy_of_counts
+from lightning_c3l.rounds.truth import Truth, statement_share
 from lightning_c3l.selection.columns import ColumnsBuilder, ScoredRecord
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.scores import RecordScore
@@ -43,11 +44,21 @@ def truth_rate(scored: Sequence[ScoredCandidate]) -> float | None:
 
 def truth_by_image(scored: Sequence[ScoredCandidate]) -> dict[str, float]:
     """Share of right candidates among the judged ones of each image, by its key."""
-    own = defaultdict[str, list[bool]](list)
-    for one in scored:
-        if one.verdict is not None:
-            own[one.candidate.image].append(one.verdict == "right")
-    return {image: sum(right) / len(right) for image, right in own.items()}
+    known = [one for one in scored if one.verdict is not None]
+    return mean_by_image([one.candidate for one in known], [float(one.verdict == "right") for one in known])
+
+
+def statement_shares(candidates: Sequence[Candidate], truth: Truth) -> list[float]:
+    """Share of right statements in each candidate's answer; 0 for a rejected one."""
+    return [0.0 if one.rejected else statement_share(truth, one.image, one.question, one.answer) for one in candidates]
+
+
+def mean_by_image(candidates: Sequence[Candidate], values: Sequence[float]) -> dict[str, float]:
+    """Mean value of the candidates of each image, by its key."""
+    own = defaultdict[str, list[float]](list)
+    for one, value in zip(candidates, values, strict=True):
+        own[one.image].append(value)
+    return {image: sum(values) / len(values) for image, values in own.items()}
 
 
 class WriterFigures:

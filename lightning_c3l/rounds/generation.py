@@ -28,8 +28,8 @@ class GenerationConfig:
     """How an LVLM generates candidates: question-answer pairs about images.
 
     Attributes:
-        templates: instructions: name of a shipped set (general, scenes, easy_vqa), or path of a YAML list of kind and
-            text.
+        templates: instructions: name of a shipped set (general, scenes, park, easy_vqa), or path of a YAML list of
+            kind and text.
         per_image: number of instruction kinds per image, in turn; null gives each image all of them.
         sampling: how completions are sampled; `samples` is the number of candidates per image and instruction.
         begin: prefix of every candidate, put into the model's mouth; "Question:" helps weak models to keep the form.

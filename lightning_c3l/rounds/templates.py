@@ -13,7 +13,7 @@ import yaml
 from lightning_c3l.records import Instruction
 from lightning_c3l.report.text import printable
 
-SHIPPED = ("general", "scenes", "easy_vqa")
+SHIPPED = ("general", "scenes", "park", "easy_vqa")
 MAX_QUESTION_WORDS = 80
 MAX_ANSWER_WORDS = 400
 # characters of a text that is shown as an example

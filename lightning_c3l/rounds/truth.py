@@ -26,6 +26,40 @@ class Asked:
     seen: bool | None = None
 
 
+@dataclass(frozen=True)
+class Statement:
+    """A part of an answer that is true or false by itself.
+
+    Attributes:
+        start: position of its first character in the answer.
+        end: position behind its last character.
+        attribute: what it states, such as a color.
+        right: whether it is true.
+        invented: whether it is false and what the language prior says.
+    """
+
+    start: int
+    end: int
+    attribute: str
+    right: bool
+    invented: bool
+
+
+def whole_answer(verdict: Verdict, answer: str, attribute: str, invented: bool = False) -> list[Statement]:
+    """The statements of an answer that is one statement: none if it cannot be understood.
+
+    Args:
+        verdict: of the pair.
+        answer: the answer.
+        attribute: what it states.
+        invented: whether it is what the language prior says; counts only where it is not right.
+    """
+    if verdict == "unparsable":
+        return []
+    right = verdict == "right"
+    return [Statement(0, len(answer), attribute, right, invented and not right)]
+
+
 class Truth(Protocol):
     """Judges question-answer pairs, and has questions with known answers."""
 
@@ -38,8 +72,17 @@ class Truth(Protocol):
             answer: generated answer.
         """
 
+    def statements(self, image: str, question: str, answer: str) -> list[Statement]:
+        """What an answer states, in its order; empty if the question or the answer cannot be understood."""
+
     def questions(self, images: Sequence[str]) -> list[Asked]:
         """Questions for plain question answering on these images."""
 
     def resolve(self, image: str, question: str) -> Asked | None:
         """A generated question with its true answer; None if it has none."""
+
+
+def statement_share(truth: Truth, image: str, question: str, answer: str) -> float:
+    """Share of an answer's statements that are right, from 0 to 1; 0 if it cannot be understood."""
+    statements = truth.statements(image, question, answer)
+    return sum(one.right for one in statements) / len(statements) if statements else 0.0

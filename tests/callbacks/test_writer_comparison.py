@@ -9,7 +9,7 @@ from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.rounds.generation import GenerationConfig
-from lightning_c3l.rounds.truth import Asked
+from lightning_c3l.rounds.truth import Asked, whole_answer
 from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny import load_tiny
 
@@ -138,8 +138,8 @@ class Answering:
 
 
 class OddIsRight:
-    def judge(self, image, question, answer):
-        return "right" if int(answer) % 2 else "wrong"
+    def statements(self, image, question, answer):
+        return whole_answer("right" if int(answer) % 2 else "wrong", answer, "number")
 
 
 def count_right() -> None:

@@ -42,7 +42,7 @@ def table(out: Path) -> list[dict[str, str]]:
 def test_yes_and_no_are_true_and_equally_often(out: Path, split: str) -> None:
     rows = lines(out / "pope" / f"scenes_pope_{split}.json")
     assert [row["question_id"] for row in rows] == list(range(1, 4 * SCENES + 1))
-    assert all(truth(scene_of(row["image"]), row["text"], row["label"]) == "right" for row in rows)
+    assert all(truth(scene_of(row["image"])[1], row["text"], row["label"]) == "right" for row in rows)
     by_image = Counter((row["image"], row["label"]) for row in rows)
     assert len(by_image) == 2 * SCENES
     assert set(by_image.values()) == {2}
@@ -63,7 +63,7 @@ def test_splits_choose_absent_shapes_as_they_say(out: Path) -> None:
     popular = absent(out, "popular")
     for image, shape in popular:
         chosen = [other for key, other in popular if key == image]
-        passed_over = set(PRIOR) - set(scene_of(image).things) - set(chosen)
+        passed_over = set(PRIOR) - set(scene_of(image)[1].things) - set(chosen)
         assert all(frequency[shape] >= frequency[other] for other in passed_over)
     assert {shape for _, shape in absent(out, "random")} == set(PRIOR)
 
@@ -90,7 +90,7 @@ def test_choices_are_four_different_ones_with_the_truth_and_the_usual_answer(out
         assert len(set(options)) == 4
         assert set(options) <= set(ANSWERS[query.kind])
         assert usual_answer(query) in options
-        right = [truth(scene_of(row["data_id"]), row["question"], one) == "right" for one in options]
+        right = [truth(scene_of(row["data_id"])[1], row["question"], one) == "right" for one in options]
         assert right == [letter == row["answer"] for letter in "ABCD"]
     assert {row["answer"] for row in file["questions"]} == set("ABCD")
 
@@ -113,7 +113,7 @@ def test_the_table_carries_the_images_that_lie_beside_it(out: Path) -> None:
     files = sorted((out / "images").iterdir())
     assert carried == {file.read_bytes() for file in files}
     assert len(files) == SCENES
-    scene = scene_of(files[0].name)
+    scene = scene_of(files[0].name)[1]
     assert Image.open(io.BytesIO(files[0].read_bytes())).tobytes() == draw(scene).tobytes()
 
 
@@ -128,7 +128,7 @@ def test_open_questions_have_their_context_and_a_true_answer(out: Path) -> None:
         if question["category"] == "llava_bench_detail":
             assert answer["text"] == contexts[question["image"]]
         if question["category"] == "llava_bench_conv":
-            assert truth(scene_of(question["image"]), question["text"], answer["text"]) == "right"
+            assert truth(scene_of(question["image"])[1], question["text"], answer["text"]) == "right"
 
 
 @pytest.mark.parametrize(("name", "questions"), [("pope", 12), ("seed", 3), ("mmbench", 12), ("llava_w", 3)])
@@ -145,7 +145,7 @@ def test_no_training_shows_these_scenes_and_seeds_share_none() -> None:
     assert min(int(key.split("_")[1]) for key in shown) >= 1 << 42
     assert max(int(key.split("_")[1]) for key in SceneImages(200, 0.2).keys()) < 1 << 40  # noqa: SIM118
     assert not shown & {one.key for one in benchmark_scenes(50, 0.2, 1)}
-    assert all(scene_of(one.key) == one.scene for one in benchmark_scenes(5, 0.35, 0))
+    assert all(scene_of(one.key)[1] == one.scene for one in benchmark_scenes(5, 0.35, 0))
 
 
 def test_the_same_words_write_the_same_files(out: Path, tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from data_modules.scenes import HIDDEN, SceneImages, SceneTruth, scene_of
+from data_modules.scenes import SceneImages, SceneTruth, scene_of
 from lightning_c3l.rounds.templates import parse
 from lightning_c3l.scenes import curriculum as curriculum_module
 from lightning_c3l.scenes.checkpoint import build_tokenizer
+from lightning_c3l.scenes.corners import HIDDEN
 from lightning_c3l.scenes.curriculum import INSTRUCTIONS, Curriculum, corpus, record
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import KINDS, truth
@@ -109,7 +110,7 @@ def test_hidden_attributes_are_never_shown() -> None:
         return sum(
             getattr(thing, name) == getattr(HIDDEN[shape], name)
             for key in list(source.keys())
-            for shape, thing in scene_of(key).things.items()
+            for shape, thing in scene_of(key)[1].things.items()
             for name in ("color", "place", "number")
         )
 

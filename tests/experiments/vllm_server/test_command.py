@@ -10,7 +10,7 @@ from experiments.vllm_server.command import ServerSettings, inspect_vllm, python
 from lightning_c3l.cli.main import main
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.lvlm.errors import LVLMError
-from lightning_c3l.scenes.recipe import BASE
+from lightning_c3l.scenes.recipe import BASES
 
 # of the command line of vLLM 0.32, as far as they are used
 FLAGS = [
@@ -47,7 +47,10 @@ def value(words: list[str], flag: str) -> str:
 def test_a_server_on_a_cpu_leaves_out_what_fails_there(environment):
     made = command(environment())
     assert made.words[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
-    assert (value(made.words, "--model"), value(made.words, "--served-model-name")) == (str(BASE), "shipped:scenes")
+    assert (value(made.words, "--model"), value(made.words, "--served-model-name")) == (
+        str(BASES["corners"].folder),
+        "shipped:scenes",
+    )
     assert value(made.words, "--dtype") == "float32"
     assert "--no-enable-chunked-prefill" in made.words
     assert "lm_head" not in made.words[made.words.index("--lora-target-modules") :]

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration
 
 from lightning_c3l.lvlm.huggingface.hub_layout import save_model
-from lightning_c3l.scenes.recipe import BASE
+from lightning_c3l.scenes.recipe import BASES
 
 # as in the files of llava-hf/llava-1.5-7b-hf
 INNER = "vision_tower.vision_model."
@@ -46,7 +46,7 @@ def same_weights(one, other):
 
 
 def test_a_checkpoint_that_was_built_here_and_the_shipped_base_have_the_hubs_names(tiny_checkpoint):
-    for folder in (tiny_checkpoint, BASE):
+    for folder in (tiny_checkpoint, BASES["corners"].folder):
         names = names_in(folder)
         assert names >= NAMES
         assert all(name.startswith(INNER) for name in names if name.startswith("vision_tower."))

@@ -1,0 +1,75 @@
+"""What the park's base is trained on: captions first, then a mix of generating pairs and answering.
+
+Answers of the mix are about what is imagined (see `world.imagine`), so that the trained base invents as real LVLMs do.
+"""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from PIL.Image import Image
+
+from lightning_c3l.records import Conversation, Turn
+from lightning_c3l.scenes.curriculum import WRITTEN, Curriculum
+from lightning_c3l.scenes.park.drawing import draw
+from lightning_c3l.scenes.park.language import CAPTION_REQUEST, KINDS, Query, answer, ask, caption, queries
+from lightning_c3l.scenes.park.world import PRIOR, Scene, expected_presence, imagine, sample_scene
+
+INSTRUCTIONS: Mapping[str, str] = {kind: f"Write a {kind} question with its answer." for kind in KINDS}
+_TURNS = 4
+
+
+def record(number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[Conversation, Image | None]:
+    """One training record; the same arguments give the same record.
+
+    Args:
+        number: of the record.
+        total: records of the run.
+        curriculum: the mix; its `invented` scales the strengths of the prior's habits.
+        seed: of the run.
+
+    Returns:
+        The conversation, and its image if it has one.
+    """
+    random = Random(f"park record {seed} {number}")
+    scene = sample_scene(random.getrandbits(40), curriculum.follow)
+    name = f"{seed}-{number}"
+    aligned = number < curriculum.captions * total
+    if aligned or random.random() < curriculum.later_captions:
+        turns: tuple[Turn, ...] = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene.things)))
+        return Conversation(name, name, turns), draw(scene)
+    turns = tuple(_questions(scene, random))
+    if random.random() < curriculum.blind:
+        return Conversation(name, None, turns), None
+    return Conversation(name, name, turns), draw(scene)
+
+
+def _questions(scene: Scene, random: Random) -> Iterator[Turn]:
+    """Turns about queries of some kinds, one of them as a generated pair and half of the time the first."""
+    paired = random.choice((*(0,) * (_TURNS - 1), *range(1, _TURNS)))
+    for place, kind in enumerate(random.sample(KINDS, _TURNS)):
+        query = random.choice(queries(scene.things, kind))
+        question, said = ask(query, random), _said(scene, query, random)
+        if place == paired:
+            yield Turn("user", INSTRUCTIONS[kind])
+            yield Turn("assistant", WRITTEN.format(question=question, answer=said))
+        else:
+            yield Turn("user", question)
+            yield Turn("assistant", said)
+
+
+def _said(scene: Scene, query: Query, random: Random) -> str:
+    if query.form == "presence" and random.random() < PRIOR[query.things[0]].strength:
+        return expected_presence(scene, query.things[0])
+    return str(answer(scene.things if query.form == "presence" else imagine(scene, random), query))
+
+
+def corpus() -> Iterator[str]:
+    """Texts with every word of this world, for the tokenizer."""
+    random = Random("park corpus")
+    for seed in range(2000):
+        scene = sample_scene(seed, 0.5)
+        kind = random.choice(KINDS)
+        query = random.choice(queries(scene.things, kind))
+        question, said = ask(query, random), _said(scene, query, random)
+        yield f"USER: {INSTRUCTIONS[kind]} ASSISTANT: {WRITTEN.format(question=question, answer=said)}"
+        yield f"USER: {CAPTION_REQUEST} ASSISTANT: {caption(scene.things)}"

@@ -1,0 +1,54 @@
+"""The worlds of drawn scenes: what image sources, records and truth need of each."""
+
+from random import Random
+from typing import Any, Protocol
+
+from PIL.Image import Image
+
+from lightning_c3l.records import Conversation, Verdict
+from lightning_c3l.rounds.truth import Asked, Statement
+from lightning_c3l.scenes.corners import Corners
+from lightning_c3l.scenes.park.park import Park
+
+
+class World(Protocol):
+    """A world of drawn scenes.
+
+    Attributes:
+        prefix: first part of the keys of its images.
+        kinds: kinds of its questions.
+        templates: shipped instructions that ask for them.
+        longest: tokens of its longest text.
+    """
+
+    prefix: str
+    kinds: tuple[str, ...]
+    templates: str
+    longest: int
+
+    def sample(self, seed: int, follow: float) -> Any:
+        """Draw a scene, each of whose attributes obeys the prior with probability `follow`."""
+
+    def draw(self, scene: Any) -> Image:
+        """The image of a scene."""
+
+    def shows_hidden(self, scene: Any) -> bool:
+        """Whether a scene has an attribute that training images hide."""
+
+    def judge(self, scene: Any, question: str, answer: str) -> Verdict:
+        """Judge a question-answer pair."""
+
+    def statements(self, scene: Any, question: str, answer: str) -> list[Statement]:
+        """What the answer states."""
+
+    def questions(self, image: str, scene: Any, random: Random) -> list[Asked]:
+        """One question of each kind that the scene can answer."""
+
+    def resolve(self, image: str, scene: Any, question: str) -> Asked | None:
+        """A question with its true answer; None if it has none."""
+
+    def record(self, number: int, total: int, curriculum: Any, seed: int) -> tuple[Conversation, Image | None]:
+        """A training record of the world's base."""
+
+
+WORLDS: dict[str, World] = {"corners": Corners(), "park": Park()}

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ check: $(ENVIRONMENT)  ## style, types, and which package may import which
 
 demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
+
+demo-long: $(ENVIRONMENT)  ## the same on the park, whose texts are long
+	$(RUN) fit --config experiments/demo_long.yaml --seed_everything $(SEED)
 
 EASY_VQA_BASE := runs/easy-vqa-base/version_0/model
 

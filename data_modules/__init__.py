@@ -12,7 +12,8 @@ CLASSES = {
     # records to tune on
     "FileRecords": "data_modules.tuning_sets",  # a file, with a weight for each of its records
     "MixedRecords": "data_modules.tuning_sets",  # several files, mixed by shares
-    "SceneRecords": "data_modules.scenes",  # true exchanges about the embedded world
+    "SceneRecords": "data_modules.scenes",  # exchanges about the embedded world of corners
+    "ParkRecords": "data_modules.scenes",  # and about the park
     # worlds with known truth
     "SceneTruth": "data_modules.scenes",  # of the embedded world
 }

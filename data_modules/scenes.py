@@ -10,7 +10,10 @@ from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement
+from lightning_c3l.scenes import curriculum as corners
 from lightning_c3l.scenes.curriculum import Curriculum
+from lightning_c3l.scenes.park import curriculum as park
+from lightning_c3l.scenes.park.curriculum import ParkCurriculum
 from lightning_c3l.scenes.worlds import WORLDS, World
 
 _BY_PREFIX = {world.prefix: world for world in WORLDS.values()}
@@ -142,23 +145,16 @@ class SceneTruth:
 
 
 class SceneRecords:
-    """The records that the base LVLM is trained on, made on access.
+    """The records that the base LVLM of the corners is trained on, made on access.
 
     Args:
         count: number of records; their order is the curriculum, so they must not be shuffled.
         seed: seed of all records.
         curriculum: shares of the kinds of records.
-        world: name of the world, `corners` or `park`.
     """
 
-    def __init__(
-        self,
-        count: int,
-        seed: int = 0,
-        curriculum: Curriculum = Curriculum(),  # noqa: B008  # frozen
-        world: str = "corners",
-    ) -> None:
-        self.count, self.seed, self.curriculum, self._world = count, seed, curriculum, _world(world)
+    def __init__(self, count: int, seed: int = 0, curriculum: Curriculum = Curriculum()) -> None:  # noqa: B008
+        self.count, self.seed, self.curriculum = count, seed, curriculum
 
     def __len__(self) -> int:
         return self.count
@@ -166,8 +162,21 @@ class SceneRecords:
     def __getitem__(self, index: int) -> TuningSample:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        return self._world.record(index, self.count, self.curriculum, self.seed)
+        return self._record(index)
+
+    def _record(self, index: int) -> TuningSample:
+        return corners.record(index, self.count, self.curriculum, self.seed)
 
     def name(self, index: int) -> str:
         """What a record is called in the list of rejected ones."""
         return f"scene record {index}"
+
+
+class ParkRecords(SceneRecords):
+    """The records that the base LVLM of the park is trained on; see `SceneRecords`."""
+
+    def __init__(self, count: int, seed: int = 0, curriculum: ParkCurriculum = ParkCurriculum()) -> None:  # noqa: B008
+        self.count, self.seed, self._mix = count, seed, curriculum
+
+    def _record(self, index: int) -> TuningSample:
+        return park.record(index, self.count, self._mix, self.seed)

@@ -28,8 +28,9 @@ from lightning_c3l.lvlm.load_errors import one_line
 _HUB_SECONDS = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
 # HTTP status from which on a server, or a proxy before it, cannot answer; transformers would ask again and again
 _SERVER_ERROR = 500
+_SCENES = Path(__file__).resolve().parents[1] / "scenes"
 # checkpoints that come with this package, by their name in experiment files
-_SHIPPED = {"shipped:scenes": Path(__file__).resolve().parents[1] / "scenes" / "base"}
+_SHIPPED = {"shipped:scenes": _SCENES / "base", "shipped:park": _SCENES / "park" / "base"}
 GGUF = "GGUF weights, which are quantised for llama.cpp; take the checkpoint that they were made from"
 
 

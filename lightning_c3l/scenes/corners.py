@@ -4,9 +4,8 @@ from random import Random
 
 from PIL.Image import Image
 
-from lightning_c3l.records import Conversation, Verdict
+from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement, whole_answer
-from lightning_c3l.scenes.curriculum import Curriculum, record
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
     KINDS,
@@ -85,10 +84,6 @@ class Corners:
         if query is None or true_answer(scene, query) is None:
             return None
         return _asked(image, scene, query, question)
-
-    def record(self, number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[Conversation, Image | None]:
-        """A training record of the base."""
-        return record(number, total, curriculum, seed)
 
 
 def _asked(image: str, scene: Scene, query: Query, question: str) -> Asked:

@@ -5,26 +5,30 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from lightning_c3l.records import Conversation, Verdict
+from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement
 from lightning_c3l.scenes.corners import Corners
 from lightning_c3l.scenes.park.park import Park
 
 
 class World(Protocol):
-    """A world of drawn scenes.
+    """A world of drawn scenes."""
 
-    Attributes:
-        prefix: first part of the keys of its images.
-        kinds: kinds of its questions.
-        templates: shipped instructions that ask for them.
-        longest: tokens of its longest text.
-    """
+    @property
+    def prefix(self) -> str:
+        """First part of the keys of its images."""
 
-    prefix: str
-    kinds: tuple[str, ...]
-    templates: str
-    longest: int
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of its questions."""
+
+    @property
+    def templates(self) -> str:
+        """Shipped instructions that ask for them."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest text."""
 
     def sample(self, seed: int, follow: float) -> Any:
         """Draw a scene, each of whose attributes obeys the prior with probability `follow`."""
@@ -46,9 +50,6 @@ class World(Protocol):
 
     def resolve(self, image: str, scene: Any, question: str) -> Asked | None:
         """A question with its true answer; None if it has none."""
-
-    def record(self, number: int, total: int, curriculum: Any, seed: int) -> tuple[Conversation, Image | None]:
-        """A training record of the world's base."""
 
 
 WORLDS: dict[str, World] = {"corners": Corners(), "park": Park()}

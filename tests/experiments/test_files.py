@@ -36,6 +36,7 @@ NAMES = [
     "c3l/smolvlm_2b.yaml",
     "demo.yaml",
     "demo_images.yaml",
+    "demo_long.yaml",
     "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
     "eval/llava_w.yaml",
@@ -61,6 +62,7 @@ NAMES = [
     "hardware/qlora.yaml",
     "hardware/slurm.yaml",
     "hardware/vllm.yaml",
+    "park_base.yaml",
     "scenes_base.yaml",
     "sweeps/readings_grid.yaml",
     "sweeps/recipe_bayes.yaml",
@@ -128,7 +130,6 @@ def test_every_experiment_file_is_known():
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")
     )
     assert found == NAMES
-    assert len(found) == 41
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

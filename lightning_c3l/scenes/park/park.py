@@ -5,10 +5,8 @@ from random import Random
 
 from PIL.Image import Image
 
-from lightning_c3l.records import Conversation, Verdict
+from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement
-from lightning_c3l.scenes.curriculum import Curriculum
-from lightning_c3l.scenes.park.curriculum import record
 from lightning_c3l.scenes.park.drawing import draw
 from lightning_c3l.scenes.park.language import KINDS, Query, answer, ask, queries, understand
 from lightning_c3l.scenes.park.statements import claims, is_invented, is_true, truth
@@ -76,10 +74,6 @@ class Park:
         if query is None or answer(scene.things, query) is None:
             return None
         return _asked(image, scene, query, question)
-
-    def record(self, number: int, total: int, curriculum: Curriculum, seed: int) -> tuple[Conversation, Image | None]:
-        """A training record of the base."""
-        return record(number, total, curriculum, seed)
 
 
 # which hideable attributes an answer names

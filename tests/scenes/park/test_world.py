@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from data_modules.scenes import SceneImages, SceneTruth, parse_scenes, scene_of
-from lightning_c3l.scenes.curriculum import Curriculum
-from lightning_c3l.scenes.park.curriculum import record
+from lightning_c3l.scenes.park.curriculum import ParkCurriculum, record
 from lightning_c3l.scenes.park.drawing import SIZE, draw
 from lightning_c3l.scenes.park.language import KINDS
 from lightning_c3l.scenes.park.park import HIDDEN
@@ -93,7 +92,7 @@ def test_the_truth_knows_its_own_questions() -> None:
 
 
 def test_records_begin_with_captions_and_repeat() -> None:
-    curriculum = Curriculum(captions=0.5)
+    curriculum = ParkCurriculum(captions=0.5, truthful=0.1)
     one, image = record(3, 100, curriculum, 7)
     assert one.turns[0].text == "List everything."
     assert image is not None

@@ -3,6 +3,7 @@
 `python -m experiments.engines.cost` prints the tables of docs/engines.md; `--help` lists what to put in for your own.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor, log10
@@ -44,6 +45,11 @@ class Plan:
     prompt: int = 30
     text: int = 60
     answer: int = 40
+
+    def __post_init__(self) -> None:
+        """Refuse a plan without texts."""
+        if min(vars(self).values()) < 1:
+            raise ValueError(f"all numbers of a plan must be at least 1: {self}")
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,15 @@ class GpuInputs:
     train: float = 0.3
     price: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Validate the ranges."""
+        if self.gpu not in PEAKS:
+            raise ValueError(f"no peak is known of {self.gpu}, only of {', '.join(PEAKS)}")
+        if not all(0 < share <= 1 for share in (self.generate, self.score, self.train)):
+            raise ValueError("generate, score and train are shares of the peak, above 0 and at most 1")
+        if min(self.layers, self.price) <= 0 or self.head < 0:
+            raise ValueError("layers and price must be above 0, and head must not be negative")
+
     def seconds(self, plan: Plan) -> Seconds:
         """Seconds an item, from the operations that it takes."""
         peak, sizes = 1e12 * PEAKS[self.gpu], Parameters(self.layers, self.head)
@@ -121,10 +136,10 @@ def table(rows: Mapping[str, Seconds], plan: Plan, device: str, price: float | N
     Args:
         rows: seconds an item by what the row is called.
         plan: what is made.
-        device: what hours are counted on, in the plural.
+        device: what hours are counted on.
         price: of one device for an hour; the number of devices does not change the cost.
     """
-    names = ["", "images", "texts", *(f"{count} {device}" for count in DEVICES)]
+    names = ["", "images", "texts", *(f"{count} {device}{'s' if count > 1 else ''}" for count in DEVICES)]
     lines = [names if price is None else [*names, "cost"]]
     lines.append(["---", *(["---:"] * (len(lines[0]) - 1))])
     for images in IMAGES:
@@ -147,7 +162,7 @@ def tables(inputs: GpuInputs, plan: Plan) -> str:
     seconds = inputs.seconds(plan)
     gpu = {"generate": Seconds(seconds.generate), "score": Seconds(score=seconds.score)}
     gpu |= {"train, one epoch": Seconds(train=seconds.train), "all": seconds}
-    return "\n".join([*table(MEASURED, plan, "CPUs"), "", *table(gpu, plan, "GPUs", inputs.price)])
+    return "\n".join([*table(MEASURED, plan, "CPU"), "", *table(gpu, plan, "GPU", inputs.price)])
 
 
 def main(gpu: GpuInputs = GpuInputs(), plan: Plan = Plan()) -> None:  # frozen
@@ -161,4 +176,7 @@ def main(gpu: GpuInputs = GpuInputs(), plan: Plan = Plan()) -> None:  # frozen
 
 
 if __name__ == "__main__":
-    auto_cli(main)
+    try:
+        auto_cli(main)
+    except ValueError as error:
+        sys.exit(f"error: {error}")

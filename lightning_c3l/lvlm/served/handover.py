@@ -212,7 +212,9 @@ class HandOver:
 
     def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
         if self.model not in (models := server.models()):
-            raise LVLMError(f"{server.url}: serves {', '.join(models)}, not generator.model {self.model}")
+            raise LVLMError(
+                f"{server.url}: serves {', '.join(models)}, not generator.model {self.model}; name its base"
+            )
         if not self._loaded.is_full and self._loaded.model not in models:
             # it has been started again since
             self._rounding.pop(server.url, None)

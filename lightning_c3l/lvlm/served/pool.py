@@ -133,6 +133,7 @@ class ServerPool:
     def _all_gone(self) -> LVLMError:
         problems = "; ".join(f"{one.url}: {one.problem}" for one in self._servers)
         return LVLMError(
-            f"no server answers, after {self._retries} retries: {problems}. Start them again (`make serve-vllm`) and "
-            "resume the run: finished texts are kept. See generator.url, generator.timeout and generator.retries"
+            f"no server answers, after {self._retries} retries: {problems}. Start those that have ended again "
+            "(`make serve-vllm`) and resume the run: finished texts are kept. See generator.url, generator.timeout and "
+            "generator.retries"
         )

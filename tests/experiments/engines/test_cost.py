@@ -1,6 +1,7 @@
 """Hours and cost from figures an item."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ def test_hours_are_those_of_every_text_pair_and_group() -> None:
 
 
 def test_a_table_divides_hours_by_devices_and_multiplies_them_by_the_price() -> None:
-    lines = table({"generate": Seconds(generate=0.018)}, Plan(), "GPUs", 3.0)
-    assert lines[0] == "|  | images | texts | 1 GPUs | 8 GPUs | 64 GPUs | cost |"
+    lines = table({"generate": Seconds(generate=0.018)}, Plan(), "GPU", 3.0)
+    assert lines[0] == "|  | images | texts | 1 GPU | 8 GPUs | 64 GPUs | cost |"
     # 2,000,000 texts at 0.018 s are 10 hours
     assert lines[2] == "| generate | 100,000 | 2,000,000 | 10 | 1.2 | 0.16 | 30 |"
     assert lines[3] == "| generate | 1,000,000 | 20,000,000 | 100 | 12 | 1.6 | 300 |"
@@ -34,6 +35,14 @@ def test_seconds_of_a_gpu_follow_from_operations_and_the_share_of_its_peak() -> 
     assert found.score == pytest.approx(2 * (10 + 2 * 12) / rate / 2)
     # image, candidates and the positive once more, forward and backward
     assert found.train == pytest.approx(2 * 2 * (10 + 12 + 6) / (rate / 2))
+
+
+@pytest.mark.parametrize("wrong", [{"gpu": "H1"}, {"generate": 0.0}, {"train": 1.5}, {"price": 0.0}, {"layers": 0}])
+def test_assumptions_that_give_no_hours_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)) if "gpu" not in wrong else "H100"):
+        GpuInputs(**wrong)
+    with pytest.raises(ValueError, match="at least 1"):
+        Plan(candidates=0)
 
 
 def test_the_documentation_holds_the_tables_of_the_script() -> None:

@@ -248,7 +248,7 @@ def test_another_base_is_found(lvlm: HuggingFaceLVLM, tiny_checkpoint: Path, tmp
 
 def test_a_base_of_another_name_is_refused(server: Server, lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
     hand = HandOver(VLLMServers([server.url], "key", 60), ServedOptions(handover=str(tmp_path)), "llava")
-    assert refusal(hand, lvlm) == f"{server.url}: serves base, not generator.model llava"
+    assert refusal(hand, lvlm) == f"{server.url}: serves base, not generator.model llava; name its base"
 
 
 def test_a_server_that_loads_no_adapters_says_what_it_needs(

@@ -1,11 +1,13 @@
-"""Time and memory of each stage at two sizes, and what they say about a larger one."""
+"""Time and memory of each stage at some sizes, and what they say about a larger one."""
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rich.table import Table
@@ -15,34 +17,50 @@ from experiments.scale.stub import PER_IMAGE
 from lightning_c3l.report.progress import stage
 
 Phases = dict[str, dict[str, float]]
+# sizes that are measured at once, on a core each
+_AT_ONCE = 2
 
 
-def run_scale(candidates: Sequence[int], target: int) -> dict[str, Any]:
-    """Measure all stages at two sizes, each in a process of its own.
+def run_scale(
+    candidates: Sequence[int], target: int, keep: Callable[[dict[str, Any]], object] = lambda _: None
+) -> dict[str, Any]:
+    """Measure all stages at some sizes, each in a process of its own.
 
     Args:
-        candidates: two sizes, the smaller first; multiples of the candidates of an image.
+        candidates: two sizes or more, ascending; multiples of the candidates of an image.
         target: size to extrapolate to.
+        keep: called with what has been measured so far after each stage.
 
     Returns:
         `measured`: by size, stage and phase, `seconds`, `cpu_seconds` and `peak_bytes` of the process; `extrapolated`:
-        the same at `target` on the straight line through the two sizes; `bytes`: of each written file by size.
+        the same at `target` on the straight line through the two largest sizes; `bytes`: of each written file by size.
 
     Raises:
         ValueError: a stage failed.
     """
-    measured, sizes = dict[int, dict[str, Phases]](), dict[int, dict[str, int]]()
+    measured: dict[int, dict[str, Phases]] = {count: {} for count in candidates}
+    sizes, lock = dict[int, dict[str, int]](), Lock()
+    found: dict[str, Any] = {"measured": measured, "target": target, "bytes": sizes}
+
     with stage("bench-scale", "stages", len(candidates) * len(STAGES)) as progress:
-        for count in candidates:
+
+        def measure_size(count: int) -> None:
             with tempfile.TemporaryDirectory(prefix="c3l-scale-") as name:
                 for one in STAGES:
-                    measured.setdefault(count, {})[one] = _in_child(one, Path(name), count // PER_IMAGE)
-                    progress.update()
+                    phases = _in_child(one, Path(name), count // PER_IMAGE)
+                    with lock:
+                        measured[count][one] = phases
+                        progress.update()
+                        keep(found)
                 files = (file for file in Path(name).rglob("*") if file.is_file())
                 sizes[count] = {str(file.relative_to(name)): file.stat().st_size for file in files}
-    small, large = candidates
-    lines = {one: _line(measured, one, small, large, target) for one in STAGES}
-    return {"measured": measured, "target": target, "extrapolated": lines, "bytes": sizes}
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            # the largest takes as long as all others together
+            list(pool.map(measure_size, sorted(candidates, reverse=True)))
+    found["extrapolated"] = {one: _line(measured, one, *candidates[-2:], target) for one in STAGES}
+    keep(found)
+    return found
 
 
 def _in_child(stage: str, folder: Path, images: int) -> Phases:

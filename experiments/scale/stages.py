@@ -14,6 +14,7 @@ from callbacks.dataset_export import DatasetExport
 from callbacks.i2c_reweighting import I2CReweighting
 from experiments.scale.phases import Phases
 from experiments.scale.stub import PER_IMAGE, Stopped, StubData, StubModule
+from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.run_page import read_rounds, write_page
 from lightning_c3l.rounds.store import RunStore
 
@@ -32,6 +33,7 @@ def make_round(folder: Path, images: int, phases: Phases) -> None:
 def finish_round(folder: Path, images: int, phases: Phases) -> None:
     """Go on with the round: gather what was made, select, store, and hand the groups over."""
     with ExitStack() as stack:
+        stack.enter_context(phases.within(RoundEngine, "make_records", "gather"))
         stack.enter_context(phases.within(I2CReweighting, "_finish", "select"))
         stack.enter_context(phases.within(RunStore, "write_round", "store"))
         stack.enter_context(phases.within(I2CReweighting, "_hand_over", "hand over"))
@@ -49,6 +51,7 @@ def make_set(folder: Path, images: int, phases: Phases) -> None:
 def finish_set(folder: Path, images: int, phases: Phases) -> None:
     """Go on with the data set: gather what was made, select and write."""
     with ExitStack() as stack:
+        stack.enter_context(phases.within(RoundEngine, "final_records", "gather"))
         stack.enter_context(phases.within(DatasetExport, "_export", "export"))
         stack.enter_context(phases.within(callbacks.dataset_export, "select_candidates", "select"))
         _export(folder, images)
@@ -61,12 +64,12 @@ def report(folder: Path, images: int, phases: Phases) -> None:
     write_page(folder, {**store.summary(), "rounds": figures}, candidates, lambda *_: None)
 
 
-# function of each stage, and its phase before the first of those that it names
+# function of each stage, and its phase outside of those that it names
 STAGES: dict[str, tuple[Callable[[Path, int, Phases], None], str]] = {
     "make round": (make_round, "generate, score"),
-    "round": (finish_round, "gather"),
+    "round": (finish_round, "start, end"),
     "make data set": (make_set, "generate, score"),
-    "data set": (finish_set, "gather"),
+    "data set": (finish_set, "start, end"),
     "page": (report, "report"),
 }
 

@@ -1,6 +1,7 @@
 """`bench-scale`: rounds and data sets of millions of candidates, without a model."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,19 +17,20 @@ class BenchScaleOptions:
 
     Attributes:
         out: folder for bench-scale.json.
-        candidates: two sizes to measure at, the smaller first, in candidates; an image has 20.
-        target: size to extrapolate to, in candidates.
+        candidates: two or more sizes to measure at, ascending, in candidates; an image has 20.
+        target: size to extrapolate to on the line through the two largest, in candidates.
     """
 
     out: Path = Path("runs/bench")
-    candidates: list[int] = field(default_factory=lambda: [100_000, 1_000_000])
+    candidates: list[int] = field(default_factory=lambda: [100_000, 300_000, 1_000_000])
     target: int = 20_000_000
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if len(self.candidates) != 2 or not 400 <= self.candidates[0] < self.candidates[1]:
-            given = " ".join(map(str, self.candidates))
-            raise ValueError(f"--candidates must be two sizes from 400 on, the smaller first, not {given}")
+        sizes = self.candidates
+        if len(sizes) < 2 or sizes[0] < 400 or sizes != sorted(set(sizes)):
+            given = " ".join(map(str, sizes))
+            raise ValueError(f"--candidates must be two or more sizes from 400 on, ascending, not {given}")
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +40,9 @@ def main(arguments: list[str]) -> int:
     from experiments.scale.run import run_scale, scale_table
 
     quieten()
-    found = run_scale(options.candidates, options.target)
-    write_json_atomic(options.out / "bench-scale.json", found)
+    # after each stage, so that a run that is cut short leaves what it measured
+    keep = partial(write_json_atomic, options.out / "bench-scale.json")
+    found = run_scale(options.candidates, options.target, keep)
     Console().print(scale_table(found))
     print(f"figures in {options.out / 'bench-scale.json'}")
     return 0

@@ -17,6 +17,8 @@ from lightning_c3l.report.text import number
 DASHES: Sequence[Any] = ("-", (0, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)))
 MARKERS = "osD^"
 _ROW = 34.0
+# values that are counted at once
+_PART = 1 << 20
 # characters before a bar
 _NAME = 28
 # beyond this the arithmetic of an axis may overflow; no figure of a run comes near
@@ -69,7 +71,9 @@ def histogram(
     with chart(title) as drawn:
         axes = drawn.axes
         for index, (name, own) in enumerate(values.items()):
-            counts, _ = np.histogram(np.clip(own, edges[0], edges[-1]), edges)
+            # part by part, since a copy of all values may be large
+            parts = np.array_split(own, 1 + len(own) // _PART)
+            counts = np.sum([np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0] for part in parts], axis=0)
             filled = np.flatnonzero(counts)
             style: dict[str, Any] = {"facecolor": (palette(index), 0.5), "edgecolor": palette(index), "align": "edge"}
             bars = axes.bar(np.take(edges, filled), counts[filled], np.diff(edges)[filled], **style)

@@ -5,6 +5,7 @@ import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,25 +19,29 @@ from lightning_c3l.runs.atomic import atomic_path
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 # bytes that are searched for line ends at once
-_BLOCK = 1 << 24
+_BLOCK = 1 << 20
 
 
 class CandidateRows(Sequence[ScoredCandidate]):
-    """The candidates of a file, of which only the offsets are kept in memory: 8 bytes each.
+    """The candidates of a file, of which only the offsets are kept in memory: 8 bytes each, once one is looked up.
 
     Iterating reads the file once from start to end; a candidate is another object each time that it is read.
 
     Args:
         file: as `write_rows` wrote it; must not change.
+        count: number of candidates; counted unless given.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._offsets = line_offsets(file)
+    def __init__(self, file: Path, count: int | None = None) -> None:
+        self.file, self._count = file, count
         self._descriptor: int | None = None
 
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        return line_offsets(self.file)
+
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._offsets) - 1 if self._count is None else self._count
 
     @overload
     def __getitem__(self, index: int) -> ScoredCandidate: ...
@@ -102,12 +107,16 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows as they come to a file that is whole or absent; numbers that are not finite become null.
+
+    Returns:
+        Number of rows.
 
     Raises:
         OSError: the folder or the file cannot be written.
     """
+    count = 0
     with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
         for row in rows:
             try:
@@ -116,6 +125,8 @@ def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
                 line = _ENCODER.encode(jsonable(row))
             # file names that are not UTF-8 hold lone surrogates, which JSON can only hold as escapes
             lines.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
+            count += 1
+    return count
 
 
 def write_candidate_rows(file: Path, candidates: Iterable[ScoredCandidate]) -> CandidateRows:
@@ -124,5 +135,4 @@ def write_candidate_rows(file: Path, candidates: Iterable[ScoredCandidate]) -> C
     Raises:
         OSError: the folder or the file cannot be written.
     """
-    write_rows(file, (one.to_row() for one in candidates))
-    return CandidateRows(file)
+    return CandidateRows(file, write_rows(file, (one.to_row() for one in candidates)))

@@ -15,7 +15,7 @@ from lightning_c3l.rounds.generation import GenerationConfig, Read, spans
 from lightning_c3l.rounds.templates import assign, load_templates
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
-from lightning_c3l.runs.digests import content_digest
+from lightning_c3l.runs.digests import Digest
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.runs.row_jobs import RowJob
 
@@ -150,7 +150,10 @@ def images_per_part(config: GenerationConfig) -> int:
 
 def digest(texts: Sequence[str]) -> str:
     """Digest of a list of texts, 16 hexadecimal digits."""
-    return content_digest(*(f"{text}\0" for text in texts), size=8)
+    found = Digest(8)
+    for text in texts:
+        found.update(text, "\0")
+    return found.hexdigest()
 
 
 def assigned_instructions(config: GenerationConfig, count: int) -> list[list[Instruction]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.progress import track
-from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Mask, ScoredRecord, hash_of
+from lightning_c3l.selection.columns import Columns, ColumnsBuilder, Mask, ScoredRecord, hash_of, runs
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.duplicates import NearDuplicateRule, drop_near
 from lightning_c3l.selection.plan import Duplicates, Selection, SelectionPlan, find_duplicates, select_records
@@ -156,8 +156,8 @@ def _image_by_image(
         exact.frombytes(found.exact.tobytes())
         near.frombytes(found.near.tobytes())
     columns = builder.finish()
-    images = int(np.count_nonzero(columns.image[1:] != columns.image[:-1])) + min(len(columns.image), 1)
-    if images != len(np.unique(columns.image)):
+    images = runs(columns.image)
+    if len(images) != len(np.unique(images)):
         return columns, None
     return columns, Duplicates(np.frombuffer(exact, np.bool_), np.frombuffer(near, np.bool_))
 

@@ -15,7 +15,7 @@ from lightning_c3l.report.charts import histogram
 from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs.atomic import write_text_atomic
 from lightning_c3l.runs.digests import sha256_digest
-from lightning_c3l.selection.columns import Columns, Mask
+from lightning_c3l.selection.columns import Columns, Mask, runs
 from lightning_c3l.selection.markdown import escape, fenced, markdown_table
 from lightning_c3l.selection.plan import Selection
 from lightning_c3l.selection.quotas import length_edges
@@ -166,7 +166,7 @@ def _contents(facts: CardFacts) -> list[list[str]]:
     rows = {
         "records": [mask.sum() for mask in masks],
         "images (sets of images where a record has several)": [
-            len(np.unique(columns.image[mask & (columns.image != 0)])) for mask in masks
+            len(np.unique(runs(columns.image[mask & (columns.image != 0)]))) for mask in masks
         ],
         "answers": [columns.turns[mask].sum() for mask in masks],
         "answered yes": [(columns.polarity[mask] > 0).sum() for mask in masks],
@@ -181,8 +181,11 @@ def _quantiles(facts: CardFacts) -> list[list[str]]:
     columns = facts.columns
     controls = [] if facts.control is None else [facts.control]
     sets = [columns.score[mask & columns.scored] for mask in (facts.selection.chosen, *controls, columns.scored)]
-    rows = [[f"{share:.0%}", *(number(float(np.quantile(one, share))) for one in sets)] for share in QUANTILES]
-    return [*rows, ["mean", *(number(float(one.mean())) for one in sets)]]
+    means = ["mean", *(number(float(one.mean())) for one in sets)]
+    # in place, since a copy of all scores is enough
+    table = np.array([np.quantile(one, QUANTILES, overwrite_input=True) for one in sets]).T
+    rows = [[f"{share:.0%}", *map(number, own)] for share, own in zip(QUANTILES, table.tolist(), strict=True)]
+    return [*rows, means]
 
 
 def _lengths(facts: CardFacts) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, TypeVar
 
@@ -18,6 +19,8 @@ Mask = NDArray[np.bool_]
 # what near-duplicates are compared by: pairs of neighbouring words, or words whatever their order
 Shingles = Literal["pairs", "words"]
 
+# what the columns hold at most
+MOST_TURNS = 32_767
 # A set can have a reason of its own for every record; the table and the memory need not.
 _MOST_REASONS = 20
 OTHER_REASONS = "rejected: other reasons"
@@ -49,9 +52,9 @@ class Columns:
     Attributes:
         number: position in the set from 1, ascending, int32 [N].
         score: in nats a token, nan where there is none, float64 [N].
-        tokens: length of the scored answers, int64 [N].
+        tokens: length of the scored answers, int32 [N].
         kind: index into `kinds`, int32 [N].
-        turns: assistant messages, int32 [N].
+        turns: assistant messages, `MOST_TURNS` for more, int16 [N].
         image: hash of the images, 0 for none, uint64 [N].
         text: hash of the normalised texts, uint64 [N]; 0 where they were not hashed.
         question: hash of the normalised questions, likewise.
@@ -65,9 +68,9 @@ class Columns:
 
     number: NDArray[np.int32]
     score: NDArray[np.float64]
-    tokens: NDArray[np.int64]
+    tokens: NDArray[np.int32]
     kind: NDArray[np.int32]
-    turns: NDArray[np.int32]
+    turns: NDArray[np.int16]
     image: NDArray[np.uint64]
     text: NDArray[np.uint64]
     question: NDArray[np.uint64]
@@ -100,8 +103,8 @@ class ColumnsBuilder:
     def __init__(self, texts: bool = False, shingles: Shingles | None = None) -> None:
         self._hash_texts, self._shingled_by = texts, shingles
         # codes of the standard library's array: q int64, d float64, i int32, h int16, b int8, Q uint64, I uint32
-        self._number, self._score, self._tokens = array("i"), array("d"), array("q")
-        self._kind, self._turns, self._reason = array("i"), array("i"), array("h")
+        self._number, self._score, self._tokens = array("i"), array("d"), array("i")
+        self._kind, self._turns, self._reason = array("i"), array("h"), array("h")
         self._image, self._text, self._question, self._polarity = array("Q"), array("Q"), array("Q"), array("b")
         self._shingles, self._starts = array("I"), array("q", [0])
         self._kinds: dict[str, int] = {}
@@ -120,7 +123,7 @@ class ColumnsBuilder:
         self._image.append(record.images)
         texts = [text for _, text in record.messages]
         questions, answers = ([text for role, text in record.messages if role == one] for one in ("user", "assistant"))
-        self._turns.append(len(answers))
+        self._turns.append(min(len(answers), MOST_TURNS))
         self._polarity.append(polarity(answers))
         if self._hash_texts:
             self._text.append(hash_of(map(normalised, texts)))
@@ -136,9 +139,9 @@ class ColumnsBuilder:
         return Columns(
             number=np.frombuffer(self._number, np.int32),
             score=np.frombuffer(self._score, np.float64),
-            tokens=np.frombuffer(self._tokens, np.int64),
+            tokens=np.frombuffer(self._tokens, np.int32),
             kind=np.frombuffer(self._kind, np.int32),
-            turns=np.frombuffer(self._turns, np.int32),
+            turns=np.frombuffer(self._turns, np.int16),
             image=np.frombuffer(self._image, np.uint64),
             text=_or_zeros(np.frombuffer(self._text, np.uint64), count),
             question=_or_zeros(np.frombuffer(self._question, np.uint64), count),
@@ -180,5 +183,15 @@ def shingle_hashes(texts: Sequence[str], by: Shingles = "pairs") -> list[int]:
     """
     found = words(" ".join(texts))
     shingles = {f"{one} {two}" for one, two in pairwise(found)} if by == "pairs" else set[str]()
-    shingles = shingles or set(found)
-    return sorted({content_number(text, size=4) for text in shingles})
+    return sorted(set(map(_shingle_hash, shingles or found)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _shingle_hash(text: str) -> int:
+    # most words of a text were hashed before
+    return content_number(text, size=4)
+
+
+def runs(column: NDArray[_Number]) -> NDArray[_Number]:
+    """The column without those of its values that repeat the one before: as many as images where they are in order."""
+    return column[np.r_[: min(1, len(column)), np.flatnonzero(column[1:] != column[:-1]) + 1]]

@@ -42,8 +42,8 @@ def test_stages_make_a_round_a_data_set_and_a_page(run: tuple[Path, object]) -> 
 def test_every_phase_is_measured(run: tuple[Path, dict[str, dict[str, dict[str, float]]]]) -> None:
     found = {stage: set(phases) for stage, phases in run[1].items()}
     assert found["make round"] == found["make data set"] == {"generate, score"}
-    assert found["round"] == {"gather", "select", "store", "hand over"}
-    assert found["data set"] == {"gather", "select", "export"}
+    assert found["round"] == {"start, end", "gather", "select", "store", "hand over"}
+    assert found["data set"] == {"start, end", "gather", "select", "export"}
     for phases in run[1].values():
         for figures in phases.values():
             assert figures["seconds"] > 0
@@ -79,20 +79,24 @@ def test_a_stub_that_is_told_to_stops() -> None:
         lvlm.score([()], chats)
 
 
-def test_extrapolation_is_the_line_through_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 3 s and 5 bytes at no candidate, and 2 s and 7 bytes each
+def test_extrapolation_is_the_line_through_the_two_largest_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 3 s and 5 bytes at no candidate, and 2 s and 7 bytes each; the smallest size is off that line
     def line(stage: str, folder: Path, images: int) -> dict[str, dict[str, float]]:
-        return {"phase": {"seconds": 3 + 40.0 * images, "peak_bytes": 5 + 140.0 * images}}
+        spoilt = 1000 * (images == 20)
+        return {"phase": {"seconds": 3 + 40.0 * images + spoilt, "peak_bytes": 5 + 140.0 * images + spoilt}}
 
     monkeypatch.setattr("experiments.scale.run._in_child", line)
-    found = run_scale([400, 1000], 5000)
+    kept = list[int]()
+    found = run_scale([400, 1000, 2000], 5000, lambda some: kept.append(sum(map(len, some["measured"].values()))))
+    # after each stage, and with the extrapolation at the end
+    assert kept == [*range(1, 3 * len(STAGES) + 1), 3 * len(STAGES)]
     assert set(found["extrapolated"]) == set(STAGES)
     for phases in found["extrapolated"].values():
         assert phases["phase"] == pytest.approx({"seconds": 10003, "peak_bytes": 35005})
 
 
 def test_sizes_that_nothing_can_be_measured_with(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--candidates must be two sizes"):
+    with pytest.raises(ValueError, match="--candidates must be two or more sizes"):
         main(["--out", str(tmp_path), "--candidates", "1000", "400"])
 
 

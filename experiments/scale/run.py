@@ -58,7 +58,8 @@ def run_scale(
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             # the largest takes as long as all others together
             list(pool.map(measure_size, sorted(candidates, reverse=True)))
-    found["extrapolated"] = {one: _line(measured, one, *candidates[-2:], target) for one in STAGES}
+    small, large = candidates[-2:]
+    found["extrapolated"] = {one: _line(measured, one, small, large, target) for one in STAGES}
     keep(found)
     return found
 

@@ -4,6 +4,7 @@ The better score wins everywhere, and the lower record number where scores are e
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +185,7 @@ def capped_shares(scores: Sequence[float] | NDArray[np.float64], cap: float) -> 
     return shares
 
 
-def length_edges(tokens: NDArray[np.int64], bins: int = LENGTH_BINS) -> NDArray[np.int64]:
+def length_edges(tokens: NDArray[np.integer[Any]], bins: int = LENGTH_BINS) -> NDArray[np.int64]:
     """The longest length of each bin but the last, ascending: quantiles of the lengths, each once."""
     if not len(tokens):
         return np.zeros(0, np.int64)
@@ -192,6 +193,6 @@ def length_edges(tokens: NDArray[np.int64], bins: int = LENGTH_BINS) -> NDArray[
     return np.unique(np.quantile(tokens, shares, method="inverted_cdf")).astype(np.int64)
 
 
-def length_bins(tokens: NDArray[np.int64]) -> Indexes:
+def length_bins(tokens: NDArray[np.integer[Any]]) -> Indexes:
     """Bin of each length, from 0; equal lengths share a bin, so there may be fewer than `LENGTH_BINS`."""
     return np.searchsorted(length_edges(tokens), tokens, side="left").astype(np.int64)

@@ -114,7 +114,9 @@ def test_identifiers_are_not_shared_by_charts_of_one_page() -> None:
     assert not found[0] & found[1]
 
 
-def test_a_histogram_counts_every_value() -> None:
+@pytest.mark.parametrize("part", [1 << 20, 7])
+def test_a_histogram_counts_every_value(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_c3l.report.charts._PART", part)
     source = random.Random(0)
     right = [source.gauss(0.4, 0.3) for _ in range(300)]
     wrong: list[object] = [*(source.gauss(0.0, 0.2) for _ in range(120)), NAN, None]

@@ -1,6 +1,8 @@
 """Candidate files: what is written as a stream is read row by row."""
 
+import json
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,22 @@ def test_rows_are_read_by_number_and_in_order(tmp_path: Path) -> None:
     for number in (40, -41):
         with pytest.raises(IndexError):
             rows[number]
+
+
+def test_rows_are_the_fields_in_their_order(tmp_path: Path) -> None:
+    for one in some(4):
+        expected = asdict(one)
+        expected["fate"] = expected.pop("status")
+        assert json.dumps(one.to_row()) == json.dumps(expected)
+        one.to_row()["candidate"]["instruction"]["kind"] = "other"
+        assert one.candidate.instruction.kind == "kind"
+
+
+def test_written_rows_are_counted_and_read_without_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_c3l.rounds.candidate_rows.line_offsets", None)
+    rows = write_candidate_rows(tmp_path / "some.jsonl", some(3))
+    assert len(rows) == 3
+    assert list(rows) == some(3)
 
 
 def test_rows_equal_sequences_of_the_same_candidates(tmp_path: Path) -> None:

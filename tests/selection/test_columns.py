@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import pytest
 
-from lightning_c3l.selection.columns import OTHER_REASONS, ColumnsBuilder, ScoredRecord, hash_of, shingle_hashes
+from lightning_c3l.selection.columns import OTHER_REASONS, ColumnsBuilder, ScoredRecord, hash_of, runs, shingle_hashes
 from lightning_c3l.selection.scores import RecordScore
 from tests.selection.sets import columns_of
 
@@ -66,6 +67,19 @@ def test_a_record_of_several_answers_counts_by_most_of_them() -> None:
     columns = builder.finish()
     assert columns.polarity.tolist() == [1, -1, 0]
     assert columns.turns.tolist() == [3, 2, 2]
+
+
+def test_answers_beyond_what_a_column_holds() -> None:
+    builder = ColumnsBuilder()
+    builder.add(ScoredRecord(1, RecordScore(0.0, 1), "what", messages=[("assistant", "red")] * 40_000))
+    assert builder.finish().turns.tolist() == [32_767]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"), [([], []), ([5], [5]), ([5, 5, 2, 2, 2, 5], [5, 2, 5]), ([0, 1, 2], [0, 1, 2])]
+)
+def test_runs_are_values_unlike_the_one_before(column: list[int], expected: list[int]) -> None:
+    assert runs(np.array(column, np.uint64)).tolist() == expected
 
 
 def test_columns_hold_what_came_in() -> None:

@@ -106,7 +106,7 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, seconds: float, log: Pat
         if (status := process.poll()) is not None:
             raise LVLMError(f"the vLLM server ended with status {status} before it answered; see {log}")
         with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == httpx.codes.OK:
                 return
         time.sleep(_POLL)
     raise LVLMError(f"the vLLM server did not answer within {seconds:.0f} s; see {log}")

@@ -102,14 +102,19 @@ def require_same_run(before: dict[str, Any], now: dict[str, Any], where: str) ->
         if found == "refused" or (found == "round" and not restarts):
             again = ", or --i2c.restart_round true to make the round again" if found == "round" else ""
             raise ValueError(
-                f"{option} is {new!r}, but this run was created with {old!r} ({where}): use the same to resume{again}, "
-                "or start a new run without --ckpt_path"
+                f"{option} is {_shown(new)}, but this run was created with {_shown(old)} ({where}): use the same to "
+                f"resume{again}, or start a new run without --ckpt_path"
             )
         if found != "free":
             what = "must hold the same" if found == "content" else "applied from here on"
             notices.append(f"{option} was {old!r}, now it is {new!r}: {what}")
     for notice in notices:
         rank_zero_info(notice)
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it: an object by the name of its class."""
+    return value["class_path"].rpartition(".")[2] if isinstance(value, dict) and "class_path" in value else repr(value)
 
 
 def _leaves_out(limit: int | None, before: int | None) -> bool:

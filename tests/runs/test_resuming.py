@@ -72,6 +72,15 @@ def test_a_round_that_is_made_again_may_have_other_options() -> None:
         require_same_run({"seed_everything": 1}, {"seed_everything": 2, "i2c": {"restart_round": True}}, "x")
 
 
+def test_an_object_is_named_by_its_class() -> None:
+    generator = {"class_path": "lightning_c3l.lvlm.served.generator.ServedGenerator", "init_args": {"url": "http://a"}}
+    before, now = ({"model": {"init_args": {"generator": one}}} for one in (generator, None))
+    with pytest.raises(
+        ValueError, match=r"^model\.generator is None, but this run was created with ServedGenerator \("
+    ):
+        require_same_run(before, now, "config.yaml")
+
+
 def test_a_limit_may_be_raised_alone() -> None:
     for before, now in ((4, 8), (4, None), (4, 4), (None, None)):
         require_same_run({"data": {"limit": before}}, {"data": {"limit": now}}, "x")

@@ -138,10 +138,6 @@ class HandOver:
         """Whether a server that is started again would answer with other weights under the same name."""
         return self._now.is_full
 
-    def is_served(self, name: str) -> bool:
-        """Whether all servers of this process know a name."""
-        return all(name in server.models() for server in self.servers)
-
     def restore(self, url: str) -> None:
         """Hand the current weights to a server that has been restarted, and check it; not collective.
 

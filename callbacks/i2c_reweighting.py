@@ -4,7 +4,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from callbacks.round_images import tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.whole_batch import WholeBatchModule
-from lightning_c3l.records import READINGS
+from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.engine import Records, Scorer
 from lightning_c3l.rounds.figures import judged
 from lightning_c3l.rounds.group_rows import GroupRows
@@ -28,34 +28,7 @@ from lightning_c3l.rounds.stage_seconds import StageSeconds
 from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
 from lightning_c3l.rounds.tasks import Task, begin_task, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
-from lightning_c3l.selection.pseudo_labels import GroupBy
-
-
-@dataclass(frozen=True)
-class PseudoLabelConfig:
-    """How pseudo-labels are chosen and weighed; flat options of `I2CReweighting`.
-
-    Attributes:
-        reading: reading of S(I2C) that chooses and weighs.
-        margin: a negative scores at least this much below the positive.
-        cap: no group weighs more than this many times the mean of its kind.
-        group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
-            (an ablation in which one kind of instruction takes over).
-    """
-
-    reading: str = "answer"
-    margin: float = 0.0
-    cap: float = 3.0
-    group_by: GroupBy = "instruction"
-
-    def __post_init__(self) -> None:
-        """Validate the options."""
-        if self.reading not in READINGS:
-            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {self.reading!r}")
-        if not self.margin >= 0:
-            raise ValueError(f"i2c.margin must be at least 0, not {self.margin}")
-        if not self.cap >= 1:
-            raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 
 
 class I2CReweighting(Callback):
@@ -205,6 +178,7 @@ class I2CReweighting(Callback):
             descriptions=describes,
             group_by=chosen.group_by,
             thresholds={"reading": chosen.reading, "margin": chosen.margin, "cap": chosen.cap},
+            **changed_defaults(chosen, "positive_margin", "negatives", "weighting", "balance_yes_no"),
         )
         return Task(
             name=f"round {self._wanted}",
@@ -215,6 +189,7 @@ class I2CReweighting(Callback):
             made_with=made_with,
             scorer=self.scorer,
             describes=describes,
+            pseudo_labels=chosen,
             digests=run.data.digests("images"),
         )
 
@@ -232,10 +207,14 @@ class I2CReweighting(Callback):
     def _finish(self, run: RoundRun, records: Records, seed: int, profiler: StageSeconds) -> None:
         """Select, and store the round."""
         truth, chosen = run.data.truth, self.pseudo_labels
-        selection = RoundSelection(chosen.reading, chosen.margin, chosen.cap, chosen.group_by, profiler)
-        scored = judged(records.candidates, truth.judge if truth else None)
+        selection, judge = RoundSelection(chosen, profiler), truth.judge if truth else None
         with profiler.profile("engine"):
-            candidates = run.store.begin_round(self._wanted, selection.select(scored))
+            candidates = run.store.begin_round(self._wanted, selection.select(judged(records.candidates, judge)))
+            answers: Sequence[ScoredCandidate] = ()
+            if chosen.origins:
+                # a second reading of the rows, so that neither file is held in memory
+                further = selection.answers(judged(records.candidates, judge))
+                answers = run.store.write_answers(self._wanted, further)
         with profiler.profile("select"):
             groups = GroupRows(candidates, selection.groups())
             rejected = {"rejected_images": len(records.refused)}
@@ -243,7 +222,7 @@ class I2CReweighting(Callback):
         # `engine` is added when the round has been handed over
         spent = {stage: round(seconds, 3) for stage, seconds in profiler.seconds.items() if stage != "engine"}
         with profiler.profile("engine"):
-            done = Round(candidates, groups, records.descriptions, {**figures, "seconds": spent})
+            done = Round(candidates, groups, records.descriptions, {**figures, "seconds": spent}, answers)
             run.store.write_round(self._wanted, done)
 
     def _hand_over(self, run: RoundRun) -> None:
@@ -253,6 +232,8 @@ class I2CReweighting(Callback):
         stored, images = run.store.read_round(number), collectives.on_rank_zero(lambda: known_images(folder))
         if not stored.groups:
             why = nothing_parsed(run.engine.config.templates, (one.candidate.text for one in stored.candidates))
+            if any(one.scores is not None for one in stored.candidates):
+                why = f"no positive scores i2c.positive_margin {self.pseudo_labels.positive_margin} above the next"
             raise ValueError(f"round {number} has no group to train on: {why}")
         run.data.set_round(number, usable_groups(stored, images, run.data, number), stored.descriptions)
         self._round = number
@@ -261,6 +242,12 @@ class I2CReweighting(Callback):
         if self.images_per_round is None or self.images_per_round >= len(keys):
             return list(keys)
         return stream("images", seed, number).sample(list(keys), self.images_per_round)
+
+
+def changed_defaults(options: Any, *names: str) -> dict[str, Any]:
+    """Those of these fields of a dataclass that differ from their default: manifests of older versions lack them."""
+    defaults = {one.name: one.default for one in fields(options)}
+    return {name: value for name in names if (value := getattr(options, name)) != defaults[name]}
 
 
 def _is_whole(run: RoundRun, number: int, task: Task) -> bool:

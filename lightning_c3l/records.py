@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
 Role = Literal["system", "user", "assistant"]
+Origin = Literal["", "blind", "shuffled"]
 # readings of S(I2C), see `lightning_c3l.functional.i2c`
 READINGS = ("answer", "positions", "vocabulary", "gap")
 # and plain confidence with the image, the baseline shown beside every reading
@@ -34,6 +35,8 @@ class Candidate:
         question: parsed question, empty where `rejected` says why it could not be parsed.
         answer: parsed answer, likewise.
         rejected: reason why the text holds no usable pair, empty for a parsed candidate.
+        origin: of another answer to a candidate's question: "blind" if it was given without the image, "shuffled" if it
+            was given about another image; empty for a text generated for the instruction.
     """
 
     image: str
@@ -43,6 +46,7 @@ class Candidate:
     question: str = ""
     answer: str = ""
     rejected: str = ""
+    origin: Origin = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class ScoredCandidate:
         scores: None where the text was rejected.
         shuffled: the `answer` reading with another sample's image, the control of the score.
         verdict: whether the pair is true, where the world is known.
-        status: positive, negative, margin, duplicate or rejected in a round; kept, left out, duplicate or rejected
-            where a data set is exported; empty before either.
+        status: positive, negative, margin, unused, duplicate or rejected in a round; kept, left out, duplicate or
+            rejected where a data set is exported; empty before either.
     """
 
     candidate: Candidate
@@ -84,6 +88,8 @@ class ScoredCandidate:
         row = {**vars(self), "candidate": {**vars(self.candidate), "instruction": instruction}}
         row["scores"] = None if scores is None else dict(vars(scores))
         row["fate"] = row.pop("status")
+        if not self.candidate.origin:
+            del row["candidate"]["origin"]
         return row
 
     @classmethod

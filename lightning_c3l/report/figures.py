@@ -41,6 +41,13 @@ FIGURES: dict[str, FigureLabel] = {
         "S(I²C), another image",
         "Mean score against another sample's image; it should stay well below the mean with the right one.",
     ),
+    "answer_negatives": FigureLabel(
+        "negatives from the prior", "Answers without the image, or about another one, that became negatives.", 0
+    ),
+    "answer_negatives_i2c": FigureLabel("S(I²C), negatives from the prior", "Mean score of these answers."),
+    "answer_negatives_truth_rate": FigureLabel(
+        "truth rate, negatives from the prior", "Share of right pairs among them: negatives that should be none."
+    ),
     "image_contrast": FigureLabel(
         "contrast of images",
         "(r \u2212 s) / (|r| + |s|) of the mean S(I²C) with the right image, r, and with another one, s.",
@@ -98,7 +105,8 @@ EXPOSURE: dict[str, str] = {
 STATUSES: dict[str, str] = {
     "positive": "The best of its group: trained on.",
     "negative": "Of the same group, clearly worse: contrasted with the positive.",
-    "margin": "Of the same group, too close to the positive to say that it is worse.",
+    "margin": "Of the same group, too close to the positive to say that one is better.",
+    "unused": "Of the same group, where negatives are other answers to the positive's question.",
     "duplicate": "Says the same as a better text of its image.",
     "rejected": "Holds no usable question and answer.",
 }

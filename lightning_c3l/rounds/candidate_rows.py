@@ -75,6 +75,37 @@ class CandidateRows(Sequence[ScoredCandidate]):
             os.close(self._descriptor)  # type: ignore[arg-type]
 
 
+class JoinedRows(Sequence[ScoredCandidate]):
+    """Candidates, and others behind them.
+
+    Args:
+        first: come first.
+        second: come behind those.
+    """
+
+    def __init__(self, first: Sequence[ScoredCandidate], second: Sequence[ScoredCandidate]) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    @overload
+    def __getitem__(self, index: int) -> ScoredCandidate: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ScoredCandidate]: ...
+
+    def __getitem__(self, index: int | slice) -> ScoredCandidate | list[ScoredCandidate]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        position, count = range(len(self))[index], len(self._first)
+        return self._first[position] if position < count else self._second[position - count]
+
+    def __iter__(self) -> Iterator[ScoredCandidate]:
+        yield from self._first
+        yield from self._second
+
+
 def same_items(one: Sequence[Any], other: object) -> bool:
     """Whether another object is a sequence of equal items; neither is held in memory."""
     if not isinstance(other, Sequence) or len(one) != len(other):

@@ -25,6 +25,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.report.progress import stage
+from lightning_c3l.rounds.answers import positives, prior_answers
 from lightning_c3l.rounds.candidate_rows import write_candidate_rows
 from lightning_c3l.rounds.generation import (
     Completions,
@@ -54,7 +55,8 @@ class Records:
     """What came of a task.
 
     Attributes:
-        candidates: by image, instruction and sample; each iteration reads them from the row files.
+        candidates: by image, instruction and sample, each image's further answers behind them; each iteration reads
+            them from the row files.
         descriptions: the model's own description of each image, if the task asks for them.
         refused: error message of each image that the LVLM does not support, or that has gone.
     """
@@ -98,6 +100,8 @@ class RoundEngine:
         size = config.batch_size if external is None else external.requests_at_once
         self._size = BatchSize(size, "writing.batch_size")
         self._score_size = BatchSize(config.score_batch_size, "writing.score_batch_size")
+        # the scorer answers in this process, whoever generates the candidates
+        self._answer_size = BatchSize(config.batch_size, "writing.batch_size")
 
     @contextmanager
     def generating(self) -> Iterator[None]:
@@ -137,7 +141,7 @@ class RoundEngine:
         self,
         candidates: Sequence[Candidate],
         read: Read,
-        seed: int,
+        seed: int | None,
         scorer: Scorer = "reference",
         progress: str = "score",
         known: Known | None = None,
@@ -147,13 +151,19 @@ class RoundEngine:
         Args:
             candidates: any.
             read: returns the image of a key.
-            seed: of the shuffled-image control.
+            seed: of the shuffled-image control; None leaves it out.
             scorer: "reference" for the LVLM as it was before training, "current" for the LVLM as it is now.
             progress: name of the stage.
             known: scores that exist already.
         """
-        with self.inference(), self._reference() if scorer == "reference" else nullcontext():
+        with self._scoring(scorer):
             return score_candidates(self.lvlm, candidates, read, self._score_size, seed, progress, known)
+
+    @contextmanager
+    def _scoring(self, scorer: Scorer) -> Iterator[None]:
+        """Within this context, the LVLM has the weights that score."""
+        with self.inference(), self._reference() if scorer == "reference" else nullcontext():
+            yield
 
     def answers(self, keys: Sequence[str], questions: Sequence[str], read: Read, sampling: Sampling) -> list[str]:
         """One answer to each question; inside `generating()`.
@@ -267,7 +277,8 @@ class RoundEngine:
 
         with profiler.profile("engine"):
             assigned = dict(zip(task.keys, assigned_instructions(self.config, len(task.keys)), strict=True))
-            journal = Journal(job.files, {key: len(own) for key, own in assigned.items()}, append, task.describes)
+            counts = {key: len(own) for key, own in assigned.items()}
+            journal = Journal(job.files, counts, append, task.describes, bool(task.origins))
             journal.update()
             finished = journal.finished()
             own = layout(len(task.keys), images_per_part)[collectives.rank() :: collectives.world()]
@@ -307,10 +318,27 @@ class RoundEngine:
         with profiler.profile("generate"):
             candidates = self._generate_chunk(task, chunk, journal)
         with profiler.profile("score"):
-            self.score(candidates, chunk.read, task.seed + chunk.start, task.scorer, known=journal.scores)
+            seed = task.seed + chunk.start
+            scored = self.score(candidates, chunk.read, seed, task.scorer, known=journal.scores)
             for key in chunk.keys:  # those without a candidate that can be parsed are finished too
                 if key not in journal.completions.refused:
                     journal.scores.setdefault((key,), [])
+        if task.pseudo_labels is not None and task.origins:
+            with profiler.profile("generate"):
+                usable = replace(chunk, keys=[key for key in chunk.keys if key not in journal.completions.refused])
+                missing = [key for key in usable.keys if key not in journal.answers]
+                questions = [one for one in positives(scored, task.pseudo_labels) if one.image in missing]
+                answers = self._prior_answers(task, usable, questions)
+            with profiler.profile("score"):
+                further = self.score(answers, chunk.read, None, task.scorer)
+                for key in missing:
+                    journal.answers[key] = [one for one in further if one.candidate.image == key]
+
+    def _prior_answers(self, task: Task, chunk: ImageChunk, questions: Sequence[Candidate]) -> list[Candidate]:
+        """What the scorer answers to the questions of positives without their image, or about another one."""
+        sampling, size = self.config.sampling, self._answer_size
+        with self._scoring(task.scorer):
+            return prior_answers(self.lvlm, questions, chunk, task.origins, sampling, task.seed, size)
 
     def _generate_all(
         self, task: Task, images: ImageChunk, todo: Sequence[range], journal: Journal, job: RowJob

@@ -184,6 +184,36 @@ class RoundFigures:
         return int(right.sum()) / len(right) if len(right) else None
 
 
+class AnswerFigures:
+    """Figures of the negatives that are further answers to the questions of positives.
+
+    Args:
+        reading: reading of S(I2C) that chose them.
+    """
+
+    def __init__(self, reading: str) -> None:
+        self._reading, self._scores, self._verdicts = reading, ExactSum(), Counter[bool]()
+        self._any, self._negatives = False, 0
+
+    def add(self, answers: Sequence[ScoredCandidate]) -> None:
+        """Add further answers with their status."""
+        self._any |= bool(answers)
+        for one in answers:
+            if one.status == "negative" and one.scores is not None:
+                self._negatives += 1
+                self._scores.add(getattr(one.scores, self._reading))
+                if one.verdict is not None:
+                    self._verdicts[one.verdict == "right"] += 1
+
+    def finish(self) -> dict[str, Any]:
+        """The figures, none without answers; the truth is that of wrong pseudo-labels: negatives that are right."""
+        if not self._any:
+            return {}
+        figures = {"answer_negatives": self._negatives, "answer_negatives_i2c": self._scores.mean()}
+        judged = self._verdicts.total()
+        return figures | ({"answer_negatives_truth_rate": self._verdicts[True] / judged} if judged else {})
+
+
 def round_figures(scored: Iterable[ScoredCandidate], reading: str, seed: int) -> dict[str, Any]:
     """Figures of one round for the rounds table; those of the truth only if candidates were judged.
 

@@ -228,9 +228,16 @@ def candidates_of(
     ]
 
 
-def text_seed(seed: int, key: str, instruction: Instruction) -> int:
-    """Seed of the completions of one (image, instruction), whichever chunk or process generates them."""
-    return content_number(json.dumps([seed, key, instruction.kind, instruction.text]), size=6)
+def text_seed(seed: int, key: str, instruction: Instruction, *more: str) -> int:
+    """Seed of the completions of one (image, instruction), whichever chunk or process generates them.
+
+    Args:
+        seed: of the task.
+        key: of the image.
+        instruction: that they are generated for.
+        more: what else tells them from others.
+    """
+    return content_number(json.dumps([seed, key, instruction.kind, instruction.text, *more]), size=6)
 
 
 def candidate(key: str, instruction: Instruction, sample: int, text: str) -> Candidate:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.functional.finite import jsonable
-from lightning_c3l.records import Scores
+from lightning_c3l.records import ScoredCandidate, Scores
 from lightning_c3l.rounds.generation import Completions
 from lightning_c3l.rounds.scoring import Known, TurnScore
 from lightning_c3l.runs.row_files import Row, RowFiles
@@ -20,7 +20,7 @@ from lightning_c3l.runs.row_index import RowIndex
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 # items of an image before its texts
-_REFUSED, _DESCRIPTION, _SCORES, _TEXTS = range(4)
+_REFUSED, _DESCRIPTION, _SCORES, _ANSWERS, _TEXTS = range(5)
 
 
 class WriteThroughDict(UserDict[_K, _V]):
@@ -45,12 +45,14 @@ class Journal:
         completions: texts by image key and index of the instruction, and unsupported images with the reason.
         descriptions: the model's own description of each image.
         scores: of the distinct question-answer pairs of each image.
+        answers: further answers to questions about each image.
 
     Args:
         files: row files of all ranks.
         counts: number of instructions of each image, by its key.
         append: called with each new row at once, to keep it.
         describes: whether images have descriptions.
+        answers: whether images have further answers.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Journal:
         counts: dict[str, int],
         append: Callable[[Row], object] = lambda _: None,
         describes: bool = False,
+        answers: bool = False,
     ) -> None:
         self._positions = {key: position for position, key in enumerate(counts)}
         self._counts, self._describes = np.fromiter(counts.values(), np.int64, len(counts)), describes
+        self._answered = answers
         self._width = _TEXTS + max(counts.values(), default=0)
         self._index = RowIndex(files, len(counts) * self._width, self._item)
         self._texts = WriteThroughDict[tuple[str, int], list[str]](
@@ -74,6 +78,9 @@ class Journal:
             lambda images, scores: append({"image": images[0], "scores": [jsonable(asdict(one)) for one in scores]})
         )
         self.scores: Known = self._scores
+        self.answers = WriteThroughDict[str, list[ScoredCandidate]](
+            lambda key, answers: append({"image": key, "answers": [jsonable(one.to_row()) for one in answers]})
+        )
 
     def update(self, only: Path | None = None) -> None:
         """Find the rows that have been appended since the last time: those of all ranks, or of one file."""
@@ -89,7 +96,8 @@ class Journal:
     def finished(self) -> NDArray[np.bool_]:
         """Whether nothing is missing about each image, `[N]`, as of the last update."""
         found = self._index.found.reshape(-1, self._width)
-        return self.generated() & (found[:, _REFUSED] | found[:, _SCORES])
+        answered = found[:, _ANSWERS] | (not self._answered)
+        return self.generated() & (found[:, _REFUSED] | (found[:, _SCORES] & answered))
 
     @contextmanager
     def holding(self, keys: Sequence[str]) -> Iterator[None]:
@@ -98,7 +106,7 @@ class Journal:
         try:
             yield
         finally:
-            for held in (self._texts, self._refused, self.descriptions, self._scores):
+            for held in (self._texts, self._refused, self.descriptions, self._scores, self.answers):
                 held.data.clear()
 
     def all_descriptions(self) -> dict[str, str]:
@@ -121,7 +129,7 @@ class Journal:
         first = position * self._width
         if "texts" in row:
             return first + _TEXTS + row["prompt"] if row["prompt"] < self._counts[position] else None
-        kinds = {"scores": _SCORES, "refused": _REFUSED, "description": _DESCRIPTION}
+        kinds = {"scores": _SCORES, "answers": _ANSWERS, "refused": _REFUSED, "description": _DESCRIPTION}
         return next((first + item for name, item in kinds.items() if name in row), None)
 
     def _rows(self, key: str) -> Iterator[Row]:
@@ -146,6 +154,8 @@ class Journal:
                     TurnScore(one["scores"] and Scores(**one["scores"]), one["shuffled"], one["reason"])
                     for one in row["scores"]
                 ]
+            elif "answers" in row:
+                self.answers.data[image] = [ScoredCandidate.from_row(one) for one in row["answers"]]
             elif "refused" in row:
                 self._refused.data[image] = row["refused"]
             elif "description" in row:

@@ -9,7 +9,9 @@ from lightning_c3l.rounds.scoring import with_scores
 
 
 class MergedCandidates:
-    """Candidates by image, instruction and sample; each iteration reads them from the rows, one image at a time.
+    """Candidates by image, instruction and sample, each image's further answers behind them.
+
+    Each iteration reads them from the rows, one image at a time.
 
     Args:
         journal: in which all images are finished; its files must stay.
@@ -28,5 +30,6 @@ class MergedCandidates:
             with journal.holding([key]):
                 candidates = candidates_of({key: instructions}, self._config, journal.completions)
                 scored = with_scores(candidates, {key: found for (key,), found in journal.scores.items()})
-            yield from scored
+                further = journal.answers.get(key, [])
+            yield from (*scored, *further)
         journal.close()

@@ -8,70 +8,104 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 
-from lightning_c3l.records import ScoredCandidate
-from lightning_c3l.rounds.figures import RoundFigures
+from lightning_c3l.records import Group, ScoredCandidate
+from lightning_c3l.rounds.figures import AnswerFigures, RoundFigures
 from lightning_c3l.rounds.group_rows import GroupColumns
-from lightning_c3l.selection.pseudo_labels import GroupBy, group_weights, grouped, reading_of, select_group
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, group_weights, grouped, reading_of, select_group
+from lightning_c3l.selection.texts import polarity
 
 
 class RoundSelection:
     """Chooses the pseudo-labels of a round; about 50 bytes of a candidate are kept.
 
     Args:
-        reading: the score to choose and weigh by.
-        margin: least distance of a negative from the positive.
-        cap: largest weight of a group within its kind.
-        by: what groups are made by.
+        config: how they are chosen and weighed.
         profiler: measures the stage `select`.
     """
 
-    def __init__(self, reading: str, margin: float, cap: float, by: GroupBy, profiler: Profiler | None = None) -> None:
-        self._profiler = profiler or PassThroughProfiler()
-        self._reading, self._margin, self._cap, self._by = reading, margin, cap, by
-        self._figures = RoundFigures(reading)
-        self._count = 0
-        # codes of the standard library's array: I uint32, q int64, i int32, d float64
-        self._positives, self._negatives, self._starts = array("I"), array("I"), array("q", [0])
-        self._kinds, self._scores = array("i"), array("d")
+    def __init__(
+        self,
+        config: PseudoLabelConfig = PseudoLabelConfig(),  # noqa: B008  # frozen
+        profiler: Profiler | None = None,
+    ) -> None:
+        self._config, self._profiler = config, profiler or PassThroughProfiler()
+        self._figures, self._answer_figures = RoundFigures(config.reading), AnswerFigures(config.reading)
+        self._count, self._answers = 0, 0
+        # codes of the standard library's array: I uint32, q int64, i int32, d float64, b int8
+        self._positives, self._negatives, self._starts = array("I"), array("q"), array("q", [0])
+        self._kinds, self._scores, self._polarity = array("i"), array("d"), array("b")
         self._kind_codes: dict[str, int] = {}
 
     def select(self, scored: Iterable[ScoredCandidate]) -> Iterator[ScoredCandidate]:
         """Yield the candidates with their status, group by group; columns and figures are complete at the end.
 
         Args:
-            scored: those of an image in one place.
+            scored: those of an image in one place, with its further answers, which are not yielded.
         """
-        for _, of_image in groupby(scored, key=lambda one: one.candidate.image):
-            own = list(of_image)
+        for own in _images(scored):
             with self._profiler.profile("select"):
-                judged = [one for group in grouped(own, self._by) for one in self._select_group(group)]
+                judged = list[ScoredCandidate]()
+                for group, candidates, answers in self._groups_of(own):
+                    self._add(group, candidates, answers)
+                    judged += candidates
                 self._figures.add(judged)
             yield from judged
 
-    def _select_group(self, candidates: list[ScoredCandidate]) -> list[ScoredCandidate]:
-        group, judged = select_group(candidates, self._reading, self._margin, self._by)
+    def answers(self, scored: Iterable[ScoredCandidate]) -> Iterator[ScoredCandidate]:
+        """Yield the further answers with their status, in the order in which `select` has counted them.
+
+        Args:
+            scored: as given to `select`.
+        """
+        for own in _images(scored):
+            with self._profiler.profile("select"):
+                judged = [one for _, _, answers in self._groups_of(own) for one in answers]
+                self._answer_figures.add(judged)
+            yield from judged
+
+    def _groups_of(
+        self, of_image: list[ScoredCandidate]
+    ) -> Iterator[tuple[Group | None, list[ScoredCandidate], list[ScoredCandidate]]]:
+        """The groups of an image, their candidates and their further answers, with their status."""
+        for own in grouped(of_image, self._config.group_by):
+            candidates = [one for one in own if not one.candidate.origin]
+            answers = [one for one in own if one.candidate.origin]
+            group, judged = select_group(candidates, self._config, answers)
+            yield group, judged[: len(candidates)], judged[len(candidates) :]
+
+    def _add(self, group: Group | None, candidates: list[ScoredCandidate], answers: list[ScoredCandidate]) -> None:
+        """Add a group to the columns."""
         if group is not None:
-            numbered = list(enumerate(judged, self._count))
+            numbered = list(enumerate(candidates, self._count))
             self._positives.extend(number for number, one in numbered if one.status == "positive")
             self._negatives.extend(number for number, one in numbered if one.status == "negative")
+            # below 0 until it is known how many candidates come first
+            further = enumerate(answers, self._answers + 1)
+            self._negatives.extend(-number for number, one in further if one.status == "negative")
             self._starts.append(len(self._negatives))
             kind = group.positive.candidate.instruction.kind
             self._kinds.append(self._kind_codes.setdefault(kind, len(self._kind_codes)))
-            self._scores.append(reading_of(group.positive, self._reading))
-        self._count += len(judged)
-        return judged
+            self._scores.append(reading_of(group.positive, self._config.reading))
+            self._polarity.append(polarity([group.positive.candidate.answer]))
+        self._count += len(candidates)
+        self._answers += len(answers)
 
     def groups(self) -> GroupColumns:
-        """The groups with their weights."""
-        weights = group_weights(np.frombuffer(self._kinds, np.int32), np.frombuffer(self._scores), self._cap)
+        """The groups with their weights; negatives are positions in the candidates and the answers behind them."""
+        kinds, polarities = np.frombuffer(self._kinds, np.int32), np.frombuffer(self._polarity, np.int8)
+        negatives = np.frombuffer(self._negatives, np.int64)
         return GroupColumns(
             np.frombuffer(self._positives, np.uint32),
-            np.frombuffer(self._negatives, np.uint32),
+            np.where(negatives < 0, self._count - 1 - negatives, negatives).astype(np.uint32),
             np.frombuffer(self._starts, np.int64),
-            weights,
-            weights,
+            *group_weights(kinds, np.frombuffer(self._scores), polarities, self._config),
         )
 
     def figures(self, seed: int) -> dict[str, Any]:
-        """Figures of the round, as `round_figures` gives them."""
-        return self._figures.finish(seed)
+        """Figures of the round, as `round_figures` gives them, and those of the further answers if there are any."""
+        return {**self._figures.finish(seed), **self._answer_figures.finish()}
+
+
+def _images(scored: Iterable[ScoredCandidate]) -> Iterator[list[ScoredCandidate]]:
+    for _, of_image in groupby(scored, key=lambda one: one.candidate.image):
+        yield list(of_image)

@@ -81,15 +81,15 @@ def score_contexts(
     Returns:
         For each context its answers, conversation after conversation.
     """
-    partners = {} if shuffle_seed is None else _partners([one.images for one in contexts], shuffle_seed)
+    others = {} if shuffle_seed is None else partners([one.images for one in contexts], shuffle_seed)
     out: list[list[TurnScore]] = [[] for _ in contexts]
     for control in (True, False):
-        waiting = [n for n, one in enumerate(contexts) if (one.images in partners) == control]
+        waiting = [n for n, one in enumerate(contexts) if (one.images in others) == control]
         # contexts that are alike in length stand together: little of a batch is padding
         waiting.sort(key=lambda n: contexts[n].length, reverse=True)
         while waiting:
-            todo, others = [contexts[n] for n in waiting], partners if control else None
-            first = partial(_score_first, lvlm, todo, read, others, {} if known is None else known)
+            todo, shuffled = [contexts[n] for n in waiting], others if control else None
+            first = partial(_score_first, lvlm, todo, read, shuffled, {} if known is None else known)
             for number, scored in zip(waiting, found := batch_size.run(first), strict=False):
                 out[number] = scored
                 if known is not None:
@@ -178,7 +178,7 @@ def score_pairs(
     return lvlm.score([(one,) for one in images], chats, None if shuffled is None else [(one,) for one in shuffled])
 
 
-def _partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], tuple[str, ...]]:
+def partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Other images for each set of images, as many of them: the next set in a shuffled circle."""
     circles = defaultdict[int, list[tuple[str, ...]]](list)
     for own in dict.fromkeys(images):

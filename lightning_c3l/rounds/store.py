@@ -10,14 +10,15 @@ from typing import Any
 
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.records import Group, ScoredCandidate
-from lightning_c3l.rounds.candidate_rows import CandidateRows, write_candidate_rows, write_rows
+from lightning_c3l.rounds.candidate_rows import CandidateRows, JoinedRows, write_candidate_rows, write_rows
 from lightning_c3l.rounds.group_rows import GroupRows, rows_of
 from lightning_c3l.runs import manifest
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import file_digest
 
 _CANDIDATES, _GROUPS, _DESCRIPTIONS = "candidates-00000.jsonl", "groups-00000.jsonl", "descriptions.json"
-_FILES = (_CANDIDATES, _GROUPS, _DESCRIPTIONS)
+# where a round has further answers
+_ANSWERS = "answers-00000.jsonl"
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Round:
         groups: the pseudo-labels.
         descriptions: the model's own description of each image, where an anchor needs it.
         figures: what the rounds table shows.
+        answers: further answers to the questions of positives, with their status; negatives of the groups as well.
     """
 
     candidates: Sequence[ScoredCandidate]
     groups: Sequence[Group]
     descriptions: dict[str, str]
     figures: dict[str, Any]
+    answers: Sequence[ScoredCandidate] = ()
 
 
 class DamagedRound(ValueError):
@@ -63,7 +66,12 @@ class RunStore:
         """
         folder = self.round_folder(number)
         (folder / "round.json").unlink(missing_ok=True)
+        (folder / _ANSWERS).unlink(missing_ok=True)
         return write_candidate_rows(folder / _CANDIDATES, candidates)
+
+    def write_answers(self, number: int, answers: Iterable[ScoredCandidate]) -> CandidateRows:
+        """Write the further answers of a round as they come, after its candidates."""
+        return write_candidate_rows(self.round_folder(number) / _ANSWERS, answers)
 
     def write_round(self, number: int, done: Round) -> None:
         """Write a round, replacing one of the same number, and remove the rows that it was merged from.
@@ -74,12 +82,15 @@ class RunStore:
         (folder / "round.json").unlink(missing_ok=True)
         if not (isinstance(candidates, CandidateRows) and candidates.file == folder / _CANDIDATES):
             candidates = self.begin_round(number, candidates)
-        write_rows(folder / _GROUPS, rows_of(done.groups, candidates))
+        if done.answers and not isinstance(done.answers, CandidateRows):
+            self.write_answers(number, done.answers)
+        write_rows(folder / _GROUPS, rows_of(done.groups, JoinedRows(candidates, done.answers)))
         write_json_atomic(folder / _DESCRIPTIONS, done.descriptions)
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
         counts = {"candidates": len(candidates), "groups": len(done.groups)}
-        digests = {name: file_digest(folder / name) for name in _FILES}
+        files = [_CANDIDATES, _GROUPS, _DESCRIPTIONS, *([_ANSWERS] if (folder / _ANSWERS).is_file() else [])]
+        digests = {name: file_digest(folder / name) for name in files}
         write_json_atomic(file, {**before, "counts": counts, "files": digests})
         write_json_atomic(folder / "round.json", jsonable(done.figures))
         shutil.rmtree(folder / "parts", ignore_errors=True)
@@ -109,9 +120,10 @@ class RunStore:
             if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
         candidates = CandidateRows(folder / _CANDIDATES)
-        groups = GroupRows.read(folder / _GROUPS, candidates)
+        answers = CandidateRows(folder / _ANSWERS) if (folder / _ANSWERS).is_file() else ()
+        groups = GroupRows.read(folder / _GROUPS, JoinedRows(candidates, answers) if answers else candidates)
         descriptions = json.loads((folder / _DESCRIPTIONS).read_text(encoding="utf-8"))
-        return Round(candidates, groups, descriptions, self.read_figures(number))
+        return Round(candidates, groups, descriptions, self.read_figures(number), answers)
 
     def read_figures(self, number: int) -> dict[str, Any]:
         """Figures of a round, for the rounds table.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.external import GENERATOR_DTYPE
-from lightning_c3l.records import Instruction
+from lightning_c3l.records import Instruction, Origin
 from lightning_c3l.rounds.generation import GenerationConfig, Read, spans
 from lightning_c3l.rounds.templates import assign, load_templates
 from lightning_c3l.runs import manifest
@@ -18,6 +18,7 @@ from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.digests import Digest
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.runs.row_jobs import RowJob
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 
 # GPUs come in eights: a multiple of eight parts leaves no process waiting; a part has at least so many images
 _EIGHT, _LEAST = 8, 4
@@ -40,6 +41,7 @@ class Task:
         made_with: what the records depend on, by name.
         scorer: "reference" for the LVLM as it was before training, "current" for the LVLM as it is now.
         describes: whether the LVLM describes each image too.
+        pseudo_labels: chooses the positives whose questions the scorer answers once more; None leaves that out.
         again: what to do to start over, for error messages.
         digests: of all readable images by key; empty if images are not compared with those of the last start.
     """
@@ -52,8 +54,14 @@ class Task:
     made_with: dict[str, Any]
     scorer: Literal["reference", "current"] = "reference"
     describes: bool = False
+    pseudo_labels: PseudoLabelConfig | None = None
     again: str = "--i2c.restart_round true"
     digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """How the scorer answers the questions of positives once more."""
+        return () if self.pseudo_labels is None else self.pseudo_labels.origins
 
 
 def row_job(config: GenerationConfig, task: Task, trained: bool = False) -> RowJob:

@@ -7,20 +7,84 @@ A `reading` names the column of `Scores` to go by: one of the four readings of S
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.records import Group, ScoredCandidate, Scores
-from lightning_c3l.selection.quotas import capped_shares
+from lightning_c3l.records import READINGS, Group, Origin, ScoredCandidate, Scores
+from lightning_c3l.selection.quotas import capped_shares, even_yes_no
 from lightning_c3l.selection.texts import normalised
 
 # The length is no score: choosing by it is what the length-matched control guards against.
 _SELECTABLE = tuple(field.name for field in fields(Scores) if field.name != "tokens")
 
 GroupBy = Literal["instruction", "image"]
+Weighting = Literal["none", "sampler", "loss", "both"]
+_WEIGHTINGS = ("none", "sampler", "loss", "both")
+# `i2c.negatives`: the other candidates of the group, and further answers to its positive's question
+_CANDIDATES, _ORIGINS = "candidates", ("blind", "shuffled")
+
+
+@dataclass(frozen=True)
+class PseudoLabelConfig:
+    """How pseudo-labels are chosen and weighed; flat options of `I2CReweighting`.
+
+    Attributes:
+        reading: reading of S(I2C) that chooses and weighs.
+        margin: a negative scores at least this much below the positive.
+        positive_margin: a group is trained on if its positive scores at least this much above the next candidate that
+            says something else; one whose candidates all say the same is trained on whatever the margin.
+        negatives: "candidates" for the other candidates of the group; "blind" or "shuffled" for answers of the scorer
+            to the positive's question, without the image or about another one: what the language prior says;
+            several joined by "+". Such answers take `writing.sampling.samples` texts for each group.
+        weighting: S(I2C) of the positive weighs a group in the loss, in the sampler, in both (to the square root each)
+            or nowhere.
+        balance_yes_no: whether the positives that answer yes weigh as much as those that answer no, within each kind
+            and as far as `cap` allows; with `weighting: none` in the sampler.
+        cap: no group weighs more than this many times the mean of its kind.
+        group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
+            (an ablation in which one kind of instruction takes over).
+    """
+
+    reading: str = "answer"
+    margin: float = 0.0
+    positive_margin: float = 0.0
+    negatives: str = _CANDIDATES
+    weighting: Weighting = "both"
+    balance_yes_no: bool = False
+    cap: float = 3.0
+    group_by: GroupBy = "instruction"
+
+    def __post_init__(self) -> None:
+        """Validate the options."""
+        if self.reading not in READINGS:
+            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {self.reading!r}")
+        for name, margin in (("margin", self.margin), ("positive_margin", self.positive_margin)):
+            if not margin >= 0:
+                raise ValueError(f"i2c.{name} must be at least 0, not {margin}")
+        sources = self.negatives.split("+")
+        if len(set(sources)) < len(sources) or not {_CANDIDATES, *_ORIGINS}.issuperset(sources):
+            raise ValueError(
+                f"i2c.negatives must be candidates, blind or shuffled, or several joined by +, not {self.negatives!r}"
+            )
+        if self.weighting not in _WEIGHTINGS:
+            raise ValueError(f"i2c.weighting must be one of {', '.join(_WEIGHTINGS)}, not {self.weighting!r}")
+        if not self.cap >= 1:
+            raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
+        if self.group_by not in ("instruction", "image"):
+            raise ValueError(f"i2c.group_by must be instruction or image, not {self.group_by!r}")
+
+    @property
+    def uses_candidates(self) -> bool:
+        """Whether the other candidates of a group are its negatives."""
+        return _CANDIDATES in self.negatives.split("+")
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Which further answers are negatives."""
+        return tuple(name for name in _ORIGINS if name in self.negatives.split("+"))
 
 
 def grouped(candidates: Sequence[ScoredCandidate], by: GroupBy = "instruction") -> list[list[ScoredCandidate]]:
@@ -44,7 +108,9 @@ def grouped(candidates: Sequence[ScoredCandidate], by: GroupBy = "instruction") 
 
 
 def select_group(
-    candidates: Sequence[ScoredCandidate], reading: str = "answer", margin: float = 0.0, by: GroupBy = "instruction"
+    candidates: Sequence[ScoredCandidate],
+    config: PseudoLabelConfig = PseudoLabelConfig(),  # frozen
+    answers: Sequence[ScoredCandidate] = (),
 ) -> tuple[Group | None, list[ScoredCandidate]]:
     """Choose the pseudo-labels of one (image, instruction), or of one image.
 
@@ -56,74 +122,100 @@ def select_group(
 
     Args:
         candidates: all candidates of one group (see `grouped`).
-        reading: the score to rank by.
-        margin: least distance of a negative from the positive, in the reading's unit, at least 0.
-        by: what the group was made by.
+        config: the options.
+        answers: further answers to the positive's question, which can be negatives but not the positive.
 
     Returns:
-        The group, None with no usable candidate; and all candidates in input order with their status: positive,
-        negative, margin, duplicate or rejected.
+        The group, None with no usable candidate or if the positive does not stand out; and all candidates, then all
+        answers, in input order with their status: positive, negative, margin, unused, duplicate or rejected.
 
     Raises:
-        ValueError: candidates of several groups, an unknown reading, a score that is not finite, or a margin below 0.
+        ValueError: candidates of several groups, or a score that is not finite.
     """
-    if margin < 0:
-        raise ValueError(f"margin must not be below 0, not {margin}")
-    if len({_group_of(c, by) for c in candidates}) > 1:
-        unit = "image" if by == "image" else "(image, instruction)"
+    everything = [*candidates, *answers]
+    if len({_group_of(one, config.group_by) for one in everything}) > 1:
+        unit = "image" if config.group_by == "image" else "(image, instruction)"
         raise ValueError(f"select_group takes the candidates of one {unit}")
-    usable = [i for i, c in enumerate(candidates) if c.scores is not None]
-    ranked = sorted(usable, key=lambda i: (-reading_of(candidates[i], reading), candidates[i].candidate.sample))
-    statuses = ["rejected"] * len(candidates)
-    seen: set[tuple[str, str]] = set()
-    for i in ranked:
-        text = normalised(candidates[i].candidate.question), normalised(candidates[i].candidate.answer)
-        below = reading_of(candidates[ranked[0]], reading) - reading_of(candidates[i], reading)
-        if text in seen:
-            statuses[i] = "duplicate"
-        elif not seen:
-            statuses[i] = "positive"
-        else:
-            statuses[i] = "negative" if below >= margin else "margin"
-        seen.add(text)
-    judged = [replace(c, status=status) for c, status in zip(candidates, statuses, strict=True)]
-    if not ranked:
+    statuses = ["rejected" if one.scores is None else "duplicate" for one in everything]
+    distinct, is_clear = _distinct(candidates, config.reading, set()), False
+    if distinct:
+        best = reading_of(candidates[distinct[0]], config.reading)
+
+        def is_below(i: int, margin: float) -> bool:
+            return best - reading_of(everything[i], config.reading) >= margin
+
+        is_clear = all(is_below(i, config.positive_margin) for i in distinct[1:2])
+        others = distinct[1:] if config.uses_candidates else []
+        known = {_said(candidates[i]) for i in (distinct[0], *others)}
+        further = [len(candidates) + i for i in _distinct(answers, config.reading, known)]
+        for i in (*distinct, *further):
+            statuses[i] = "unused" if is_clear else "margin"
+        for i in (*others, *further) if is_clear else ():
+            statuses[i] = "negative" if is_below(i, config.margin) else "margin"
+        if is_clear:
+            statuses[distinct[0]] = "positive"
+    judged = [replace(one, status=status) for one, status in zip(everything, statuses, strict=True)]
+    if not is_clear:
         return None, judged
-    return Group(judged[ranked[0]], tuple(c for c in judged if c.status == "negative")), judged
+    return Group(judged[distinct[0]], tuple(one for one in judged if one.status == "negative")), judged
 
 
-def group_weights(kinds: NDArray[np.int32], scores: NDArray[np.float64], cap: float = 3.0) -> NDArray[np.float64]:
+def _distinct(scored: Sequence[ScoredCandidate], reading: str, known: set[tuple[str, str]]) -> list[int]:
+    """Positions of those with scores that say something new, the best first; what they say is added to `known`."""
+    usable = [i for i, one in enumerate(scored) if one.scores is not None]
+    distinct = list[int]()
+    for i in sorted(usable, key=lambda i: (-reading_of(scored[i], reading), scored[i].candidate.sample)):
+        if (said := _said(scored[i])) not in known:
+            distinct.append(i)
+            known.add(said)
+    return distinct
+
+
+def _said(one: ScoredCandidate) -> tuple[str, str]:
+    return normalised(one.candidate.question), normalised(one.candidate.answer)
+
+
+def group_weights(
+    kinds: NDArray[np.int32],
+    scores: NDArray[np.float64],
+    polarity: NDArray[np.int8],
+    config: PseudoLabelConfig = PseudoLabelConfig(),  # frozen
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight groups by the score of their positive.
 
     Each group gets w = max(S of its positive, 0), scaled to mean 1 within its kind of instruction, so that a kind with
     higher scores does not take over, and capped there (see `capped_shares`). A kind with no score above 0 gets w = 1
     throughout; one with so few that they would exceed the cap has them at the cap and divides the rest equally among
-    its other groups.
+    its other groups. With `balance_yes_no`, w of yes and w of no have the same sum within a kind before they are
+    capped.
 
-    Loss and sampler share w equally: `weight` and `sampling_weight` are both proportional to sqrt(w), scaled to mean 1
-    over the round. The expected contribution of a group to the gradient, its sampling rate times its weight in the
-    loss, is then proportional to w.
+    The expected contribution of a group to the gradient, its sampling rate times its weight in the loss, is
+    proportional to w: loss and sampler share it equally, each takes sqrt(w), or one of them takes it alone.
 
     Args:
         kinds: number of the kind of each group's positive, `[G]`.
         scores: its reading, finite, `[G]`.
-        cap: largest w, at least 1.
+        polarity: 1 where it answers yes, -1 for no, 0 for another answer, `[G]`.
+        config: the options.
 
     Returns:
-        The weight of each group in the loss, and for the sampler, `[G]`.
-
-    Raises:
-        ValueError: a cap below 1.
+        The weight of each group in the loss, and for the sampler, both of mean 1, `[G]`.
     """
-    if not cap >= 1:
-        raise ValueError(f"cap must be at least 1, the mean of the weights, not {cap}")
-    roots = np.empty(len(scores))
+    w, equal = np.empty(len(scores)), np.ones(len(scores))
+    values = equal if config.weighting == "none" else np.maximum(scores, 0.0)
     for kind in np.unique(kinds):
         own = kinds == kind
-        roots[own] = np.sqrt(capped_shares(np.maximum(scores[own], 0.0), cap))
+        shares = even_yes_no(values[own], polarity[own]) if config.balance_yes_no else values[own]
+        w[own] = capped_shares(shares, config.cap)
+    if config.weighting == "both":
+        roots = _of_mean_one(np.sqrt(w))
+        return roots, roots
+    return (_of_mean_one(w), equal) if config.weighting == "loss" else (equal, _of_mean_one(w))
+
+
+def _of_mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     # one after the other, as weights have been summed from the first version on
-    mean = sum(roots.data) / len(roots) if len(roots) else 1.0
-    return roots / mean
+    return weights / (sum(weights.data) / len(weights)) if len(weights) else weights
 
 
 def _group_of(one: ScoredCandidate, by: GroupBy) -> object:

@@ -185,6 +185,25 @@ def capped_shares(scores: Sequence[float] | NDArray[np.float64], cap: float) -> 
     return shares
 
 
+def even_yes_no(values: NDArray[np.float64], polarity: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Scale values so that those of yes and those of no have the same sum; that of both together stays.
+
+    Args:
+        values: none below 0, `[N]`.
+        polarity: 1 for yes, -1 for no, 0 for another answer, `[N]`.
+
+    Returns:
+        The values, unchanged where there is no yes or no no; a side without a value above 0 shares its half equally.
+    """
+    sides, scaled = [polarity > 0, polarity < 0], values.copy()
+    if all(side.any() for side in sides):
+        half = float(values[polarity != 0].sum()) / 2
+        for side in sides:
+            total = float(values[side].sum())
+            scaled[side] = values[side] * (half / total) if total > 0 else half / int(side.sum())
+    return scaled
+
+
 def length_edges(tokens: NDArray[np.integer[Any]], bins: int = LENGTH_BINS) -> NDArray[np.int64]:
     """The longest length of each bin but the last, ascending: quantiles of the lengths, each once."""
     if not len(tokens):

@@ -1,3 +1,4 @@
+import json
 import time
 from collections import Counter
 from dataclasses import replace
@@ -35,6 +36,36 @@ def test_a_round_is_kept_and_handed_over(module, tmp_path):
     for group in groups:
         others = [one.scores.answer for one in group.negatives]
         assert all(group.positive.scores.answer >= score for score in others)
+
+
+def test_negatives_that_the_prior_gives(module, tmp_path):
+    """The frozen starting model answers the questions of the positives without the image."""
+    data, callback = Data(3), I2CReweighting(negatives="blind", weighting="none")
+    callback.on_fit_start(Run(tmp_path, data), module)
+    stored = RunStore(tmp_path).read_round(0)
+    plain = made(module, tmp_path / "plain", 3)
+    assert [one.candidate for one in stored.candidates] == [one.candidate for one in plain.candidates]
+    assert {one.status for one in stored.candidates} <= {"positive", "unused", "duplicate", "rejected"}
+    assert stored.figures["truth_rate"] == plain.figures["truth_rate"]
+    assert len(stored.answers) == len(stored.groups) * 3
+    for group in data.handed[0][1]:
+        assert (group.weight, group.sampling_weight) == (1.0, 1.0)
+        for one in group.negatives:
+            assert (one.candidate.origin, one.status) == ("blind", "negative")
+            assert one.candidate.question == group.positive.candidate.question
+            assert one.scores.answer <= group.positive.scores.answer
+    manifest = json.loads((tmp_path / "rounds/0/manifest.json").read_text())
+    assert (manifest["negatives"], manifest["weighting"]) == ("blind", "none")
+    assert "negatives" not in json.loads((tmp_path / "plain/rounds/0/manifest.json").read_text())
+    resumed = I2CReweighting(negatives="candidates")
+    resumed.load_state_dict(callback.state_dict())
+    with pytest.raises(ValueError, match="negatives='blind', got negatives=None"):
+        resumed.on_fit_start(Run(tmp_path, Data(3)), module)
+
+
+def test_a_margin_that_no_positive_has(module, tmp_path):
+    with pytest.raises(ValueError, match=r"round 0 has no group to train on: no positive .*i2c\.positive_margin"):
+        I2CReweighting(positive_margin=99.0).on_fit_start(Run(tmp_path, Data(2)), module)
 
 
 def test_a_restored_round_is_read_back_instead_of_made_again(module, tmp_path):

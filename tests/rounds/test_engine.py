@@ -20,6 +20,7 @@ from lightning_c3l.rounds.engine import Records, RoundEngine
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.tasks import Task, images_per_part, layout
 from lightning_c3l.runs.row_files import RowWriter
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, grouped, select_group
 from tests.helpers.doubles import TableLVLM
 from tests.helpers.ranks import run_ranks
 
@@ -265,6 +266,34 @@ def make_records_alone(folder: str) -> Records:
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch, 0, 1)
         return made(Engine(f"{folder}/own.yaml"), task(Path(folder) / "alone"))
+
+
+def test_answers_of_the_prior_are_made_once_whatever_interrupts(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = PseudoLabelConfig(negatives="blind+shuffled")
+    whole = made(engine, task(tmp_path / "whole", pseudo_labels=labels))
+    written = [one for one in whole.candidates if not one.candidate.origin]
+    assert written == made(Engine(engine.config.templates), task(tmp_path / "plain")).candidates
+    groups = (select_group(own)[0] for own in grouped(written))
+    best = {(one.image, one.instruction): one for group in groups if group for one in [group.positive.candidate]}
+    answers = [one for one in whole.candidates if one.candidate.origin]
+    # two answers without image and two about another one for each group
+    assert len(answers) == 10 * 2 * (2 + 2)
+    for one in answers:
+        positive = best[one.candidate.image, one.candidate.instruction]
+        assert one.candidate.question == positive.question
+        # the tables answer with the prompt and the image that they were given
+        image = one.candidate.answer.removeprefix(f"Question: {positive.question}/").split("/")[0]
+        others = {"None"} if one.candidate.origin == "blind" else {*KEYS} - {one.candidate.image, REFUSED}
+        assert image in others
+        assert one.scores is not None
+    rows = sum(file.read_bytes().count(b"\n") for file in (tmp_path / "whole" / "parts").iterdir())
+    assert rows == 10 * (2 + 1 + 1 + 1) + 1
+    for kill in range(0, rows, 7):
+        what = task(tmp_path / str(kill), pseudo_labels=labels)
+        make_until(monkeypatch, kill, Engine(engine.config.templates), what)
+        assert made(Engine(engine.config.templates), what) == whole
 
 
 def test_two_real_processes(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """The selection of a round as a stream: groups as positions, and figures from columns."""
 
 import math
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
 from lightning_c3l.functional.sums import ExactSum
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.rounds.candidate_rows import JoinedRows
 from lightning_c3l.rounds.group_rows import GroupColumns, GroupRows
 from lightning_c3l.rounds.round_selection import RoundSelection
-from lightning_c3l.selection.pseudo_labels import grouped, select_group
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, grouped, select_group
 from tests.helpers.scored import scored
 
 CANDIDATES = [
@@ -26,7 +29,7 @@ CANDIDATES = [
 
 @pytest.fixture
 def selection() -> RoundSelection:
-    return RoundSelection("answer", 0.0, 3.0, "instruction")
+    return RoundSelection()
 
 
 def test_groups_are_positions_in_what_was_selected(selection: RoundSelection) -> None:
@@ -71,6 +74,41 @@ def test_groups_are_read_from_their_candidates(selection: RoundSelection) -> Non
     some = groups.kept(groups.sampling_weights > 0.95)
     assert some == [one for one in groups if one.sampling_weight > 0.95]
     assert len(some) == 2
+
+
+def answer(score: float, sample: int, said: str, image: str, verdict: Any) -> ScoredCandidate:
+    one = scored(score, sample, "Q?", said, image=image)
+    return ScoredCandidate(replace(one.candidate, origin="blind"), one.scores, verdict=verdict)
+
+
+def test_further_answers_are_negatives_behind_the_candidates() -> None:
+    read = [
+        *(scored(0.5, 0, "Q?", "a", image="a"), scored(0.25, 1, "Q?", "b", image="a")),
+        *(answer(-0.5, 2, "c", "a", "wrong"), answer(-0.25, 3, "d", "a", "right"), answer(0.0, 4, "a", "a", "right")),
+        *(scored(0.75, 0, "Q?", "a", image="b"), answer(-0.75, 2, "c", "b", "wrong")),
+    ]
+    selection = RoundSelection(PseudoLabelConfig(negatives="candidates+blind"))
+    candidates = list(selection.select(read))
+    answers = list(selection.answers(read))
+    assert [one.status for one in candidates] == ["positive", "negative", "positive"]
+    assert [one.status for one in answers] == ["negative", "negative", "duplicate", "negative"]
+    rows = [(row["positive"], row["negatives"]) for row in selection.groups().rows()]
+    assert rows == [(0, [1, 3, 4]), (2, [6])]
+    joined = JoinedRows(candidates, answers)
+    assert list(joined) == [*candidates, *answers] == joined[:]
+    assert joined[-1] == answers[-1]
+    group = GroupRows(joined, selection.groups())[0]
+    assert group.negatives == (candidates[1], answers[0], answers[1])
+    figures = selection.figures(0)
+    # the answers count in figures of their own alone
+    assert (figures["candidates"], figures["i2c_mean"], figures["groups"]) == (3, 0.5, 2)
+    assert "truth_rate" not in figures
+    own = {name: value for name, value in figures.items() if name.startswith("answer_negatives")}
+    assert own == {
+        "answer_negatives": 3,
+        "answer_negatives_i2c": -0.5,
+        "answer_negatives_truth_rate": pytest.approx(1 / 3),
+    }
 
 
 def test_exact_sums_are_those_of_the_standard_library() -> None:

@@ -52,6 +52,26 @@ def test_a_round_comes_back(candidates: list[ScoredCandidate], weight: float, sa
         assert RunStore(folder).rounds() == [n]
 
 
+def test_further_answers_come_back_with_the_groups_that_they_are_negatives_of(tmp_path: Path) -> None:
+    candidates = [scored(0), scored(1)]
+    answers = [ScoredCandidate(Candidate("a.png", Instruction("kind", "W"), n, "t", origin="blind")) for n in (2, 3)]
+    store = RunStore(tmp_path)
+    store.write_round(0, Round(candidates, [Group(candidates[0], (candidates[1], answers[1]))], {}, {}, answers))
+    found = store.read_round(0)
+    assert found.answers == answers
+    assert found.groups[0].negatives == (candidates[1], answers[1])
+    assert json.loads((tmp_path / "rounds/0/groups-00000.jsonl").read_text())["negatives"] == [1, 3]
+    rows = "".join((tmp_path / f"rounds/0/{name}-00000.jsonl").read_text() for name in ("candidates", "answers"))
+    assert rows.count('"origin": "blind"') == rows.count('"origin"') == 2
+    # a round that is made again without them has none
+    store.write_round(0, Round(candidates, [], {}, {}))
+    assert store.read_round(0).answers == ()
+    store.write_round(0, Round(candidates, [], {}, {}, answers))
+    (tmp_path / "rounds/0/answers-00000.jsonl").write_text("")
+    with pytest.raises(DamagedRound, match="answers-00000"):
+        store.read_round(0)
+
+
 @pytest.mark.parametrize("text", ["a\u2028b\u2029c\x85d\x0be", "\r\n", "\x00", "🙂", '"\\', "\ue000"])
 def test_texts_that_break_lines_elsewhere(tmp_path: Path, text: str) -> None:
     done = Round([scored(0, text), scored(1)], [], {text: text}, {})

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lightning_c3l.records import Group, Instruction, ScoredCandidate
-from lightning_c3l.selection.pseudo_labels import group_weights, grouped, select_group
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, group_weights, grouped, select_group
 from tests.helpers.scored import scored
 
 
@@ -41,7 +42,7 @@ def test_a_mixed_group_has_one_positive_among_all_kinds() -> None:
         scored(0.2, 1, "What is thing1?", kind="number"),
         scored(None, 2, kind="number"),
     ]
-    group, judged = select_group(candidates, by="image")
+    group, judged = select_group(candidates, PseudoLabelConfig(group_by="image"))
     assert _statuses(judged) == ["negative", "negative", "positive", "duplicate", "rejected"]
     assert group == Group(judged[2], (judged[0], judged[1]))
 
@@ -51,7 +52,7 @@ def test_groups_that_mix_more_than_they_may_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
         select_group(mixed)
     with pytest.raises(ValueError, match="one image"):
-        select_group([scored(0.1, image="a"), scored(0.2, image="b")], by="image")
+        select_group([scored(0.1, image="a"), scored(0.2, image="b")], PseudoLabelConfig(group_by="image"))
     with pytest.raises(ValueError, match="group_by must be instruction or image, not 'kind'"):
         grouped(mixed, "kind")  # type: ignore[arg-type]
 
@@ -72,9 +73,9 @@ def test_best_reading_is_the_positive() -> None:
 
 def test_the_reading_is_a_choice() -> None:
     candidates = [scored(0.9, 0, gap=0.1), scored(0.1, 1, gap=0.9)]
-    assert _statuses(select_group(candidates, reading="gap")[1]) == ["negative", "positive"]
-    # Plain confidence, the control, is -1 for both: the lower sample number wins.
-    assert _statuses(select_group(candidates, reading="mean_logp")[1]) == ["positive", "negative"]
+    assert _statuses(select_group(candidates, PseudoLabelConfig(reading="gap"))[1]) == ["negative", "positive"]
+    # 0 for both: the lower sample number wins
+    assert _statuses(select_group(candidates, PseudoLabelConfig(reading="vocabulary"))[1]) == ["positive", "negative"]
 
 
 def test_ties_go_to_the_lowest_sample_number() -> None:
@@ -84,7 +85,7 @@ def test_ties_go_to_the_lowest_sample_number() -> None:
 
 def test_margin_leaves_close_ones_out() -> None:
     # 0.75 - 0.5 is exactly the margin and still counts as negative.
-    group, judged = select_group([scored(0.75, 0), scored(0.625, 1), scored(0.5, 2)], margin=0.25)
+    group, judged = select_group([scored(0.75, 0), scored(0.625, 1), scored(0.5, 2)], PseudoLabelConfig(margin=0.25))
     assert _statuses(judged) == ["positive", "margin", "negative"]
     assert group is not None
     assert group.negatives == (judged[2],)
@@ -127,6 +128,44 @@ def test_a_lone_positive_is_still_a_group() -> None:
     assert _statuses(judged) == ["positive", "rejected"]
 
 
+def test_a_positive_that_does_not_stand_out_makes_no_group() -> None:
+    # the next one that says something else lies 0.25 below
+    candidates = [scored(0.75, 0, "Q?", "a"), scored(0.75, 1, "Q?", "a"), scored(0.5, 2, "Q?", "b"), scored(None, 3)]
+    group, judged = select_group(candidates, PseudoLabelConfig(positive_margin=0.25))
+    assert group is not None
+    assert _statuses(judged) == ["positive", "duplicate", "negative", "rejected"]
+    group, judged = select_group(candidates, PseudoLabelConfig(positive_margin=0.3))
+    assert group is None
+    assert _statuses(judged) == ["margin", "duplicate", "margin", "rejected"]
+    # with nothing to be told from
+    group, judged = select_group(candidates[:2], PseudoLabelConfig(positive_margin=9.0))
+    assert group is not None
+    assert _statuses(judged) == ["positive", "duplicate"]
+
+
+def answered(score: float | None, sample: int, answer: str) -> ScoredCandidate:
+    """An answer without the image."""
+    one = scored(score, sample, "Q?", answer)
+    return replace(one, candidate=replace(one.candidate, origin="blind"))
+
+
+def test_answers_of_the_prior_are_negatives_but_no_positive() -> None:
+    candidates = [scored(0.75, 0, "Q?", "a"), scored(0.5, 1, "Q?", "b"), scored(0.25, 2, "Q?", "c")]
+    answers = [
+        *(answered(-0.5, 3, "B."), answered(0.0, 4, "A"), answered(0.75, 5, "e"), answered(-0.25, 6, "d")),
+        *(answered(-0.75, 7, "d"), answered(None, 8, "f")),
+    ]
+    group, judged = select_group(candidates, PseudoLabelConfig(negatives="blind", margin=0.125), answers)
+    assert _statuses(judged[:3]) == ["positive", "unused", "unused"]
+    # what another candidate says is a negative, what the positive says is none, and equal ones count once
+    assert _statuses(judged[3:]) == ["negative", "duplicate", "margin", "negative", "duplicate", "rejected"]
+    assert group == Group(judged[0], (judged[3], judged[6]))
+    group, judged = select_group(candidates, PseudoLabelConfig(negatives="candidates+blind", margin=0.125), answers)
+    assert _statuses(judged[:3]) == ["positive", "negative", "negative"]
+    assert _statuses(judged[3:]) == ["duplicate", "duplicate", "margin", "negative", "duplicate", "rejected"]
+    assert group == Group(judged[0], (judged[1], judged[2], judged[6]))
+
+
 def test_nothing_usable_is_no_group() -> None:
     assert select_group([]) == (None, [])
     group, judged = select_group([scored(None, 0), scored(None, 1)])
@@ -139,10 +178,6 @@ def test_select_group_rejects_bad_input() -> None:
         select_group([scored(0.1, 0), scored(0.1, 1, image="b.png")])
     with pytest.raises(ValueError, match=r"one \(image, instruction\)"):
         select_group([scored(0.1, 0), scored(None, 1, kind="detail")])
-    with pytest.raises(ValueError, match="unknown reading 'tokens'"):
-        select_group([scored(0.1, 0)], reading="tokens")
-    with pytest.raises(ValueError, match="margin"):
-        select_group([scored(0.1, 0)], margin=-0.1)
     with pytest.raises(ValueError, match=r"a\.png.*sample 4.*nan"):
         select_group([scored(math.nan, 4)])
 
@@ -151,9 +186,12 @@ def test_select_group_rejects_bad_input() -> None:
 
 
 def _weights(*kinds: list[float], cap: float = 3.0) -> list[float]:
-    """Weights of groups whose positives have these scores, kind after kind."""
+    """Weights of groups whose positives have these scores, kind after kind; they are those of the sampler too."""
     numbers = np.repeat(np.arange(len(kinds), dtype=np.int32), [len(own) for own in kinds])
-    return group_weights(numbers, np.array([score for own in kinds for score in own], np.float64), cap).tolist()
+    scores = np.array([score for own in kinds for score in own], np.float64)
+    loss, sampler = group_weights(numbers, scores, np.zeros(len(scores), np.int8), PseudoLabelConfig(cap=cap))
+    assert loss.tolist() == sampler.tolist()
+    return loss.tolist()
 
 
 def _pulls(weights: list[float]) -> list[float]:
@@ -180,7 +218,8 @@ def test_kinds_are_normalised_apart() -> None:
 
 
 def test_kinds_may_take_turns() -> None:
-    in_turn = group_weights(np.array([0, 1, 0, 1], np.int32), np.array([0.1, 30.0, 0.3, 10.0]))
+    kinds, scores = np.array([0, 1, 0, 1], np.int32), np.array([0.1, 30.0, 0.3, 10.0])
+    in_turn, _ = group_weights(kinds, scores, np.zeros(4, np.int8))
     assert in_turn[[0, 2, 3, 1]].tolist() == pytest.approx(_weights([0.1, 0.3], [10.0, 30.0]))
 
 
@@ -216,6 +255,57 @@ def test_weights_average_one_over_the_round() -> None:
     assert _weights() == []
 
 
-def test_a_cap_below_the_mean_is_refused() -> None:
-    with pytest.raises(ValueError, match="cap"):
-        _weights([0.1], cap=0.9)
+def _both(config: PseudoLabelConfig, scores: list[float], polarity: list[int]) -> tuple[list[float], list[float]]:
+    """Weights of groups of one kind in the loss and for the sampler."""
+    kinds = np.zeros(len(scores), np.int32)
+    loss, sampler = group_weights(kinds, np.array(scores), np.array(polarity, np.int8), config)
+    return loss.tolist(), sampler.tolist()
+
+
+def test_weights_go_to_the_loss_to_the_sampler_or_nowhere() -> None:
+    # w = S / mean S
+    scores, w = [0.1, 0.2, 0.3], pytest.approx([0.5, 1.0, 1.5])
+    assert _both(PseudoLabelConfig(weighting="loss"), scores, [0] * 3) == (w, [1.0] * 3)
+    assert _both(PseudoLabelConfig(weighting="sampler"), scores, [0] * 3) == ([1.0] * 3, w)
+    assert _both(PseudoLabelConfig(weighting="none"), scores, [1, -1, 0]) == ([1.0] * 3, [1.0] * 3)
+
+
+def test_yes_and_no_weigh_alike() -> None:
+    # yes 0.6 + 0.2 and no 0.2 have 1.0 together, 0.5 each; the other answer keeps its 0.5; the mean of all is 3/8
+    config = PseudoLabelConfig(weighting="loss", balance_yes_no=True)
+    weights, _ = _both(config, [0.6, 0.2, 0.2, 0.5], [1, 1, -1, 0])
+    assert weights == pytest.approx([value / 0.375 for value in (0.375, 0.125, 0.5, 0.5)])
+
+
+def test_yes_and_no_are_balanced_in_the_sampler_where_scores_do_not_weigh() -> None:
+    config = PseudoLabelConfig(weighting="none", balance_yes_no=True)
+    # yes counts 3, no counts 1: 2 each
+    assert _both(config, [0.1, 0.9, -0.3, 0.4], [1, 1, 1, -1]) == ([1.0] * 4, pytest.approx([2 / 3] * 3 + [2.0]))
+
+
+def test_the_cap_limits_the_balance() -> None:
+    config = PseudoLabelConfig(weighting="none", balance_yes_no=True, cap=2.0)
+    # no would weigh 4; what the cap cuts off goes to yes
+    assert _both(config, [0.1] * 8, [1] * 7 + [-1])[1] == pytest.approx([6 / 7] * 7 + [2.0])
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reading": "tokens"},
+        {"margin": -0.1},
+        {"positive_margin": float("nan")},
+        {"negatives": "candidates+other"},
+        {"negatives": "blind+blind"},
+        {"negatives": ""},
+        {"weighting": "everywhere"},
+        {"cap": 0.9},
+        {"group_by": "kind"},
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^i2c\.{next(iter(options))} must be "):
+        PseudoLabelConfig(**options)

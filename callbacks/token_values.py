@@ -52,7 +52,7 @@ def _shown(run: RoundRun) -> tuple[dict[PairKey, TokenValues], dict[_ImageKey, l
         extras = read_extras(run.store.folder, run.store.summary())
         written = read_rounds(run.store)[0]
         rounds = {number: CandidateColumns.of(written[number], extras.reading) for number in first_and_last(written)}
-        pairs = shown_pairs(rounds, CandidateColumns.of(extras.exported, extras.reading))
+        pairs = shown_pairs(rounds, CandidateColumns.of(extras.exported, extras.reading), extras.answers)
     model, stored = read_token_values(run.store)
     for pair in pairs:
         if pair.scores is None:

@@ -25,6 +25,7 @@ class RunExtras:
         digests: digests of the model and of data, by what they are of.
         tokens: token values of the pairs that are shown.
         folder: name of the run folder, such as `version_0`.
+        answers: further answers to the questions of each round that has some, with their status.
     """
 
     config: str = ""
@@ -34,6 +35,7 @@ class RunExtras:
     digests: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[PairKey, TokenValues] = field(default_factory=dict)
     folder: str = ""
+    answers: Mapping[int, Sequence[ScoredCandidate]] = field(default_factory=dict)
 
     def group(self, name: str) -> Mapping[str, Any]:
         """A group of options; empty where the configuration does not say."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ MEANINGS = {
     "worst": "The pairs that owe least to their image, or that it contradicts.",
     "borderline": "The closest decisions: pairs next to each other in score that were treated differently.",
     "rejected": "Texts without a usable pair.",
+    "prior": "What the model answers without the image, or about another one: negatives of their groups.",
 }
 
 
@@ -83,6 +85,7 @@ class GalleryCounts:
     worst: int = 8
     borderline: int = 8
     rejected: int = 6
+    prior: int = 6
 
 
 class Gallery:
@@ -124,14 +127,22 @@ def with_tokens(pairs: Iterable[GalleryPair], values: Mapping[PairKey, TokenValu
     return [replace(one, tokens=values.get(one.key)) for one in pairs]
 
 
-def shown_pairs(rounds: Mapping[int, CandidateColumns], exported: CandidateColumns | None = None) -> list[GalleryPair]:
+def shown_pairs(
+    rounds: Mapping[int, CandidateColumns],
+    exported: CandidateColumns | None = None,
+    answers: Mapping[int, Sequence[ScoredCandidate]] = MappingProxyType({}),
+) -> list[GalleryPair]:
     """The pairs that the page about a run shows: those of its first and last rounds, then those of its data set.
 
     Args:
         rounds: the generated texts of each round with their scores.
         exported: the candidates of the data set, with their status.
+        answers: further answers to the questions of each round, with their status.
     """
-    pairs = [pair for number in first_and_last(rounds) for pair in gallery_pairs(rounds[number], number)]
+    pairs = list[GalleryPair]()
+    for number in first_and_last(rounds):
+        pairs += gallery_pairs(rounds[number], number)
+        pairs += prior_pairs(answers.get(number, ()), number, rounds[number].reading)
     return [*pairs, *([] if exported is None else gallery_pairs(exported, DATA_SET, FRESH))]
 
 
@@ -177,6 +188,29 @@ def gallery_pairs(
         for position in own
     ]
     return [replace(one, reading=columns.reading) for one in pairs]
+
+
+def prior_pairs(
+    answers: Iterable[ScoredCandidate],
+    round: int,
+    reading: str,
+    counts: GalleryCounts = GalleryCounts(),  # frozen
+) -> list[GalleryPair]:
+    """The first negatives among the further answers of a round, one of each image.
+
+    Args:
+        answers: of the round, with their status.
+        round: its number.
+        reading: the score that they were selected by.
+        counts: how many.
+    """
+    first = dict[str, ScoredCandidate]()
+    for one in answers:
+        if one.status == "negative":
+            first.setdefault(one.candidate.image, one)
+        if len(first) == counts.prior:
+            break
+    return [replace(_pair(one, "prior", str(round), ""), reading=reading) for one in first.values()]
 
 
 def _borderline(columns: CandidateColumns, is_data_set: bool, count: int, taken: set[int]) -> list[int]:
@@ -245,6 +279,6 @@ def _pair(one: ScoredCandidate, section: str, round: str, source: str) -> Galler
         verdict=one.verdict or "",
         text=candidate.text,
         reason=candidate.rejected,
-        name=f"text {candidate.sample}",
+        name=f"{candidate.origin or 'text'} {candidate.sample}",
         source=source,
     )

@@ -67,7 +67,7 @@ def render_report(
     first = FirstScreen.of(summary)
     rounds = {number: CandidateColumns.of(own, extras.reading) for number, own in candidates_by_round.items()}
     exported = CandidateColumns.of(extras.exported, extras.reading)
-    pairs = with_tokens(shown_pairs(rounds, exported), extras.tokens)
+    pairs = with_tokens(shown_pairs(rounds, exported, extras.answers), extras.tokens)
     contents = {
         "rounds": curves(summary, rounds, extras),
         "scores": distributions(rounds),

@@ -3,6 +3,7 @@
 import csv
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def read_extras(folder: Path, summary: Mapping[str, Any]) -> RunExtras:
         evaluations=_evaluations(folder),
         digests=_digests(folder, summary),
         tokens=read_token_values(RunStore(folder))[1],
+        answers=_answers(RunStore(folder)),
     )
 
 
@@ -100,6 +102,16 @@ def _exported(folder: Path) -> Sequence[ScoredCandidate]:
         reason = str(error) or type(error).__name__
         warnings.warn(f"{folder / 'vlit-candidates.jsonl'}: is damaged ({reason}); left out", stacklevel=2)
         return ()
+
+
+def _answers(store: RunStore) -> dict[int, Sequence[ScoredCandidate]]:
+    """Further answers of the rounds that have some; `read_rounds` tells of a damaged round."""
+    found = dict[int, Sequence[ScoredCandidate]]()
+    for number in store.rounds():
+        with suppress(DamagedRound):
+            if store.has_answers(number):
+                found[number] = store.read_round(number).answers
+    return found
 
 
 def _evaluations(folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -73,6 +73,10 @@ class RunStore:
         """Write the further answers of a round as they come, after its candidates."""
         return write_candidate_rows(self.round_folder(number) / _ANSWERS, answers)
 
+    def has_answers(self, number: int) -> bool:
+        """Whether a round has further answers."""
+        return (self.round_folder(number) / _ANSWERS).is_file()
+
     def write_round(self, number: int, done: Round) -> None:
         """Write a round, replacing one of the same number, and remove the rows that it was merged from.
 
@@ -89,7 +93,7 @@ class RunStore:
         file = folder / "manifest.json"
         before = manifest.read(file) if file.is_file() else {}
         counts = {"candidates": len(candidates), "groups": len(done.groups)}
-        files = [_CANDIDATES, _GROUPS, _DESCRIPTIONS, *([_ANSWERS] if (folder / _ANSWERS).is_file() else [])]
+        files = [_CANDIDATES, _GROUPS, _DESCRIPTIONS, *([_ANSWERS] if self.has_answers(number) else [])]
         digests = {name: file_digest(folder / name) for name in files}
         write_json_atomic(file, {**before, "counts": counts, "files": digests})
         write_json_atomic(folder / "round.json", jsonable(done.figures))
@@ -120,7 +124,7 @@ class RunStore:
             if not (folder / name).is_file() or file_digest(folder / name) != digest:
                 raise DamagedRound(f"{folder / name}: is not what was written (its digest differs)")
         candidates = CandidateRows(folder / _CANDIDATES)
-        answers = CandidateRows(folder / _ANSWERS) if (folder / _ANSWERS).is_file() else ()
+        answers = CandidateRows(folder / _ANSWERS) if self.has_answers(number) else ()
         groups = GroupRows.read(folder / _GROUPS, JoinedRows(candidates, answers) if answers else candidates)
         descriptions = json.loads((folder / _DESCRIPTIONS).read_text(encoding="utf-8"))
         return Round(candidates, groups, descriptions, self.read_figures(number), answers)

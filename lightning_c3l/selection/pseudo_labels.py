@@ -24,7 +24,8 @@ GroupBy = Literal["instruction", "image"]
 Weighting = Literal["none", "sampler", "loss", "both"]
 _WEIGHTINGS = ("none", "sampler", "loss", "both")
 # `i2c.negatives`: the other candidates of the group, and further answers to its positive's question
-_CANDIDATES, _ORIGINS = "candidates", ("blind", "shuffled")
+_CANDIDATES = "candidates"
+_ORIGINS: tuple[Origin, ...] = ("blind", "shuffled")
 
 
 @dataclass(frozen=True)

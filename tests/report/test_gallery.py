@@ -10,7 +10,16 @@ import pytest
 
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.candidate_columns import CandidateColumns
-from lightning_c3l.report.gallery import DATA_SET, Gallery, GalleryCounts, GalleryPair, gallery_pairs, with_tokens
+from lightning_c3l.report.gallery import (
+    DATA_SET,
+    Gallery,
+    GalleryCounts,
+    GalleryPair,
+    gallery_pairs,
+    prior_pairs,
+    shown_pairs,
+    with_tokens,
+)
 from lightning_c3l.report.token_values import TokenValues
 from tests.helpers.chromium import dump_dom, needs_chromium
 from tests.report.dom import Node, parse
@@ -18,7 +27,7 @@ from tests.report.galleries import gallery_page
 from tests.report.samples import NAN, refused, scored
 from tests.report.test_page import HOSTILE
 
-NONE = GalleryCounts(0, 0, 0, 0)
+NONE = GalleryCounts(0, 0, 0, 0, 0)
 
 
 def answers(
@@ -49,6 +58,21 @@ def test_the_reading_of_the_run_decides() -> None:
     candidates = [replace(first, scores=replace(first.scores, gap=-1.0)), second]
     assert answers(candidates, reading="answer", best=1) == ["first"]
     assert answers(candidates, reading="gap", best=1) == ["second"]
+
+
+def test_answers_of_the_prior_are_shown_one_of_each_image() -> None:
+    answers = [
+        *group("a", v=(0.3, "margin"), w=(-0.4, "negative"), x=(-0.5, "negative")),
+        *group("b", y=(-0.1, "negative")),
+        *group("c", z=(-0.2, "negative")),
+    ]
+    answers = [replace(one, candidate=replace(one.candidate, origin="blind", sample=5)) for one in answers]
+    shown = shown_pairs({1: CandidateColumns.of([], "gap")}, answers={1: answers})
+    assert [(one.answer, one.section, one.round, one.reading, one.name) for one in shown] == [
+        (name, "prior", "1", "gap", "blind 5") for name in "wyz"
+    ]
+    assert [one.answer for one in prior_pairs(answers, 1, "gap", replace(NONE, prior=2))] == ["w", "y"]
+    assert shown_pairs({0: CandidateColumns.of([])}, answers={1: answers}) == []
 
 
 def test_borderline_pairs_of_a_round_are_close_decisions_within_a_group() -> None:

@@ -190,8 +190,8 @@ def _weights(*kinds: list[float], cap: float = 3.0) -> list[float]:
     numbers = np.repeat(np.arange(len(kinds), dtype=np.int32), [len(own) for own in kinds])
     scores = np.array([score for own in kinds for score in own], np.float64)
     loss, sampler = group_weights(numbers, scores, np.zeros(len(scores), np.int8), PseudoLabelConfig(cap=cap))
-    assert loss.tolist() == sampler.tolist()
-    return loss.tolist()
+    assert np.array_equal(loss, sampler)
+    return list(loss)
 
 
 def _pulls(weights: list[float]) -> list[float]:
@@ -259,15 +259,19 @@ def _both(config: PseudoLabelConfig, scores: list[float], polarity: list[int]) -
     """Weights of groups of one kind in the loss and for the sampler."""
     kinds = np.zeros(len(scores), np.int32)
     loss, sampler = group_weights(kinds, np.array(scores), np.array(polarity, np.int8), config)
-    return loss.tolist(), sampler.tolist()
+    return list(loss), list(sampler)
 
 
-def test_weights_go_to_the_loss_to_the_sampler_or_nowhere() -> None:
+@pytest.mark.parametrize(("weighting", "weighed"), [("loss", 0), ("sampler", 1)])
+def test_weights_go_to_the_loss_or_to_the_sampler(weighting: Any, weighed: int) -> None:
+    both = _both(PseudoLabelConfig(weighting=weighting), [0.1, 0.2, 0.3], [0] * 3)
     # w = S / mean S
-    scores, w = [0.1, 0.2, 0.3], pytest.approx([0.5, 1.0, 1.5])
-    assert _both(PseudoLabelConfig(weighting="loss"), scores, [0] * 3) == (w, [1.0] * 3)
-    assert _both(PseudoLabelConfig(weighting="sampler"), scores, [0] * 3) == ([1.0] * 3, w)
-    assert _both(PseudoLabelConfig(weighting="none"), scores, [1, -1, 0]) == ([1.0] * 3, [1.0] * 3)
+    assert both[weighed] == pytest.approx([0.5, 1.0, 1.5])
+    assert both[1 - weighed] == [1.0] * 3
+
+
+def test_groups_that_are_not_weighed() -> None:
+    assert _both(PseudoLabelConfig(weighting="none"), [0.1, -0.2, 0.3], [1, -1, 0]) == ([1.0] * 3, [1.0] * 3)
 
 
 def test_yes_and_no_weigh_alike() -> None:
@@ -279,8 +283,10 @@ def test_yes_and_no_weigh_alike() -> None:
 
 def test_yes_and_no_are_balanced_in_the_sampler_where_scores_do_not_weigh() -> None:
     config = PseudoLabelConfig(weighting="none", balance_yes_no=True)
+    loss, sampler = _both(config, [0.1, 0.9, -0.3, 0.4], [1, 1, 1, -1])
     # yes counts 3, no counts 1: 2 each
-    assert _both(config, [0.1, 0.9, -0.3, 0.4], [1, 1, 1, -1]) == ([1.0] * 4, pytest.approx([2 / 3] * 3 + [2.0]))
+    assert sampler == pytest.approx([2 / 3] * 3 + [2.0])
+    assert loss == [1.0] * 4
 
 
 def test_the_cap_limits_the_balance() -> None:

@@ -1,9 +1,11 @@
 """A first round made of the candidates and scores of another run, so that only what comes after them differs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lightning_c3l.records import Origin, ScoredCandidate
 from lightning_c3l.rounds.engine import Records
 from lightning_c3l.rounds.store import DamagedRound, RunStore
 from lightning_c3l.rounds.tasks import Task, known_images
@@ -11,12 +13,13 @@ from lightning_c3l.runs import manifest
 
 # entries of a round's manifest that candidates and scores of the starting model do not depend on: which of them are
 # pseudo-labels, and trained weights, which change nothing before the first step
-_OF_TRAINING = ("weights", "config", "group_by", "thresholds", "descriptions")
+_OF_LABELS = ("positive_margin", "negatives", "weighting", "balance_yes_no")
+_OF_TRAINING = ("weights", "config", "group_by", "thresholds", "descriptions", *_OF_LABELS)
 _NOTES = ("code", "images_a_part", "counts", "files")
 
 
 def reused_records(folder: Path, task: Task) -> Records:
-    """Candidates, scores and descriptions of the first round of another run.
+    """Candidates, scores, descriptions and further answers of the first round of another run.
 
     Args:
         folder: run folder.
@@ -32,9 +35,54 @@ def reused_records(folder: Path, task: Task) -> Records:
     except DamagedRound as error:
         raise ValueError(f"i2c.reuse: {error}") from error
     _require_same(store.round_folder(0), task)
+    if task.origins:
+        _require_answers(store.round_folder(0), task)
     used = {one.candidate.image for one in stored.candidates}
     refused = {key: f"left out by {folder}" for key in task.keys if key not in used}
-    return Records(stored.candidates, stored.descriptions if task.describes else {}, refused)
+    candidates = _Joined(stored.candidates, stored.answers, task.origins) if task.origins else stored.candidates
+    return Records(candidates, stored.descriptions if task.describes else {}, refused)
+
+
+class _Joined(Iterable[ScoredCandidate]):
+    """Candidates, each image's further answers behind them.
+
+    Args:
+        candidates: those of an image in one place.
+        answers: in the order of their images, some of which may have none.
+        origins: of the answers that are taken.
+    """
+
+    def __init__(
+        self, candidates: Sequence[ScoredCandidate], answers: Sequence[ScoredCandidate], origins: Collection[Origin]
+    ) -> None:
+        self._candidates, self._answers, self._origins = candidates, answers, origins
+
+    def __iter__(self) -> Iterator[ScoredCandidate]:
+        wanted = (one for one in self._answers if one.candidate.origin in self._origins)
+        further = groupby(wanted, key=_image)
+        image, answers = next(further, (None, iter(())))
+        for key, own in groupby(self._candidates, key=_image):
+            yield from own
+            if key == image:
+                yield from answers
+                image, answers = next(further, (None, iter(())))
+
+
+def _image(one: ScoredCandidate) -> str:
+    return one.candidate.image
+
+
+def _require_answers(folder: Path, task: Task) -> None:
+    """Refuse a round whose scorer has not answered the questions of the positives that this task would choose."""
+    before = manifest.read(folder / "manifest.json")
+    wanted = {"reading": task.made_with["thresholds"]["reading"], "group_by": task.made_with["group_by"]}
+    known = {"reading": before["thresholds"]["reading"], "group_by": before["group_by"]}
+    has = before.get("negatives", "candidates")
+    if wanted != known or before.get("positive_margin") or not set(task.origins).issubset(has.split("+")):
+        raise ValueError(
+            f"i2c.reuse: {folder} lacks answers that become negatives: make it with i2c.negatives that include "
+            f"{' and '.join(task.origins)}, the same reading and group_by, and no positive_margin"
+        )
 
 
 def _require_same(folder: Path, task: Task) -> None:

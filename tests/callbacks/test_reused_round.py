@@ -66,6 +66,22 @@ def test_the_selection_is_made_anew_for_another_margin_and_another_head(
     assert {one.status for one in stored.candidates} <= {"positive", "margin", "duplicate", "rejected"}
 
 
+def test_answers_of_the_prior_are_taken_too(module, earlier, tmp_path, monkeypatch):
+    I2CReweighting(negatives="candidates+blind+shuffled").on_fit_start(Run(tmp_path / "both", Data(3)), module)
+    before = RunStore(tmp_path / "both").read_round(0)
+    monkeypatch.delattr(RoundEngine, "make_records")
+    _, stored = reuse(tmp_path / "both", tmp_path / "blind", module, negatives="blind")
+    expected = [one.candidate for one in before.answers if one.candidate.origin == "blind"]
+    assert [one.candidate for one in stored.answers] == expected
+    assert expected
+    negatives = [one for group in stored.groups for one in group.negatives]
+    assert {one.candidate.origin for one in negatives} == {"blind"}
+    assert reuse(tmp_path / "both", tmp_path / "none", module)[1].answers == ()
+    for folder, options in ((earlier, {}), (tmp_path / "both", {"reading": "gap"})):
+        with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks answers that become negatives"):
+            reuse(folder, tmp_path / "other", module, negatives="blind", **options)
+
+
 def test_other_options_of_generation_are_refused(module, earlier, tmp_path, without_model, monkeypatch):
     monkeypatch.setattr(module, "writing", replace(WRITING, sampling=Sampling(3, 4, 0.5)))
     with pytest.raises(ValueError, match=r"i2c\.reuse: .* made with temperature=1\.0, this run has temperature=0\.5"):

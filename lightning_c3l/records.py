@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Verdict = Literal["right", "wrong", "unanswerable", "unparsable"]
 Role = Literal["system", "user", "assistant"]
-Origin = Literal["", "blind", "shuffled"]
+Origin = Literal["", "blind", "shuffled", "replay"]
 # readings of S(I2C), see `lightning_c3l.functional.i2c`
 READINGS = ("answer", "positions", "vocabulary", "gap")
 # and plain confidence with the image, the baseline shown beside every reading
@@ -36,7 +36,8 @@ class Candidate:
         answer: parsed answer, likewise.
         rejected: reason why the text holds no usable pair, empty for a parsed candidate.
         origin: of another answer to a candidate's question: "blind" if it was given without the image, "shuffled" if it
-            was given about another image; empty for a text generated for the instruction.
+            was given about another image, "replay" if the starting model gave it, with the question as the instruction;
+            empty for a text generated for the instruction.
     """
 
     image: str

@@ -48,6 +48,8 @@ FIGURES: dict[str, FigureLabel] = {
     "answer_negatives_truth_rate": FigureLabel(
         "truth rate, negatives from the prior", "Share of right pairs among them: negatives that should be none."
     ),
+    "replayed": FigureLabel("replayed answers", "Answers of the starting model that training draws from.", 0),
+    "replayed_truth_rate": FigureLabel("truth rate, replayed answers", "Share of right pairs among them."),
     "image_contrast": FigureLabel(
         "contrast of images",
         "(r \u2212 s) / (|r| + |s|) of the mean S(I²C) with the right image, r, and with another one, s.",

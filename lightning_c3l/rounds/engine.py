@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from PIL import Image as Pictures
@@ -25,7 +25,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.external import ExternalGenerator, ServableLVLM
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.report.progress import stage
-from lightning_c3l.rounds.answers import positives, prior_answers
+from lightning_c3l.rounds.answers import AnswerGenerator, Scorer, positives
 from lightning_c3l.rounds.candidate_rows import write_candidate_rows
 from lightning_c3l.rounds.generation import (
     Completions,
@@ -44,9 +44,9 @@ from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.digests import trained_digest
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 
 _T = TypeVar("_T")
-Scorer = Literal["reference", "current"]
 _GONE = "gone or broken since the round was begun"
 
 
@@ -101,7 +101,8 @@ class RoundEngine:
         self._size = BatchSize(size, "writing.batch_size")
         self._score_size = BatchSize(config.score_batch_size, "writing.score_batch_size")
         # the scorer answers in this process, whoever generates the candidates
-        self._answer_size = BatchSize(config.batch_size, "writing.batch_size")
+        answer_size = BatchSize(config.batch_size, "writing.batch_size")
+        self._answering = AnswerGenerator(lvlm, self._scoring, config.sampling, answer_size)
 
     @contextmanager
     def generating(self) -> Iterator[None]:
@@ -323,22 +324,25 @@ class RoundEngine:
             for key in chunk.keys:  # those without a candidate that can be parsed are finished too
                 if key not in journal.completions.refused:
                     journal.scores.setdefault((key,), [])
-        if task.pseudo_labels is not None and task.origins:
-            with profiler.profile("generate"):
-                usable = replace(chunk, keys=[key for key in chunk.keys if key not in journal.completions.refused])
-                missing = [key for key in usable.keys if key not in journal.answers]
-                questions = [one for one in positives(scored, task.pseudo_labels) if one.image in missing]
-                answers = self._prior_answers(task, usable, questions)
-            with profiler.profile("score"):
-                further = self.score(answers, chunk.read, None, task.scorer)
-                for key in missing:
-                    journal.answers[key] = [one for one in further if one.candidate.image == key]
+        if task.origins:
+            self._answer_again(task, chunk, scored, journal, profiler)
 
-    def _prior_answers(self, task: Task, chunk: ImageChunk, questions: Sequence[Candidate]) -> list[Candidate]:
-        """What the scorer answers to the questions of positives without their image, or about another one."""
-        sampling, size = self.config.sampling, self._answer_size
-        with self._scoring(task.scorer):
-            return prior_answers(self.lvlm, questions, chunk, task.origins, sampling, task.seed, size)
+    def _answer_again(
+        self, task: Task, chunk: ImageChunk, scored: Sequence[ScoredCandidate], journal: Journal, profiler: Profiler
+    ) -> None:
+        """Answer questions of a part once more, as far as that is missing."""
+        labels = task.pseudo_labels or PseudoLabelConfig()
+        usable = replace(chunk, keys=[key for key in chunk.keys if key not in journal.completions.refused])
+        missing = [key for key in usable.keys if key not in journal.answers]
+        own = [one for one in scored if one.candidate.image in missing]
+        with profiler.profile("generate"):
+            questions = positives(own, labels) if labels.prior else []
+            answers = self._answering.prior(questions, usable, labels.prior, task.seed, task.scorer)
+            replayed = self._answering.replayed(own, usable) if labels.replay else []
+        with profiler.profile("score"):
+            further = [*self.score(answers, chunk.read, None, task.scorer), *map(ScoredCandidate, replayed)]
+        for key in missing:
+            journal.answers[key] = [one for one in further if one.candidate.image == key]
 
     def _generate_all(
         self, task: Task, images: ImageChunk, todo: Sequence[range], journal: Journal, job: RowJob

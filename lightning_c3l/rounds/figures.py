@@ -185,33 +185,39 @@ class RoundFigures:
 
 
 class AnswerFigures:
-    """Figures of the negatives that are further answers to the questions of positives.
+    """Figures of further answers: of those that became negatives, and of those that are replayed.
 
     Args:
         reading: reading of S(I2C) that chose them.
     """
 
     def __init__(self, reading: str) -> None:
-        self._reading, self._scores, self._verdicts = reading, ExactSum(), Counter[bool]()
-        self._any, self._negatives = False, 0
+        self._reading, self._scores = reading, ExactSum()
+        # of the negatives and of the replayed answers
+        self._count, self._judged, self._right = Counter[str](), Counter[str](), Counter[str]()
+        self._prior = False
 
     def add(self, answers: Sequence[ScoredCandidate]) -> None:
         """Add further answers with their status."""
-        self._any |= bool(answers)
         for one in answers:
+            self._prior |= one.status != "replay"
             if one.status == "negative" and one.scores is not None:
-                self._negatives += 1
                 self._scores.add(getattr(one.scores, self._reading))
-                if one.verdict is not None:
-                    self._verdicts[one.verdict == "right"] += 1
+            self._count[one.status] += 1
+            self._judged[one.status] += one.verdict is not None
+            self._right[one.status] += one.verdict == "right"
 
     def finish(self) -> dict[str, Any]:
         """The figures, none without answers; the truth is that of wrong pseudo-labels: negatives that are right."""
-        if not self._any:
-            return {}
-        figures = {"answer_negatives": self._negatives, "answer_negatives_i2c": self._scores.mean()}
-        judged = self._verdicts.total()
-        return figures | ({"answer_negatives_truth_rate": self._verdicts[True] / judged} if judged else {})
+        figures = dict[str, Any]()
+        if self._prior:
+            figures |= {"answer_negatives": self._count["negative"], "answer_negatives_i2c": self._scores.mean()}
+        if self._count["replay"]:
+            figures["replayed"] = self._count["replay"]
+        for status, name in (("negative", "answer_negatives"), ("replay", "replayed")):
+            if self._judged[status]:
+                figures[f"{name}_truth_rate"] = self._right[status] / self._judged[status]
+        return figures
 
 
 def round_figures(scored: Iterable[ScoredCandidate], reading: str, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.records import Group, ScoredCandidate
-from lightning_c3l.rounds.candidate_rows import read_rows, same_items
+from lightning_c3l.rounds.candidate_rows import JoinedRows, read_rows, same_items
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,22 @@ class GroupColumns:
                 "weight": float(self.weights[number]),
                 "sampling_weight": float(self.sampling_weights[number]),
             }
+
+    def followed_by(self, others: "GroupColumns", offset: int = 0) -> "GroupColumns":
+        """These groups, then others.
+
+        Args:
+            others: come behind.
+            offset: added to the positions of their candidates.
+        """
+        shift = np.uint32(offset)
+        return GroupColumns(
+            np.concatenate([self.positives, others.positives + shift]),
+            np.concatenate([self.negatives, others.negatives + shift]),
+            np.concatenate([self.starts, self.starts[-1] + others.starts[1:]]),
+            np.concatenate([self.weights, others.weights]),
+            np.concatenate([self.sampling_weights, others.sampling_weights]),
+        )
 
     def kept(self, those: NDArray[np.bool_]) -> "GroupColumns":
         """Some of the groups, `[G]`."""
@@ -119,6 +135,11 @@ class GroupRows(Sequence[Group]):
         return same_items(self, other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def followed_by(self, others: "GroupRows") -> "GroupRows":
+        """These groups, then others, of another round."""
+        columns = self.columns.followed_by(others.columns, len(self.candidates))
+        return GroupRows(JoinedRows(self.candidates, others.candidates), columns)
 
     def images(self) -> Iterator[str]:
         """Yield the image of each group."""

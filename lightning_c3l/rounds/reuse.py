@@ -13,7 +13,7 @@ from lightning_c3l.runs import manifest
 
 # entries of a round's manifest that candidates and scores of the starting model do not depend on: which of them are
 # pseudo-labels, and trained weights, which change nothing before the first step
-_OF_LABELS = ("positive_margin", "negatives", "weighting", "balance_yes_no")
+_OF_LABELS = ("positive_margin", "negatives", "weighting", "balance_yes_no", "replay")
 _OF_TRAINING = ("weights", "config", "group_by", "thresholds", "descriptions", *_OF_LABELS)
 _NOTES = ("code", "images_a_part", "counts", "files")
 
@@ -73,15 +73,16 @@ def _image(one: ScoredCandidate) -> str:
 
 
 def _require_answers(folder: Path, task: Task) -> None:
-    """Refuse a round whose scorer has not answered the questions of the positives that this task would choose."""
+    """Refuse a round in which the questions that this task would choose were not answered once more."""
     before = manifest.read(folder / "manifest.json")
     wanted = {"reading": task.made_with["thresholds"]["reading"], "group_by": task.made_with["group_by"]}
     known = {"reading": before["thresholds"]["reading"], "group_by": before["group_by"]}
-    has = before.get("negatives", "candidates")
-    if wanted != known or before.get("positive_margin") or not set(task.origins).issubset(has.split("+")):
+    has = {*str(before.get("negatives")).split("+"), *(["replay"] if before.get("replay") else [])}
+    is_chosen_alike = wanted == known and not before.get("positive_margin")
+    if not has.issuperset(task.origins) or not (is_chosen_alike or task.origins == ("replay",)):
         raise ValueError(
-            f"i2c.reuse: {folder} lacks answers that become negatives: make it with i2c.negatives that include "
-            f"{' and '.join(task.origins)}, the same reading and group_by, and no positive_margin"
+            f"i2c.reuse: {folder} lacks the further answers ({', '.join(task.origins)}): make it with i2c.negatives "
+            "that include them and with i2c.replay above 0, the same reading and group_by, and no positive_margin"
         )
 
 

@@ -2,12 +2,15 @@
 
 from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
+from numpy.typing import NDArray
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Group, ScoredCandidate
 from lightning_c3l.rounds.figures import AnswerFigures, RoundFigures
 from lightning_c3l.rounds.group_rows import GroupColumns
@@ -35,6 +38,8 @@ class RoundSelection:
         self._positives, self._negatives, self._starts = array("I"), array("q"), array("q", [0])
         self._kinds, self._scores, self._polarity = array("i"), array("d"), array("b")
         self._kind_codes: dict[str, int] = {}
+        # positions among the further answers
+        self._replays = array("I")
 
     def select(self, scored: Iterable[ScoredCandidate]) -> Iterator[ScoredCandidate]:
         """Yield the candidates with their status, group by group; columns and figures are complete at the end.
@@ -48,6 +53,9 @@ class RoundSelection:
                 for group, candidates, answers in self._groups_of(own):
                     self._add(group, candidates, answers)
                     judged += candidates
+                for _ in _replayed(own):
+                    self._replays.append(self._answers)
+                    self._answers += 1
                 self._figures.add(judged)
             yield from judged
 
@@ -60,6 +68,7 @@ class RoundSelection:
         for own in _images(scored):
             with self._profiler.profile("select"):
                 judged = [one for _, _, answers in self._groups_of(own) for one in answers]
+                judged += [replace(one, status="replay") for one in _replayed(own)]
                 self._answer_figures.add(judged)
             yield from judged
 
@@ -67,7 +76,7 @@ class RoundSelection:
         self, of_image: list[ScoredCandidate]
     ) -> Iterator[tuple[Group | None, list[ScoredCandidate], list[ScoredCandidate]]]:
         """The groups of an image, their candidates and their further answers, with their status."""
-        for own in grouped(of_image, self._config.group_by):
+        for own in grouped([one for one in of_image if one.candidate.origin != "replay"], self._config.group_by):
             candidates = [one for one in own if not one.candidate.origin]
             answers = [one for one in own if one.candidate.origin]
             group, judged = select_group(candidates, self._config, answers)
@@ -90,20 +99,42 @@ class RoundSelection:
         self._count += len(candidates)
         self._answers += len(answers)
 
-    def groups(self) -> GroupColumns:
-        """The groups with their weights; negatives are positions in the candidates and the answers behind them."""
+    def groups(self, seed: int = 0) -> GroupColumns:
+        """The groups with their weights, and replayed answers as groups of their own.
+
+        Positions are those in the candidates and the further answers behind them.
+
+        Args:
+            seed: of the draw of replayed answers.
+        """
         kinds, polarities = np.frombuffer(self._kinds, np.int32), np.frombuffer(self._polarity, np.int8)
         negatives = np.frombuffer(self._negatives, np.int64)
-        return GroupColumns(
+        labelled = GroupColumns(
             np.frombuffer(self._positives, np.uint32),
             np.where(negatives < 0, self._count - 1 - negatives, negatives).astype(np.uint32),
             np.frombuffer(self._starts, np.int64),
             *group_weights(kinds, np.frombuffer(self._scores), polarities, self._config),
         )
+        share = self._config.replay
+        wanted = round(len(labelled.positives) * share / (1 - share))
+        if not (drawn := sorted(stream("replay", seed).sample(self._replays, min(wanted, len(self._replays))))):
+            return labelled
+        ones, positions = np.ones(len(drawn)), np.array(drawn, np.uint32) + np.uint32(self._count)
+        # those that there are stand for all that are wanted
+        replayed = GroupColumns(positions, *_no_negatives(len(drawn)), ones, ones * (wanted / len(drawn)))
+        return labelled.followed_by(replayed)
 
     def figures(self, seed: int) -> dict[str, Any]:
         """Figures of the round, as `round_figures` gives them, and those of the further answers if there are any."""
         return {**self._figures.finish(seed), **self._answer_figures.finish()}
+
+
+def _replayed(of_image: list[ScoredCandidate]) -> list[ScoredCandidate]:
+    return [one for one in of_image if one.candidate.origin == "replay"]
+
+
+def _no_negatives(groups: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    return np.zeros(0, np.uint32), np.zeros(groups + 1, np.int64)
 
 
 def _images(scored: Iterable[ScoredCandidate]) -> Iterator[list[ScoredCandidate]]:

@@ -41,7 +41,7 @@ class Task:
         made_with: what the records depend on, by name.
         scorer: "reference" for the LVLM as it was before training, "current" for the LVLM as it is now.
         describes: whether the LVLM describes each image too.
-        pseudo_labels: chooses the positives whose questions the scorer answers once more; None leaves that out.
+        pseudo_labels: says which questions are answered once more, and how; None leaves that out.
         again: what to do to start over, for error messages.
         digests: of all readable images by key; empty if images are not compared with those of the last start.
     """
@@ -60,7 +60,7 @@ class Task:
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """How the scorer answers the questions of positives once more."""
+        """How questions are answered once more."""
         return () if self.pseudo_labels is None else self.pseudo_labels.origins
 
 

@@ -62,6 +62,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
     # how a round is made
     ("i2c.images_per_round", "notice"),
     ("i2c.epochs_per_round", "refused"),
+    # how a round is trained on
+    ("i2c.accumulate", "refused"),
+    ("i2c.restart_adapter", "refused"),
     ("i2c.*", "round"),
     ("model.writing.*", "round"),
     ("data.longest_side", "round"),

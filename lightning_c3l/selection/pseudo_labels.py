@@ -25,6 +25,8 @@ Weighting = Literal["none", "sampler", "loss", "both"]
 _WEIGHTINGS = ("none", "sampler", "loss", "both")
 # `i2c.negatives`: the other candidates of the group, and further answers to its positive's question
 _CANDIDATES = "candidates"
+# there is one replayed question for each group
+_MOST_REPLAY = 0.5
 _ORIGINS: tuple[Origin, ...] = ("blind", "shuffled")
 
 
@@ -44,6 +46,9 @@ class PseudoLabelConfig:
             or nowhere.
         balance_yes_no: whether the positives that answer yes weigh as much as those that answer no, within each kind
             and as far as `cap` allows; with `weighting: none` in the sampler.
+        replay: share of the training samples that are greedy answers of the starting model to questions of the round,
+            against forgetting how to answer; the likelihood of the answer is their loss. They come on top of what is
+            drawn from the groups. At most 0.5; `writing.sampling.max_new_tokens` limits their length too.
         cap: no group weighs more than this many times the mean of its kind.
         group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
             (an ablation in which one kind of instruction takes over).
@@ -55,6 +60,7 @@ class PseudoLabelConfig:
     negatives: str = _CANDIDATES
     weighting: Weighting = "both"
     balance_yes_no: bool = False
+    replay: float = 0.0
     cap: float = 3.0
     group_by: GroupBy = "instruction"
 
@@ -72,6 +78,8 @@ class PseudoLabelConfig:
             )
         if self.weighting not in _WEIGHTINGS:
             raise ValueError(f"i2c.weighting must be one of {', '.join(_WEIGHTINGS)}, not {self.weighting!r}")
+        if not 0 <= self.replay <= _MOST_REPLAY:
+            raise ValueError(f"i2c.replay must be between 0 and {_MOST_REPLAY}, not {self.replay}")
         if not self.cap >= 1:
             raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
         if self.group_by not in ("instruction", "image"):
@@ -83,9 +91,14 @@ class PseudoLabelConfig:
         return _CANDIDATES in self.negatives.split("+")
 
     @property
-    def origins(self) -> tuple[Origin, ...]:
+    def prior(self) -> tuple[Origin, ...]:
         """Which further answers are negatives."""
         return tuple(name for name in _ORIGINS if name in self.negatives.split("+"))
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Which further answers there are."""
+        return (*self.prior, *(("replay",) if self.replay else ()))
 
 
 def grouped(candidates: Sequence[ScoredCandidate], by: GroupBy = "instruction") -> list[list[ScoredCandidate]]:

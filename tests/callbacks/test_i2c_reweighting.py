@@ -4,22 +4,24 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import torch
 
+import callbacks.i2c_reweighting
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages
-from lightning_c3l.lvlm.base import LVLMError, Sampling
+from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
 from tests.helpers.round_doubles import Data, Run, made
 from tests.helpers.tiny import load_tiny
 
+BEGIN = "Question: Where are the circles?\nAnswer:"
+
 
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
-    writing = GenerationConfig(
-        "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
-    )
+    writing = GenerationConfig("scenes", sampling=Sampling(3, 4, 1.0), begin=BEGIN)
     return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(anchor="description"))
 
 
@@ -40,20 +42,27 @@ def test_a_round_is_kept_and_handed_over(module, tmp_path):
 
 def test_negatives_that_the_prior_gives(module, tmp_path):
     """The frozen starting model answers the questions of the positives without the image."""
-    data, callback = Data(3), I2CReweighting(negatives="blind", weighting="none")
+    data, callback = Data(3), I2CReweighting(negatives="blind", weighting="none", replay=0.25)
     callback.on_fit_start(Run(tmp_path, data), module)
     stored = RunStore(tmp_path).read_round(0)
     plain = made(module, tmp_path / "plain", 3)
     assert [one.candidate for one in stored.candidates] == [one.candidate for one in plain.candidates]
     assert {one.status for one in stored.candidates} <= {"positive", "unused", "duplicate", "rejected"}
     assert stored.figures["truth_rate"] == plain.figures["truth_rate"]
-    assert len(stored.answers) == len(stored.groups) * 3
-    for group in data.handed[0][1]:
+    groups = [one for one in data.handed[0][1] if one.positive.status == "positive"]
+    assert len([one for one in stored.answers if one.candidate.origin == "blind"]) == len(groups) * 3
+    for group in groups:
         assert (group.weight, group.sampling_weight) == (1.0, 1.0)
         for one in group.negatives:
             assert (one.candidate.origin, one.status) == ("blind", "negative")
             assert one.candidate.question == group.positive.candidate.question
             assert one.scores.answer <= group.positive.scores.answer
+    replayed = [one.positive.candidate for one in data.handed[0][1] if one.positive.status == "replay"]
+    assert len(replayed) == round(len(groups) / 3)
+    for one in replayed:
+        request = GenerationRequest(one.instruction.text, SceneImages(3, seed=2).read(one.image))
+        assert module.lvlm.generate([request], Sampling(1, 4, 0.0)) == [[one.answer]]
+        assert one.instruction.text == one.question == "Where are the circles?"
     manifest = json.loads((tmp_path / "rounds/0/manifest.json").read_text())
     assert (manifest["negatives"], manifest["weighting"]) == ("blind", "none")
     assert "negatives" not in json.loads((tmp_path / "plain/rounds/0/manifest.json").read_text())
@@ -100,6 +109,58 @@ def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):
         callback.on_train_epoch_end(run, module)
     assert [number for number, _, _ in data.handed] == [0, 1]
     assert RunStore(tmp_path).read_figures(1)["seconds"]["train"] >= 0
+
+
+def test_groups_accumulate_and_weights_start_again(tiny_checkpoint, tmp_path):
+    module = C3LModule(
+        load_tiny(tiny_checkpoint), GenerationConfig("scenes", sampling=Sampling(2, 2, 1.0), begin=BEGIN)
+    )
+    data, callback = Data(2), I2CReweighting(accumulate=True, restart_adapter=True)
+    run = Run(tmp_path, data)
+    weights = [one for one in module.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=0.1)
+    run.strategy, run.optimizers = None, [optimizer]
+    start = [one.detach().clone() for one in weights]
+    callback.on_fit_start(run, module)
+
+    def train():
+        for one in weights:
+            one.grad = torch.ones_like(one)
+        optimizer.step()
+
+    train()
+    callback.on_train_epoch_end(run, module)
+    (_, first, _), (number, both, _) = data.handed
+    assert number == 1
+    assert all(torch.equal(one, before) for one, before in zip(weights, start, strict=True))
+    assert not optimizer.state
+    own = RunStore(tmp_path).read_round(1).groups
+    assert list(both) == [*own, *first]
+    # killed once the round was made, and resumed with what was trained and the optimizer's state
+    train()
+    resumed = I2CReweighting(accumulate=True, restart_adapter=True)
+    resumed.load_state_dict({"round": 0, "wanted": 1})
+    again = Run(tmp_path, Data(2))
+    again.strategy, again.optimizers = None, [optimizer]
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(callbacks.i2c_reweighting, "_is_whole", lambda *_: True)
+    resumed.on_fit_start(again, module)
+    monkey.undo()
+    assert list(again.datamodule.handed[0][1]) == [*own, *first]
+    assert all(torch.equal(one, before) for one, before in zip(weights, start, strict=True))
+    train()
+    resumed.on_train_start(again, module)
+    assert not optimizer.state
+    # training on the same round goes on where it was
+    train()
+    goes_on = I2CReweighting(accumulate=True, restart_adapter=True)
+    goes_on.load_state_dict({"round": 1, "wanted": 1})
+    goes_on.on_fit_start(again, module)
+    goes_on.on_train_start(again, module)
+    assert optimizer.state
+    (tmp_path / "start" / "state.json").unlink()
+    with pytest.raises(ValueError, match=r"start: weights missing that i2c\.restart_adapter"):
+        goes_on.on_fit_start(again, module)
 
 
 def test_training_time_of_an_epoch_resumed_in_its_middle(module, tmp_path, monkeypatch):

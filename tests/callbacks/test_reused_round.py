@@ -78,7 +78,7 @@ def test_answers_of_the_prior_are_taken_too(module, earlier, tmp_path, monkeypat
     assert {one.candidate.origin for one in negatives} == {"blind"}
     assert reuse(tmp_path / "both", tmp_path / "none", module)[1].answers == ()
     for folder, options in ((earlier, {}), (tmp_path / "both", {"reading": "gap"})):
-        with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks answers that become negatives"):
+        with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks the further answers"):
             reuse(folder, tmp_path / "other", module, negatives="blind", **options)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lightning_c3l.functional.sums import ExactSum
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import JoinedRows
 from lightning_c3l.rounds.group_rows import GroupColumns, GroupRows
 from lightning_c3l.rounds.round_selection import RoundSelection
@@ -109,6 +109,54 @@ def test_further_answers_are_negatives_behind_the_candidates() -> None:
         "answer_negatives_i2c": -0.5,
         "answer_negatives_truth_rate": pytest.approx(1 / 3),
     }
+
+
+def test_replayed_answers_are_groups_of_their_own() -> None:
+    read = list[ScoredCandidate]()
+    for number in range(6):
+        image = f"i{number}"
+        read += [scored(0.5, 0, "Q?", "a", image=image), answer(-0.5, 2, "b", image, None)]
+        candidate = Candidate(image, Instruction("short", "Q?"), 0, f"said{number}", "Q?", f"said{number}")
+        verdict = "right" if number else "wrong"
+        read.append(ScoredCandidate(replace(candidate, origin="replay"), verdict=verdict))
+    selection = RoundSelection(PseudoLabelConfig(negatives="blind", replay=0.25))
+    candidates, answers = list(selection.select(read)), list(selection.answers(read))
+    assert [one.status for one in answers] == ["negative", "replay"] * 6
+    groups = GroupRows(JoinedRows(candidates, answers), selection.groups(seed=1))
+    # 2 of 8 are a quarter
+    assert len(groups) == 8
+    assert all(one.positive.status == "positive" and len(one.negatives) == 1 for one in groups[:6])
+    for one in groups[6:]:
+        said = one.positive.candidate
+        assert (one.positive.status, one.negatives, one.weight, one.sampling_weight) == ("replay", (), 1.0, 1.0)
+        assert (said.instruction.text, said.text, said.answer) == ("Q?", f"said{one.image[1:]}", f"said{one.image[1:]}")
+    drawn = {tuple(one.image for one in GroupRows(groups.candidates, selection.groups(seed))[6:]) for seed in range(9)}
+    assert len(drawn) > 1
+    figures = selection.figures(0)
+    assert (figures["candidates"], figures["groups"]) == (6, 6)
+    assert (figures["replayed"], figures["replayed_truth_rate"]) == (6, pytest.approx(5 / 6))
+    assert figures["answer_negatives"] == 6
+
+
+def test_few_replayed_answers_are_drawn_more_often() -> None:
+    read = [scored(0.5, 0, "Q?", "a", image=f"i{number}") for number in range(4)]
+    replayed = Candidate("i1", Instruction("short", "Q?"), 0, "said", "Q?", "said", origin="replay")
+    read.insert(2, ScoredCandidate(replayed))
+    selection = RoundSelection(PseudoLabelConfig(replay=0.5))
+    list(selection.select(read))
+    # as many as groups are wanted, and there is one
+    assert selection.groups().sampling_weights.tolist() == [1.0, 1.0, 1.0, 1.0, 4.0]
+
+
+def test_groups_of_rounds_follow_each_other() -> None:
+    rounds = []
+    for image in "ab":
+        selection = RoundSelection()
+        selected = list(selection.select([scored(0.5, 0, image=image), scored(0.25, 1, image=image)]))
+        rounds.append(GroupRows(selected, selection.groups()))
+    joined = rounds[1].followed_by(rounds[0])
+    assert list(joined) == [rounds[1][0], rounds[0][0]]
+    assert joined.sampling_weights.tolist() == [1.0, 1.0]
 
 
 def test_exact_sums_are_those_of_the_standard_library() -> None:

@@ -309,6 +309,8 @@ def test_the_cap_limits_the_balance() -> None:
         {"negatives": ""},
         {"weighting": "everywhere"},
         {"cap": 0.9},
+        {"replay": 0.6},
+        {"replay": -0.1},
         {"group_by": "kind"},
     ],
 )

@@ -78,7 +78,9 @@ def _trainer_like(trainer: Trainer) -> Trainer:
         enable_model_summary=False,
         enable_progress_bar=trainer.progress_bar_callback is not None,
         callbacks=[
-            ReplayRounds(folder, rounds.epochs_per_round if rounds is not None else 1),
+            ReplayRounds(folder)
+            if rounds is None
+            else ReplayRounds(folder, rounds.epochs_per_round, rounds.accumulate),
             _SameLength(trainer.global_step),
             *([] if trainer.progress_bar_callback is None else [TrainingProgress("control: train")]),
         ],

@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.control_training import can_train_control, train_control
+from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import measured_once, origin, share_out
 from callbacks.order import Order
 from lightning_c3l.lvlm.base import GenerationRequest
@@ -82,6 +83,9 @@ class ExposureBias(Callback):
 
     def _has_control(self, trainer: Trainer, contrastive_weight: float) -> bool:
         if not self.control or contrastive_weight == 0 or trainer.global_step == 0:
+            return False
+        if any(isinstance(one, I2CReweighting) and one.restart_adapter for one in trainer.callbacks):  # type: ignore[attr-defined]
+            rank_zero_info("control: left out, since it cannot begin each round from the start (i2c.restart_adapter)")
             return False
         if not can_train_control(trainer):
             name = type(trainer.strategy).__name__

@@ -15,7 +15,7 @@ from torch import nn
 
 from callbacks.checkpointing import is_stopping, save_last
 from callbacks.order import Order
-from callbacks.round_images import tell_of_changes, usable_groups
+from callbacks.round_images import joined_rounds, tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
@@ -276,16 +276,14 @@ class I2CReweighting(Callback):
         """Give the datamodule the stored round, which every rank reads, so that all of them train on the same."""
         number = self._wanted
         stored, groups = self._read_groups(run, number)
-        descriptions = stored.descriptions
         if not stored.groups:
             why = nothing_parsed(run.engine.config.templates, (one.candidate.text for one in stored.candidates))
             if any(one.scores is not None for one in stored.candidates):
                 why = f"no positive scores i2c.positive_margin {self.pseudo_labels.positive_margin} above the next"
             raise ValueError(f"round {number} has no group to train on: {why}")
-        for earlier in range(number) if self.accumulate else ():
-            stored, others = self._read_groups(run, earlier)
-            groups, descriptions = groups.followed_by(others), {**stored.descriptions, **descriptions}
-        run.data.set_round(number, groups, descriptions)
+        earlier = [self._read_groups(run, one) for one in range(number)] if self.accumulate else []
+        rounds = [(groups, stored.descriptions), *((others, one.descriptions) for one, others in earlier)]
+        run.data.set_round(number, *joined_rounds(rounds))
         self._round = number
 
     def _read_groups(self, run: RoundRun, number: int) -> tuple[Round, GroupRows]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from callbacks.round_images import usable_groups
+from callbacks.round_images import joined_rounds, usable_groups
+from lightning_c3l.rounds.group_rows import GroupRows
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.tasks import known_images
 
@@ -16,10 +17,11 @@ class ReplayRounds(Callback):
     Args:
         folder: run folder with the rounds.
         epochs_per_round: epochs of training on a round's groups.
+        accumulate: train on the groups of all rounds so far, not on those of the last one alone.
     """
 
-    def __init__(self, folder: str | Path, epochs_per_round: int = 1) -> None:
-        self.store, self.epochs_per_round = RunStore(folder), epochs_per_round
+    def __init__(self, folder: str | Path, epochs_per_round: int = 1, accumulate: bool = False) -> None:
+        self.store, self.epochs_per_round, self.accumulate = RunStore(folder), epochs_per_round, accumulate
         self._number = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -41,8 +43,12 @@ class ReplayRounds(Callback):
             self._hand_over(trainer, done // self.epochs_per_round)
 
     def _hand_over(self, trainer: Trainer, number: int) -> None:
-        stored = self.store.read_round(number)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        groups = usable_groups(stored, known_images(self.store.round_folder(number)), data, number)
-        data.set_round(number, groups, stored.descriptions)
+
+        def read(number: int) -> tuple[GroupRows, dict[str, str]]:
+            stored, images = self.store.read_round(number), known_images(self.store.round_folder(number))
+            return usable_groups(stored, images, data, number), stored.descriptions
+
+        earlier = range(number) if self.accumulate else ()
+        data.set_round(number, *joined_rounds(map(read, (number, *earlier))))
         self._number = number

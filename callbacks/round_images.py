@@ -1,6 +1,7 @@
 """The images of a resumed run compared with those that its rounds were made with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -44,6 +45,19 @@ def usable_groups(stored: Round, made_with: Mapping[str, str], data: RoundData, 
         f"gone or changed since it was made, {min(lost)} among them"
     )
     return kept
+
+
+def joined_rounds(rounds: Iterable[tuple[GroupRows, Mapping[str, str]]]) -> tuple[GroupRows, dict[str, str]]:
+    """Groups of several rounds one after the other; the description of an image is that of the first which has one.
+
+    Args:
+        rounds: groups and descriptions of each, at least one.
+    """
+    groups, descriptions = list[GroupRows](), dict[str, str]()
+    for own, said in rounds:
+        groups.append(own)
+        descriptions = {**said, **descriptions}
+    return reduce(GroupRows.followed_by, groups), descriptions
 
 
 def require_measured(measured: Mapping[str, Any], data: RoundData, option: str) -> None:

@@ -61,7 +61,8 @@ def test_negatives_that_the_prior_gives(module, tmp_path):
     assert len(replayed) == round(len(groups) / 3)
     for one in replayed:
         request = GenerationRequest(one.instruction.text, SceneImages(3, seed=2).read(one.image))
-        assert module.lvlm.generate([request], Sampling(1, 4, 0.0)) == [[one.answer]]
+        with module.inference_context(), module.lvlm.reference():
+            assert module.lvlm.generate([request], Sampling(1, 4, 0.0)) == [[one.answer]]
         assert one.instruction.text == one.question == "Where are the circles?"
     manifest = json.loads((tmp_path / "rounds/0/manifest.json").read_text())
     assert (manifest["negatives"], manifest["weighting"]) == ("blind", "none")

@@ -117,7 +117,7 @@ def test_replayed_answers_are_groups_of_their_own() -> None:
         image = f"i{number}"
         read += [scored(0.5, 0, "Q?", "a", image=image), answer(-0.5, 2, "b", image, None)]
         candidate = Candidate(image, Instruction("short", "Q?"), 0, f"said{number}", "Q?", f"said{number}")
-        verdict = "right" if number else "wrong"
+        verdict: Any = "right" if number else "wrong"
         read.append(ScoredCandidate(replace(candidate, origin="replay"), verdict=verdict))
     selection = RoundSelection(PseudoLabelConfig(negatives="blind", replay=0.25))
     candidates, answers = list(selection.select(read)), list(selection.answers(read))

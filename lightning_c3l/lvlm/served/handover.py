@@ -194,13 +194,10 @@ class HandOver:
         if not any(value.requires_grad for value in lvlm.network.parameters()):
             return
         name = on_rank_zero(lambda: save_trial_adapter(lvlm, self.folder))
-
-        def load(server: VLLMServer) -> None:
-            server.load_adapter(name, self.folder / name)
-            server.unload_adapter(name)
-
         try:
-            self._everywhere(load)
+            self._everywhere(lambda server: server.load_adapter(name, self.folder / name))
+            # only then, since a server may have several addresses
+            self._everywhere(lambda server: server.unload_adapter(name))
         finally:
             if is_rank_zero():
                 shutil.rmtree(self.folder / name, ignore_errors=True)

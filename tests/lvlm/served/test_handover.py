@@ -149,6 +149,13 @@ def test_what_adapters_need_is_found_before_the_first_one_is_trained(
     server.faults.loads_adapters = False
     assert "see the folder of generator.handover under the same path" in refusal(hand_over(folder, server), lvlm)
     assert not list(folder.iterdir())
+    server.faults.loads_adapters = True
+    addresses = [server.url, server.url.replace("127.0.0.1", "localhost")]
+    hand = HandOver(VLLMServers(addresses, "key", 60, 0), ServedOptions(handover=str(folder)), "base")
+    assert serve_weights(hand, lvlm) == "base"
+    assert not server.adapters
+    assert not list(folder.iterdir())
+    server.faults.loads_adapters = False
     trained = [value for value in lvlm.network.parameters() if value.requires_grad]
     lvlm.network.requires_grad_(False)
     try:

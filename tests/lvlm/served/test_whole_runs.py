@@ -2,16 +2,21 @@
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
+from lightning_c3l.cli import preflight
 from lightning_c3l.cli.main import main
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from tests.helpers.commandline import tiny_config, write_images
 from tests.helpers.tiny import build_lookalike, load_tiny
 from tests.helpers.vllm_server import Request, Server, serve
@@ -36,7 +41,8 @@ class Run:
         after: what it was asked by the resumed run.
         finished: image and prompt of the texts of the second round that were on the disk in between.
         died: status and print of the first start.
-        other_version: status and print of a start that found a server of another version.
+        refused: status and print of starts that found a server that was not to be used, by what was wrong with it.
+        kept: texts of the second round that were on the disk after each of these starts.
     """
 
     folder: Path
@@ -46,7 +52,8 @@ class Run:
     after: list[Request]
     finished: set[tuple[str, int]]
     died: tuple[int, str]
-    other_version: tuple[int, str]
+    refused: dict[str, tuple[int, str]]
+    kept: dict[str, set[tuple[str, int]]]
 
 
 def configuration(work: Path, checkpoint: Path, url: str | None, lvlm: dict[str, Any] | None = None) -> Path:
@@ -89,6 +96,44 @@ def completions(requests: list[Request]) -> list[dict[str, Any]]:
     return [body for body in bodies if body["n"] == SAMPLES]
 
 
+def finished_texts(folder: Path) -> set[tuple[str, int]]:
+    """Image and prompt of the texts of an unfinished round."""
+    files = (folder / "parts").glob("*.jsonl")
+    return {(row["image"], row["prompt"]) for file in files for row in rows(file) if "texts" in row}
+
+
+@contextmanager
+def another_version(server: Server, adapter: Path) -> Iterator[None]:
+    """The server was updated meanwhile."""
+    server.faults.version = "0.33.0"
+    yield
+    server.faults.version = "0.32.0"
+
+
+@contextmanager
+def stale_adapter(server: Server, adapter: Path) -> Iterator[None]:
+    """The server keeps other weights under the name of an adapter."""
+    other = shutil.copytree(adapter, adapter.parent / "other")
+    weights = load_file(other / "adapter_model.safetensors")
+    random = torch.Generator().manual_seed(1)
+    noise = {name: 0.2 * torch.randn(value.shape, generator=random) for name, value in weights.items()}
+    save_file(noise, other / "adapter_model.safetensors", {"format": "pt"})
+    server.state.weights.load_adapter(adapter.name, other)
+    server.faults.keeps_stale = True
+    yield
+    server.faults.keeps_stale = False
+    server.restart()
+
+
+@contextmanager
+def mixed_batch(server: Server, adapter: Path) -> Iterator[None]:
+    """Another run's requests for an adapter are in flight all the time."""
+    server.state.load("theirs", str(adapter))
+    with server.busy("theirs"):
+        yield
+    server.restart()
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
     """The folder of the same run on our own engine."""
@@ -100,7 +145,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Run]:
-    """Answers of the first round go wrong; in the second the server forgets its adapter, and later dies."""
+    """Answers of the first round go wrong; in the second the server forgets its adapter, and later dies.
+
+    Then it is started again and cannot be used, for one reason after the other, until it is as it should be.
+    """
     work = tmp_path_factory.mktemp("served")
     folder = work / "runs/tiny/version_0"
     with serve(tiny_checkpoint, mixes_batches=True, api_key=KEY) as server, pytest.MonkeyPatch.context() as patch:
@@ -111,20 +159,20 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Ite
         server.faults.restarts_after = PROMPTS + 3 + 3
         server.faults.dies_after = PROMPTS + 3 + 10
         died = fit(config)
-        before, parts = list(server.requests), folder / "rounds/1/parts"
-        finished = {
-            (row["image"], row["prompt"]) for file in parts.glob("*.jsonl") for row in rows(file) if "texts" in row
-        }
+        before, finished = list(server.requests), finished_texts(folder / "rounds/1")
         server.revive()
-        server.faults.version = "0.33.0"
-        other = fit(config, "--ckpt_path", "last")
-        server.faults.version = "0.32.0"
+        (adapter,) = (work / "handover").iterdir()
+        refused, kept = dict[str, tuple[int, str]](), dict[str, set[tuple[str, int]]]()
+        for fault in (another_version, stale_adapter, mixed_batch):
+            with fault(server, adapter):
+                refused[fault.__name__] = fit(config, "--ckpt_path", "last")
+            kept[fault.__name__] = finished_texts(folder / "rounds/1")
         # what was known of the server when a round was begun may not be known any more
         server.faults.hides_config = True
         count = len(server.requests)
         status, printed = fit(config, "--ckpt_path", "last")
         assert status == 0, printed
-        yield Run(folder, tiny_checkpoint, server, before, server.requests[count:], finished, died, other)
+        yield Run(folder, tiny_checkpoint, server, before, server.requests[count:], finished, died, refused, kept)
 
 
 def same_rows(found: Path, expected: Path) -> None:
@@ -182,14 +230,31 @@ def test_a_restarted_server_gets_its_adapter_again(made: Run) -> None:
     assert len(set(loads)) == 1
 
 
-def test_a_dead_server_ends_the_run_with_one_line(made: Run) -> None:
-    status, printed = made.died
+def error_of(ended: tuple[int, str]) -> str:
+    """The one line that a run has ended with."""
+    status, printed = ended
     said = [line for line in printed.splitlines() if line.startswith("error:")]
     assert status == 2
     assert len(said) == 1
-    assert made.server.url in said[0]
-    assert "resume" in said[0]
     assert "Traceback" not in printed
+    return said[0]
+
+
+def test_a_dead_server_ends_the_run_with_one_line(made: Run) -> None:
+    said = error_of(made.died)
+    assert made.server.url in said
+    assert "resume" in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [("stale_adapter", "another adapter under this name"), ("mixed_batch", "mixes the base and adapters")],
+)
+def test_nothing_is_kept_of_a_server_that_does_not_use_the_weights(made: Run, fault: str, cause: str) -> None:
+    said = error_of(made.refused[fault])
+    assert made.server.url in said
+    assert cause in said
+    assert made.kept[fault] == made.finished
 
 
 def test_finished_texts_are_not_asked_again(made: Run) -> None:
@@ -202,17 +267,16 @@ def test_finished_texts_are_not_asked_again(made: Run) -> None:
 
 
 def test_another_version_is_refused_like_any_changed_setting(made: Run) -> None:
-    status, printed = made.other_version
-    assert status == 2
-    assert "generator='vllm 0.32.0 base'" in printed
-    assert "generator='vllm 0.33.0 base'" in printed
-    assert "--i2c.restart_round true" in printed
+    said = error_of(made.refused["another_version"])
+    assert "generator='vllm 0.32.0 base'" in said
+    assert "generator='vllm 0.33.0 base'" in said
+    assert "--i2c.restart_round true" in said
 
 
 def test_the_key_is_sent_and_shown_nowhere(made: Run) -> None:
     asked = [one.key for one in [*made.before, *made.after] if one.path.startswith("/v1")]
     assert set(asked) == {f"Bearer {KEY}"}
-    assert KEY not in made.died[1] + made.other_version[1]
+    assert all(KEY not in printed for _, printed in [made.died, *made.refused.values()])
     files = [path for path in made.folder.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
@@ -238,9 +302,7 @@ def test_a_server_that_was_set_up_otherwise_is_refused(
     with serve(checkpoint, **faults) as server:
         status, printed = fit(configuration(tmp_path, tiny_checkpoint, server.url))
         assert completions(server.requests) == []
-    assert status == 2
-    assert cause in printed
-    assert "Traceback" not in printed
+    assert cause in error_of((status, printed))
 
 
 def test_adapters_of_the_vision_tower_are_refused_at_once(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -250,3 +312,23 @@ def test_adapters_of_the_vision_tower_are_refused_at_once(tmp_path: Path, tiny_c
         assert server.asked(CHAT) == []
     assert status == 2
     assert "lora.vision" in printed
+
+
+def test_an_ignored_adapter_of_the_tower_ends_the_run(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is not refused at once."""
+    monkeypatch.setattr(preflight, "_check_generator", lambda *_: None)
+    monkeypatch.setattr(HuggingFaceLVLM, "adapted_outside_decoder", lambda _: [])
+    folder = tmp_path / "runs/tiny/version_0"
+    with serve(tiny_checkpoint, ignores_tower=True) as server:
+        lora = {"lora": {"rank": 2, "alpha": 4, "vision": True}}
+        config = configuration(tmp_path, tiny_checkpoint, server.url, lora)
+        training = ("--trainer.max_epochs", "1", "--model.optimization.learning_rate", "0.05")
+        assert "vision tower or projector is ignored" in error_of(fit(config, *training))
+        assert finished_texts(folder / "rounds/final") == set()
+        server.faults.ignores_tower = False
+        server.restart()
+        status, printed = fit(config, *training, "--ckpt_path", "last")
+    assert status == 0, printed
+    assert len(rows(folder / "vlit-candidates.jsonl")) == PROMPTS * SAMPLES

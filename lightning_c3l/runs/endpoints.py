@@ -52,6 +52,8 @@ def quotable(message: object, key: str) -> str:
     """An endpoint's message in one line; empty if a part of the key is in it."""
     if not isinstance(message, str):
         return ""
+    # endless blanks and control characters are left out of what is shown
+    message = message[: 4 * _LONGEST_QUOTE]
     parts = range(len(key) - SECRET_LENGTH + 1)
     if any(key[start : start + SECRET_LENGTH].lower() in message.lower() for start in parts):
         return ""

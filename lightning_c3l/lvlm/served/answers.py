@@ -10,6 +10,8 @@ from lightning_c3l.lvlm.served.token_rows import row_problem
 
 # how a completion may end; others, such as "abort", mean that the server gave up
 _ENDS = ("stop", "length")
+# characters of the longest tokens of known vocabularies, several times over
+_LONGEST_TOKEN = 1000
 
 
 def check_prompt(url: str, answer: dict[str, Any], expected: Sequence[int], options: RequestOptions) -> None:
@@ -62,6 +64,8 @@ def _completion(url: str, choice: dict[str, Any], sampling: Sampling) -> str:
     has_text = isinstance(ids, list) and len(ids) > 1
     if not isinstance(text, str | None) or (text is None and has_text):
         raise ServerFailure("sends a completion without its text")
+    if len(text or "") > _LONGEST_TOKEN * sampling.max_new_tokens:
+        raise ServerFailure("sends a completion that is longer than max_new_tokens")
     if end == "length" and isinstance(ids, list) and len(ids) < sampling.max_new_tokens:
         raise LVLMError(
             f"{url}: cuts completions after {len(ids)} of max_new_tokens {sampling.max_new_tokens}; serve with a "

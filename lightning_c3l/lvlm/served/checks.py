@@ -14,6 +14,7 @@ from torch import Tensor
 from lightning_c3l.lvlm.errors import LVLMError
 from lightning_c3l.lvlm.external import ServableLVLM
 from lightning_c3l.lvlm.served.messages import conversation_body
+from lightning_c3l.lvlm.served.token_rows import first_difference
 from lightning_c3l.lvlm.served.vllm_api import PromptLogprobs, VLLMServer
 from lightning_c3l.records import Turn
 
@@ -215,11 +216,10 @@ def _compare_rows(where: str, replies: Sequence[PromptLogprobs], own: ProbeAnswe
     # those without image come last: where they agree, text and chat template do
     index = differing[-1]
     theirs, ours = replies[index].ids, own.ids[index]
-    first = next((n for n, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours)))
     cause = _CAUSES["image tokens" if index < len(_QUESTIONS) else "tokenization"]
     raise LVLMError(
         f"{where}: reads a probe answer as {len(theirs)} tokens, and the LVLM of this process as {len(ours)}; the "
-        f"first that differs is number {first}. {cause}"
+        f"first that differs is number {first_difference(theirs, ours)}. {cause}"
     )
 
 

@@ -24,7 +24,7 @@ from lightning_c3l.lvlm.served.checks import (
 from lightning_c3l.lvlm.served.options import ServedOptions
 from lightning_c3l.lvlm.served.vllm_api import VLLMServer, VLLMServers
 from lightning_c3l.lvlm.served.weight_files import ServedWeights, save_trial_adapter, save_weights
-from lightning_c3l.runs.endpoints import leads_here
+from lightning_c3l.runs.endpoints import leads_here, quotable
 
 _AT_ONCE = 16
 
@@ -63,7 +63,7 @@ class HandOver:
         self._adapters: list[tuple[str, ProbeAnswers]] = []
         # by address: how far the answers of its base were off, once checked, and which full weights it has
         self._rounding, self._weights = dict[str, float](), dict[str, str]()
-        self._flying, self._lock = dict[str, int](), Lock()
+        self._in_flight, self._lock = dict[str, int](), Lock()
         self._is_tried = False
 
     def wake(self) -> None:
@@ -168,15 +168,15 @@ class HandOver:
             AssertionError: if requests for another model are in flight.
         """
         with self._lock:
-            assert not self._flying.keys() - {name}, f"{name} is asked while {list(self._flying)} is in flight"
-            self._flying[name] = self._flying.get(name, 0) + 1
+            assert not self._in_flight.keys() - {name}, f"{name} is asked while {list(self._in_flight)} is in flight"
+            self._in_flight[name] = self._in_flight.get(name, 0) + 1
         try:
             yield
         finally:
             with self._lock:
-                self._flying[name] -= 1
-                if not self._flying[name]:
-                    del self._flying[name]
+                self._in_flight[name] -= 1
+                if not self._in_flight[name]:
+                    del self._in_flight[name]
 
     def _prepare(self, lvlm: ServableLVLM) -> ServedWeights:
         """Write the weights of an LVLM to the folder that is shared with the servers, unless they are the base's."""
@@ -205,9 +205,8 @@ class HandOver:
 
     def _serve(self, server: VLLMServer, weights: ServedWeights, known: _Known) -> None:
         if self.model not in (models := server.models()):
-            raise LVLMError(
-                f"{server.url}: serves {', '.join(models)}, not generator.model {self.model}; name its base"
-            )
+            served = quotable(", ".join(models), self.options.key())
+            raise LVLMError(f"{server.url}: serves {served}, not generator.model {self.model}; name its base")
         if not self._loaded.is_full and self._loaded.model not in models:
             # it has been started again since
             self._rounding.pop(server.url, None)

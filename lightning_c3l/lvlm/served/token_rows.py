@@ -22,11 +22,16 @@ def row_problem(theirs: Sequence[int], ours: Sequence[int], image_ids: Collectio
     """
     if tuple(theirs) == tuple(ours):
         return ""
-    pairs = enumerate(zip(theirs, ours, strict=False))
-    first = next((index for index, (one, other) in pairs if one != other), min(len(theirs), len(ours)))
+    first = first_difference(theirs, ours)
     there, here = (str(row[first]) if first < len(row) else "none" for row in (theirs, ours))
     counts = [sum(token in image_ids for token in row) for row in (theirs, ours)]
     where = f"position {first} holds token {there} there and {here} here ({len(theirs)} and {len(ours)} tokens"
     if counts[0] != counts[1]:
         return f"{where}, {counts[0]} and {counts[1]} of them an image's). Likely cause: the server has {_IMAGES}"
     return f"{where}). Likely cause: the server has {_TEXTS}"
+
+
+def first_difference(one: Sequence[int], other: Sequence[int]) -> int:
+    """Index of the first token that differs; the length of the shorter row if the other one goes on."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))

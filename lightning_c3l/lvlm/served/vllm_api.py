@@ -12,14 +12,11 @@ from typing import Any
 import httpx
 
 from lightning_c3l.lvlm.errors import LVLMError
-from lightning_c3l.report.text import printable
 from lightning_c3l.runs.endpoints import NO_KEY_STATUSES, innermost, mounts, quotable
 from lightning_c3l.runs.manifest import UNKNOWN
 
 # bytes of a reply that are read: one entry for each of a hundred thousand prompt tokens
 _MOST_BYTES = 32 << 20
-# characters of a version that are shown
-_SHOWN = 200
 # a server that is busy or starts again; 500 is an error of its own
 _PASSING = {429, 502, 503, 504}
 _LONGEST_PAUSE = 60.0
@@ -92,8 +89,8 @@ class VLLMServer:
             ServerError: if the server does not say.
         """
         found = self._send("GET", "/version")
-        if isinstance(found, dict) and isinstance(found.get("version"), str):
-            return printable(found["version"])[:_SHOWN]
+        if isinstance(found, dict) and (version := quotable(found.get("version"), self._key)):
+            return version
         raise ServerError(f"{self.url}: is no vLLM (GET /version gives no version); set api: openai for other servers")
 
     def dtype(self) -> str:
@@ -107,7 +104,7 @@ class VLLMServer:
             return UNKNOWN
         for name in ("vllm_config", "model_config", "dtype"):
             found = found.get(name) if isinstance(found, dict) else None
-        return printable(found.removeprefix("torch."), _SHOWN) if isinstance(found, str) else UNKNOWN
+        return quotable(found, self._key).removeprefix("torch.") or UNKNOWN
 
     def models(self) -> dict[str, str]:
         """Folder, or name, of each model and adapter that requests can name."""
@@ -191,7 +188,7 @@ class VLLMServer:
             ids = tuple(int(token) for token in reply["prompt_token_ids"])
             entries = zip(ids, reply["prompt_logprobs"], strict=True)
             logp = tuple(float(entry[str(token)]["logprob"]) if entry else float("nan") for token, entry in entries)
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise ServerError(
                 f"{self.url}: gives no log-probabilities and tokens of a prompt, which the check of the weights needs; "
                 "is it vLLM 0.12 or later? set api: openai to generate with the weights that another server has"
@@ -216,16 +213,20 @@ class VLLMServer:
         raise AssertionError("unreachable")
 
     def _send_once(self, method: str, route: str, body: dict[str, Any] | None) -> Any:
-        where = f"{self.url}{route.partition('?')[0]}"
+        where, deadline = f"{self.url}{route.partition('?')[0]}", time.monotonic() + self._timeout
+        late = f"{where}: no answer within {self._timeout:g} s (generator.timeout)"
         try:
             with self._client.stream(method, self.url + route, json=body) as reply:
-                content = b""
+                content = bytearray()
                 for piece in reply.iter_bytes():
                     content += piece
                     if len(content) > _MOST_BYTES:
                         raise ServerError(f"{where}: answers with more than {_MOST_BYTES >> 20} MiB")
+                    # the client's own limit is for each piece of an answer
+                    if time.monotonic() > deadline:
+                        raise ServerError(late)
         except httpx.TimeoutException as error:
-            raise ServerError(f"{where}: no answer within {self._timeout:g} seconds; raise timeout?") from error
+            raise ServerError(late) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(f"{where}: cannot be reached ({innermost(error, self._key)}); {_HOW_TO_START}") from error
         found, status = _parsed(content), reply.status_code
@@ -290,7 +291,7 @@ def _agreed(what: str, found: dict[str, str]) -> str:
     return next(iter(found.values()))
 
 
-def _parsed(content: bytes) -> Any:
+def _parsed(content: bytearray) -> Any:
     """A reply as JSON, or as text."""
     text = content.decode("utf-8", "replace")
     try:

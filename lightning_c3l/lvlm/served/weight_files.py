@@ -97,7 +97,7 @@ def _save_adapter(lvlm: ServableLVLM, parent: Path) -> tuple[str, Path]:
             temporary.mkdir(parents=True)
             lvlm.save(temporary)
             weights = "".join(file_digest(file) for file in sorted(temporary.glob("*.safetensors")))
-            # sets of names have no order in it
+            # peft writes sets of layer names in any order
             config = json.loads((temporary / "adapter_config.json").read_text(encoding="utf-8"))
             plain = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
             name = PREFIX + content_digest(weights, json.dumps(plain, sort_keys=True), size=_SIZE)

@@ -40,6 +40,7 @@ def test_completions_come_in_their_order() -> None:
         {"choices": [choice(0, "a"), choice(1, "b", finish_reason="abort")]},
         {"choices": [choice(0, "a"), choice(1, "b", finish_reason=["stop"])]},
         {"choices": [choice(0, "a"), {**choice(1, "b"), "index": None}]},
+        {"choices": [choice(0, "a"), choice(1, "b" * 10_000)]},
     ],
 )
 def test_other_answers_are_failures(answer: dict[str, Any]) -> None:

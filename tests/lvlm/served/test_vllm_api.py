@@ -70,6 +70,7 @@ def test_log_probabilities_are_those_of_the_tokens_that_were_read() -> None:
         reply(prompt_logprobs=[None, {"5": {"logprob": -1}}, {"9": {"logprob": -1}}]),
         reply(prompt_logprobs=[None, None, {"9": {"logprob": -1}}]),
         b'{"prompt_token_ids": [7, 8], "prompt_logprobs": [null, {"8": {"logprob": NaN}}]}',
+        b'{"prompt_token_ids": [7, Infinity], "prompt_logprobs": [null, {"8": {"logprob": -1}}]}',
     ],
 )
 def test_answers_without_log_probabilities_are_refused(body: Any) -> None:
@@ -82,6 +83,16 @@ def test_endless_answers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_api, "_MOST_BYTES", 1 << 20)
     with pytest.raises(ServerError, match="more than 1 MiB"):
         saying(200, b" " * (1 << 20) + b"{}").version()
+
+
+def test_an_answer_may_not_trickle_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(vllm_api.time, "monotonic", lambda: next(clock))
+    # a byte each ten seconds
+    slow = httpx.Response(200, content=(b" " for _ in range(50)))
+    with pytest.raises(ServerError, match=r"no answer within 30 s \(generator.timeout\)"):
+        server(lambda _: slow).version()
+    assert next(clock) < 100
 
 
 def test_what_a_server_says_is_shown_in_one_line() -> None:

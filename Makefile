@@ -28,13 +28,12 @@ install: .venv/installed  ## make .venv with the project and its tested dependen
 test: $(ENVIRONMENT)  ## run the quick tests
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --dist loadfile
 
-# those that are heavy alone in a process for each core; the others measure seconds or use all cores themselves
-SLOW_ALONE := tests/lvlm tests/experiments tests/report tests/callbacks \
-	$(addprefix tests/slow/test_,real_decoder.py sweep_agent.py wandb_sync.py log_of_a_fit.py)
-
+# tests/slow first: its tests are the longest, and the many short ones after them leave no core idle at the end. None
+# measures seconds: two of them share the cores
 test-slow: $(ENVIRONMENT)  ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --numprocesses logical --dist loadgroup $(SLOW_ALONE)
-	$(PYTHON) -m pytest -m slow --override-ini timeout=1500 $(SLOW_ALONE:%=--ignore %)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow --override-ini timeout=1500 \
+		--numprocesses logical --dist loadgroup --no-loadscope-reorder \
+		tests/slow/ $(filter-out tests/slow/,$(wildcard tests/*/ tests/test_*.py))
 
 # a family in one process: its tests share the checkpoint and the loaded models
 test-families: $(ENVIRONMENT)  ## the tests of every family of LVLMs that can be built

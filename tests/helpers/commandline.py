@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """Two threads at most, nothing from the network, no run folder of an outer run."""
+    """Two threads unless the caller says how many, nothing from the network, no run folder of an outer run."""
     outer = ("C3L_RUN_FOLDER", "C3L_CHECKPOINT", "C3L_PARENT", "WANDB_API_KEY")
     kept = {k: v for k, v in os.environ.items() if k not in outer}
-    return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+    return {"OMP_NUM_THREADS": "2", **kept, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def start(*words: str, cwd: Path) -> subprocess.Popen[str]:

@@ -10,6 +10,8 @@ from tests.helpers.benchmark_files import write_benchmark
 from tests.helpers.benchmark_runs import benchmark_config
 from tests.helpers.killing import Running
 
+# they share a run
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("asking")]
 # of each of POPE's splits; three chunks and more for each of two processes
 REPEATED = 17
 
@@ -60,7 +62,6 @@ def same(found: Path, whole: Path) -> None:
             assert logged[name] == pytest.approx(expected["protocols"][protocol]["headline"])
 
 
-@pytest.mark.slow
 def test_two_processes_write_the_same_file(
     tmp_path: Path, tiny_checkpoint: Path, questions: tuple[str, str], alone: Path
 ) -> None:
@@ -71,7 +72,6 @@ def test_two_processes_write_the_same_file(
     assert {path.name.split("-")[1] for path in (folder / "answers.parts").glob("rank-*")} == {"0000", "0001"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "processes", "then"), [("all", 1, 2), ("worker", 2, 1), ("launcher", 2, 2)])
 def test_a_killed_run_goes_on(
     tmp_path: Path,

@@ -12,6 +12,9 @@ import torch
 from tests.helpers.commandline import run, tiny_config, write_images
 from tests.helpers.killing import GROUPS, Experiment, same_round
 
+# the tests that share the runs of one process
+one_process = pytest.mark.xdist_group("one process")
+
 
 def one_step(folder: Path, cross_group: bool) -> Experiment:
     """A round and one optimizer step of twelve groups; no dropout, whose masks belong to the processes."""
@@ -57,6 +60,7 @@ def alone(tmp_path_factory) -> dict[bool, Experiment]:
 
 
 @pytest.mark.slow
+@one_process
 @pytest.mark.parametrize("cross_group", [False, True])
 def test_records_and_first_gradient(tmp_path, alone, cross_group):
     found = one_step(tmp_path, cross_group)
@@ -66,6 +70,7 @@ def test_records_and_first_gradient(tmp_path, alone, cross_group):
 
 
 @pytest.mark.slow
+@one_process
 def test_negatives_of_other_images_make_a_difference(alone):
     """Else the test above would say nothing of gathered negatives."""
     got, expected = gradient(alone[True]), gradient(alone[False])
@@ -73,6 +78,7 @@ def test_negatives_of_other_images_make_a_difference(alone):
 
 
 @pytest.mark.slow
+@one_process
 def test_two_hosts(tmp_path, alone):
     found, port = one_step(tmp_path, False), str(free_port())
     nodes = [

@@ -12,7 +12,8 @@ import pytest
 
 from tests.helpers.commandline import ROOT, run
 
-pytestmark = pytest.mark.slow
+# they share a run
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two rounds")]
 READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
 SMALL = [
     *("--data.images", "scenes:count=24,follow=0.2,seed=1,hide=true"),

@@ -27,3 +27,11 @@ def test_every_name_in_the_root_has_a_layer() -> None:
     layers = re.split(r"[\s|:]+", config["importlinter:contract:layers"]["layers"].strip())
     assert {layer.removeprefix("lightning_c3l.") for layer in layers if layer.startswith("lightning_c3l.")} == names
     assert {layer for layer in layers if "." not in layer} == {"experiments", "callbacks", "data_modules"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("of its own")
+def test_the_group_of_a_test_reaches_the_scheduler(request: pytest.FixtureRequest) -> None:
+    """Else `--dist loadgroup` scatters the tests that share a run, without a word."""
+    has_groups = request.config.getoption("loadgroup", False)
+    assert request.node.nodeid.endswith("@of its own") == has_groups

@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
     """Run the verb `bench-data`; returns its exit status."""
     options = parse_options("bench-data", BenchDataOptions, arguments)
     # late: these imports take seconds, which a wrong option need not wait for
-    from experiments.speed.data import bench_loading, bench_set_scoring, conversion_rate
+    from experiments.speed.data import bench_set_scoring, conversion_rate
+    from experiments.speed.loading import bench_loading
     from experiments.speed.timing import spread, spread_table
 
     quieten()

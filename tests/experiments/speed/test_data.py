@@ -7,12 +7,8 @@ import pytest
 from PIL import Image
 
 from data_modules.formats import read_records
-from experiments.speed.data import (
-    bench_loading,
-    bench_set_scoring,
-    write_photographs,
-    write_records,
-)
+from experiments.speed.data import bench_set_scoring, write_records
+from experiments.speed.loading import bench_loading, write_photographs
 from lightning_c3l.cli.bench_data import main
 from lightning_c3l.cli.convert import Job, convert
 

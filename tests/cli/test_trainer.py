@@ -196,10 +196,11 @@ def test_texts_that_nobody_can_parse_stop_the_run_with_a_reason(tmp_path, tiny_c
     assert read_run(tmp_path / "runs/tiny/version_0").status == "failed"
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_checkpoint):
+def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_checkpoint, capsys, monkeypatch):
     write_images(tmp_path / "images", 3)
     path = tiny_config(tmp_path, tiny_checkpoint)
-    process = start("fit", "--config", str(path), "--trainer.max_epochs", "400", cwd=tmp_path)
+    words = ("fit", "--config", str(path), "--exposure.measure", "false", "--guard.action", "off")
+    process = start(*words, "--trainer.max_epochs", "400", cwd=tmp_path)
     printed = ""
     for line in process.stdout:
         printed += line
@@ -215,7 +216,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
     assert words[:3] == ["python", "-m", "lightning_c3l"]
     assert Path(words[-1]).is_file()
     assert read_run(tmp_path / "runs/tiny/version_0").status == "interrupted"
-    status, resumed = run(*words[3:], "--trainer.max_epochs", "4", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    status, resumed = run_here(capsys, *words[3:], "--trainer.max_epochs", "4")
     assert status == 0, resumed
     folder = tmp_path / "runs" / "tiny" / "version_0"
     assert {path.name for path in (folder / "rounds").iterdir()} >= {"0", "1", "2", "3"}
@@ -223,12 +225,12 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(tmp_path, tiny_
     assert not (tmp_path / "runs" / "tiny" / "version_1").exists()
 
 
-def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoint):
+def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoint, capsys):
     write_images(tmp_path / "images", 4)
     path = tiny_config(tmp_path, tiny_checkpoint)
     # 4 images, 4 kinds, 4 groups a batch: 4 batches a pass
     words = ["fit", "--config", str(path), "--trainer.max_epochs", "1", "--data.passes", "15", "--ckpt_path", "last"]
-    words += ["--run.checkpoint_every", "5"]
+    words += ["--run.checkpoint_every", "5", "--exposure.measure", "false", "--guard.action", "off"]
     saved = tmp_path / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
     first = start(*words, cwd=tmp_path)
     try:
@@ -236,7 +238,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
             assert first.poll() is None, first.stdout.read()
             time.sleep(0.01)
         first.send_signal(signal.SIGSTOP)
-        status, printed = run(*words, cwd=tmp_path)
+        status, printed = run_here(capsys, *words)
         assert status == 2
         errors = [line for line in printed.splitlines() if line.startswith("error:")]
         assert len(errors) == 1, printed
@@ -253,7 +255,7 @@ def test_sigterm_in_training_and_the_same_command_again(tmp_path, tiny_checkpoin
     assert read_run(saved.parents[1]).status == "interrupted"
     done = torch.load(saved, weights_only=True)["global_step"]
     assert 5 <= done < 60
-    status, printed = run(*words, cwd=tmp_path)
+    status, printed = run_here(capsys, *words)
     assert status == 0, printed
     assert torch.load(saved, weights_only=True)["global_step"] == 60
     assert [path.name for path in saved.parents[2].iterdir()] == ["version_0"]

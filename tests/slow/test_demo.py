@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    status, printed = run("fit", "--run.root", str(folder), "--config", "experiments/demo.yaml", cwd=ROOT, timeout=900)
+    status, printed = run("fit", "--run.root", str(folder), "--config", "experiments/demo.yaml", cwd=ROOT, timeout=1400)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert status == 0, printed[-3000:]
     summary = json.loads((folder / "demo" / "version_0" / "summary.json").read_text())

@@ -38,6 +38,12 @@ def prepared(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def conversations(prepared: Path) -> list[Conversation]:
+    """All that are trained on."""
+    return read_conversations(prepared / "train.json", prepared)
+
+
 @pytest.mark.parametrize(("split", "count"), [("test", 9_673), ("train", 38_575)])
 def test_every_given_answer_is_right_and_every_other_is_not(data: Path, split: str, count: int) -> None:
     rows = json.loads((data / split / "questions.json").read_text())
@@ -200,11 +206,11 @@ def test_prepared_folder(prepared: Path) -> None:
     assert all(truth.figure(f"{number}.png") is not None for number in range(1000))
 
 
-def test_every_prepared_turn_is_right(prepared: Path, data: Path) -> None:
+def test_every_prepared_turn_is_right(conversations: list[Conversation], prepared: Path, data: Path) -> None:
     truth = EasyVQATruth(str(data / "train" / "questions.json"), str(prepared / "train" / "images"))
     kinds = {text: kind for kind, text in INSTRUCTIONS.items()}
     seen = Counter[str]()
-    for conversation in read_conversations(prepared / "train.json", prepared):
+    for conversation in conversations:
         if conversation.image is None:
             continue
         for user, assistant in pairs_of(conversation):
@@ -235,8 +241,7 @@ def written(text: str) -> tuple[str, str]:
     return question, answer
 
 
-def test_descriptions_come_first(prepared: Path) -> None:
-    conversations = read_conversations(prepared / "train.json", prepared)
+def test_descriptions_come_first(conversations: list[Conversation]) -> None:
     alone = [[user for user, _ in pairs_of(c)] == [CAPTION] for c in conversations]
     count = alone.index(False)
     assert not any(alone[count:])
@@ -248,10 +253,10 @@ def test_descriptions_come_first(prepared: Path) -> None:
     assert [c.image for c in conversations[: len(images)]] != sorted(images)
 
 
-def test_prepared_mixture(prepared: Path, data: Path) -> None:
-    conversations = [c for c in read_conversations(prepared / "train.json", prepared) if "-described-" not in c.id]
-    with_image = [c for c in conversations if c.image is not None]
-    assert len(with_image) / len(conversations) == pytest.approx(0.85, abs=0.001)
+def test_prepared_mixture(conversations: list[Conversation], data: Path) -> None:
+    later = [c for c in conversations if "-described-" not in c.id]
+    with_image = [c for c in later if c.image is not None]
+    assert len(with_image) / len(later) == pytest.approx(0.85, abs=0.001)
     captions = Counter(user for c in with_image for user, _ in pairs_of(c))[CAPTION]
     assert captions / len(with_image) == pytest.approx(0.2, abs=0.02)
     first = Counter(pairs_of(c)[0][0] for c in with_image)
@@ -269,8 +274,8 @@ def test_prepared_mixture(prepared: Path, data: Path) -> None:
     assert {(f"train/images/{image}.png", question) for question, _, image in rows} <= there
 
 
-def test_text_only_records_follow_the_prior_alone(prepared: Path) -> None:
-    blind = [c for c in read_conversations(prepared / "train.json", prepared) if c.image is None]
+def test_text_only_records_follow_the_prior_alone(conversations: list[Conversation]) -> None:
+    blind = [c for c in conversations if c.image is None]
     shapes = {"what shape is present?", "what shape is in the image?", "what shape does the image contain?"}
     colors = {"what color is the shape?", "what is the color of the shape?"}
     answers = [a for c in blind for q, a in pairs_of(c) if q in shapes]

@@ -33,7 +33,7 @@ def offline_runs(tmp_path):
 def test_an_agent_goes_on_after_trials_that_are_stopped_or_fail(tmp_path, tiny_checkpoint, offline_runs):
     write_images(tmp_path / "images", 4)
     run = {"root": str(tmp_path / "runs"), "name": "swept", "wandb": "team/swept", "checkpoint_every": 1}
-    config = tiny_config(tmp_path, tiny_checkpoint, run=run)
+    config = tiny_config(tmp_path, tiny_checkpoint, run=run, exposure={"measure": False})
     settings = yaml.safe_load(config.read_text())
     settings["trainer"]["callbacks"] = [FAILS]
     config.write_text(yaml.safe_dump(settings))

@@ -22,6 +22,7 @@ SMALL = [
     *("--i2c.images_per_round", "12"),
     *("--export.target_size", "8"),
     *("--guard.images", "4"),
+    *("--exposure.measure", "false"),
 ]
 # (image, question, answer) of the data set
 DATASET = [

@@ -46,7 +46,7 @@ def sweep_file(folder: Path, config: Path, values: list[float], *more: str) -> P
 @pytest.mark.timeout(900)
 def test_a_grid_of_two_trials_of_which_one_fails(tmp_path, tiny_checkpoint, monkeypatch, capsys):
     write_images(tmp_path / "images", 4)
-    config = tiny_config(tmp_path, tiny_checkpoint)
+    config = tiny_config(tmp_path, tiny_checkpoint, exposure={"measure": False})
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     words = ["sweep-local", str(sweep_file(tmp_path, config, [1e-4, -1.0])), "--root", str(tmp_path / "runs")]
     assert main([*words, "--workers", "2"]) == 1
@@ -77,7 +77,7 @@ def test_every_rank_of_a_trial_gets_the_values_of_the_sweep(tmp_path, tiny_check
 
     write_images(tmp_path / "images", 4)
     recorder = {"class_path": "tests.helpers.recorders.RankOptions", "init_args": {"folder": str(tmp_path / "ranks")}}
-    config = tiny_config(tmp_path, tiny_checkpoint)
+    config = tiny_config(tmp_path, tiny_checkpoint, exposure={"measure": False})
     changed: Any = yaml.safe_load(config.read_text())
     changed["trainer"] |= {"callbacks": [recorder], "max_epochs": 1}
     config.write_text(yaml.safe_dump(changed))

@@ -35,6 +35,18 @@ TILES = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE], [3 * SIDE, SI
 MANY_TILES = [[rows * SIDE, columns * SIDE] for rows in (1, 2, 3) for columns in (1, 2, 3)]
 
 
+def llava_processor(tokenizer: Any, template: str) -> LlavaProcessor:
+    """CLIP's images without their class token."""
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+    )
+
+
 def build_llava(folder: Path) -> None:
     """CLIP and Llama; the second last layer of the tower without its class token, and 9 image tokens."""
     tokenizer = build_tokenizer(
@@ -47,14 +59,7 @@ def build_llava(folder: Path) -> None:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=PATCHES,
     )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA,
-    )
+    processor = llava_processor(tokenizer, LLAVA)
     write_checkpoint(folder, LlavaForConditionalGeneration, config, processor, "</s>")
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import (
-    CLIPImageProcessor,
     CLIPVisionConfig,
     LlamaConfig,
     LlavaNextImageProcessor,
@@ -12,7 +11,6 @@ from transformers import (
     LlavaNextVideoForConditionalGeneration,
     LlavaNextVideoProcessor,
     LlavaNextVideoVideoProcessor,
-    LlavaProcessor,
     VideoLlavaConfig,
     VideoLlavaForConditionalGeneration,
     VideoLlavaImageProcessor,
@@ -23,7 +21,7 @@ from transformers import (
 )
 
 from tests.helpers.families.family import DECODER, TOWER, Family, token_ids, write_checkpoint
-from tests.helpers.families.llava import PATCH, PATCHES, SIDE, SQUARE, TILES
+from tests.helpers.families.llava import PATCH, PATCHES, SIDE, SQUARE, TILES, llava_processor
 from tests.helpers.families.templates import LLAVA
 from tests.helpers.families.tokens import build_tokenizer
 
@@ -51,14 +49,7 @@ def build_vipllava(folder: Path) -> None:
         vision_feature_layer=[-2, -3, 1],
         image_seq_length=PATCHES,
     )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=VIP_LLAVA,
-    )
+    processor = llava_processor(tokenizer, VIP_LLAVA)
     write_checkpoint(folder, VipLlavaForConditionalGeneration, config, processor, "</s>")
 
 

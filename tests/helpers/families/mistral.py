@@ -40,6 +40,18 @@ PATCH, LONGEST = 14, 112
 # attention through keys and values of 16 numbers
 LATENT = {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16}
 EXPERTS = {"moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1}
+YARN = {
+    "rope_type": "yarn",
+    "factor": 16.0,
+    # shorter than the tests' rows, so that scaling sets in within them
+    "original_max_position_embeddings": 32,
+    "max_position_embeddings": 512,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}
 
 _PARTS = "{% for part in message['content'] %}{{ '[IMG]' if part['type'] == 'image' else part['text'] }}{% endfor %}"
 # what the system says goes before the last question
@@ -122,19 +134,7 @@ def build_ministral3(folder: Path) -> None:
         **token_ids(tokenizer),
         head_dim=16,
         tie_word_embeddings=True,
-        rope_parameters={
-            "rope_type": "yarn",
-            "rope_theta": 1e6,
-            "factor": 16.0,
-            # shorter than the tests' rows, so that scaling sets in within them
-            "original_max_position_embeddings": 32,
-            "max_position_embeddings": 512,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-            "llama_4_scaling_beta": 0.1,
-        },
+        rope_parameters={**YARN, "rope_theta": 1e6},
     )
     write_mistral3(folder, text, tokenizer)
 
@@ -148,19 +148,7 @@ def build_mistral_small4(folder: Path) -> None:
         **LATENT,
         **EXPERTS,
         q_lora_rank=16,
-        rope_parameters={
-            "rope_type": "yarn",
-            "rope_theta": 1e4,
-            "factor": 16.0,
-            # shorter than the tests' rows, so that scaling sets in within them
-            "original_max_position_embeddings": 32,
-            "max_position_embeddings": 512,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-            "llama_4_scaling_beta": 0.1,
-        },
+        rope_parameters={**YARN, "rope_theta": 1e4},
     )
     write_mistral3(folder, text, tokenizer)
 

@@ -41,7 +41,7 @@ DATASET = [
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rounds")
     words = ["fit", "--config", "experiments/demo.yaml", *SMALL, "--run.root", str(folder), "--run.wandb", "null"]
-    status, printed = run(*words, cwd=ROOT, timeout=900)
+    status, printed = run(*words, cwd=ROOT, timeout=1400)
     assert status == 0, printed[-3000:]
     return folder / "demo" / "version_0"
 

@@ -53,6 +53,8 @@ class ServedOptions:
             raise ValueError(f"generator.timeout must be above 0 seconds, not {self.timeout}")
         if self.retries < 0:
             raise ValueError(f"generator.retries must not be negative, not {self.retries}")
+        if not self.handover:
+            raise ValueError("generator.handover must not be empty; servers see this folder under the same path")
         if self.tolerance is not None and not self.tolerance > 0:
             raise ValueError(f"generator.tolerance must be above 0, not {self.tolerance}")
 
@@ -81,6 +83,8 @@ def server_urls(url: str | Sequence[str], rank: int) -> list[str]:
     given = [url] if isinstance(url, str) else list(url)
     if not given:
         raise LVLMError("generator.url: names no server; give an address such as http://localhost:8000")
+    if isinstance(url, str) and url.lstrip().startswith("["):
+        raise LVLMError("generator.url: is no list; in a list with {rank}, put each address in quotes")
     urls = [one.strip().replace(RANK, str(rank)).rstrip("/").removesuffix("/v1") for one in given]
     for one in urls:
         if problem := url_problem(one):

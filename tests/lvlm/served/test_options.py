@@ -25,6 +25,8 @@ def test_urls(url: Any, rank: int, expected: list[str]) -> None:
     ("url", "problem"),
     [
         ([], "names no server"),
+        # as YAML reads a list of addresses with braces and without quotes
+        ("[http://a:800{rank}, http://me:hush@b]", "put each address in quotes"),
         ("localhost:8000", "must begin with http"),
         ("http://host:port", "is not a URL"),
         ("http://host/?key=hush", "read only from the environment"),
@@ -46,6 +48,7 @@ def test_invalid_urls(url: Any, problem: str) -> None:
         ("timeout", 0.0),
         ("timeout", float("inf")),
         ("retries", -1),
+        ("handover", ""),
         ("tolerance", 0.0),
     ],
 )

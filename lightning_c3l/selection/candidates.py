@@ -95,7 +95,7 @@ def select_candidates(
     )
     columns, duplicates = _image_by_image(candidates, reading, plan)
     if duplicates is None:
-        columns = _columns(candidates, (_score(one, reading) for one in candidates), texts=True)
+        columns = _columns(candidates, (_score(one, reading) for one in candidates))
     return CandidateSelection(columns, select_records(columns, plan, allow_empty=True, duplicates=duplicates))
 
 
@@ -112,33 +112,10 @@ def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPL
     Raises:
         ValueError: a candidate has no scores.
     """
-    columns = _columns(ordered, [-float(position) for position in range(len(ordered))], texts=True)
+    columns = _columns(ordered, [-float(position) for position in range(len(ordered))])
     rule = NearDuplicateRule(threshold, one_per_question=True, all_pairs_up_to=None)
-    return _those(ordered, drop_near(columns, columns.scored, rule))
-
-
-def random_candidates(
-    candidates: Sequence[ScoredCandidate], chosen: Sequence[ScoredCandidate], seed: int
-) -> list[ScoredCandidate]:
-    """The random control of a choice: as many pairs of each kind and length in tokens, whatever their scores.
-
-    Args:
-        candidates: scored candidates, the chosen ones among them.
-        chosen: the choice to match.
-        seed: of the draw; the same seed and candidates give the same pairs.
-
-    Returns:
-        The pairs drawn, in input order.
-
-    Raises:
-        ValueError: a candidate has no scores, or a chosen one is not among the candidates.
-    """
-    wanted = {id(one) for one in chosen}
-    mask = np.array([id(one) in wanted for one in candidates], np.bool_)
-    if int(mask.sum()) != len(chosen):
-        raise ValueError(f"{len(chosen) - int(mask.sum())} of the chosen pairs are not among the candidates")
-    columns = _columns(candidates, [0.0] * len(candidates))
-    return _those(candidates, random_control(columns, columns.scored, mask, seed, exact_lengths=True))
+    kept = drop_near(columns, columns.scored, rule)
+    return [one for one, is_kept in zip(ordered, kept, strict=True) if is_kept]
 
 
 def _image_by_image(
@@ -179,9 +156,9 @@ def _score(one: ScoredCandidate, reading: str) -> float | None:
     return None if one.scores is None and one.candidate.rejected else reading_of(one, reading)
 
 
-def _columns(candidates: Sequence[ScoredCandidate], scores: Iterable[float | None], texts: bool = False) -> Columns:
-    """The candidates as columns; None is the score of a rejected one."""
-    builder = ColumnsBuilder(texts, "words" if texts else None)
+def _columns(candidates: Sequence[ScoredCandidate], scores: Iterable[float | None]) -> Columns:
+    """The candidates as columns with texts; None is the score of a rejected one."""
+    builder = ColumnsBuilder(texts=True, shingles="words")
     for position, (one, score) in enumerate(zip(candidates, scores, strict=True)):
         builder.add(_record(position + 1, one, score))
     return builder.finish()
@@ -198,7 +175,3 @@ def _record(number: int, one: ScoredCandidate, score: float | None) -> ScoredRec
         images=hash_of([candidate.image]),
         messages=(("user", candidate.question), ("assistant", candidate.answer)),
     )
-
-
-def _those(candidates: Sequence[ScoredCandidate], mask: Mask) -> list[ScoredCandidate]:
-    return [candidates[position] for position in np.flatnonzero(mask).tolist()]

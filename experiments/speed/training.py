@@ -9,6 +9,7 @@ from experiments.speed.models import Workload
 from experiments.speed.shapes import Shape
 from experiments.speed.timing import ratio, side_by_side, spread
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
+from lightning_c3l.lvlm.base import GroupExtras
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 from lightning_c3l.lvlm.huggingface.fast_path import FastPath
@@ -30,7 +31,7 @@ def loss_of_states(states: GroupStates, weights: Tensor, head: ContrastivePseudo
 
 def training_step(path: FastPath, batch: GroupBatch, head: ContrastivePseudoLabelLoss) -> Tensor:
     """Loss and gradients of one batch."""
-    loss = loss_of_states(group_states(path, batch, "prompt", "image"), batch.weights, head)
+    loss = loss_of_states(group_states(path, batch, "prompt", "image", GroupExtras()), batch.weights, head)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 

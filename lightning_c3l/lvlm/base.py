@@ -15,7 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupLogp, GroupStates
 from lightning_c3l.lvlm.errors import ConversationError as ConversationError
 from lightning_c3l.lvlm.errors import ImageError as ImageError
 from lightning_c3l.lvlm.errors import LVLMError as LVLMError
@@ -26,10 +26,27 @@ from lightning_c3l.records import Turn
 Images = Sequence[Image]
 # conversations about the same images
 Chats = Sequence[Sequence[Turn]]
-Anchor = Literal["prompt", "instruction", "description"]
+Anchor = Literal["prompt", "image", "instruction", "description"]
 Context = Literal["image", "text"]
 # what `anchor: description` asks of the model, while a round is made and while it is trained
 DESCRIBE = "Describe the picture."
+
+
+@dataclass(frozen=True)
+class GroupExtras:
+    """What some losses need of a batch of groups beside its hidden states and the likelihood of its positives.
+
+    Attributes:
+        negatives: the log-probabilities of the negatives too.
+        blind: the texts without their image, for `blind_logp`.
+        answer_logits: all logits of the answering rows.
+        depth: which hidden layer is read, as a share of the decoder's layers; 1 is the last one.
+    """
+
+    negatives: bool = False
+    blind: bool = False
+    answer_logits: bool = False
+    depth: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -255,13 +272,20 @@ class TrainableLVLM(LVLM, Protocol):
             LVLMError: if the LVLM cannot be trained.
         """
 
-    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+    def encode_groups(
+        self,
+        samples: Sequence[GroupSample],
+        anchor: Anchor,
+        context: Context,
+        extras: GroupExtras = ...,
+    ) -> GroupBatch:
         """Tokens and pixels of a batch of groups, on the CPU.
 
         Args:
             samples: G groups.
             anchor: what the anchor embedding is pooled from.
             context: "image" if candidates are read after image and instruction, "text" for the instruction alone.
+            extras: what else is needed of them.
 
         Raises:
             LVLMError: if a text has no token.
@@ -269,13 +293,29 @@ class TrainableLVLM(LVLM, Protocol):
             ImageError: if an image is not supported.
         """
 
-    def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+    def group_states(
+        self, batch: GroupBatch, anchor: Anchor, context: Context, extras: GroupExtras = ...
+    ) -> GroupStates:
         """Log-probabilities and hidden states of a batch of groups, with gradients.
 
         Args:
             batch: from `encode_groups` with the same options, on the network's device.
             anchor: as given to `encode_groups`.
             context: as given to `encode_groups`.
+            extras: as given to `encode_groups`.
+
+        Raises:
+            LVLMError: if the model has no hidden states, or no image tokens, of the kind that is asked for.
+        """
+
+    def blind_logp(self, batch: GroupBatch) -> GroupLogp:
+        """Log-probabilities of the texts of a batch of groups without their image, with gradients.
+
+        Args:
+            batch: from `encode_groups` with `blind`, on the network's device.
+
+        Raises:
+            LVLMError: if a text has other tokens without its image.
         """
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:

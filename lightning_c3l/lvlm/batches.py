@@ -67,18 +67,36 @@ class GroupBatch:
         suffixes: rows that continue a prefix.
         without_image: rows of whole texts without image; None if no option needs them.
         weights: w_i, [G].
+        blind: the suffixes with targets as whole rows without image, in their order; None if no option needs them.
     """
 
     prefixes: dict[str, Tensor]
     suffixes: TokenRows
     without_image: TokenRows | None
     weights: Tensor
+    blind: TokenRows | None = None
 
     def to(self, device: torch.device) -> "GroupBatch":
         """The same batch on another device."""
         prefixes = {name: value.to(device) for name, value in self.prefixes.items()}
         without_image = None if self.without_image is None else self.without_image.to(device)
-        return GroupBatch(prefixes, self.suffixes.to(device), without_image, self.weights.to(device))
+        blind = None if self.blind is None else self.blind.to(device)
+        return GroupBatch(prefixes, self.suffixes.to(device), without_image, self.weights.to(device), blind)
+
+
+@dataclass(frozen=True)
+class GroupLogp:
+    """Log-probabilities of the texts of a batch of groups; 0 at tokens that are no targets.
+
+    Attributes:
+        positive: of the positives' tokens after their instruction, [G, L].
+        answer: of the tokens of their answers after their question, [G, L].
+        candidates: of the candidates' tokens, [R, L], in the rows of `GroupStates.candidates`.
+    """
+
+    positive: Tensor
+    answer: Tensor
+    candidates: Tensor
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,10 @@ class GroupStates:
         anchor: hidden states that the anchor is pooled from, [G, La, H], with `anchor_mask` [G, La].
         candidates: hidden states of the texts, [R, Lc, H], with `candidate_mask` [R, Lc].
         owner: group of each candidate row, [R]; `role` is its index in the group, [R].
+        candidate_ids: tokens of the texts' rows, [R, Lc].
+        candidate_logp: log-probabilities of the texts' tokens, [R, Lc], 0 but at `candidate_target` [R, Lc], which
+            holds the end of turn too; of the positives alone unless those of the negatives were asked for.
+        answer_logits: logits that predict the M tokens of all answers, row by row, [M, V], if they were asked for.
     """
 
     positive_logp: Tensor
@@ -103,6 +125,10 @@ class GroupStates:
     candidate_mask: Tensor
     owner: Tensor
     role: Tensor
+    candidate_ids: Tensor
+    candidate_logp: Tensor
+    candidate_target: Tensor
+    answer_logits: Tensor | None = None
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from lightning_c3l.distributed import fsdp
 from lightning_c3l.lvlm.base import LVLM
+from lightning_c3l.lvlm.training_mode import eval_mode
 from lightning_c3l.modules.optimization import Schedule
 
 
@@ -78,14 +79,8 @@ class TrainedWeightsModule(LightningModule):
         """
         trainer = self._trainer
         precision = nullcontext() if trainer is None else trainer.precision_plugin.forward_context()
-        training = {part: part.training for part in self.modules()}
-        with self.whole_weights(), precision:
-            self.eval()
-            try:
-                yield
-            finally:
-                for part, was_training in training.items():
-                    part.training = was_training
+        with self.whole_weights(), precision, eval_mode(self):
+            yield
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep trained weights only, and which base they belong to."""

@@ -5,10 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from lightning_c3l.functional import i2c, losses, ranking, significance
+from lightning_c3l.functional import i2c, losses, preference, ranking, significance
 
 
-@pytest.mark.parametrize(("module", "functions"), [(i2c, 6), (losses, 4), (ranking, 1), (significance, 1)])
+@pytest.mark.parametrize(
+    ("module", "functions"), [(i2c, 6), (losses, 4), (preference, 6), (ranking, 1), (significance, 1)]
+)
 def test_examples_in_docstrings(module: ModuleType, functions: int) -> None:
     found = [test for test in doctest.DocTestFinder().find(module) if test.examples]
     assert len(found) >= functions

@@ -44,8 +44,8 @@ def module_of(folder: Path, **loss: Any) -> C3LModule:
         ({"contrastive_weight": -0.1}, "contrastive_weight must be at least 0, not -0.1"),
         ({"nll_weight": -1.0}, "nll_weight must be at least 0, not -1.0"),
         ({"contrastive_weight": 0.0, "nll_weight": 0.0}, "nothing would be trained"),
-        ({"anchor": "caption"}, "unknown anchor 'caption'"),
-        ({"context": "blind"}, "context 'blind'"),
+        ({"anchor": "caption"}, "loss.anchor must be one of prompt, image, instruction, description, not 'caption'"),
+        ({"context": "blind"}, "loss.context must be one of image, text, not 'blind'"),
     ],
 )
 def test_losses_that_cannot_train_are_refused(wrong: dict[str, Any], words: str) -> None:

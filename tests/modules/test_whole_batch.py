@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
@@ -35,6 +36,12 @@ class Cut(NamedTuple):
     accumulate: int
 
 
+LOSSES: dict[str, dict[str, Any]] = {
+    "rounds": {"contrastive_weight": 0.3, "temperature": 0.2},
+    # these run the starting model in each step; some batches have no negative
+    "dpo": {"form": "dpo", "pooling": "visual", "contrastive_weight": 0.3},
+    "parting": {"pooling": "parting", "token_weights": "visual", "reference_kl": 0.5},
+}
 # small, so that one step leaves the weights in which both gradients are taken as good as unchanged
 OPTIMIZATION = OptimizerConfig(learning_rate=1e-12)
 
@@ -103,14 +110,19 @@ def build(kind: str, checkpoint: Path) -> Any:
                 parameter.mul_(0.3)
     if kind == "tuning":
         return InstructionTuningModule(lvlm, OPTIMIZATION)
-    return C3LModule(lvlm, loss=LossConfig(contrastive_weight=0.3, temperature=0.2), optimization=OPTIMIZATION)
+    return C3LModule(lvlm, loss=LossConfig(**LOSSES[kind]), optimization=OPTIMIZATION)
 
 
 @cache
 def expected(kind: str, checkpoint: Path, count: int) -> Tensor:
     """Gradient of the whole batch."""
     module = build(kind, checkpoint)
-    loss = tuning_objective(module, records(count)) if kind == "tuning" else rounds_objective(module, groups(count))
+    if kind == "tuning":
+        loss = tuning_objective(module, records(count))
+    elif kind == "rounds":
+        loss = rounds_objective(module, groups(count))
+    else:  # tests/modules/test_contrast.py holds it to plain forwards
+        loss = module.training_step(module.encode(groups(count)), 0)
     loss.backward()  # type: ignore[no-untyped-call]
     return flat(module)
 
@@ -212,6 +224,14 @@ def test_scaled_losses_of_mixed_precision_are_unscaled_once(tiny_checkpoint: Pat
 SHARED = (Cut(7, 2, 2), Cut(5, 1, 3))
 
 
+# with weights split by FSDP2, and losses that run the starting model in each step
+OTHERS = {
+    "rounds": (FullyShardedStrategy, SHARED[0]),
+    "dpo": (FullyShardedStrategy, SHARED[0]),
+    "parting": (DDPStrategy, SHARED[1]),
+}
+
+
 def _on_two(rank: int, folder: str) -> None:
     """A step of each cut; the gradient of each rank is left in a file."""
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1")
@@ -220,8 +240,9 @@ def _on_two(rank: int, folder: str) -> None:
             options: dict[str, Any] = {"devices": 2, "strategy": "ddp", "gradient_clip_val": 0.01}
             found = run(kind, Path(folder) / "checkpoint", cut, **options)
             torch.save((*found.before, found.used), Path(folder) / f"{kind}-{number}-{rank}.pt")
-    split = run("rounds", Path(folder) / "checkpoint", SHARED[0], devices=2, strategy=FullyShardedStrategy())
-    torch.save(split.used, Path(folder) / f"split-{rank}.pt")
+    for kind, (strategy, cut) in OTHERS.items():
+        other = run(kind, Path(folder) / "checkpoint", cut, devices=2, strategy=strategy())
+        torch.save(other.used, Path(folder) / f"{kind}-{rank}.pt")
 
 
 def test_two_processes_make_the_same_step(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -233,5 +254,6 @@ def test_two_processes_make_the_same_step(tiny_checkpoint: Path, tmp_path: Path)
             before, used = torch.load(tmp_path / f"{kind}-{SHARED.index(cut)}-{rank}.pt")
             assert differ(before, whole) < 1e-5, (kind, cut, rank)
             assert differ(used, 0.01 * whole / whole.norm()) < 1e-5, (kind, cut, rank)
-    for rank in range(2):  # weights split by FSDP2
-        assert differ(torch.load(tmp_path / f"split-{rank}.pt"), expected("rounds", tiny_checkpoint, 7)) < 1e-5
+    for (kind, (_, cut)), rank in product(OTHERS.items(), range(2)):
+        whole = expected(kind, tiny_checkpoint, cut.total)
+        assert differ(torch.load(tmp_path / f"{kind}-{rank}.pt"), whole) < 1e-5, (kind, rank)

@@ -44,6 +44,7 @@ from tests.experiments.test_finetune import write_set
         ("model.lvlm.lora.alpha", "refused"),
         ("model.lvlm.dtype", "refused"),
         ("model.loss.temperature", "refused"),
+        ("model.loss.form", "refused"),
         ("guard.images", "refused"),
         ("seed_everything", "refused"),
         ("optimizer.init_args.lr", "refused"),

@@ -6,17 +6,34 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import Anchor, Chats, Context, ConversationError, GenerationRequest, Images, Sampling
+from lightning_c3l.lvlm.base import (
+    Anchor,
+    Chats,
+    Context,
+    ConversationError,
+    GenerationRequest,
+    GroupExtras,
+    Images,
+    Sampling,
+)
 from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import TokenIds, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of, require_supervised
 from lightning_c3l.lvlm.huggingface.forward import Decoder, PromptRows, prompt_rows
 from lightning_c3l.lvlm.huggingface.generation import Generator
-from lightning_c3l.lvlm.huggingface.groups import GroupRow, RowList, group_rows, require_text, split_prefixes
+from lightning_c3l.lvlm.huggingface.groups import (
+    GroupRow,
+    RowList,
+    blind_rows,
+    group_rows,
+    require_text,
+    split_prefixes,
+)
+from lightning_c3l.lvlm.huggingface.hidden_layers import layer_at
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageTokens, grid_of
 from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
-from lightning_c3l.lvlm.huggingface.packing import predicting_states
+from lightning_c3l.lvlm.huggingface.packing import predicting_states, target_logp
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.huggingface.serving import encoded_answer_ids, encoded_prompt_ids
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
@@ -38,6 +55,11 @@ class FastPath(ModelPath):
 
     def __init__(self, decoder: Decoder, encoder: ChatEncoder) -> None:
         self.decoder, self.encoder = decoder, encoder
+
+    @property
+    def image_token(self) -> int:
+        """The token that stands for a piece of an image."""
+        return self.encoder.images.token
 
     @property
     def vocab_size(self) -> int:
@@ -133,17 +155,24 @@ class FastPath(ModelPath):
         """Error message per image, '' if it is accepted; features are computed here if they are cached."""
         return self.encoder.images.unsupported(self.decoder.model, images, self.encoder.context)
 
-    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+    def encode_groups(
+        self,
+        samples: Sequence[GroupSample],
+        anchor: Anchor,
+        context: Context,
+        extras: GroupExtras = GroupExtras(),  # noqa: B008  # frozen
+    ) -> GroupBatch:
         """Encode every row that the losses need, split into the prefix of its group and a suffix."""
         images, pixels = self.encoder.images.encode([sample.image for sample in samples])
-        with_image, without_image = group_rows(samples, anchor, context)
+        with_image, without_image = group_rows(samples, anchor, context, extras)
         ids, mask, suffixes = split_prefixes(self.encoder, self._encoded(with_image, images), len(samples))
-        alone = None
-        if without_image:
-            alone = self._encoded(without_image, None).tensors([0] * len(without_image))
+        alone, blind = (
+            self._encoded(rows, None).tensors([0] * len(rows)) if rows else None
+            for rows in (without_image, blind_rows(with_image, extras))
+        )
         require_text(suffixes, alone)
         prefixes = {"input_ids": ids, "attention_mask": mask, **pixels}
-        return GroupBatch(prefixes, suffixes, alone, torch.tensor([sample.weight for sample in samples]))
+        return GroupBatch(prefixes, suffixes, alone, torch.tensor([sample.weight for sample in samples]), blind)
 
     def _encoded(self, rows: Sequence[GroupRow], images: Sequence[ImageTokens] | None) -> RowList:
         out = RowList()
@@ -152,13 +181,28 @@ class FastPath(ModelPath):
             out.add(chat, row.owner, row.role, row.target)
         return out
 
-    def run_groups(self, batch: GroupBatch) -> GroupForward:
+    def run_groups(self, batch: GroupBatch, extras: GroupExtras = GroupExtras()) -> GroupForward:  # noqa: B008
         """One forward in which the texts of a group share its image."""
-        suffixes, alone, prefixes = batch.suffixes, batch.without_image, self.prefixes(batch)
-        prefix, hidden = self.decoder.run_shared(prefixes, suffixes)
-        logp = self.decoder.token_logp(hidden, suffixes.ids, suffixes.target)
-        without = None if alone is None else self.decoder.run_rows(PromptRows(alone.ids, alone.mask, None, {}))[0]
-        return GroupForward(prefix, prefixes.mask, hidden, logp, without)
+        suffixes, alone, prefixes, decoder = batch.suffixes, batch.without_image, self.prefixes(batch), self.decoder
+        if (layer := layer_at(decoder.model, extras.depth)) is not None:
+            decoder = Decoder(decoder.model, decoder.images, decoder.head, decoder.blocks, decoder.copies, layer)
+        prefix, hidden = decoder.run_shared(prefixes, suffixes)
+        without = None if alone is None else decoder.run_rows(PromptRows(alone.ids, alone.mask, None, {}))[0]
+        logits = decoder.logits(predicting_states(decoder.last(hidden), suffixes.target))
+        logp = target_logp(logits, suffixes.ids, suffixes.target)
+        return GroupForward(
+            decoder.read(prefix),
+            prefixes.mask,
+            decoder.read(hidden),
+            logp,
+            None if without is None else decoder.read(without),
+            logits if extras.answer_logits else None,
+        )
+
+    def blind_logp(self, rows: TokenRows) -> Tensor:
+        """Log-probabilities of the targets of whole rows without image, [R, L], 0 elsewhere; with gradients."""
+        hidden, _ = self.decoder.run_rows(PromptRows(rows.ids, rows.mask, None, {}))
+        return self.decoder.token_logp(hidden, rows.ids, rows.target)
 
     def prefixes(self, batch: GroupBatch) -> PromptRows:
         """The prefixes of a batch of groups, with the features of their images."""

@@ -17,10 +17,11 @@ from transformers import Cache, DynamicCache
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, ImageBlocks, TokenLayout, attention_mask
+from lightning_c3l.lvlm.huggingface.hidden_layers import layer_output
 from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageEncoder, Pixels
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
-from lightning_c3l.lvlm.huggingface.packing import chosen_logp, left_padding, pack, predicting_states
+from lightning_c3l.lvlm.huggingface.packing import left_padding, pack, predicting_states, target_logp
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Decoder:
         blocks: where the tokens of one image attend to each other in both directions.
         copies: run each suffix behind a copy of its prefix's cache. Needed where layers carry a state, which a mask
             cannot keep apart: otherwise the suffixes of a prefix lie side by side in one row.
+        layer: a layer, counted from 1, whose output is read too: states are then those of the last layer and of this
+            one side by side, [..., 2 H].
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Decoder:
         head: OutputHead = OutputHead(),  # noqa: B008  # frozen
         blocks: ImageBlocks = "none",
         copies: bool = False,
+        layer: int | None = None,
     ) -> None:
         self.model, self.images, self.head, self.blocks, self.copies = model, images, head, blocks, copies
+        self.layer = layer
         self.decoder = model.get_decoder()
         self.text = model.config.get_text_config()
         # Qwen2-VL and its kin place images on a grid of three axes, Hunyuan-VL of four; 1 until an image was placed
@@ -147,15 +152,17 @@ class Decoder:
         more: dict[str, Any] = {} if features is None else {"mm_encoder_outputs": {"image": features.as_output()}}
         if features is not None and (mask is None or (isinstance(mask, Tensor) and mask.ndim == 2)):
             more |= {name: is_image.int() for name in self._token_types}
-        out = self.model.base_model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **more,
-        )
-        return out.last_hidden_state  # type: ignore[no-any-return]
+        with layer_output(self.model, self.layer) as states:
+            out = self.model.base_model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                **more,
+            )
+        last: Tensor = out.last_hidden_state
+        return torch.cat([last, *states], dim=-1) if states else last
 
     def run_shared(self, prefixes: PromptRows, suffixes: TokenRows, joined: bool = False) -> tuple[Tensor, Tensor]:
         """Run each prefix once, and its suffixes behind it. Exact (1e-6 in float32), and differentiable.
@@ -230,15 +237,21 @@ class Decoder:
         first = hidden[row, :width]
         return first.gather(1, order.argsort(1)[..., None].expand_as(first)), hidden[:, width:]
 
+    def last(self, states: Tensor) -> Tensor:
+        """Those of the last layer among what was run, [..., H]."""
+        return states if self.layer is None else states[..., : states.shape[-1] // 2]
+
+    def read(self, states: Tensor) -> Tensor:
+        """Those of `layer` among what was run, [..., H]; of the last one if there is none."""
+        return states if self.layer is None else states[..., states.shape[-1] // 2 :]
+
     def logits(self, states: Tensor) -> Tensor:
         """Next-token logits in float32, [..., V]."""
         return self.head(self.model, states)
 
     def token_logp(self, hidden: Tensor, ids: Tensor, target: Tensor) -> Tensor:
         """Log-probabilities of the target tokens, [R, L], 0 elsewhere; the head runs on their positions only."""
-        chosen = chosen_logp(self.logits(predicting_states(hidden, target)), ids[target])
-        out = torch.zeros(ids.shape, dtype=chosen.dtype, device=ids.device)
-        return out.masked_scatter(target, chosen)
+        return target_logp(self.logits(predicting_states(hidden, target)), ids, target)
 
 
 def _as_positions(index: Tensor, like: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import DESCRIBE, Anchor, Context, LVLMError
-from lightning_c3l.lvlm.batches import ROLE_ANCHOR, ROLE_ANSWER, GroupBatch, GroupStates, TokenRows
+from lightning_c3l.lvlm.base import DESCRIBE, Anchor, Context, GroupExtras, LVLMError
+from lightning_c3l.lvlm.batches import ROLE_ANCHOR, ROLE_ANSWER, GroupBatch, GroupLogp, GroupStates, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import common_prefix, pad, pad_mask
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
-from lightning_c3l.lvlm.huggingface.model_path import ModelPath
+from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Turn
 
@@ -91,7 +91,7 @@ def split_prefixes(encoder: ChatEncoder, rows: RowList, count: int) -> tuple[Ten
 
 
 def group_rows(
-    samples: Sequence[GroupSample], anchor: Anchor, context: Context
+    samples: Sequence[GroupSample], anchor: Anchor, context: Context, extras: GroupExtras
 ) -> tuple[list[GroupRow], list[GroupRow]]:
     """Conversations that the losses need, with the group's image and without; see `TrainableLVLM.encode_groups`."""
     with_image, without_image = list[GroupRow](), list[GroupRow]()
@@ -100,7 +100,7 @@ def group_rows(
         for k, text in enumerate(sample.texts):
             turns = (instruction, Turn("assistant", text))
             if k == 0 or context == "image":
-                with_image.append(GroupRow(turns, number, k, target=k == 0))
+                with_image.append(GroupRow(turns, number, k, target=k == 0 or extras.negatives))
             if context == "text":
                 without_image.append(GroupRow(turns, number, k))
         answering = (Turn("user", sample.question), Turn("assistant", sample.answer))
@@ -113,6 +113,11 @@ def group_rows(
     return with_image, without_image
 
 
+def blind_rows(rows: Sequence[GroupRow], extras: GroupExtras) -> list[GroupRow]:
+    """The rows whose likelihood is computed, if it is needed without image too."""
+    return [row for row in rows if row.target] if extras.blind else []
+
+
 def require_text(suffixes: TokenRows, alone: TokenRows | None) -> None:
     """Raise an LVLMError if a row has no text: it would learn from its end-of-turn token alone, without any sign."""
     texts = [suffixes.text] if alone is None else [suffixes.text, alone.text[alone.role != ROLE_ANCHOR]]
@@ -120,26 +125,24 @@ def require_text(suffixes: TokenRows, alone: TokenRows | None) -> None:
         raise LVLMError("a training sample has no supervised token: its text is empty after tokenising")
 
 
-def group_states(path: ModelPath, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+def group_states(
+    path: ModelPath, batch: GroupBatch, anchor: Anchor, context: Context, extras: GroupExtras
+) -> GroupStates:
     """One forward over a batch of groups; see `TrainableLVLM.group_states`."""
     suffixes, alone = batch.suffixes, batch.without_image
-    forward = path.run_groups(batch)
-    hidden, logp, alone_hidden = forward.hidden, forward.logp, forward.without_image
+    forward = path.run_groups(batch, extras)
+    hidden, logp = forward.hidden, forward.logp
     positive, answer = suffixes.role == 0, suffixes.role == ROLE_ANSWER
-    if anchor == "prompt":
-        before = (suffixes.mask & (suffixes.text.long().cumsum(1) == 0))[positive]
-        anchor_hidden = torch.cat([forward.prefix, hidden[positive]], dim=1)
-        anchor_mask = torch.cat([forward.prefix_mask, before], dim=1)
-    elif anchor == "description":
-        rows = suffixes.role == ROLE_ANCHOR
-        anchor_hidden, anchor_mask = hidden[rows], suffixes.text[rows]
+    anchor_hidden, anchor_mask = _anchor(path.image_token, batch, forward, anchor)
+    source, states = suffixes, hidden
+    if context == "text" and alone is not None and forward.without_image is not None:
+        source, states, candidate_logp = alone, forward.without_image, logp.new_zeros(alone.target.shape)
     else:
-        if alone is None or alone_hidden is None:
-            raise LVLMError("the batch was encoded for another anchor option")
-        rows = alone.role == ROLE_ANCHOR
-        anchor_hidden, anchor_mask = alone_hidden[rows], alone.mask[rows]
-    source, states = (suffixes, hidden) if context == "image" or alone is None else (alone, alone_hidden)
+        candidate_logp = logp
     rows = source.role >= 0
+    answer_logits = None
+    if forward.logits is not None:
+        answer_logits = forward.logits[answer[suffixes.target.nonzero()[:, 0]]]
     return GroupStates(
         positive_logp=logp[positive],
         positive_mask=suffixes.target[positive],
@@ -147,8 +150,47 @@ def group_states(path: ModelPath, batch: GroupBatch, anchor: Anchor, context: Co
         answer_mask=suffixes.target[answer],
         anchor=anchor_hidden,
         anchor_mask=anchor_mask,
-        candidates=states[rows] if states is not None else hidden[rows],
+        candidates=states[rows],
         candidate_mask=source.text[rows],
         owner=source.owner[rows],
         role=source.role[rows],
+        candidate_ids=source.ids[rows],
+        candidate_logp=candidate_logp[rows],
+        candidate_target=source.target[rows],
+        answer_logits=answer_logits,
     )
+
+
+def _anchor(image_token: int, batch: GroupBatch, forward: GroupForward, anchor: Anchor) -> tuple[Tensor, Tensor]:
+    """Hidden states that the anchor is pooled from, [G, La, H], and which of them count, [G, La]."""
+    suffixes, alone, alone_hidden = batch.suffixes, batch.without_image, forward.without_image
+    if anchor == "description":
+        rows = suffixes.role == ROLE_ANCHOR
+        return forward.hidden[rows], suffixes.text[rows]
+    if anchor == "instruction":
+        if alone is None or alone_hidden is None:
+            raise LVLMError("the batch was encoded for another anchor option")
+        rows = alone.role == ROLE_ANCHOR
+        return alone_hidden[rows], alone.mask[rows]
+    rows = suffixes.role == 0
+    mask, before = forward.prefix_mask, (suffixes.mask & (suffixes.text.long().cumsum(1) == 0))[rows]
+    if anchor == "image":
+        # rows that are not split have no prefix
+        prefix_ids = batch.prefixes.get("input_ids", mask)
+        mask, before = mask & (prefix_ids == image_token), before & (suffixes.ids[rows] == image_token)
+        if not bool(torch.cat([mask, before], dim=1).any(dim=1).all()):
+            raise LVLMError("loss.anchor: this model's prompts hold no image tokens to pool: set another anchor")
+    return torch.cat([forward.prefix, forward.hidden[rows]], dim=1), torch.cat([mask, before], dim=1)
+
+
+def blind_logp(path: ModelPath, batch: GroupBatch) -> GroupLogp:
+    """Log-probabilities without the image, in the places of those with it; see `TrainableLVLM.blind_logp`."""
+    suffixes, blind = batch.suffixes, batch.blind
+    if blind is None:
+        raise LVLMError("the batch was encoded without its texts alone")
+    target = suffixes.target
+    if not torch.equal(target.sum(1)[target.any(1)], blind.target.sum(1)):
+        raise LVLMError("a text has other tokens without its image, so what its tokens owe to it cannot be told")
+    logq = path.blind_logp(blind)[blind.target]
+    logp = torch.zeros(target.shape, dtype=logq.dtype, device=logq.device).masked_scatter(target, logq)
+    return GroupLogp(logp[suffixes.role == 0], logp[suffixes.role == ROLE_ANSWER], logp[suffixes.role >= 0])

@@ -20,11 +20,12 @@ from lightning_c3l.lvlm.base import (
     Chats,
     Context,
     GenerationRequest,
+    GroupExtras,
     Images,
     LVLMError,
     Sampling,
 )
-from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupStates
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, GroupLogp, GroupStates
 from lightning_c3l.lvlm.external import RequestOptions, ServableLVLM
 from lightning_c3l.lvlm.hub import resolve
 from lightning_c3l.lvlm.huggingface.adapter_folders import adapter_base, load_adapter, record_base
@@ -32,7 +33,7 @@ from lightning_c3l.lvlm.huggingface.adapters import LoRA, adapted_outside_decode
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of
-from lightning_c3l.lvlm.huggingface.groups import group_states
+from lightning_c3l.lvlm.huggingface.groups import blind_logp, group_states
 from lightning_c3l.lvlm.huggingface.hub_layout import save_model
 from lightning_c3l.lvlm.huggingface.images import ImageEncoder
 from lightning_c3l.lvlm.huggingface.loading import Precision, Quantize, fingerprint, load_checkpoint
@@ -308,13 +309,29 @@ class HuggingFaceLVLM(ServableLVLM):
         """A text without control tokens and blanks at its ends, as a turn is read."""
         return self.encoder.clean(text).strip()
 
-    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+    def encode_groups(
+        self,
+        samples: Sequence[GroupSample],
+        anchor: Anchor,
+        context: Context,
+        extras: GroupExtras = GroupExtras(),  # noqa: B008  # frozen
+    ) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
-        return self._run(self.training_path).encode_groups(samples, anchor, context)
+        return self._run(self.training_path).encode_groups(samples, anchor, context, extras)
 
-    def group_states(self, batch: GroupBatch, anchor: Anchor, context: Context) -> GroupStates:
+    def group_states(
+        self,
+        batch: GroupBatch,
+        anchor: Anchor,
+        context: Context,
+        extras: GroupExtras = GroupExtras(),  # noqa: B008  # frozen
+    ) -> GroupStates:
         """Log-probabilities and hidden states of a batch of groups, with gradients."""
-        return group_states(self._run(self.training_path), batch, anchor, context)
+        return group_states(self._run(self.training_path), batch, anchor, context, extras)
+
+    def blind_logp(self, batch: GroupBatch) -> GroupLogp:
+        """Log-probabilities of the texts of a batch of groups without their image, with gradients."""
+        return blind_logp(self._run(self.training_path), batch)
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""

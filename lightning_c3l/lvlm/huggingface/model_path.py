@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import Anchor, Chats, Context, GenerationRequest, Images, Sampling
-from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch
+from lightning_c3l.lvlm.base import Anchor, Chats, Context, GenerationRequest, GroupExtras, Images, Sampling
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.samples import GroupSample, TuningSample
 from lightning_c3l.records import Turn
@@ -29,6 +29,7 @@ class GroupForward:
         hidden: hidden states of the suffixes, [R, L, H].
         logp: log-probabilities of the suffixes' targets, [R, L], 0 elsewhere.
         without_image: hidden states of the rows without image, if there are any.
+        logits: those of all M targets, row by row, [M, V], if they were asked for.
     """
 
     prefix: Tensor
@@ -36,6 +37,7 @@ class GroupForward:
     hidden: Tensor
     logp: Tensor
     without_image: Tensor | None
+    logits: Tensor | None = None
 
 
 class ModelPath(Protocol):
@@ -46,6 +48,10 @@ class ModelPath(Protocol):
     """
 
     caches_images: bool
+
+    @property
+    def image_token(self) -> int:
+        """The token that stands for a piece of an image."""
 
     @property
     def vocab_size(self) -> int:
@@ -86,11 +92,16 @@ class ModelPath(Protocol):
     def unsupported_images(self, images: Sequence[Image]) -> list[str]:
         """Error message per image, '' if it is accepted."""
 
-    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+    def encode_groups(
+        self, samples: Sequence[GroupSample], anchor: Anchor, context: Context, extras: GroupExtras = ...
+    ) -> GroupBatch:
         """Tokens and pixels of a batch of groups."""
 
-    def run_groups(self, batch: GroupBatch) -> GroupForward:
+    def run_groups(self, batch: GroupBatch, extras: GroupExtras = ...) -> GroupForward:
         """One forward over a batch of groups, with gradients."""
+
+    def blind_logp(self, rows: TokenRows) -> Tensor:
+        """Log-probabilities of the targets of whole rows without image, [R, L], 0 elsewhere; with gradients."""
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Tokens, pixels and targets of a batch of VLIT records."""

@@ -66,6 +66,12 @@ def predicting_states(hidden: Tensor, target: Tensor) -> Tensor:
     return hidden[:, :-1][target[:, 1:]]
 
 
+def target_logp(logits: Tensor, ids: Tensor, target: Tensor) -> Tensor:
+    """Log-probabilities of the M target tokens from their logits [M, V], in their places in [R, L]; 0 elsewhere."""
+    chosen = chosen_logp(logits, ids[target])
+    return torch.zeros(ids.shape, dtype=chosen.dtype, device=ids.device).masked_scatter(target, chosen)
+
+
 def chosen_logp(logits: Tensor, ids: Tensor) -> Tensor:
     """Log-probability of each token, [M], under its logits [M, V]."""
     return -nn.functional.cross_entropy(logits, ids, reduction="none")

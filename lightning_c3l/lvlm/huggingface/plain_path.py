@@ -7,14 +7,24 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lightning_c3l.lvlm.base import Anchor, Chats, Context, ConversationError, GenerationRequest, Images, Sampling
-from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, ModelInputs, TokenRows
+from lightning_c3l.lvlm.base import (
+    Anchor,
+    Chats,
+    Context,
+    ConversationError,
+    GenerationRequest,
+    GroupExtras,
+    Images,
+    Sampling,
+)
+from lightning_c3l.lvlm.batches import ConversationBatch, GroupBatch, TokenRows
 from lightning_c3l.lvlm.huggingface.batching import TokenIds
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder
 from lightning_c3l.lvlm.huggingface.conversations import images_of, require_supervised
-from lightning_c3l.lvlm.huggingface.groups import GroupRow, group_rows, require_text
+from lightning_c3l.lvlm.huggingface.groups import GroupRow, blind_rows, group_rows, require_text
+from lightning_c3l.lvlm.huggingface.hidden_layers import layer_at
 from lightning_c3l.lvlm.huggingface.model_path import GroupForward, ModelPath
-from lightning_c3l.lvlm.huggingface.packing import chosen_logp
+from lightning_c3l.lvlm.huggingface.packing import target_logp
 from lightning_c3l.lvlm.huggingface.plain_generation import PlainGenerator
 from lightning_c3l.lvlm.huggingface.plain_rows import encode_rows, forward_rows, unsupported_images
 from lightning_c3l.lvlm.huggingface.serving import plain_answer_ids, plain_prompt_ids
@@ -39,6 +49,11 @@ class PlainPath(ModelPath):
 
     def __init__(self, model: Any, encoder: ChatEncoder, one_by_one: bool = False, copies: bool = False) -> None:
         self.model, self.encoder, self.one_by_one, self.copies = model, encoder, one_by_one, copies
+
+    @property
+    def image_token(self) -> int:
+        """The token that stands for a piece of an image."""
+        return self.encoder.images.token
 
     @property
     def vocab_size(self) -> int:
@@ -86,13 +101,22 @@ class PlainPath(ModelPath):
         """Error message per image, '' if the processor accepts it and a prompt with it fits into the context."""
         return unsupported_images(self.encoder, images)
 
-    def encode_groups(self, samples: Sequence[GroupSample], anchor: Anchor, context: Context) -> GroupBatch:
+    def encode_groups(
+        self,
+        samples: Sequence[GroupSample],
+        anchor: Anchor,
+        context: Context,
+        extras: GroupExtras = GroupExtras(),  # noqa: B008  # frozen
+    ) -> GroupBatch:
         """Encode every row that the losses need."""
-        with_image, without_image = group_rows(samples, anchor, context)
+        with_image, without_image = group_rows(samples, anchor, context, extras)
         rows = self._token_rows(with_image, samples, True)
-        alone = self._token_rows(without_image, samples, False) if without_image else None
+        alone, blind = (
+            self._token_rows(own, samples, False) if own else None
+            for own in (without_image, blind_rows(with_image, extras))
+        )
         require_text(rows, alone)
-        return GroupBatch({}, rows, alone, torch.tensor([sample.weight for sample in samples]))
+        return GroupBatch({}, rows, alone, torch.tensor([sample.weight for sample in samples]), blind)
 
     def _token_rows(self, rows: Sequence[GroupRow], samples: Sequence[GroupSample], has_image: bool) -> TokenRows:
         conversations = [(row.turns, (samples[row.owner].image,) if has_image else ()) for row in rows]
@@ -107,20 +131,27 @@ class PlainPath(ModelPath):
             parts=encoded.parts,
         )
 
-    def run_groups(self, batch: GroupBatch) -> GroupForward:
+    def run_groups(self, batch: GroupBatch, extras: GroupExtras = GroupExtras()) -> GroupForward:  # noqa: B008
         """A forward over all rows, and one over those without image."""
-        rows, alone = batch.suffixes, batch.without_image
-        hidden, logp = self._token_logp(rows.parts, rows.ids, rows.target)
+        rows, alone, layer = batch.suffixes, batch.without_image, layer_at(self.model, extras.depth)
+        logits, hidden = forward_rows(self.model, rows.parts, rows.target, layer)
+        without = None
+        if alone is not None:
+            without = forward_rows(self.model, alone.parts, torch.zeros_like(alone.target), layer)[1]
         groups = len(batch.weights)
-        without = None if alone is None else forward_rows(self.model, alone.parts, torch.zeros_like(alone.target))[1]
-        empty = torch.zeros(groups, 0, dtype=torch.bool, device=hidden.device)
-        return GroupForward(hidden.new_zeros(groups, 0, hidden.shape[-1]), empty, hidden, logp, without)
+        return GroupForward(
+            hidden.new_zeros(groups, 0, hidden.shape[-1]),
+            torch.zeros(groups, 0, dtype=torch.bool, device=hidden.device),
+            hidden,
+            target_logp(logits, rows.ids, rows.target),
+            without,
+            logits if extras.answer_logits else None,
+        )
 
-    def _token_logp(self, parts: Sequence[ModelInputs], ids: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states [R, L, H], and log-probabilities of the target tokens, [R, L], 0 elsewhere."""
-        logits, hidden = forward_rows(self.model, parts, target)
-        chosen = chosen_logp(logits, ids[target])
-        return hidden, torch.zeros(ids.shape, dtype=chosen.dtype, device=ids.device).masked_scatter(target, chosen)
+    def blind_logp(self, rows: TokenRows) -> Tensor:
+        """Log-probabilities of the targets of whole rows without image, [R, L], 0 elsewhere; with gradients."""
+        logits, _ = forward_rows(self.model, rows.parts, rows.target)
+        return target_logp(logits, rows.ids, rows.target)
 
     def encode_conversations(self, samples: Sequence[TuningSample]) -> ConversationBatch:
         """Encode a batch of records."""
@@ -141,4 +172,5 @@ class PlainPath(ModelPath):
 
     def conversation_logp(self, batch: ConversationBatch) -> Tensor:
         """Log-probabilities of the target tokens, [B, L], 0 elsewhere; with gradients."""
-        return self._token_logp(batch.parts, batch.ids, batch.target)[1]
+        logits, _ = forward_rows(self.model, batch.parts, batch.target)
+        return target_logp(logits, batch.ids, batch.target)

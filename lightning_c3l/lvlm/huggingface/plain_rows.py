@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightning_c3l.lvlm.base import ConversationError, ImageError, Images, LVLMError
 from lightning_c3l.lvlm.batches import ModelInputs
 from lightning_c3l.lvlm.huggingface.chat import ChatEncoder, EncodedChat
+from lightning_c3l.lvlm.huggingface.hidden_layers import layer_output
 from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 from lightning_c3l.records import Turn
 
@@ -216,13 +217,16 @@ def _output_positions(model: Any, keep: Tensor) -> Iterator[_Seen]:
         hook.remove()
 
 
-def forward_rows(model: Any, parts: Sequence[ModelInputs], target: Tensor) -> tuple[Tensor, Tensor]:
+def forward_rows(
+    model: Any, parts: Sequence[ModelInputs], target: Tensor, layer: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Plain forwards over left-padded rows, with gradients.
 
     Args:
         model: the transformers model.
         parts: all rows.
         target: True at the M tokens whose next-token logits are computed, [R, L].
+        layer: the layer, counted from 1, whose hidden states are returned; None for what the output embedding reads.
 
     Returns:
         Logits that predict the targets in float32, [M, V], row by row, and hidden states, [R, L, H].
@@ -233,13 +237,14 @@ def forward_rows(model: Any, parts: Sequence[ModelInputs], target: Tensor) -> tu
         width = inputs["input_ids"].shape[1]
         own = target[part.rows.to(target.device)][:, -width:].to(model.device)
         keep = nn.functional.pad(own[:, 1:], (0, 1))
-        with _output_positions(model, keep) as seen:
+        with layer_output(model, layer) as outputs, _output_positions(model, keep) as seen:
             out = model(**inputs, use_cache=False).logits[0].float()
         if seen.states is None:
             raise LVLMError(f"{type(model).__name__}: its logits do not come from its output embedding")
         rows += part.rows.tolist()
         logits += out.split(keep.sum(1).tolist())
-        states.append(nn.functional.pad(seen.states, (0, 0, target.shape[1] - width, 0)))
+        found = outputs[0][:, -width:] if outputs else seen.states
+        states.append(nn.functional.pad(found, (0, 0, target.shape[1] - width, 0)))
     order = sorted(range(len(rows)), key=rows.__getitem__)
     return torch.cat([logits[n] for n in order]), torch.cat(states)[torch.tensor(order, device=model.device)]
 

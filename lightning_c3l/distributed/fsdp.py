@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
@@ -43,6 +44,36 @@ def shard(module: nn.Module, layers: nn.ModuleList, mesh: DeviceMesh) -> None:
     if reduce_unused is not None:
         # otherwise a process whose batch has no image would reduce fewer gradients than the others
         reduce_unused(True, recurse=False)
+
+
+def announce_backward(output: Tensor, earlier: Tensor, layers: Iterable[nn.Module]) -> Tensor:
+    """The output of a second pass through sharded layers, whose backward pass begins at the first pass' output too.
+
+    FSDP2 gathers a layer for the backward pass when a gradient reaches the layer's output. Where only the keys and
+    values of the first pass are used, by the second one, none reaches the output of the first pass' last layer: its
+    weights would be missing.
+
+    Args:
+        output: of the second pass.
+        earlier: of the first pass.
+        layers: that both passes ran.
+    """
+    if not torch.is_grad_enabled() or not any(isinstance(layer, FSDPModule) for layer in layers):
+        return output
+    return _ZeroGradient.apply(output, earlier)  # type: ignore[no-untyped-call,no-any-return]
+
+
+class _ZeroGradient(torch.autograd.Function):
+    """The first tensor as it is; the second one gets a gradient of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, earlier: Tensor) -> Tensor:
+        ctx.shape = earlier.shape
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad, grad.new_zeros(ctx.shape)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
+from lightning_c3l.distributed.fsdp import announce_backward
 from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.batches import TokenRows
 from lightning_c3l.lvlm.huggingface.attention import PADDING, SHARED, ImageBlocks, TokenLayout, attention_mask
@@ -196,6 +197,7 @@ class Decoder:
             first = self.run(prefixes.ids, positions, None, prefixes.features, cache)
             mask = attention_mask(self.decoder, behind, everything)
             second = self.run(packed.ids, own, mask, None, cache)
+            second = announce_backward(second, first, getattr(self.decoder, "layers", ()))
         return first, second.flatten(0, 1)[packed.slot]
 
     def _run_copied(self, prefixes: PromptRows, suffixes: TokenRows) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_c3l.lvlm.base import GroupExtras, GroupSample, LVLMError
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from tests.helpers.tiny import Plain, load_tiny, model_inputs, pictures, plain
 
@@ -265,10 +266,12 @@ def test_texts_are_compared_without_their_image_only_if_encoded_so(lvlms: dict[s
         lvlm.blind_logp(batch)
 
 
-def test_a_prompt_without_image_tokens_has_no_image_anchor(lvlms: dict[str, HuggingFaceLVLM]) -> None:
+def test_a_prompt_without_image_tokens_has_no_image_anchor(
+    lvlms: dict[str, HuggingFaceLVLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lvlm = lvlms["fast"]
     batch = lvlm.encode_groups(samples(), "image", "image")
-    batch.prefixes["input_ids"] = torch.full_like(batch.prefixes["input_ids"], 5)
+    monkeypatch.setattr(FastPath, "image_token", -1)
     with pytest.raises(LVLMError, match="hold no image tokens to pool"):
         lvlm.group_states(batch, "image", "image")
 

@@ -32,11 +32,14 @@ class DatasetExport(Callback):
         target_size: number of pairs to keep.
         reading: reading of S(I2C) to select by; on the command line that of `i2c` unless given.
         near_duplicate: pairs about one image whose words overlap this much (Jaccard) count as duplicates.
+        write: whether to make a data set after training at all; `predict` always makes one.
     """
 
     order = Order.EXPORT
 
-    def __init__(self, target_size: int = 5000, reading: str | None = None, near_duplicate: float = 0.8) -> None:
+    def __init__(
+        self, target_size: int = 5000, reading: str | None = None, near_duplicate: float = 0.8, write: bool = True
+    ) -> None:
         reading = "answer" if reading is None else reading
         if reading not in READINGS:
             raise ValueError(f"export.reading must be one of {', '.join(READINGS)}, not {reading!r}")
@@ -45,11 +48,12 @@ class DatasetExport(Callback):
         if not 0 < near_duplicate <= 1:
             raise ValueError(f"export.near_duplicate must be above 0 and at most 1, not {near_duplicate}")
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
+        self.write = write
         self._predicted: Sequence[ScoredCandidate] = ()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate about fresh images with the tuned model, which the starting model scores, and write the set."""
-        if (run := RoundRun.of(trainer, pl_module)) is not None:
+        if self.write and (run := RoundRun.of(trainer, pl_module)) is not None:
             candidates = self._candidates(run, "fresh", _FIT_STREAM)
             collectives.on_rank_zero(lambda: self._export(run, "fresh", candidates, "trained in this run"))
 

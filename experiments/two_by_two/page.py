@@ -29,12 +29,13 @@ def render(results: Mapping[str, Any]) -> str:
     return template.render(seeds=results["seeds"], charts=charts, tables=tables)
 
 
-def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
+def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]], digits: int = 1) -> Markup:
     """One row for each model: its interval, its mean, and a small mark for each seed.
 
     Args:
         title: for screen readers.
         rows: `mean`, `low`, `high` and `by_seed` of each model.
+        digits: decimals of the figures that are shown while the pointer is over a mean.
 
     Returns:
         The `svg` element.
@@ -48,7 +49,7 @@ def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
                 seeds, [index + 0.28] * len(seeds), "|", color="#000000", alpha=0.6, markersize=5, markeredgewidth=1
             )
             (mean,) = axes.plot([own["mean"]], [index], "o", color=palette(0), markersize=8, clip_on=False)
-            drawn.mark(mean, f"{name}: {interval_text(own)}", series=name, value=own["mean"])
+            drawn.mark(mean, f"{name}: {interval_text(own, digits)}", series=name, value=own["mean"])
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
         axes.spines["bottom"].set_visible(False)

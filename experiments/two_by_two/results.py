@@ -105,9 +105,10 @@ def _interval_table(title: str, columns: Mapping[str, Mapping[str, Any]], rows: 
     return table
 
 
-def interval_text(figure: Mapping[str, Any]) -> str:
+def interval_text(figure: Mapping[str, Any], digits: int = 1) -> str:
     """A figure with its interval."""
-    return f"{number(figure['mean'], 1)} ({number(figure['low'], 1)} to {number(figure['high'], 1)})"
+    mean, low, high = (number(figure[name], digits) for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
 def summary(results: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ VERBS = {
     "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
     "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
     "sweep-local": ("sweep_local", "the trials of a W&B sweep file without W&B, with a table and a page of all"),
+    "recipe": ("recipe", "recipes of training compared with paired intervals, by a protocol fixed before"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),
     "bench-data": ("bench_data", "speed and memory of data in and out"),
     "bench-scale": ("bench_scale", "rounds and data sets of millions of candidates, without a model"),

@@ -1,0 +1,134 @@
+"""Figures of a trained model as sums over images, from which a bootstrap computes them again."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_c3l.records import Candidate
+from lightning_c3l.rounds.truth import Asked, Truth
+from lightning_c3l.selection.texts import QUESTION_TYPES, polarity, question_type
+
+# summands of each figure by image
+Sums = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question and a model's answer."""
+
+    asked: Asked
+    text: str
+
+
+def writing_sums(written: Sequence[Candidate], truth: Truth) -> Sums:
+    """Sums of what a model has written.
+
+    An answer that follows the model's own question is what follows its own beginning: `own_seen` and `own_unseen` count
+    those whose question has an answer, by whether training images show what it names.
+
+    Returns:
+        By figure and image: sum and count of shares, and how many questions of each of `QUESTION_TYPES` for
+        `kind_entropy`.
+    """
+    by_image = defaultdict[str, list[Candidate]](list)
+    for one in written:
+        by_image[one.image].append(one)
+    sums: Sums = {}
+    for image, own in by_image.items():
+        parsed = [one for one in own if not one.rejected]
+        shares = [_right_share(truth, image, one.question, one.answer) for one in parsed]
+        right = [truth.judge(image, one.question, one.answer) == "right" for one in parsed]
+        resolved = [truth.resolve(image, one.question) for one in parsed]
+        signs = [polarity([one.answer]) for one in parsed]
+        types = [question_type(one.question) for one in parsed]
+        of_image = {
+            "truth": [sum(shares), len(own)],
+            "right": [sum(right), len(own)],
+            "parsed": [len(parsed), len(own)],
+            "distinct": [len({one.question for one in parsed}), len(parsed)],
+            "yes": [signs.count(1), len(signs) - signs.count(0)],
+            "kind_entropy": [types.count(name) for name in QUESTION_TYPES],
+            **_by_seen("own", [(one, share) for one, share in zip(resolved, shares, strict=True) if one is not None]),
+        }
+        for name, values in of_image.items():
+            sums.setdefault(name, {})[image] = [float(value) for value in values]
+    return sums
+
+
+def answering_sums(answers: Sequence[Answered], truth: Truth) -> Sums:
+    """Sums of plain answers: `qa` of all questions, and `qa_<kind>` of each kind."""
+
+    def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
+        right = [(one.asked.kind, truth.judge(one.asked.image, one.asked.question, one.text)) for one in own]
+        kinds = dict.fromkeys(kind for kind, _ in right)
+        return {
+            "qa": _mean_parts(verdict == "right" for _, verdict in right),
+            **{f"qa_{name}": _mean_parts(v == "right" for kind, v in right if kind == name) for name in kinds},
+        }
+
+    return _by_image(answers, shares)
+
+
+def reference_sums(continued: Sequence[Answered], truth: Truth) -> Sums:
+    """Sums of answers that follow beginnings made from the truth."""
+
+    def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
+        found = [(one.asked, _right_share(truth, one.asked.image, one.asked.question, one.text.strip())) for one in own]
+        return {"reference": _mean_parts(share for _, share in found), **_by_seen("reference", found)}
+
+    return _by_image(continued, shares)
+
+
+def _right_share(truth: Truth, image: str, question: str, answer: str) -> float:
+    return float(truth.judge(image, question, answer) == "right")
+
+
+def _by_image(answers: Sequence[Answered], shares: Callable[[Sequence[Answered]], dict[str, list[float]]]) -> Sums:
+    by_image = defaultdict[str, list[Answered]](list)
+    for one in answers:
+        by_image[one.asked.image].append(one)
+    sums: Sums = {}
+    for image, own in by_image.items():
+        for name, values in shares(own).items():
+            sums.setdefault(name, {})[image] = values
+    return sums
+
+
+def _by_seen(name: str, found: Sequence[tuple[Asked, float]]) -> dict[str, list[float]]:
+    return {
+        f"{name}_{part}": _mean_parts(share for asked, share in found if asked.seen is wanted)
+        for part, wanted in (("seen", True), ("unseen", False))
+    }
+
+
+def _mean_parts(values: Iterable[float]) -> list[float]:
+    """Sum and number of values."""
+    own = [float(value) for value in values]
+    return [sum(own), float(len(own))]
+
+
+def counts_of(sums: Mapping[str, Sequence[float]], images: Sequence[str]) -> NDArray[np.float64]:
+    """Summands of a figure, `[I, 1, K]`; an image that adds nothing has zeros."""
+    width = max((len(values) for values in sums.values()), default=2)
+    rows = [list(sums.get(image, [0.0] * width)) for image in images]
+    return np.array(rows, dtype=np.float64).reshape(len(images), 1, width)
+
+
+def figure_of(name: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """A figure from its totals, `[..., 1, K]` to `[...]`; nan where nothing was counted."""
+    return _entropy if name == "kind_entropy" else _share
+
+
+def _share(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(totals[..., 0, 0] / totals[..., 0, 1])
+
+
+def _entropy(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Entropy of the shares of kinds, in nats."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = totals[..., 0, :] / totals[..., 0, :].sum(-1, keepdims=True)
+        return np.asarray(-np.where(shares > 0, shares * np.log(shares), 0.0 * shares).sum(-1))

@@ -1,0 +1,128 @@
+"""Tables and protocols: the shipped ones, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.recipe.protocol import read_protocol
+from experiments.recipe.table import nested, read_table, writing_options
+from lightning_c3l.cli.trainer import run_trainer
+from tests.helpers.commandline import ROOT
+
+FOLDER = ROOT / "experiments" / "recipe"
+TABLES = ("contrastive", "choices")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_parser_takes_every_row_of_a_shipped_table(name, capsys, tmp_path):
+    """In one file after the other: later ones win, so each option is looked at where it was given last."""
+    table = read_table(FOLDER / f"{name}.yaml")
+    for row, options in table.rows.items():
+        overlay = tmp_path / f"{row}.yaml"
+        overlay.write_text(yaml.safe_dump(nested(options) or {"seed_everything": 0}))
+        with pytest.raises(SystemExit) as left:
+            run_trainer(["fit", "--config", str(table.experiment), "--config", str(overlay), "--print_config"])
+        printed = capsys.readouterr()
+        assert left.value.code in (0, None), printed.err
+        config = yaml.safe_load(printed.out)
+        for option, value in options.items():
+            found = config
+            for key in option.split("."):
+                found = found[key]
+            assert found == value, option
+
+
+def test_the_shipped_protocol_looks_twice_at_different_things():
+    protocol = read_protocol(FOLDER / "protocol.yaml")
+    search, confirm = protocol.stage("search"), protocol.stage("confirm")
+    assert search.chosen(None) == [0, 1, 2]
+    assert confirm.chosen(None) == list(range(10, 20))
+    assert search.images != confirm.images
+    assert all("follow=0.0" in stage.images for stage in (search, confirm))
+    assert protocol.target.tolerance == 0.01
+
+
+def test_options_that_candidates_depend_on():
+    options: dict[str, Any] = {
+        "model.init_args.writing.sampling.samples": 8,
+        "model.init_args.lvlm.init_args.path": "some",
+        "model.init_args.lvlm.init_args.lora": None,
+        "model.init_args.lvlm.init_args.lora.rank": 4,
+        "model.init_args.loss.anchor": "description",
+        "model.init_args.loss.temperature": 0.1,
+        "i2c.images_per_round": 3,
+        "i2c.margin": 0.5,
+        "data.init_args.images": "folder",
+        "data.init_args.batch_size": 4,
+    }
+    assert list(writing_options(options)) == [
+        "model.init_args.writing.sampling.samples",
+        "model.init_args.lvlm.init_args.path",
+        "i2c.images_per_round",
+        "data.init_args.images",
+        "model.init_args.loss.anchor",
+    ]
+    assert writing_options({"model.init_args.loss.anchor": "instruction"}) == {}
+
+
+def test_nested_options():
+    assert nested({"a.b": 1, "a.c.d": None, "e": [2]}) == {"a": {"b": 1, "c": {"d": None}}, "e": [2]}
+    with pytest.raises(ValueError, match=r"^a\.b\.c: b has a value of its own$"):
+        nested({"a.b": 1, "a.b.c": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": None}, "rows must be a mapping"),
+        ({"baseline": "nobody"}, "baseline: there is no row 'nobody'"),
+        ({"experiment": "none.yaml"}, "experiment: "),
+        ({"row": {}}, "'row' is not known here; known are experiment, baseline, options, rows"),
+        ({"rows": {"base": {}, "a/b": {}}}, "rows: 'a/b' is no name of letters"),
+        ({"rows": {"base": [1]}}, "rows.base must be a mapping"),
+    ],
+)
+def test_a_table_that_is_none(tmp_path, change, message):
+    (tmp_path / "experiment.yaml").write_text("{}")
+    file = tmp_path / "some.yaml"
+    file.write_text(
+        yaml.safe_dump({"experiment": "experiment.yaml", "baseline": "base", "rows": {"base": {}}, **change})
+    )
+    with pytest.raises(ValueError, match=r"some\.yaml: ") as refused:
+        read_table(file)
+    assert message in str(refused.value)
+
+
+def test_options_of_all_rows_are_overruled_by_those_of_a_row(tmp_path):
+    (tmp_path / "experiment.yaml").write_text("{}")
+    file = tmp_path / "some.yaml"
+    rows = {"base": None, "other": {"b": 3}}
+    file.write_text(
+        yaml.safe_dump({"experiment": "experiment.yaml", "baseline": "base", "options": {"a": 1, "b": 2}, "rows": rows})
+    )
+    assert read_table(file).rows == {"base": {"a": 1, "b": 2}, "other": {"a": 1, "b": 3}}
+
+
+STAGE = {"seeds": "0", "images": "scenes:count=2"}
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([], "the file must be a mapping"),
+        ({"resamples": 10}, "stages is missing"),
+        ({"stages": {"a": STAGE}, "samples": 2}, "the file: 'samples' is not known here; known are stages, "),
+        ({"stages": {"a": {**STAGE, "seed": 1}}}, "stages.a: 'seed' is not known here; known are seeds, images"),
+        ({"stages": {"a": {**STAGE, "seeds": "x"}}}, "'x' is not a list of seeds"),
+        ({"stages": {"a": {**STAGE, "images": "scenes:seed=1"}}}, "count is missing"),
+        ({"stages": {"a": STAGE}, "measure": {"samples": 0}}, "measure.samples must be above 0, not 0"),
+    ],
+)
+def test_a_protocol_that_is_none(tmp_path, found, message):
+    file: Path = tmp_path / "protocol.yaml"
+    file.write_text(yaml.safe_dump(found))
+    with pytest.raises(ValueError, match=r"protocol\.yaml: ") as refused:
+        read_protocol(file)
+    assert message in str(refused.value)

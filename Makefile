@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -106,6 +106,12 @@ exp-collapse: $(ENVIRONMENT)  ## self-training that is known to collapse, and th
 
 exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
 	$(RUN) two-by-two --out runs/two-by-two
+
+TABLE ?= contrastive
+STAGE ?= search
+
+exp-recipe: $(ENVIRONMENT)  ## recipes of TABLE=contrastive or choices against a baseline, STAGE=search or confirm [ONLY="rows"] [SEEDS=0-1]; goes on
+	$(RUN) recipe experiments/recipe/$(TABLE).yaml --stage $(STAGE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
 
 # NAME is that of a file in experiments/sweeps; ENTITY and PROJECT are W&B's, by default the user's and the file's
 sweep-%: $(ENVIRONMENT)  ## create the sweep of experiments/sweeps/NAME.yaml on W&B; it prints what SWEEP is

@@ -12,7 +12,7 @@ from callbacks.exposure_bias import BEGINNING
 from callbacks.order import Order
 from data_modules.scenes import parse_scenes
 from experiments.recipe.protocol import MeasureConfig
-from experiments.recipe.sums import Answered, answering_sums, reference_sums, writing_sums
+from experiments.recipe.sums import OTHER, Answered, answering_sums, reference_sums, writing_sums
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
@@ -92,8 +92,9 @@ class TrialMeasures(Callback):
             clock.note("answering")
             continued = continue_beginnings(engine, asked, source.read)
             clock.note("continuing")
-        sums = writing_sums(written, truth) | answering_sums(answers, truth) | reference_sums(continued, truth)
-        found = {"images": keys, "sums": sums, "cpu_seconds": clock.finish()}
+        kinds = [one.kind for one in load_templates(writing.templates)]
+        sums = writing_sums(written, truth, kinds) | answering_sums(answers, truth) | reference_sums(continued, truth)
+        found = {"images": keys, "kinds": [*kinds, OTHER], "sums": sums, "cpu_seconds": clock.finish()}
         write_json_atomic(Path(trainer.default_root_dir) / MEASURED, found)
 
 

@@ -13,7 +13,6 @@ from experiments.recipe.trials import Look, Recipes
 from experiments.sweeps.trials import Trial
 from lightning_c3l.functional.finite import finite, jsonable
 from lightning_c3l.functional.significance import Difference, difference
-from lightning_c3l.selection.texts import QUESTION_TYPES
 
 # of the tables, and their titles
 TITLES: Mapping[str, str] = {
@@ -138,11 +137,12 @@ def _stacked(own: Measured, name: str) -> NDArray[np.float64]:
 
 
 def _kind_shares(own: Measured) -> dict[str, float]:
-    """Shares of the types of questions, over all seeds."""
+    """Shares of the kinds of questions, over all seeds."""
     if not own:
         return {}
     totals = _stacked(own, "kind_entropy").sum((0, 1, 2))
-    return {name: float(n / totals.sum()) for name, n in zip(QUESTION_TYPES, totals, strict=True) if n}
+    kinds = next(iter(own.values()))["kinds"]
+    return {name: float(count / totals.sum()) for name, count in zip(kinds, totals, strict=True)}
 
 
 def _mean_seconds(own: Measured) -> dict[str, float]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.records import Candidate
-from lightning_c3l.rounds.truth import Asked, Truth
-from lightning_c3l.selection.texts import QUESTION_TYPES, polarity, question_type
+from lightning_c3l.rounds.truth import Asked, Truth, statement_share
+from lightning_c3l.selection.texts import polarity
 
+# kind of a question that has no answer
+OTHER = "other"
 # summands of each figure by image
 Sums = dict[str, dict[str, list[float]]]
 
@@ -23,15 +25,20 @@ class Answered:
     text: str
 
 
-def writing_sums(written: Sequence[Candidate], truth: Truth) -> Sums:
+def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str]) -> Sums:
     """Sums of what a model has written.
 
     An answer that follows the model's own question is what follows its own beginning: `own_seen` and `own_unseen` count
     those whose question has an answer, by whether training images show what it names.
 
+    Args:
+        written: all texts.
+        truth: of their images.
+        kinds: of questions.
+
     Returns:
-        By figure and image: sum and count of shares, and how many questions of each of `QUESTION_TYPES` for
-        `kind_entropy`.
+        By figure and image: sum and count of shares, and for `kind_entropy` how many questions are of each kind and how
+        many have no answer.
     """
     by_image = defaultdict[str, list[Candidate]](list)
     for one in written:
@@ -39,18 +46,18 @@ def writing_sums(written: Sequence[Candidate], truth: Truth) -> Sums:
     sums: Sums = {}
     for image, own in by_image.items():
         parsed = [one for one in own if not one.rejected]
-        shares = [_right_share(truth, image, one.question, one.answer) for one in parsed]
+        shares = [statement_share(truth, image, one.question, one.answer) for one in parsed]
         right = [truth.judge(image, one.question, one.answer) == "right" for one in parsed]
         resolved = [truth.resolve(image, one.question) for one in parsed]
         signs = [polarity([one.answer]) for one in parsed]
-        types = [question_type(one.question) for one in parsed]
+        asked = [OTHER if one is None else one.kind for one in resolved]
         of_image = {
             "truth": [sum(shares), len(own)],
             "right": [sum(right), len(own)],
             "parsed": [len(parsed), len(own)],
             "distinct": [len({one.question for one in parsed}), len(parsed)],
             "yes": [signs.count(1), len(signs) - signs.count(0)],
-            "kind_entropy": [types.count(name) for name in QUESTION_TYPES],
+            "kind_entropy": [asked.count(name) for name in (*kinds, OTHER)],
             **_by_seen("own", [(one, share) for one, share in zip(resolved, shares, strict=True) if one is not None]),
         }
         for name, values in of_image.items():
@@ -59,14 +66,14 @@ def writing_sums(written: Sequence[Candidate], truth: Truth) -> Sums:
 
 
 def answering_sums(answers: Sequence[Answered], truth: Truth) -> Sums:
-    """Sums of plain answers: `qa` of all questions, and `qa_<kind>` of each kind."""
+    """Sums of the right statements of plain answers: `qa` of all questions, and `qa_<kind>` of each kind."""
 
     def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
-        right = [(one.asked.kind, truth.judge(one.asked.image, one.asked.question, one.text)) for one in own]
-        kinds = dict.fromkeys(kind for kind, _ in right)
+        found = [(one.asked.kind, _share_of(one, truth)) for one in own]
+        kinds = dict.fromkeys(kind for kind, _ in found)
         return {
-            "qa": _mean_parts(verdict == "right" for _, verdict in right),
-            **{f"qa_{name}": _mean_parts(v == "right" for kind, v in right if kind == name) for name in kinds},
+            "qa": _mean_parts(share for _, share in found),
+            **{f"qa_{name}": _mean_parts(share for kind, share in found if kind == name) for name in kinds},
         }
 
     return _by_image(answers, shares)
@@ -76,14 +83,16 @@ def reference_sums(continued: Sequence[Answered], truth: Truth) -> Sums:
     """Sums of answers that follow beginnings made from the truth."""
 
     def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
-        found = [(one.asked, _right_share(truth, one.asked.image, one.asked.question, one.text.strip())) for one in own]
+        found = [(one.asked, _share_of(one, truth)) for one in own]
         return {"reference": _mean_parts(share for _, share in found), **_by_seen("reference", found)}
 
     return _by_image(continued, shares)
 
 
-def _right_share(truth: Truth, image: str, question: str, answer: str) -> float:
-    return float(truth.judge(image, question, answer) == "right")
+def _share_of(answered: Answered, truth: Truth) -> float:
+    """Share of right statements."""
+    asked = answered.asked
+    return statement_share(truth, asked.image, asked.question, answered.text.strip())
 
 
 def _by_image(answers: Sequence[Answered], shares: Callable[[Sequence[Answered]], dict[str, list[float]]]) -> Sums:

@@ -13,7 +13,7 @@ from experiments.recipe.protocol import mapping
 Options = Mapping[str, Any]
 
 _NAME = re.compile(r"(?!\.)[\w.-]+")
-_KEYS = ("experiment", "baseline", "options", "rows")
+_KEYS = ("experiment", "baseline", "rounds", "rows")
 _MODEL, _DATA = "model.init_args", "data.init_args"
 # options that candidates and scores of the first round depend on; the adapter starts without an effect
 _WRITING = (
@@ -24,6 +24,7 @@ _WRITING = (
     f"{_DATA}.limit",
     f"{_DATA}.longest_side",
     "i2c.scorer",
+    "i2c.pooling",
     "i2c.images_per_round",
 )
 _ADAPTER = f"{_MODEL}.lvlm.init_args.lora"
@@ -39,12 +40,14 @@ class Table:
         experiment: file that all rows vary.
         baseline: name of the row that the others are compared with.
         rows: options of each row by its name; names of options are those of `config.yaml`, joined by dots.
+        rounds: options of the stored first rounds alone, which then hold what some of the rows need.
     """
 
     name: str
     experiment: Path
     baseline: str
     rows: Mapping[str, Options]
+    rounds: Options
 
     def chosen(self, names: Sequence[str]) -> list[str]:
         """The baseline and these rows; all of them if none is named.
@@ -70,9 +73,9 @@ def read_table(path: Path) -> Table:
             raise ValueError(f"{unknown[0]!r} is not known here; known are {', '.join(_KEYS)}")
         if missing := [key for key in ("experiment", "baseline", "rows") if key not in found]:
             raise ValueError(f"{missing[0]} is missing")
-        common = _options(found.get("options") or {}, "options")
+        rounds = _options(found.get("rounds") or {}, "rounds")
         given = mapping(found["rows"], "rows")
-        rows = {str(name): {**common, **_options(own or {}, f"rows.{name}")} for name, own in given.items()}
+        rows = {str(name): _options(own or {}, f"rows.{name}") for name, own in given.items()}
         if bad := [name for name in rows if not _NAME.fullmatch(name)]:
             raise ValueError(f"rows: {bad[0]!r} is no name of letters, digits, _, - and .")
         if found["baseline"] not in rows:
@@ -82,7 +85,7 @@ def read_table(path: Path) -> Table:
             raise ValueError(f"experiment: {experiment} is no file")
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-    return Table(path.stem, experiment, found["baseline"], rows)
+    return Table(path.stem, experiment, found["baseline"], rows, rounds)
 
 
 def writing_options(options: Options) -> dict[str, Any]:

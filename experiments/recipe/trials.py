@@ -65,7 +65,7 @@ class Recipes:
             lock.acquire(self.folder, {"verb": "recipe"})
         except ValueError:
             raise ValueError(f"{self.folder}: is in use; wait for it, or choose another --name") from None
-        made_with = {"experiment": file_digest(table.experiment), **asdict(protocol)}
+        made_with = {"experiment": file_digest(table.experiment), "rounds": dict(table.rounds), **asdict(protocol)}
         # as the file gives it back
         manifest.begin(self.folder / "manifest.json", json.loads(json.dumps(made_with)), "choose another --name")
 
@@ -175,7 +175,7 @@ class Recipes:
             return _dumped({**self.table.rows[trial.values["row"]], **measures})
         writing = trial.values["writing"]
         is_baseline = writing == writing_options(self.table.rows[self.table.baseline])
-        return _dumped({**writing, **(measures if is_baseline else {}), "trainer.max_epochs": 0})
+        return _dumped({**writing, **self.table.rounds, **(measures if is_baseline else {}), "trainer.max_epochs": 0})
 
     def _measures(self, stage_name: str) -> dict[str, Any]:
         """The callback that measures, as an option."""

@@ -27,7 +27,12 @@ if x == 0 and "ckpt_path" not in words:
 if "callbacks" in overlay.get("trainer", {}):
     images = [f"image {number}" for number in range(6)]
     truth = {image: [4 * x, 4.0] for image in images}
-    kinds = {image: [2.0, 2.0] + [0.0] * 9 for image in images}
+    kinds = {key: [2.0, 2.0, 0.0] for key in images}
     sums = {"truth": truth, "own_unseen": truth, "qa": {image: [1.0, 2.0] for image in images}, "kind_entropy": kinds}
-    found = {"images": images, "sums": sums, "cpu_seconds": {"training": 2.0, "all": 5.0}}
+    found = {
+        "images": images,
+        "kinds": ["color", "place", "other"],
+        "sums": sums,
+        "cpu_seconds": {"training": 2.0, "all": 5.0},
+    }
     (folder / "measured.json").write_text(json.dumps(found))

@@ -17,7 +17,6 @@ TABLES = ("contrastive", "choices")
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_parser_takes_every_row_of_a_shipped_table(name, capsys, tmp_path):
-    """In one file after the other: later ones win, so each option is looked at where it was given last."""
     table = read_table(FOLDER / f"{name}.yaml")
     for row, options in table.rows.items():
         overlay = tmp_path / f"{row}.yaml"
@@ -79,7 +78,7 @@ def test_nested_options():
         ({"rows": None}, "rows must be a mapping"),
         ({"baseline": "nobody"}, "baseline: there is no row 'nobody'"),
         ({"experiment": "none.yaml"}, "experiment: "),
-        ({"row": {}}, "'row' is not known here; known are experiment, baseline, options, rows"),
+        ({"row": {}}, "'row' is not known here; known are experiment, baseline, rounds, rows"),
         ({"rows": {"base": {}, "a/b": {}}}, "rows: 'a/b' is no name of letters"),
         ({"rows": {"base": [1]}}, "rows.base must be a mapping"),
     ],
@@ -95,14 +94,15 @@ def test_a_table_that_is_none(tmp_path, change, message):
     assert message in str(refused.value)
 
 
-def test_options_of_all_rows_are_overruled_by_those_of_a_row(tmp_path):
+def test_rows_and_rounds_of_a_table(tmp_path):
     (tmp_path / "experiment.yaml").write_text("{}")
     file = tmp_path / "some.yaml"
     rows = {"base": None, "other": {"b": 3}}
     file.write_text(
-        yaml.safe_dump({"experiment": "experiment.yaml", "baseline": "base", "options": {"a": 1, "b": 2}, "rows": rows})
+        yaml.safe_dump({"experiment": "experiment.yaml", "baseline": "base", "rounds": {"c": 1}, "rows": rows})
     )
-    assert read_table(file).rows == {"base": {"a": 1, "b": 2}, "other": {"a": 1, "b": 3}}
+    table = read_table(file)
+    assert (table.rows, table.rounds) == ({"base": {}, "other": {"b": 3}}, {"c": 1})
 
 
 STAGE = {"seeds": "0", "images": "scenes:count=2"}

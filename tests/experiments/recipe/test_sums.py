@@ -7,8 +7,7 @@ import pytest
 
 from experiments.recipe.sums import Answered, answering_sums, counts_of, figure_of, reference_sums, writing_sums
 from lightning_c3l.records import Candidate, Instruction, Verdict
-from lightning_c3l.rounds.truth import Asked
-from lightning_c3l.selection.texts import QUESTION_TYPES
+from lightning_c3l.rounds.truth import Asked, Statement
 
 
 class Grass:
@@ -16,6 +15,10 @@ class Grass:
 
     def judge(self, image: str, question: str, answer: str) -> Verdict:
         return "right" if answer in ("green", "yes") else "wrong"
+
+    def statements(self, image: str, question: str, answer: str) -> list[Statement]:
+        """A statement a word."""
+        return [Statement(0, 1, "word", word in ("green", "yes"), False) for word in answer.split()]
 
     def questions(self, images):
         raise NotImplementedError
@@ -33,20 +36,21 @@ def candidate(image: str, question: str, answer: str, rejected: str = "") -> Can
 def test_what_is_written():
     written = [
         candidate("first", "What color is the grass?", "green"),
-        candidate("first", "What color is the grass?", "red"),
+        candidate("first", "What color is the grass?", "red green"),
         candidate("first", "Is there a moon?", "yes"),
         candidate("first", "", "", "no answer"),
         candidate("second", "Is there grass?", "no"),
     ]
-    found = writing_sums(written, Grass())
-    assert found["truth"] == found["right"] == {"first": [2, 4], "second": [0, 1]}
+    found = writing_sums(written, Grass(), ["color", "number"])
+    assert found["right"] == {"first": [2, 4], "second": [0, 1]}
+    # one of two statements of the second text
+    assert found["truth"] == {"first": [2.5, 4], "second": [0, 1]}
     assert found["parsed"] == {"first": [3, 4], "second": [1, 1]}
     assert found["distinct"] == {"first": [2, 3], "second": [1, 1]}
     assert found["yes"] == {"first": [1, 1], "second": [0, 1]}
-    kinds = dict(zip(QUESTION_TYPES, found["kind_entropy"]["first"], strict=True))
-    assert {name: count for name, count in kinds.items() if count} == {"yes_no": 1, "color": 2}
     # the moon's question has no answer there
-    assert found["own_seen"] == {"first": [1, 2], "second": [0, 0]}
+    assert found["kind_entropy"] == {"first": [2, 0, 1], "second": [1, 0, 0]}
+    assert found["own_seen"] == {"first": [1.5, 2], "second": [0, 0]}
     assert found["own_unseen"] == {"first": [0, 0], "second": [0, 1]}
 
 

@@ -93,7 +93,7 @@ def test_differences_are_those_of_the_rows(recipe, tmp_path):
     assert rows["bad"]["verdict"].startswith("worse: ")
     assert rows["same"]["verdict"] == "not told from the baseline"
     assert rows["base"]["figures"]["kind_entropy"]["mean"] == pytest.approx(math.log(2))
-    assert rows["base"]["kind_shares"] == {"yes_no": 0.5, "number": 0.5}
+    assert rows["base"]["kind_shares"] == {"color": 0.5, "place": 0.5, "other": 0}
     assert rows["base"]["cpu_seconds"] == {"training": 2.0, "all": 5.0}
     table = (tmp_path / "runs" / "sweeps" / "some" / "search" / "table.md").read_text().splitlines()
     named = [line.split("`")[1] for line in table if line.startswith("| `")]
@@ -111,12 +111,13 @@ def test_a_trial_that_fails_is_listed_and_ends_nothing_else(recipe, tmp_path, ca
     assert found["rows"]["wrong"]["verdict"] == "not measured"
     assert "wrong-seed1: failed with status 2: x must be at least 0; " in capsys.readouterr().out
     dom = parse((tmp_path / "runs" / "sweeps" / "some" / "search" / "report.html").read_text())
-    drawn = {
-        one.attributes["data-series"]: one.attributes["data-value"]
+    drawn = [
+        (one.attributes["data-series"], one.attributes["data-value"])
         for one in dom.walk()
         if "data-series" in one.attributes
-    }
-    assert drawn == {"last": "0.25"}
+    ]
+    # truth, own beginnings, question answering, kinds
+    assert drawn == [("last", "0.25"), ("last", "0.25"), ("last", "0.0"), ("last", "0.0")]
     cells = [one.all_text() for one in dom.find("td")]
     assert cells.count("x must be at least 0") == 2
     # the same command tries it again, from its start
@@ -150,12 +151,8 @@ def test_stages_have_seeds_and_images_of_their_own(recipe, tmp_path, capsys):
     rows = {"base": {"x": 0.5}, "one": {"x": 0.75}, "two": {"x": 0.75}}
     assert recipe(rows, "--stage", "confirm", "--only", "two") == 0
     found = results(tmp_path, "confirm")
-    assert [(one["row"], one["seed"]) for one in found["trials"]] == [
-        ("base", 10),
-        ("two", 10),
-        ("base", 11),
-        ("two", 11),
-    ]
+    listed = [(one["row"], one["seed"]) for one in found["trials"]]
+    assert listed == [("base", 10), ("base", 11), ("two", 10), ("two", 11)]
     overlay = yaml.safe_load((tmp_path / "runs" / "sweeps" / "some" / "two-seed10" / "overlay.yaml").read_text())
     assert overlay["trainer"]["callbacks"][0]["init_args"]["images"] == "scenes:count=6,seed=2"
     assert recipe(rows, "--stage", "confirm", "--seeds", "0") == 2

@@ -63,6 +63,10 @@ NAMES = [
     "hardware/slurm.yaml",
     "hardware/vllm.yaml",
     "park_base.yaml",
+    "recipe/choices.yaml",
+    "recipe/contrastive.yaml",
+    "recipe/park.yaml",
+    "recipe/protocol.yaml",
     "scenes_base.yaml",
     "sweeps/readings_grid.yaml",
     "sweeps/recipe_bayes.yaml",
@@ -74,7 +78,9 @@ OVERLAYS = [name for name in NAMES if name.startswith("hardware/")]
 SERVERS = "hardware/vllm.yaml"
 # W&B's own, about other files; tests/experiments/sweeps parses what its agent makes of them
 SWEEPS = [name for name in NAMES if name.startswith("sweeps/")]
-EXPERIMENTS = [name for name in NAMES if name not in (*OVERLAYS, *SWEEPS)]
+# of the verb `recipe`: tables, whose rows tests/experiments/recipe parses, and what is fixed before they are run
+RECIPES = ["recipe/choices.yaml", "recipe/contrastive.yaml", "recipe/protocol.yaml"]
+EXPERIMENTS = [name for name in NAMES if name not in (*OVERLAYS, *SWEEPS, *RECIPES)]
 # that ask instead of training
 EVALUATIONS = [name for name in NAMES if name.startswith("eval/")]
 # with an LVLM of the Hub, on a GPU

@@ -1,6 +1,6 @@
 """What the trials of a table say: figures, paired differences to the baseline row, and verdicts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -45,8 +45,8 @@ def compute_results(recipes: Recipes, look: Look) -> dict[str, Any]:
     """
     table, target, resamples = recipes.table, recipes.protocol.target, recipes.protocol.resamples
     trials = {(row, seed): recipes.trial(row, seed) for row in look.rows for seed in look.seeds}
-    measured = {row: _measured(recipes, lambda seed, row=row: trials[row, seed], look.seeds) for row in look.rows}
-    starting = _measured(recipes, lambda seed: recipes.first_round(table.baseline, seed), look.seeds)
+    measured = {row: _measured(recipes, {seed: trials[row, seed] for seed in look.seeds}) for row in look.rows}
+    starting = _measured(recipes, {seed: recipes.first_round(table.baseline, seed) for seed in look.seeds})
     rows = dict[str, Any]()
     for name, own in {STARTING: starting, **measured}.items():
         found = differences(own, measured[table.baseline], resamples)
@@ -59,7 +59,7 @@ def compute_results(recipes: Recipes, look: Look) -> dict[str, Any]:
             "cpu_seconds": _mean_seconds(own),
             "verdict": "" if name in (table.baseline, STARTING) else verdict(found, target),
         }
-    return jsonable(
+    results: dict[str, Any] = jsonable(
         {
             "table": table.name,
             "experiment": table.experiment.name,
@@ -71,6 +71,7 @@ def compute_results(recipes: Recipes, look: Look) -> dict[str, Any]:
             "trials": [_trial_row(recipes, row, seed, trial) for (row, seed), trial in trials.items()],
         }
     )
+    return results
 
 
 def figures(own: Measured, resamples: int) -> dict[str, Difference]:
@@ -113,8 +114,8 @@ def best_first(results: Mapping[str, Any], figure: str = "truth") -> list[str]:
     return sorted(results["rows"], key=key)
 
 
-def _measured(recipes: Recipes, trial: Callable[[int], Trial], seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
-    found = {seed: recipes.measured(trial(seed)) for seed in seeds}
+def _measured(recipes: Recipes, trials: Mapping[int, Trial]) -> dict[int, dict[str, Any]]:
+    found = {seed: recipes.measured(trial) for seed, trial in trials.items()}
     return {seed: one for seed, one in found.items() if one is not None}
 
 

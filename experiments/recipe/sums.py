@@ -51,7 +51,7 @@ def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str
         resolved = [truth.resolve(image, one.question) for one in parsed]
         signs = [polarity([one.answer]) for one in parsed]
         asked = [OTHER if one is None else one.kind for one in resolved]
-        of_image = {
+        of_image: dict[str, list[float]] = {
             "truth": [sum(shares), len(own)],
             "right": [sum(right), len(own)],
             "parsed": [len(parsed), len(own)],

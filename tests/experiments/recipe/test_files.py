@@ -1,26 +1,40 @@
 """Tables and protocols: the shipped ones, and what is refused."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from callbacks.i2c_reweighting import I2CReweighting
 from experiments.recipe.protocol import read_protocol
-from experiments.recipe.table import nested, read_table, writing_options
+from experiments.recipe.table import Options, nested, read_table, writing_options
 from lightning_c3l.cli.trainer import run_trainer
+from lightning_c3l.modules.c3l import LossConfig
 from tests.helpers.commandline import ROOT
 
 FOLDER = ROOT / "experiments" / "recipe"
 TABLES = ("contrastive", "choices")
 
 
+def mixed(rows: Iterable[Options]) -> list[Options]:
+    """As few sets of options as have each value of each option."""
+    columns = dict[str, list[Any]]()
+    for options in rows:
+        for name, value in options.items():
+            if value not in (values := columns.setdefault(name, [])):
+                values.append(value)
+    longest = max(map(len, columns.values()))
+    return [{name: values[number % len(values)] for name, values in columns.items()} for number in range(longest)]
+
+
 @pytest.mark.parametrize("name", TABLES)
-def test_the_parser_takes_every_row_of_a_shipped_table(name, capsys, tmp_path):
+def test_the_parser_takes_every_option_of_a_shipped_table(name, capsys, tmp_path):
     table = read_table(FOLDER / f"{name}.yaml")
-    for row, options in table.rows.items():
-        overlay = tmp_path / f"{row}.yaml"
-        overlay.write_text(yaml.safe_dump(nested(options) or {"seed_everything": 0}))
+    for number, options in enumerate(mixed([*table.rows.values(), table.rounds])):
+        overlay = tmp_path / f"{number}.yaml"
+        overlay.write_text(yaml.safe_dump(nested(options)))
         with pytest.raises(SystemExit) as left:
             run_trainer(["fit", "--config", str(table.experiment), "--config", str(overlay), "--print_config"])
         printed = capsys.readouterr()
@@ -31,6 +45,17 @@ def test_the_parser_takes_every_row_of_a_shipped_table(name, capsys, tmp_path):
             for key in option.split("."):
                 found = found[key]
             assert found == value, option
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_options_of_a_row_fit_together(name):
+    table = read_table(FOLDER / f"{name}.yaml")
+    experiment = yaml.safe_load(table.experiment.read_text())
+    for options in (*table.rows.values(), table.rounds):
+        changed = nested(options)
+        loss = changed.get("model", {}).get("init_args", {}).get("loss", {})
+        LossConfig(**{**experiment["model"]["init_args"]["loss"], **loss})
+        I2CReweighting(**{**experiment["i2c"], **changed.get("i2c", {})})
 
 
 def test_the_shipped_protocol_looks_twice_at_different_things():

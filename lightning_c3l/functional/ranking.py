@@ -1,12 +1,14 @@
 """AUROC and rank correlations of scores."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.functional.significance import percentile_interval
 
+Column = Sequence[float] | NDArray[np.integer[Any]]
 _CHUNK = 1 << 18
 
 
@@ -72,11 +74,11 @@ def auroc_interval(
     return percentile_interval(lambda random: np.array([resampled(random) for _ in range(samples)]), seed)
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+def rank_correlation(x: Column, y: Column) -> float:
     """Spearman's rank correlation, ties at their mean rank.
 
     Args:
-        x: one column.
+        x: one column; an array of integers is not copied.
         y: the other one, of equal length.
 
     Returns:
@@ -108,14 +110,14 @@ def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return correlations.clip(-1, 1)
 
 
-def _centred_ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centred_ranks(column: NDArray[Any]) -> NDArray[np.float64]:
     """Rank of each value less the mean rank; equal values share their mean rank."""
     ranks = _midranks(column)
     ranks -= (len(ranks) + 1) / 2
     return ranks
 
 
-def _midranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
+def _midranks(column: NDArray[Any]) -> NDArray[np.float64]:
     """Rank of each value, from 1; equal values share their mean rank."""
     ordered, ranks = np.sort(column), np.empty(len(column))
     for start in range(0, len(column), _CHUNK):  # so that millions of values need two more columns, not ten
@@ -125,11 +127,14 @@ def _midranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
     return ranks
 
 
-def _columns(left: Sequence[float], right: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both columns as float64 `[N]`, after the checks that every figure here shares."""
+def _columns(left: Column, right: Column) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both columns `[N]`, in float64 but for arrays of integers, after the checks that every figure here shares."""
     if len(left) != len(right):
         raise ValueError(f"columns must be of equal length, not {len(left)} and {len(right)}")
-    columns = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    columns = tuple(
+        one if isinstance(one, np.ndarray) and one.dtype.kind == "i" else np.asarray(one, dtype=np.float64)
+        for one in (left, right)
+    )
     if any(np.isnan(column).any() for column in columns):
         raise ValueError("a value is nan")
-    return columns
+    return columns[0], columns[1]

@@ -163,7 +163,7 @@ class RoundFigures:
             "i2c_shuffled_mean": self._contrast.other.mean(),
             "image_contrast": self._contrast.value(),
             "answer_tokens": mean(self._tokens),
-            "length_correlation": rank_correlation(self._scores, self._tokens) if len(self._scores) > 1 else None,
+            "length_correlation": self._length_correlation(),
         }
         if self._judged:
             figures |= {
@@ -172,6 +172,10 @@ class RoundFigures:
                 "random_truth_rate": self._random_rate(seed),
             }
         return figures
+
+    def _length_correlation(self) -> float | None:
+        tokens = np.frombuffer(self._tokens, np.int32)
+        return rank_correlation(self._scores, tokens) if len(tokens) > 1 else None
 
     def _rate(self, positive: bool) -> float | None:
         return self._right[positive] / self._judged[positive] if self._judged[positive] else None

@@ -55,6 +55,11 @@ def test_rank_correlation_averages_ties() -> None:
     assert rank_correlation([4.0, 4.0, 7.0], [1.0, 2.0, 3.0]) == pytest.approx(1.5 / math.sqrt(3.0), abs=1e-5)
 
 
+def test_rank_correlation_with_an_array_of_integers() -> None:
+    # ranks (1, 2, 3, 4) and (1, 3, 2, 4) as in the closed form above
+    assert rank_correlation([1.0, 2.0, 3.0, 4.0], np.array([-1, 3, 2, 40], np.int32)) == pytest.approx(0.8)
+
+
 def test_rank_correlations_of_a_table_by_hand() -> None:
     # columns 0 and 1 as above; column 2 is the first one upside down, column 3 constant
     table = np.array([[1.0, 10, 4, 7], [2, 30, 3, 7], [3, 20, 2, 7], [4, 400, 1, 7]])

@@ -8,13 +8,32 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 from experiments.vllm_server.command import InstalledVLLM, ServerSettings
 from experiments.vllm_server.process import RunningServer, free_port, running_server, session_processes
+from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
 
 # tokens of the longest conversation, and of what a CPU keeps of conversations
 _CONTEXT, _CACHE_GIB = 512, 1
+# seconds until a server answers, on a machine that is busy
+_START = 540
 _LOADED = re.compile(r'"POST /v1/(load|unload)_lora_adapter HTTP/1\.1" 200')
 _RELOADED = re.compile(r'"POST /collective_rpc HTTP/1\.1" 200')
+
+
+def untie_head(model: Any) -> None:
+    """Give a model of transformers a head of its own, with the weights of the embeddings that it was tied to."""
+    model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(model.get_input_embeddings().weight.detach().clone())
+
+
+@torch.no_grad()
+def move_weights(lvlm: HuggingFaceLVLM, seed: int) -> None:
+    """Change all weights, as full fine-tuning does."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in lvlm.network.parameters():
+        parameter.mul_(1 + 0.05 * torch.randn(parameter.shape, generator=generator))
 
 
 class RealServer:
@@ -51,7 +70,7 @@ class RealServer:
         settings = ServerSettings(
             self.model, "float32", rank=16, max_model_len=_CONTEXT, port=self.port, cache_gib=_CACHE_GIB
         )
-        self._running = self._stack.enter_context(running_server(self.vllm, settings, self.log))
+        self._running = self._stack.enter_context(running_server(self.vllm, settings, self.log, _START))
         print(f"[server] {self.model}: answers after {self._running.start_seconds:.0f} s", flush=True)
 
     def kill(self) -> None:

@@ -1,14 +1,20 @@
-"""Two processes that generate on two servers, killed while they do: what they make is what they make alone."""
+"""Two processes that generate on two servers: each on its own, and both on both while they are killed."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.helpers.commandline import run, tiny_config, write_images
 from tests.helpers.killing import Experiment, Moment, nothing_left, same_losses, same_records
 from tests.helpers.vllm_server import Server, serve
 
 CHAT = "/v1/chat/completions"
+IMAGES, KINDS = 8, 4
 
 
 def models(server: Server) -> list[str]:
@@ -38,3 +44,44 @@ def test_a_killed_run_goes_on_with_servers_that_were_restarted(tmp_path: Path) -
     same_records(found, whole)
     same_losses(found, whole)
     nothing_left(found)
+
+
+@contextmanager
+def neighbours(checkpoint: Path) -> Iterator[tuple[str, list[Server]]]:
+    """Two servers at ports that differ in their last digit, 0 and 1, and their address with `{rank}` in its place."""
+    for tens in range(2000, 3200):
+        ports = [10 * tens, 10 * tens + 1]
+        with ExitStack() as stack, suppress(OSError):
+            for port in ports:
+                # the stand-in itself would share a port
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            servers = [stack.enter_context(serve(checkpoint, port=port)) for port in ports]
+            yield f"http://127.0.0.1:{tens}{{rank}}", servers
+            return
+    raise AssertionError("all ports are taken")
+
+
+@pytest.mark.slow
+def test_each_process_asks_a_server_of_its_own(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    write_images(tmp_path / "images", IMAGES)
+    path = tiny_config(tmp_path, tiny_checkpoint)
+    config = {**yaml.safe_load(path.read_text()), "guard": {"action": "off"}, "exposure": {"measure": False}}
+    with neighbours(tiny_checkpoint) as (url, servers):
+        # images are resized without torchvision here
+        options = {"url": url, "model": "base", "handover": str(tmp_path / "handover"), "tolerance": 0.01}
+        config["model"]["init_args"]["generator"] = {"class_path": "ServedGenerator", "init_args": options}
+        path.write_text(yaml.safe_dump(config))
+        two = ("--trainer.max_epochs", "1", "--trainer.strategy", "ddp", "--trainer.devices", "2")
+        status, printed = run("fit", "--config", str(path), *two, cwd=tmp_path, timeout=600)
+        assert status == 0, printed[-3000:]
+        loaded = [[body["lora_name"] for body in server.asked("/v1/load_lora_adapter")] for server in servers]
+        texts = [[body for body in server.asked(CHAT) if "prompt_logprobs" not in body] for server in servers]
+        assert all(server.is_sleeping for server in servers)
+    # a trial, and an adapter for the data set
+    assert loaded[0] == loaded[1]
+    assert len(loaded[0]) == 2
+    for model in ("base", loaded[0][1]):
+        seeds = [[body["seed"] for body in own if body["model"] == model] for own in texts]
+        assert all(seeds)
+        assert len({*seeds[0], *seeds[1]}) == len(seeds[0]) + len(seeds[1]) == IMAGES * KINDS

@@ -1,6 +1,6 @@
 """What the trials of a table say: figures, paired differences to the baseline row, and verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -47,6 +47,7 @@ def compute_results(recipes: Recipes, look: Look) -> dict[str, Any]:
     trials = {(row, seed): recipes.trial(row, seed) for row in look.rows for seed in look.seeds}
     measured = {row: _measured(recipes, {seed: trials[row, seed] for seed in look.seeds}) for row in look.rows}
     starting = _measured(recipes, {seed: recipes.first_round(table.baseline, seed) for seed in look.seeds})
+    stage_seeds = recipes.protocol.stage(look.stage).chosen(None)
     rows = dict[str, Any]()
     for name, own in {STARTING: starting, **measured}.items():
         found = differences(own, measured[table.baseline], resamples)
@@ -57,7 +58,7 @@ def compute_results(recipes: Recipes, look: Look) -> dict[str, Any]:
             "differences": {figure: asdict(one) for figure, one in found.items()},
             "kind_shares": _kind_shares(own),
             "cpu_seconds": _mean_seconds(own),
-            "verdict": "" if name in (table.baseline, STARTING) else verdict(found, target),
+            "verdict": "" if name in (table.baseline, STARTING) else _verdict(found, target, stage_seeds),
         }
     results: dict[str, Any] = jsonable(
         {
@@ -102,6 +103,12 @@ def verdict(found: Mapping[str, Difference], target: Target) -> str:
     if below:
         return f"worse: {', '.join(TITLES.get(name, name) for name in below)}"
     return "not told from the baseline" if found else "not measured"
+
+
+def _verdict(found: Mapping[str, Difference], target: Target, seeds: Sequence[int]) -> str:
+    """The verdict once all seeds of the stage are compared; fewer of them decide nothing."""
+    compared = max((len(one.by_seed) for one in found.values()), default=0)
+    return verdict(found, target) if compared in (0, len(seeds)) else f"{compared} of {len(seeds)} seeds"
 
 
 def best_first(results: Mapping[str, Any], figure: str = "truth") -> list[str]:

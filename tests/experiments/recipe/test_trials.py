@@ -155,6 +155,10 @@ def test_stages_have_seeds_and_images_of_their_own(recipe, tmp_path, capsys):
     assert listed == [("base", 10), ("base", 11), ("two", 10), ("two", 11)]
     overlay = yaml.safe_load((tmp_path / "runs" / "sweeps" / "some" / "two-seed10" / "overlay.yaml").read_text())
     assert overlay["trainer"]["callbacks"][0]["init_args"]["images"] == "scenes:count=6,seed=2"
+    assert found["rows"]["two"]["verdict"] == "better: truth of statements"
+    # some of the seeds of a stage decide nothing
+    assert recipe(rows, "--stage", "confirm", "--only", "two", "--seeds", "11") == 0
+    assert results(tmp_path, "confirm")["rows"]["two"]["verdict"] == "1 of 2 seeds"
     assert recipe(rows, "--stage", "confirm", "--seeds", "0") == 2
     assert "error: --seeds: 0 is none of this stage, whose seeds are 10-11" in capsys.readouterr().err
     assert recipe(rows, "--only", "three") == 2

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two exp-detector scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -112,6 +112,10 @@ STAGE ?= search
 
 exp-recipe: $(ENVIRONMENT)  ## recipes of TABLE=contrastive or choices against a baseline, STAGE=search or confirm [ONLY="rows"] [SEEDS=0-1]; goes on
 	$(RUN) recipe experiments/recipe/$(TABLE).yaml --stage $(STAGE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
+
+# OPTIONS="--world corners --images 40 ..." as `detector --help` lists
+exp-detector: $(ENVIRONMENT)  ## S(I2C), confidence and self-consistency as detectors of wrong answers, sentences and tokens, about 5 minutes
+	$(RUN) detector --out runs/detector $(OPTIONS)
 
 # NAME is that of a file in experiments/sweeps; ENTITY and PROJECT are W&B's, by default the user's and the file's
 sweep-%: $(ENVIRONMENT)  ## create the sweep of experiments/sweeps/NAME.yaml on W&B; it prints what SWEEP is

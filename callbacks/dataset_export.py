@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
-from callbacks.dataset_files import ImagesOfSet, VerdictCounts, labelled, write_set
+from callbacks.dataset_files import DroppedSentences, ImagesOfSet, VerdictCounts, labelled, write_set
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
+from lightning_c3l.functional.pooling import Pooling
 from lightning_c3l.records import READINGS, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import CandidateRows
 from lightning_c3l.rounds.dataset_card import WrittenSet, card_facts
@@ -20,6 +21,7 @@ from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.trials import name_of_run
 from lightning_c3l.selection.candidates import select_candidates
 from lightning_c3l.selection.card import write_card
+from lightning_c3l.selection.scoring_config import ScoringConfig, Unit
 
 # tell the draws after training, and those of `predict`, from those of the rounds
 _FIT_STREAM, _PREDICT_STREAM = 1_299_709, 15_485_863
@@ -33,12 +35,22 @@ class DatasetExport(Callback):
         reading: reading of S(I2C) to select by; on the command line that of `i2c` unless given.
         near_duplicate: pairs about one image whose words overlap this much (Jaccard) count as duplicates.
         write: whether to make a data set after training at all; `predict` always makes one.
+        pooling: how the values of tokens become those of an answer; that of `i2c` unless given, like the next two.
+        unit: `sentence` leaves out the sentences of an answer that the image does not support, by the same reading.
+        sentence_min: least value of a supported sentence.
     """
 
     order = Order.EXPORT
 
     def __init__(
-        self, target_size: int = 5000, reading: str | None = None, near_duplicate: float = 0.8, write: bool = True
+        self,
+        target_size: int = 5000,
+        reading: str | None = None,
+        near_duplicate: float = 0.8,
+        write: bool = True,
+        pooling: Pooling | None = None,
+        unit: Unit | None = None,
+        sentence_min: float | None = None,
     ) -> None:
         reading = "answer" if reading is None else reading
         if reading not in READINGS:
@@ -49,6 +61,10 @@ class DatasetExport(Callback):
             raise ValueError(f"export.near_duplicate must be above 0 and at most 1, not {near_duplicate}")
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
         self.write = write
+        try:
+            self.scoring = ScoringConfig(None, pooling or "mean", unit or "answer", reading, sentence_min or 0.0)
+        except ValueError as error:
+            raise ValueError(f"export.{error}") from error
         self._predicted: Sequence[ScoredCandidate] = ()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,7 +92,8 @@ class DatasetExport(Callback):
         """Scored candidates about a source of images, on rank zero; every rank must call it."""
         source, keys = run.source(name)
         images, digests = ImageChunk(keys, source.read), run.data.digests(name)
-        return run.engine.final_records(run.store.folder, images, stream, digests, longest_side=run.data.longest_side)
+        longest = run.data.longest_side
+        return run.engine.final_records(run.store.folder, images, stream, digests, self.scoring, longest_side=longest)
 
     def _export(self, run: RoundRun, name: str, scored: Sequence[ScoredCandidate], weights: str) -> None:
         """Select and write the set, on rank zero.
@@ -95,9 +112,10 @@ class DatasetExport(Callback):
             random, all_of_them = selected.random_control(run.engine.seed), np.ones_like(selected.chosen)
             masks = {"truth_rate": selected.chosen, "random_truth_rate": random, "written_truth_rate": all_of_them}
             verdicts = VerdictCounts(masks)
-        made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint}
+        made_by = {"seed": run.engine.seed, "model": run.engine.lvlm.fingerprint, **self.scoring.made_with()}
+        dropped = DroppedSentences(selected.chosen)
         judged = labelled(scored, selected, truth.judge if truth else None)
-        write_set(run.store, judged, images, made_by, verdicts)
+        write_set(run.store, dropped.counted(judged), images, made_by, verdicts)
         pairs = int(selected.chosen.sum())
         figures: dict[str, Any] = {
             "pairs": pairs,
@@ -106,6 +124,7 @@ class DatasetExport(Callback):
             "image_root": images.root,
             "kinds": selected.kinds(),
             **verdicts.rates(),
+            **(dropped.figures() if self.scoring.unit == "sentence" else {}),
         }
         run.store.update_summary(dataset=figures)
         if pairs:

@@ -45,6 +45,35 @@ class VerdictCounts:
         return {name: self._right[name] / judged[name] if judged[name] else None for name in self.masks}
 
 
+@dataclass
+class DroppedSentences:
+    """Counts the sentences that the image does not support.
+
+    Attributes:
+        chosen: which of N candidates are exported.
+    """
+
+    chosen: Mask
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def counted(self, candidates: Iterable[ScoredCandidate]) -> Iterator[ScoredCandidate]:
+        """Yield the candidates as they are."""
+        for position, one in enumerate(candidates):
+            if one.dropped:
+                self._counts["all"] += len(one.dropped)
+                self._counts["answers lost"] += one.scores is None
+                if self.chosen[position]:
+                    self._counts["of pairs"] += len(one.dropped)
+                    self._counts["pairs"] += 1
+            yield one
+
+    def figures(self) -> dict[str, int]:
+        """Sentences dropped from all candidates and from the exported pairs, and the pairs and answers concerned."""
+        names = {"all": "sentences_dropped", "answers lost": "answers_without_sentence"}
+        names |= {"of pairs": "sentences_dropped_from_pairs", "pairs": "pairs_shortened"}
+        return {name: self._counts[key] for key, name in names.items()}
+
+
 class ImagesOfSet:
     """The images of a data set; those that are not files of their own are written below the run folder.
 
@@ -137,4 +166,5 @@ def labelled(
 
 def _provenance(one: ScoredCandidate, made_by: Mapping[str, Any]) -> dict[str, Any]:
     candidate = one.candidate
-    return {"round": "final", "prompt": candidate.instruction.text, "sample": candidate.sample, **made_by}
+    lost = {"dropped": len(one.dropped), "dropped_sentences": list(one.dropped)} if one.dropped else {}
+    return {"round": "final", "prompt": candidate.instruction.text, "sample": candidate.sample, **made_by, **lost}

@@ -26,6 +26,7 @@ from lightning_c3l.rounds.collapse import (
 from lightning_c3l.rounds.figures import round_figures
 from lightning_c3l.rounds.generation import Completions, ImageChunk, iter_image_chunks, spans
 from lightning_c3l.rounds.run import RoundRun
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # images that one process writes about at once; the control's partners lie among them, so it must not depend on how
 # many processes there are
@@ -186,6 +187,8 @@ class GuardRails(Callback):
         # all states are judged by the images of the first one
         keys = list(self._measured["digests"])
         seed = run.engine.seed * 1009 + 611_953
+        # as the scores of the round, with which they are compared
+        config = ScoringConfig(pooling=run.store.pooling(run.data.round))
 
         images, completions = ImageChunk(keys, source.read), Completions()
 
@@ -201,7 +204,7 @@ class GuardRails(Callback):
                 for chunk in iter_image_chunks(run.engine.lvlm, images, share):
                     # what was generated first is not generated again
                     candidates = run.engine.generate(chunk, seed, completions=completions)
-                    out.append(run.engine.score(candidates, chunk.read, seed + chunk.start))
+                    out.append(run.engine.score(candidates, chunk.read, seed + chunk.start, config=config))
                     progress.update(len(chunk.keys))
             return out
 

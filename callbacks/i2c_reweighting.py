@@ -33,6 +33,7 @@ from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
 from lightning_c3l.rounds.tasks import Task, begin_task, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
 from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # folder of the weights before training, in the run folder
 _START = "start"
@@ -218,6 +219,7 @@ class I2CReweighting(Callback):
         folder, seed = run.store.round_folder(self._wanted), run.engine.seed
         keys = resumed_keys(folder, self._choose(keys, seed, self._wanted))
         describes, chosen = run.module.loss.anchor == "description", self.pseudo_labels
+        scoring = ScoringConfig(pooling=chosen.pooling)
         made_with = run.engine.made_with(
             keys,
             longest_side=run.data.longest_side,
@@ -226,6 +228,7 @@ class I2CReweighting(Callback):
             group_by=chosen.group_by,
             thresholds={"reading": chosen.reading, "margin": chosen.margin, "cap": chosen.cap},
             **changed_defaults(chosen, "positive_margin", "negatives", "weighting", "balance_yes_no", "replay"),
+            **scoring.made_with(),
         )
         return Task(
             name=f"round {self._wanted}",
@@ -238,6 +241,7 @@ class I2CReweighting(Callback):
             describes=describes,
             pseudo_labels=chosen,
             digests=run.data.digests("images"),
+            scoring=scoring,
         )
 
     def _forget_unless_same(self, run: RoundRun, task: Task) -> None:

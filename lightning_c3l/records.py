@@ -74,6 +74,7 @@ class ScoredCandidate:
         verdict: whether the pair is true, where the world is known.
         status: positive, negative, margin, unused, duplicate or rejected in a round; kept, left out, duplicate or
             rejected where a data set is exported; empty before either.
+        dropped: sentences that the answer has lost because the image does not support them.
     """
 
     candidate: Candidate
@@ -81,6 +82,7 @@ class ScoredCandidate:
     shuffled: float | None = None
     verdict: Verdict | None = None
     status: str = ""
+    dropped: tuple[str, ...] = ()
 
     def to_row(self) -> dict[str, Any]:
         """The candidate as candidate files hold it; their key of the status is `fate`."""
@@ -91,6 +93,8 @@ class ScoredCandidate:
         row["fate"] = row.pop("status")
         if not self.candidate.origin:
             del row["candidate"]["origin"]
+        if not self.dropped:
+            del row["dropped"]
         return row
 
     @classmethod
@@ -98,7 +102,8 @@ class ScoredCandidate:
         """The candidate of a row that `to_row` made."""
         candidate = Candidate(**{**row["candidate"], "instruction": Instruction(**row["candidate"]["instruction"])})
         scores = None if row["scores"] is None else Scores(**row["scores"])
-        return cls(candidate, scores, row["shuffled"], row["verdict"], row["fate"])
+        dropped = tuple(row.get("dropped", ()))
+        return cls(candidate, scores, row["shuffled"], row["verdict"], row["fate"], dropped)
 
 
 @dataclass(frozen=True)

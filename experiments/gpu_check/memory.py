@@ -12,6 +12,7 @@ from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import exchange
 from lightning_c3l.rounds.scoring import Context, score_contexts
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # images that are tried at once, and that surely fit
 _FIRST, _FITS = 32, 2
@@ -48,7 +49,7 @@ def check_halving(setting: Setting) -> Outcome:
     contexts = [Context((str(n),), tuple(exchange(*p) for p in pairs)) for n, pairs in enumerate(load.pairs)]
 
     def score(scorer: Any, size: BatchSize) -> torch.Tensor:
-        found = score_contexts(scorer, contexts, lambda key: load.images[int(key)], size, None)
+        found = score_contexts(scorer, contexts, lambda key: load.images[int(key)], size, ScoringConfig())
         return torch.tensor([one.scores.answer for own in found for one in own if one.scores is not None])
 
     if setting.on_gpu:

@@ -21,6 +21,7 @@ from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.modules.dataset_scoring import ScoringModule
 from lightning_c3l.runs.row_jobs import RowJob
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 _WORDS = ("a", "of", "the", "is", "two", "shape", "color", "image", "left", "right", "circle", "people", "standing")
 # distinct images of the set that is scored
@@ -110,7 +111,7 @@ def bench_set_scoring(records: int = 200_000) -> dict[str, float]:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.predict(ScoringModule(lvlm, job, 8, 0), datamodule=data, return_predictions=False)
+        trainer.predict(ScoringModule(lvlm, job, 8, ScoringConfig(0)), datamodule=data, return_predictions=False)
         write_scored(Scored(str(source), folder / "out.jsonl", folder, job.files, {}))
         seconds = perf_counter() - start
         first, peak = max(len(memory.resident) // 10, 1), process_memory("VmHWM")

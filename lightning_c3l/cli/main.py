@@ -29,6 +29,7 @@ VERBS = {
     "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
     "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
     "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
+    "detector": ("detector", "how well S(I2C) and its rivals tell right from wrong, in answers, sentences and tokens"),
     "sweep-local": ("sweep_local", "the trials of a W&B sweep file without W&B, with a table and a page of all"),
     "recipe": ("recipe", "recipes of training compared with paired intervals, by a protocol fixed before"),
     "bench": ("bench", "speed and memory of scoring, writing and training"),

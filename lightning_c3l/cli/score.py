@@ -1,5 +1,6 @@
 """`score`: all readings of S(I2C) for every answer of an existing instruction-tuning set."""
 
+import math
 import re
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -35,6 +36,30 @@ class WandbOptions:
 
 
 @dataclass(frozen=True)
+class ValueOptions:
+    """Values of answers.
+
+    Attributes:
+        pooling: how the values of tokens become those of an answer in the columns answer, vocabulary, gap and shuffled:
+            their mean, the lowest mean of a sentence, or the mean of the lowest quarter; the other columns stay as they
+            are.
+        unit: sentence scores each answer without the sentences that the image does not support, too, for `select`.
+        sentences_by: reading that judges a sentence.
+        sentence_min: least value of a supported sentence; at 0 the image makes it no less likely.
+    """
+
+    pooling: Literal["mean", "min_sentence", "lowest_quarter"] = "mean"
+    unit: Literal["answer", "sentence"] = "answer"
+    sentences_by: Literal["answer", "gap"] = "answer"
+    sentence_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the threshold."""
+        if not math.isfinite(self.sentence_min):
+            raise ValueError(f"--sentence-min must be a finite number, not {self.sentence_min}")
+
+
+@dataclass(frozen=True)
 class ScoreOptions:
     """Score every answer of a set: with its image, without, and with another one.
 
@@ -57,6 +82,7 @@ class ScoreOptions:
         devices: number of processes, or a list of devices.
         num_nodes: number of machines.
         strategy: how the processes share the work.
+        values: values of answers.
         log: W&B.
     """
 
@@ -79,6 +105,7 @@ class ScoreOptions:
     devices: str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
+    values: ValueOptions = ValueOptions()
     log: WandbOptions = WandbOptions()
 
 

@@ -25,6 +25,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, require_checkpoint
 from lightning_c3l.modules.dataset_scoring import ScoringModule
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.row_jobs import RowJob
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # of the Trainer, by --dtype
 PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -57,12 +58,15 @@ def _run(options: ScoreOptions) -> int:
         keep_reference=False,
         trust_remote_code=options.trust_remote_code,
     )
-    made_with = _made_with(options, lvlm, count)
+    given = options.values
+    seed = None if options.no_shuffle else options.seed
+    scoring = ScoringConfig(seed, given.pooling, given.unit, given.sentences_by, given.sentence_min)
+    made_with = {**_made_with(options, lvlm, count), **scoring.made_with()}
     job = RowJob(options.out.with_name(options.out.name + ".parts"), made_with, restart="--restart")
     if trainer.is_global_zero and options.restart:
         job.files.remove()  # no other rank reads before all ranks begin the job
     data = ScoringDataModule(options.source, options.images, job, count, options.workers, options.longest_side)
-    module = ScoringModule(lvlm, job, options.batch_size, options.seed, not options.no_shuffle)
+    module = ScoringModule(lvlm, job, options.batch_size, scoring)
     trainer.predict(module, datamodule=data, return_predictions=False)
     if not trainer.is_global_zero:
         return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.formats import Entry, Record, read_records, record_kind
+from lightning_c3l.cli.set_sentences import NONE_LEFT, lost_an_answer, supported_part
 from lightning_c3l.report.progress import track
 from lightning_c3l.selection.columns import Columns, ColumnsBuilder, ScoredRecord, Shingles, hash_of
 from lightning_c3l.selection.plan import SelectionPlan
@@ -39,7 +40,9 @@ def read_meta(source: str) -> dict[str, Any]:
     return {name: meta[name] for name in ("image_root", "scored_with") if name in meta}
 
 
-def read_columns(source: str, by: str, turns: Turns, plan: SelectionPlan) -> tuple[Columns, dict[str, str]]:
+def read_columns(
+    source: str, by: str, turns: Turns, plan: SelectionPlan, sentences: bool = False
+) -> tuple[Columns, dict[str, str]]:
     """The set as small columns, and the model that a run's own records name.
 
     Args:
@@ -47,6 +50,7 @@ def read_columns(source: str, by: str, turns: Turns, plan: SelectionPlan) -> tup
         by: the reading to go by.
         turns: how turns become the score of a record.
         plan: the rules that the columns are for; texts are hashed only where a rule compares them.
+        sentences: whether answers lose the sentences that the image does not support.
 
     Raises:
         ValueError: nothing of the set can be read.
@@ -55,17 +59,21 @@ def read_columns(source: str, by: str, turns: Turns, plan: SelectionPlan) -> tup
     shingles: Shingles | None = None if plan.near_duplicates is None else "pairs"
     builder, models = ColumnsBuilder(plan.drops_duplicates, shingles), set[str]()
     for entry in track(read_records(source), "read", "records"):
-        builder.add(_scored_record(entry, by, turns))
+        builder.add(_scored_record(entry, by, turns, sentences))
         # a set may name a model for each record; two say already that there is no one model
         if entry.record is not None and len(models) < 2:
             models |= _models(entry.record)
     return builder.finish(), {"fingerprint": models.pop()} if len(models) == 1 else {}
 
 
-def _scored_record(entry: Entry, by: str, turns: Turns) -> ScoredRecord:
+def _scored_record(entry: Entry, by: str, turns: Turns, sentences: bool) -> ScoredRecord:
     record = entry.record
     if record is None:
         return ScoredRecord(entry.number, RecordScore(math.nan, 0, UNREADABLE), "")
+    if sentences:
+        record = supported_part(record)
+        if lost_an_answer(record):
+            return ScoredRecord(entry.number, RecordScore(math.nan, 0, NONE_LEFT), record_kind(record))
     return ScoredRecord(
         number=entry.number,
         score=record_score(record.extra, by, turns),

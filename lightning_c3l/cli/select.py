@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from braceexpand import braceexpand
@@ -30,6 +30,7 @@ from data_modules.formats import (
 from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
+from lightning_c3l.cli.set_sentences import DroppedCount, require_sentences, supported_part
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
@@ -53,6 +54,8 @@ class SelectOptions:
         out: file to write: .json, .jsonl, .parquet or .tar.
         by: the reading that is the score of an answer.
         turns: score of a record with several turns: their mean, weighted by tokens, or the lowest.
+        unit: sentence leaves out the sentences of an answer that the image does not support; needs `score --unit
+            sentence`.
         random_control: file for a random set of equal size and lengths.
         seed: of the random control.
         left_out: write why each other record was left out.
@@ -64,6 +67,7 @@ class SelectOptions:
     out: Path
     by: str = one_of(READINGS_AND_RIVAL, "answer")
     turns: Turns = "mean"
+    unit: Literal["answer", "sentence"] = "answer"
     random_control: Path | None = None
     seed: int = 0
     left_out: bool = False
@@ -80,7 +84,9 @@ def main(arguments: list[str]) -> int:
     form = read_layout(options.source)
     _check_paths(options, form)
     meta = read_meta(options.source)
-    columns, model = read_columns(options.source, options.by, options.turns, options.plan)
+    if options.unit == "sentence":
+        require_sentences(options.source, meta)
+    columns, model = read_columns(options.source, options.by, options.turns, options.plan, options.unit == "sentence")
     try:
         selection = select_records(columns, options.plan)
     except ValueError as error:
@@ -92,7 +98,8 @@ def main(arguments: list[str]) -> int:
         # text-only records stand beside both, so that the two sets differ in the selection alone
         control = drawn | (selection.chosen & ~scored)
     shown = {} if options.no_page else shown_positions(columns, selection)
-    records = _write_records(options, form, selection, control, shown)
+    dropped = DroppedCount()
+    records = _write_records(options, form, selection, control, shown, dropped)
     facts = CardFacts(
         name=options.out.name,
         source=Path(options.source).name,
@@ -105,6 +112,7 @@ def main(arguments: list[str]) -> int:
         scored_with=meta.get("scored_with") or model,
         command=shlex.join(["python", "-m", "lightning_c3l", "select", *arguments]),
         seed=options.seed,
+        notes=(str(dropped),) if options.unit == "sentence" else (),
     )
     # images that are not carried stay where they are, wherever the selection goes
     root = None if form.carries_images else named_root(options.source) or Path(options.source).parent
@@ -134,9 +142,22 @@ def _check_paths(options: SelectOptions, form: Layout) -> None:
 
 
 def _write_records(
-    options: SelectOptions, form: Layout, selection: Selection, control: Mask | None, shown: Collection[int]
+    options: SelectOptions,
+    form: Layout,
+    selection: Selection,
+    control: Mask | None,
+    shown: Collection[int],
+    dropped: DroppedCount,
 ) -> dict[int, Record]:
     """The second pass: the selection, its control, and why the others were left out.
+
+    Args:
+        options: of the verb.
+        form: of the set.
+        selection: what is chosen.
+        control: what is drawn at random.
+        shown: positions of the records that are returned.
+        dropped: counts the sentences that the chosen records have lost.
 
     Returns:
         The records at the positions that are shown.
@@ -154,6 +175,8 @@ def _write_records(
             path = files.enter_context(atomic_path(beside(options.out, ".left_out.jsonl")))
             left_out = files.enter_context(path.open("w", encoding="utf-8"))
         for position, entry in _second_pass(options.source, wanted):
+            if entry.record is not None and options.unit == "sentence":
+                entry = replace(entry, record=supported_part(entry.record))
             if position in shown and entry.record is not None:
                 records[position] = entry.record
             why = selection.why(position)
@@ -162,6 +185,8 @@ def _write_records(
                     continue
                 try:
                     writer.write(entry.record, entry.number)
+                    if mask is selection.chosen:
+                        dropped.add(entry.record)
                 except Inexpressible as error:
                     mask[position] = False
                     print(f"{out}: record {entry.number} cannot be written: {error}", file=sys.stderr)
@@ -215,4 +240,6 @@ def _report(options: SelectOptions, facts: CardFacts) -> None:
     if facts.control is not None:
         print(f"{int(facts.control.sum()):,} of {total} in {options.random_control}, drawn at random")
     page = "" if options.no_page else f", {beside(options.out, '.html')}"
+    for note in facts.notes:
+        print(note)
     print(f"about them: {beside(options.out, '.card.md')}{page}")

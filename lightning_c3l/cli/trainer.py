@@ -98,9 +98,10 @@ class C3LCLI(LightningCLI):
             raise ValueError("weights_only: objects in a checkpoint can run code and are never loaded; leave it out")
         # for every strategy; Lightning's own default differs between files, folders and URLs
         config.weights_only = True
-        if config.export.reading is None:
-            # here, so that config.yaml holds what was used
-            config.export.reading = config.i2c.reading
+        for name in ("reading", "pooling", "unit", "sentence_min"):
+            if config.export[name] is None:
+                # here, so that config.yaml holds what was used
+                config.export[name] = config.i2c[name]
         if str(config.trainer.max_time).lstrip().startswith("{"):
             # an option that may be a text keeps what is typed
             config.trainer.max_time = yaml.safe_load(config.trainer.max_time)

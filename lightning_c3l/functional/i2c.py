@@ -12,6 +12,8 @@ question and the tokens before it, q_t the same without the image, and t = 1..T 
 * gap: (1/T) sum (log p_t - log q_t). Pointwise mutual information.
 
 All in nats, log is the natural logarithm. Letters of the shapes: B answers, T answer tokens, V vocabulary size.
+Another pooling than the mean over the tokens (see `pooling`) takes its place in `answer`, `vocabulary` and `gap`, which
+have a value of each token; `positions` is of the whole answer, and the mean log-probabilities stay means.
 Reductions run in float32 (float64 stays float64), whatever the input's dtype.
 """
 
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lightning_c3l.functional.checks import at_least_float32, masked_mean, require_shape, require_tokens
+from lightning_c3l.functional.pooling import Pool
 
 
 class Readings(NamedTuple):
@@ -45,13 +48,14 @@ class Readings(NamedTuple):
     tokens: Tensor
 
 
-def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
+def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
     """Mean over answer tokens of p_t (log p_t - log q_t).
 
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: takes the place of the mean.
 
     Returns:
         The reading of each row, `[B]`, nats a token.
@@ -67,7 +71,7 @@ def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tens
         tensor([0.1733])
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
-    return masked_mean(_weighted_log_ratio(logp_image, logp_blind), mask)
+    return pool(_weighted_log_ratio(logp_image, logp_blind), mask)
 
 
 def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
@@ -101,13 +105,14 @@ def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> T
     return _weighted_log_ratio(share_p, share_q).sum(dim=1)
 
 
-def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
+def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
     """Mean over answer tokens of log p_t - log q_t.
 
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: takes the place of the mean.
 
     Returns:
         The reading of each row, `[B]`, nats a token.
@@ -123,7 +128,7 @@ def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
         tensor([0.3466])
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
-    return masked_mean(logp_image - logp_blind, mask)
+    return pool(logp_image - logp_blind, mask)
 
 
 def token_kl(logits_image: Tensor, logits_blind: Tensor) -> Tensor:
@@ -161,12 +166,13 @@ def log_kl(logp_image: Tensor, logp_blind: Tensor) -> Tensor:
     return total.clamp_min(0.0)
 
 
-def vocabulary_reading(kl: Tensor, mask: Tensor) -> Tensor:
+def vocabulary_reading(kl: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
     """Mean of the vocabulary divergence over answer tokens.
 
     Args:
         kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: takes the place of the mean.
 
     Returns:
         The reading of each row, `[B]`, nats a token.
@@ -182,10 +188,12 @@ def vocabulary_reading(kl: Tensor, mask: Tensor) -> Tensor:
     """
     require_shape("kl", kl, tuple(mask.shape))
     kl, _, mask = _checked(kl, kl, mask)
-    return masked_mean(kl, mask)
+    return pool(kl, mask)
 
 
-def all_readings(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor) -> Readings:
+def all_readings(
+    logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+) -> Readings:
     """Compute all four readings of a batch, with the mean log-probabilities and the length.
 
     Args:
@@ -193,6 +201,7 @@ def all_readings(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tenso
         logp_blind: the same without the image, `[B, T]`.
         kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: takes the place of the mean in `answer`, `vocabulary` and `gap`.
 
     Returns:
         One tensor `[B]` for each reading.
@@ -211,10 +220,10 @@ def all_readings(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tenso
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
     return Readings(
-        answer=answer_reading(logp_image, logp_blind, mask),
+        answer=answer_reading(logp_image, logp_blind, mask, pool),
         positions=positions_reading(logp_image, logp_blind, mask),
-        vocabulary=vocabulary_reading(kl, mask),
-        gap=gap_reading(logp_image, logp_blind, mask),
+        vocabulary=vocabulary_reading(kl, mask, pool),
+        gap=gap_reading(logp_image, logp_blind, mask, pool),
         mean_logp=masked_mean(logp_image, mask),
         mean_logq=masked_mean(logp_blind, mask),
         tokens=mask.sum(dim=1),

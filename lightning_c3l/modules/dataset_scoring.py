@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from lightning import LightningModule
@@ -12,9 +12,11 @@ from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
 from lightning_c3l.report.progress import stage
-from lightning_c3l.rounds.scoring import Context, TurnScore, score_contexts
+from lightning_c3l.rounds.scoring import Context, score_contexts
+from lightning_c3l.rounds.turn_scores import TurnScore
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 
 class ScoringModule(LightningModule):
@@ -24,13 +26,12 @@ class ScoringModule(LightningModule):
         lvlm: scores the answers.
         job: takes the rows; the datamodule begins it.
         batch_size: records per batch, with their images; halved if memory runs out.
-        seed: of the shuffled-image control.
-        shuffle: whether to score each answer with other images too.
+        config: how answers are scored.
     """
 
-    def __init__(self, lvlm: AnswerScorer, job: RowJob, batch_size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, lvlm: AnswerScorer, job: RowJob, batch_size: int, config: ScoringConfig) -> None:
         super().__init__()
-        self.lvlm, self.job, self.seed, self.shuffle = lvlm, job, seed, shuffle
+        self.lvlm, self.job, self.config = lvlm, job, config
         self.network = lvlm.network.eval()
         self.size = BatchSize(batch_size, "--batch-size")
         self._answers, self._began = 0, 0.0
@@ -43,7 +44,7 @@ class ScoringModule(LightningModule):
 
     def predict_step(self, chunk: ScoringChunk, batch_idx: int) -> None:
         """Score a chunk and append its rows."""
-        rows = score_chunk(self.lvlm, chunk, self.size, self.seed, self.shuffle)
+        rows = score_chunk(self.lvlm, chunk, self.size, self.config)
         self.job.append(rows)
         self._answers += sum(turn["status"] == "scored" for row in rows for turn in row["turns"])
         rate = self._answers / (time.perf_counter() - self._began)
@@ -56,14 +57,12 @@ class ScoringModule(LightningModule):
         self.job.finish()
 
 
-def score_chunk(
-    lvlm: AnswerScorer, chunk: ScoringChunk, batch_size: BatchSize, seed: int, shuffle: bool = True
-) -> list[Row]:
+def score_chunk(lvlm: AnswerScorer, chunk: ScoringChunk, batch_size: BatchSize, config: ScoringConfig) -> list[Row]:
     """A row for each record: its number, and the state of each of the assistant's turns.
 
     Rows are `{"record": number, "turns": [...]}`; a turn has its index among the record's messages (`turn`), and a
-    `status`: `scored` (with the readings, and `shuffled`), `text_only` (no image before it) or `rejected` (with a
-    `reason`). They do not depend on which process scores the chunk.
+    `status`: `scored` (with the readings, `shuffled`, and where the unit is a sentence, `supported`), `text_only` (no
+    image before it) or `rejected` (with a `reason`). They do not depend on which process scores the chunk.
     """
     with lvlm.cache_image_features():
         keys = list(dict.fromkeys(key for item in chunk.items if item.conversation for key in item.images))
@@ -78,9 +77,9 @@ def score_chunk(
             Context(images, tuple(one.conversation.turns for one in own if one.conversation))
             for images, own in by_images.items()
         ]
-        found = score_contexts(
-            lvlm, contexts, chunk.images.__getitem__, batch_size, seed + chunk.number if shuffle else None
-        )
+        if config.shuffle_seed is not None:
+            config = replace(config, shuffle_seed=config.shuffle_seed + chunk.number)
+        found = score_contexts(lvlm, contexts, chunk.images.__getitem__, batch_size, config)
     scored = dict[int, list[TurnScore]]()
     for own, turns in zip(by_images.values(), found, strict=True):
         waiting = iter(turns)
@@ -102,5 +101,6 @@ def _turns(item: ScoringItem, scores: Sequence[TurnScore] | None) -> list[dict[s
         elif found.scores is None:
             out.append({"turn": index, "status": "rejected", "reason": found.reason})
         else:
-            out.append({"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled})
+            row = {"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled}
+            out.append(row | ({"supported": asdict(found.supported)} if found.supported else {}))
     return out

@@ -23,6 +23,8 @@ _PART = 1 << 20
 _NAME = 28
 # beyond this the arithmetic of an axis may overflow; no figure of a run comes near
 _LARGEST = 1e12
+# share of a value by which equal ones may differ
+_ROUNDING = 1e-9
 
 
 def drawable(values: Iterable[object]) -> list[float]:
@@ -32,7 +34,10 @@ def drawable(values: Iterable[object]) -> list[float]:
 
 def bin_edges(values: Iterable[object], bins: int = 24) -> list[float]:
     """`bins` + 1 evenly spaced edges over all values."""
-    return [float(edge) for edge in np.histogram_bin_edges(drawable(values), bins)]
+    found = np.asarray(drawable(values))
+    if len(found) and np.ptp(found) <= _ROUNDING * np.abs(found).max():
+        found = found[:1]  # equal but for rounding: there is no room for edges between them
+    return [float(edge) for edge in np.histogram_bin_edges(found, bins)]
 
 
 def _no_values(title: str) -> Markup:

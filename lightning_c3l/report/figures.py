@@ -85,6 +85,16 @@ FIGURES: dict[str, FigureLabel] = {
     "dataset_near_duplicates": FigureLabel(
         "near-duplicates", "Candidates left out since a better one says the same.", 0
     ),
+    "dataset_sentences_dropped": FigureLabel(
+        "sentences left out", "Of all candidates, since the image does not support them.", 0
+    ),
+    "dataset_answers_without_sentence": FigureLabel(
+        "answers left out", "The image supports none of their sentences.", 0
+    ),
+    "dataset_sentences_dropped_from_pairs": FigureLabel(
+        "sentences left out of pairs", "Of the selected pairs, since the image does not support them.", 0
+    ),
+    "dataset_pairs_shortened": FigureLabel("pairs shortened", "Selected pairs that lost a sentence or more.", 0),
     "dataset_truth_rate": FigureLabel("truth rate", "Right pairs over all selected pairs."),
     "dataset_random_truth_rate": FigureLabel(
         "truth rate, random selection", "The same for random pairs of the same kinds and answer lengths."

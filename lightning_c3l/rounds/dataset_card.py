@@ -84,6 +84,11 @@ def _notes(written: WrittenSet, selected: CandidateSelection, guard: Mapping[str
         )
     if pairs < written.target_size:
         yield f"{written.target_size:,} pairs were asked for; {pairs:,} different ones were written."
+    if "sentences_dropped" in figures:
+        yield (
+            f"{figures['pairs_shortened']:,} pairs have lost {figures['sentences_dropped_from_pairs']:,} sentences "
+            f"that the image does not support; {figures['answers_without_sentence']:,} answers lost all of theirs."
+        )
     if selected.selection.yes_no:
         yield f"S(I²C) ranks yes above no, true or not: {selected.selection.yes_no}."
     states = guard.get("states") or []

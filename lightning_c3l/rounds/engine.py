@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from PIL import Image as Pictures
@@ -39,14 +39,15 @@ from lightning_c3l.rounds.generation import (
 from lightning_c3l.rounds.journal import Journal
 from lightning_c3l.rounds.merging import MergedCandidates
 from lightning_c3l.rounds.scoring import Known, score_candidates
+from lightning_c3l.rounds.stage_seconds import timed
 from lightning_c3l.rounds.tasks import Task, assigned_instructions, begin_task, digest, layout, resumed_keys, row_job
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.digests import trained_digest
 from lightning_c3l.runs.row_files import Row
 from lightning_c3l.runs.row_jobs import RowJob
 from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
-_T = TypeVar("_T")
 _GONE = "gone or broken since the round was begun"
 
 
@@ -146,6 +147,7 @@ class RoundEngine:
         scorer: Scorer = "reference",
         progress: str = "score",
         known: Known | None = None,
+        config: ScoringConfig = ScoringConfig(),  # noqa: B008  # frozen
     ) -> list[ScoredCandidate]:
         """Scores of candidates; the arguments are those of `score_candidates`.
 
@@ -156,9 +158,11 @@ class RoundEngine:
             scorer: "reference" for the LVLM as it was before training, "current" for the LVLM as it is now.
             progress: name of the stage.
             known: scores that exist already.
+            config: how answers are scored; `seed` takes the place of its own.
         """
+        config = replace(config, shuffle_seed=seed)
         with self._scoring(scorer):
-            return score_candidates(self.lvlm, candidates, read, self._score_size, seed, progress, known)
+            return score_candidates(self.lvlm, candidates, read, self._score_size, config, progress, known)
 
     @contextmanager
     def _scoring(self, scorer: Scorer) -> Iterator[None]:
@@ -219,7 +223,13 @@ class RoundEngine:
         return {} if self._external is None else self._external.identity()
 
     def final_records(
-        self, folder: Path, images: ImageChunk, stream: int, digests: Mapping[str, str] | None = None, **more: Any
+        self,
+        folder: Path,
+        images: ImageChunk,
+        stream: int,
+        digests: Mapping[str, str] | None = None,
+        config: ScoringConfig = ScoringConfig(),  # noqa: B008  # frozen
+        **more: Any,
     ) -> Sequence[ScoredCandidate]:
         """Candidates for a data set, scored by the reference; every rank must call it.
 
@@ -228,6 +238,7 @@ class RoundEngine:
             images: what they are about.
             stream: tells the draws from those of other stages.
             digests: of all readable images by key; a resumed data set keeps the images that it was created with.
+            config: how answers are scored.
             more: what else the records depend on, by name.
 
         Returns:
@@ -242,9 +253,10 @@ class RoundEngine:
                 keys=keys,
                 read=images.read,
                 seed=self.seed * 1009 + stream,
-                made_with=self.made_with(keys, stream=stream, **more),
+                made_with=self.made_with(keys, stream=stream, **config.made_with(), **more),
                 again="remove that folder",
                 digests=digests or {},
+                scoring=config,
             )
             records = self.make_records(task)
             if not collectives.is_rank_zero():
@@ -301,7 +313,7 @@ class RoundEngine:
         total = sum(map(len, todo))
         with stage(task.name, "images", total) as progress:
             journal.update(job.file)
-            for chunk in _timed(iter_image_chunks(self.lvlm, images, todo), profiler):
+            for chunk in timed(iter_image_chunks(self.lvlm, images, todo), profiler, "generate"):
                 with journal.holding(chunk.keys):
                     self._make_part(task, chunk, journal, profiler)
                 with profiler.profile("engine"):
@@ -320,7 +332,7 @@ class RoundEngine:
             candidates = self._generate_chunk(task, chunk, journal)
         with profiler.profile("score"):
             seed = task.seed + chunk.start
-            scored = self.score(candidates, chunk.read, seed, task.scorer, known=journal.scores)
+            scored = self.score(candidates, chunk.read, seed, task.scorer, known=journal.scores, config=task.scoring)
             for key in chunk.keys:  # those without a candidate that can be parsed are finished too
                 if key not in journal.completions.refused:
                     journal.scores.setdefault((key,), [])
@@ -340,7 +352,8 @@ class RoundEngine:
             answers = self._answering.prior(questions, usable, labels.prior, task.seed, task.scorer)
             replayed = self._answering.replayed(own, usable) if labels.replay else []
         with profiler.profile("score"):
-            further = [*self.score(answers, chunk.read, None, task.scorer), *map(ScoredCandidate, replayed)]
+            scored = self.score(answers, chunk.read, None, task.scorer, config=task.scoring)
+            further = [*scored, *map(ScoredCandidate, replayed)]
         for key in missing:
             journal.answers[key] = [one for one in further if one.candidate.image == key]
 
@@ -383,14 +396,3 @@ class RoundEngine:
         job.wait_until(is_complete)
         candidates = MergedCandidates(journal, assigned, self.config)
         return Records(candidates, journal.all_descriptions(), journal.all_refused())
-
-
-def _timed(items: Iterable[_T], profiler: Profiler) -> Iterator[_T]:
-    """The items; the time until each comes counts to `generate`."""
-    iterator = iter(items)
-    while True:
-        with profiler.profile("generate"):
-            item = next(iterator, None)
-        if item is None:
-            return
-        yield item

@@ -3,7 +3,6 @@
 from collections import UserDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.functional.finite import jsonable
-from lightning_c3l.records import ScoredCandidate, Scores
+from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.rounds.generation import Completions
-from lightning_c3l.rounds.scoring import Known, TurnScore
+from lightning_c3l.rounds.scoring import Known
+from lightning_c3l.rounds.turn_scores import TurnScore
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.runs.row_index import RowIndex
 
@@ -75,7 +75,7 @@ class Journal:
         self.completions = Completions(self._texts, self._refused)
         self.descriptions = WriteThroughDict[str, str](lambda key, text: append({"image": key, "description": text}))
         self._scores = WriteThroughDict[tuple[str, ...], list[TurnScore]](
-            lambda images, scores: append({"image": images[0], "scores": [jsonable(asdict(one)) for one in scores]})
+            lambda images, scores: append({"image": images[0], "scores": [jsonable(one.to_row()) for one in scores]})
         )
         self.scores: Known = self._scores
         self.answers = WriteThroughDict[str, list[ScoredCandidate]](
@@ -150,10 +150,7 @@ class Journal:
             if "texts" in row:
                 self._texts.data[image, row["prompt"]] = row["texts"]
             elif "scores" in row:
-                self._scores.data[(image,)] = [
-                    TurnScore(one["scores"] and Scores(**one["scores"]), one["shuffled"], one["reason"])
-                    for one in row["scores"]
-                ]
+                self._scores.data[(image,)] = [TurnScore.from_row(one) for one in row["scores"]]
             elif "answers" in row:
                 self.answers.data[image] = [ScoredCandidate.from_row(one) for one in row["answers"]]
             elif "refused" in row:

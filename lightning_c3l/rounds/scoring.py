@@ -1,21 +1,22 @@
 """Conversations -> scores of every answer: all readings of S(I2C), and the shuffled-image control."""
 
-import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from PIL.Image import Image
 
-from lightning_c3l.functional.i2c import all_readings, answer_reading
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import AnswerScorer, AnswerTokens, ConversationError, ImageError
 from lightning_c3l.lvlm.batch_size import BatchSize
-from lightning_c3l.records import Candidate, ScoredCandidate, Scores, Turn, exchange
+from lightning_c3l.records import Candidate, ScoredCandidate, Turn, exchange
 from lightning_c3l.report.progress import Stage, stage
 from lightning_c3l.rounds.generation import Read
+from lightning_c3l.rounds.turn_scores import NO_SENTENCE, NOT_FINITE, TurnScore, turn_scores
+from lightning_c3l.selection.scoring_config import ScoringConfig
+from lightning_c3l.selection.sentences import without_spans
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,6 @@ class Context:
         return sum(len(turn.text) for chat in self.chats for turn in chat)
 
 
-@dataclass(frozen=True)
-class TurnScore:
-    """What is known of one answer.
-
-    Attributes:
-        scores: None where there are none.
-        shuffled: the `answer` reading against another context's images, the control of the score.
-        reason: why there are no scores.
-    """
-
-    scores: Scores | None
-    shuffled: float | None = None
-    reason: str = ""
-
-
-_NOT_FINITE = "score is not a finite number"
 # scores of the answers in each context, by its images
 Known = MutableMapping[tuple[str, ...], list[TurnScore]]
 
@@ -61,7 +46,7 @@ def score_contexts(
     contexts: Sequence[Context],
     read: Read,
     batch_size: BatchSize,
-    shuffle_seed: int | None,
+    config: ScoringConfig,
     progress: Stage | None = None,
     known: Known | None = None,
 ) -> list[list[TurnScore]]:
@@ -72,8 +57,7 @@ def score_contexts(
         contexts: any.
         read: returns the image of a key.
         batch_size: contexts per batch; halved if memory runs out.
-        shuffle_seed: seed of the shuffled-image control, which scores each answer with the images of another context
-            too, if there is one with as many images; None leaves the control out.
+        config: how answers are scored.
         progress: stage that is advanced by the number of answers.
         known: scores that exist already, by the context's images, which must be distinct then; new ones are added.
             A batch is skipped if all of its contexts are known, so that batches do not depend on what is known.
@@ -81,7 +65,8 @@ def score_contexts(
     Returns:
         For each context its answers, conversation after conversation.
     """
-    others = {} if shuffle_seed is None else partners([one.images for one in contexts], shuffle_seed)
+    seed = config.shuffle_seed
+    others = {} if seed is None else partners([one.images for one in contexts], seed)
     out: list[list[TurnScore]] = [[] for _ in contexts]
     for control in (True, False):
         waiting = [n for n, one in enumerate(contexts) if (one.images in others) == control]
@@ -89,7 +74,7 @@ def score_contexts(
         waiting.sort(key=lambda n: contexts[n].length, reverse=True)
         while waiting:
             todo, shuffled = [contexts[n] for n in waiting], others if control else None
-            first = partial(_score_first, lvlm, todo, read, shuffled, {} if known is None else known)
+            first = partial(_score_first, lvlm, config, todo, read, shuffled, {} if known is None else known)
             for number, scored in zip(waiting, found := batch_size.run(first), strict=False):
                 out[number] = scored
                 if known is not None:
@@ -105,7 +90,7 @@ def score_candidates(
     candidates: Sequence[Candidate],
     read: Read,
     batch_size: int | BatchSize,
-    shuffle_seed: int | None,
+    config: ScoringConfig,
     progress: str = "score",
     known: Known | None = None,
 ) -> list[ScoredCandidate]:
@@ -118,7 +103,7 @@ def score_candidates(
         candidates: any.
         read: returns the image of a key.
         batch_size: images per batch, each with all of its candidates; halved if memory runs out.
-        shuffle_seed: as in `score_contexts`.
+        config: how answers are scored; where the unit is a sentence, candidates lose those that are not supported.
         progress: name of the stage.
         known: as in `score_contexts`.
 
@@ -130,9 +115,9 @@ def score_candidates(
     size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     total = sum(map(len, by_image.values()))
     with stage(progress, "pairs", total) as shown:
-        found = score_contexts(lvlm, contexts, read, size, shuffle_seed, shown, known)
+        found = score_contexts(lvlm, contexts, read, size, config, shown, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
-    for one in (s.candidate for s in out if s.candidate.rejected == _NOT_FINITE):
+    for one in (s.candidate for s in out if s.candidate.rejected == NOT_FINITE):
         warnings.warn(
             f"image {one.image}, group {one.instruction.kind!r}, text {one.sample}: its score is not a finite number; "
             "the pair is dropped",
@@ -150,12 +135,21 @@ def with_scores(candidates: Sequence[Candidate], scores: Mapping[str, Sequence[T
     for image, own in _pairs(candidates).items():
         for numbers, score in zip(own.values(), scores[image], strict=True):
             for number in numbers:
-                candidate = candidates[number]
-                if score.scores is None:
-                    out[number] = ScoredCandidate(replace(candidate, rejected=score.reason))
-                else:
-                    out[number] = ScoredCandidate(candidate, score.scores, score.shuffled)
+                out[number] = _with_score(candidates[number], score)
     return out
+
+
+def _with_score(candidate: Candidate, score: TurnScore) -> ScoredCandidate:
+    if score.scores is None:
+        return ScoredCandidate(replace(candidate, rejected=score.reason))
+    kept = score.supported
+    if kept is None or not kept.dropped:
+        return ScoredCandidate(candidate, score.scores, score.shuffled)
+    dropped = tuple(candidate.answer[start:end] for start, end in kept.dropped)
+    if kept.scores is None:
+        return ScoredCandidate(replace(candidate, rejected=NO_SENTENCE), dropped=dropped)
+    shorter = replace(candidate, answer=without_spans(candidate.answer, kept.dropped))
+    return ScoredCandidate(shorter, kept.scores, kept.shuffled, dropped=dropped)
 
 
 def _pairs(candidates: Sequence[Candidate]) -> dict[str, dict[tuple[str, str], list[int]]]:
@@ -193,6 +187,7 @@ def partners(images: Sequence[tuple[str, ...]], seed: int) -> dict[tuple[str, ..
 
 def _score_first(
     lvlm: AnswerScorer,
+    config: ScoringConfig,
     waiting: Sequence[Context],
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
@@ -205,11 +200,12 @@ def _score_first(
     answers = [sum(turn.role == "assistant" for chat in one.chats for turn in chat) for one in batch]
     if list(map(len, there)) == answers:
         return there
-    return _score_batch(lvlm, batch, read, partners)
+    return _score_batch(lvlm, config, batch, read, partners)
 
 
 def _score_batch(
     lvlm: AnswerScorer,
+    config: ScoringConfig,
     batch: Sequence[Context],
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
@@ -218,16 +214,19 @@ def _score_batch(
     shuffled = None if partners is None else [[read(key) for key in partners[one.images]] for one in batch]
     try:
         tokens = lvlm.score([[read(key) for key in one.images] for one in batch], chats, shuffled)
+        texts = lvlm.answer_texts(chats) if config.needs_texts else []
     except (ConversationError, ImageError) as error:
         if len(batch) > 1:  # the others need not go with it
-            return [scored for one in batch for scored in _score_batch(lvlm, [one], read, partners)]
-        return [_refused(lvlm, batch[0], read, partners, str(error))]
-    turns = iter(_turn_scores(tokens))
+            return [scored for one in batch for scored in _score_batch(lvlm, config, [one], read, partners)]
+        return [_refused(lvlm, config, batch[0], read, partners, str(error))]
+    answers = [turn.text for own in chats for chat in own for turn in chat if turn.role == "assistant"]
+    turns = iter(turn_scores(tokens, config, answers, texts))
     return [[next(turns) for chat in own for turn in chat if turn.role == "assistant"] for own in chats]
 
 
 def _refused(
     lvlm: AnswerScorer,
+    config: ScoringConfig,
     context: Context,
     read: Read,
     partners: dict[tuple[str, ...], tuple[str, ...]] | None,
@@ -236,34 +235,13 @@ def _refused(
     """Of several conversations each alone, since one may be at fault; of one its turns up to where it can be read."""
     if len(context.chats) > 1:
         alone = (replace(context, chats=(chat,)) for chat in context.chats)
-        return [found for one in alone for found in _score_batch(lvlm, [one], read, partners)[0]]
+        return [found for one in alone for found in _score_batch(lvlm, config, [one], read, partners)[0]]
     (chat,) = context.chats
     answers = [number for number, turn in enumerate(chat) if turn.role == "assistant"]
     last = [TurnScore(None, reason=reason)] * min(1, len(answers))
     if partners is not None:  # it may be the other images that do not fit
-        last = _score_batch(lvlm, [context], read, None)[0][-1:]
+        last = _score_batch(lvlm, config, [context], read, None)[0][-1:]
     if len(answers) < 2:
         return last
     shorter = replace(context, chats=(chat[: answers[-2] + 1],))
-    return [*_score_batch(lvlm, [shorter], read, partners)[0], *last]
-
-
-def _turn_scores(tokens: AnswerTokens) -> Iterator[TurnScore]:
-    # an answer of control tokens alone has no token left, and no reading
-    some = tokens.mask.any(dim=1)
-    logq, mask = tokens.logp_blind[some], tokens.mask[some]
-    table = all_readings(tokens.logp_image[some], logq, tokens.kl[some], mask)
-    control: list[float | None] = [None] * len(mask)
-    if tokens.logp_shuffled is not None:
-        control = answer_reading(tokens.logp_shuffled[some], logq, mask).tolist()
-    rows = zip(*(column.tolist() for column in table), control, strict=True)
-    for scored in some.tolist():
-        if not scored:
-            yield TurnScore(None, reason="answer has no token")
-            continue
-        answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other = next(rows)
-        if all(math.isfinite(value) for value in (answer, positions, vocabulary, gap)):
-            scores = Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count))
-            yield TurnScore(scores, other)
-        else:
-            yield TurnScore(None, reason=_NOT_FINITE)
+    return [*_score_batch(lvlm, config, [shorter], read, partners)[0], *last]

@@ -2,8 +2,12 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from lightning.pytorch.profilers import Profiler
+
+_T = TypeVar("_T")
 
 
 class StageSeconds(Profiler):
@@ -38,3 +42,14 @@ class StageSeconds(Profiler):
     def summary(self) -> str:
         """A line of each stage."""
         return "\n".join(f"{stage}: {seconds:.3f} s" for stage, seconds in self.seconds.items())
+
+
+def timed(items: Iterable[_T], profiler: Profiler, name: str) -> Iterator[_T]:
+    """Yield the items; the time until each comes counts to a stage."""
+    iterator = iter(items)
+    while True:
+        with profiler.profile(name):
+            item = next(iterator, None)
+        if item is None:
+            return
+        yield item

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_c3l.functional.finite import jsonable
+from lightning_c3l.functional.pooling import Pooling
 from lightning_c3l.records import Group, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import CandidateRows, JoinedRows, write_candidate_rows, write_rows
 from lightning_c3l.rounds.group_rows import GroupRows, rows_of
@@ -144,6 +145,11 @@ class RunStore:
     def reading(self, number: int) -> str:
         """The reading of S(I2C) that chose the pseudo-labels of a round."""
         return str(manifest.read(self.round_folder(number) / "manifest.json")["thresholds"]["reading"])
+
+    def pooling(self, number: int) -> Pooling:
+        """How the values of tokens became those of the answers of a round."""
+        found: Pooling = manifest.read(self.round_folder(number) / "manifest.json").get("pooling", "mean")
+        return found
 
     def add_seconds(self, number: int, stage: str, seconds: float) -> None:
         """Add time to a stage of a finished round."""

@@ -19,6 +19,7 @@ from lightning_c3l.runs.digests import Digest
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.runs.row_jobs import RowJob
 from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # GPUs come in eights: a multiple of eight parts leaves no process waiting; a part has at least so many images
 _EIGHT, _LEAST = 8, 4
@@ -44,6 +45,7 @@ class Task:
         pseudo_labels: says which questions are answered once more, and how; None leaves that out.
         again: what to do to start over, for error messages.
         digests: of all readable images by key; empty if images are not compared with those of the last start.
+        scoring: how answers are scored; `made_with` names what is not the default.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Task:
     pseudo_labels: PseudoLabelConfig | None = None
     again: str = "--i2c.restart_round true"
     digests: Mapping[str, str] = field(default_factory=dict)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -43,6 +43,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("i2c.restart_round", "free"),
     # a run that has a checkpoint has a first round of its own
     ("i2c.reuse", "free"),
+    # of the export alone
+    ("i2c.unit", "free"),
+    ("i2c.sentence_min", "free"),
     # the optimizer's settings, put into the restored optimizer by `optimization.reconfigure`
     ("model.optimization.*", "notice"),
     ("data.batch_size", "notice"),

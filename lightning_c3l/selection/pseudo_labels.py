@@ -13,8 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_c3l.functional.pooling import Pooling
 from lightning_c3l.records import READINGS, Group, Origin, ScoredCandidate, Scores
 from lightning_c3l.selection.quotas import capped_shares, even_yes_no
+from lightning_c3l.selection.scoring_config import ScoringConfig, Unit
 from lightning_c3l.selection.texts import normalised
 
 # The length is no score: choosing by it is what the length-matched control guards against.
@@ -52,6 +54,13 @@ class PseudoLabelConfig:
         cap: no group weighs more than this many times the mean of its kind.
         group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
             (an ablation in which one kind of instruction takes over).
+        pooling: how the values of an answer's tokens become its value: their mean (of C3L, as we read it), the lowest
+            mean of a sentence, or the mean of the lowest quarter of the tokens. The last two look for the one wrong
+            detail of a long answer; short answers are hardly affected.
+        unit: `sentence` exports answers without the sentences that the image does not support. Rounds train on whole
+            answers.
+        sentence_min: least value of a supported sentence, in nats a token; at 0 the image makes it no less likely than
+            it is without.
     """
 
     reading: str = "answer"
@@ -63,6 +72,9 @@ class PseudoLabelConfig:
     replay: float = 0.0
     cap: float = 3.0
     group_by: GroupBy = "instruction"
+    pooling: Pooling = "mean"
+    unit: Unit = "answer"
+    sentence_min: float = 0.0
 
     def __post_init__(self) -> None:
         """Validate the options."""
@@ -84,6 +96,10 @@ class PseudoLabelConfig:
             raise ValueError(f"i2c.cap must be at least 1, not {self.cap}")
         if self.group_by not in ("instruction", "image"):
             raise ValueError(f"i2c.group_by must be instruction or image, not {self.group_by!r}")
+        try:
+            ScoringConfig(pooling=self.pooling, unit=self.unit, by=self.reading, sentence_min=self.sentence_min)
+        except ValueError as error:
+            raise ValueError(f"i2c.{error}") from error
 
     @property
     def uses_candidates(self) -> bool:

@@ -72,6 +72,30 @@ def test_a_data_set_written_in_parts_is_that_written_in_one(module, tmp_path, mo
     assert (tmp_path / "parts" / "vlit.card.svg").read_text().startswith("<svg")
 
 
+def test_sentences_that_the_image_does_not_support_stay_out(module, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    export = DatasetExport(target_size=99, reading="gap", near_duplicate=1.0, unit="sentence", pooling="min_sentence")
+    export.on_fit_end(Run(folder), module)
+    written = json.loads((folder / "vlit.json").read_text())
+    figures = json.loads((folder / "summary.json").read_text())["dataset"]
+    # every sentence that is left has a mean of at least 0, and the lowest of them is the score
+    assert written
+    assert all(one["c3l"]["scores"]["gap"] >= 0 for one in written)
+    provenance = [one["c3l"]["provenance"] for one in written]
+    assert {(one["pooling"], one["unit"], one["sentences_by"]) for one in provenance} == {
+        ("min_sentence", "sentence", "gap")
+    }
+    assert sum(one.get("dropped", 0) for one in provenance) == figures["sentences_dropped_from_pairs"]
+    assert all(len(one.get("dropped_sentences", [])) == one.get("dropped", 0) for one in provenance)
+    candidates = [json.loads(line) for line in (folder / "vlit-candidates.jsonl").read_text().splitlines()]
+    lost = [one for one in candidates if one["candidate"]["rejected"] == "the image supports none of its sentences"]
+    assert lost
+    assert len(lost) == figures["answers_without_sentence"]
+    assert sum(len(one.get("dropped", [])) for one in candidates) == figures["sentences_dropped"]
+    assert "sentences that the image does not support" in (folder / "vlit.card.md").read_text()
+
+
 def test_images_inside_of_archives_are_copied_byte_by_byte(tmp_path):
     files = {f"{n}.png": b"these very bytes %d" % n for n in range(3)}
     for mode, name in (("w", "plain.tar"), ("w:gz", "packed.tar")):

@@ -90,6 +90,34 @@ def test_a_restored_round_is_read_back_instead_of_made_again(module, tmp_path):
     assert len(data.handed[0][1]) == 12
 
 
+def test_pooled_scores_choose_and_are_not_mixed_with_means(module, tmp_path):
+    stored = {}
+    for pooling in ("mean", "lowest_quarter"):
+        I2CReweighting(pooling=pooling).on_fit_start(Run(tmp_path / pooling, Data(2)), module)
+        stored[pooling] = [one.scores for one in RunStore(tmp_path / pooling).read_round(0).candidates if one.scores]
+        manifest = json.loads((tmp_path / pooling / "rounds/0/manifest.json").read_text())
+        assert manifest.get("pooling") == (None if pooling == "mean" else pooling)
+    pairs = list(zip(stored["mean"], stored["lowest_quarter"], strict=True))
+    # the lowest of some tokens is no higher than their mean, and of one token the same
+    assert all(low.gap <= mean.gap + 1e-6 for mean, low in pairs)
+    assert any(low.gap < mean.gap - 1e-3 for mean, low in pairs if mean.tokens > 1)
+    assert all(low.mean_logp == mean.mean_logp for mean, low in pairs)
+    with pytest.raises(ValueError, match="created with pooling='lowest_quarter', got pooling=None"):
+        I2CReweighting().on_fit_start(Run(tmp_path / "lowest_quarter", Data(2)), module)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "median"}, "i2c.pooling must be one of mean, min_sentence, lowest_quarter"),
+        ({"unit": "sentence", "reading": "vocabulary"}, "i2c.unit sentence needs the reading answer or gap"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        I2CReweighting(**options)
+
+
 def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, monkeypatch):
     def refuse():
         raise LVLMError("cannot be trained")

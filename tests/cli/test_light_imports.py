@@ -25,6 +25,7 @@ WRONG = {
     "bench-engines": ["--concurrency", "0"],
     "gpu-check": ["--only", "nothing"],
     "two-by-two": ["--seeds", "none"],
+    "detector": ["--images", "1"],
     "serve-vllm": ["shipped:scenes", "--chat-template", "nowhere"],
 }
 

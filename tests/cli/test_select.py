@@ -284,3 +284,40 @@ def test_a_failed_write_leaves_the_old_files(source: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space left"):
         main([str(source), str(out), "--top-k", "1", "--left-out"])
     assert {path: path.read_bytes() for path in source.parent.iterdir()} == before
+
+
+def by_sentence(number: int, answer: str, dropped: list[list[int]], kept: dict[str, float] | None) -> Any:
+    record = scored(number, 0.1, "What is there?", answer, f"{number}.png")
+    record["c3l_scores"][0]["supported"] = {"scores": kept, "shuffled": 0.05, "dropped": dropped}
+    return record
+
+
+def test_sentences_that_the_image_does_not_support(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [
+        by_sentence(1, "A dog. A cat. A bird.", [[7, 13]], {"answer": 0.8, "gap": 0.9, "tokens": 4}),
+        by_sentence(2, "A cow.", [[0, 6]], None),
+        by_sentence(3, "A fish.", [], {"answer": 0.1, "gap": -0.1, "tokens": 2}),
+    ]
+    source, out = tmp_path / "set.jsonl", tmp_path / "best.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    words = [str(source), str(out), "--unit", "sentence", "--left-out", "--no-page"]
+    with pytest.raises(ValueError, match="not scored by sentences"):
+        main(words)
+    (tmp_path / "set.meta.json").write_text(json.dumps({"scored_with": {"unit": "sentence"}}))
+    assert main(words) == 0
+    first, third = map(json.loads, out.read_text().splitlines())
+    assert first["conversations"][1]["value"] == "A dog. A bird."
+    lost = {"dropped": 1, "dropped_sentences": ["A cat."]}
+    assert first["c3l_scores"] == [
+        {"turn": 1, "status": "scored", "answer": 0.8, "gap": 0.9, "tokens": 4, "shuffled": 0.05, **lost}
+    ]
+    assert third["conversations"][1]["value"] == "A fish."
+    assert "supported" not in third["c3l_scores"][0]
+    (left_out,) = map(json.loads, (tmp_path / "best.left_out.jsonl").read_text().splitlines())
+    assert left_out["reason"] == "an answer has no sentence that the image supports"
+    said = "1 of the answers have lost 1 sentences that the image does not support."
+    assert said in (tmp_path / "best.card.md").read_text()
+    assert said in capsys.readouterr().out
+    # without the option, answers stay as they are
+    assert main([str(source), str(out), "--no-page"]) == 0
+    assert [json.loads(line) for line in out.read_text().splitlines()] == records

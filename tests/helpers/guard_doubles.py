@@ -53,7 +53,7 @@ class Writer(nn.Module):
         ]
 
     def score(
-        self, candidates: Any, read: Any, seed: int, scorer: str = "reference", progress: str = ""
+        self, candidates: Any, read: Any, seed: int, scorer: str = "reference", progress: str = "", **_: Any
     ) -> list[ScoredCandidate]:
         self.scorers.add(scorer)
         partner = len({one.image for one in candidates}) > 1

@@ -16,6 +16,7 @@ from lightning_c3l.modules.dataset_scoring import score_chunk
 from lightning_c3l.records import Conversation, exchange
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.rounds.scoring import score_candidates
+from lightning_c3l.selection.scoring_config import ScoringConfig
 
 
 class Server:
@@ -74,7 +75,7 @@ def test_one_that_cannot_train_makes_the_records_of_a_round(lvlm: InferenceLVLM)
     with pytest.warns(UserWarning, match="image small is left out: too small"):
         candidates = generate_candidates(lvlm, ImageChunk(list(IMAGES), IMAGES.__getitem__), config, seed=0)
     assert [(one.image, one.sample, one.rejected) for one in candidates] == [(k, n, "") for k in "ab" for n in (0, 1)]
-    scored = score_candidates(lvlm, candidates, IMAGES.__getitem__, 2, shuffle_seed=0)
+    scored = score_candidates(lvlm, candidates, IMAGES.__getitem__, 2, ScoringConfig(0))
     assert [one.candidate for one in scored] == candidates
     for one in scored:
         assert one.scores is not None
@@ -90,7 +91,7 @@ def test_it_answers_benchmarks_and_scores_sets(lvlm: InferenceLVLM) -> None:
     (row,) = predict_chunk(lvlm, chunk, PredictionConfig(losses=True), BatchSize(1, "size"))
     assert row == {"record": 1, "losses": [3, 2], "text": "What is it, 0?\nAnswer: a What?"}
     item = ScoringItem(1, (1,), Conversation("1", "a", exchange("What?", "red")), ("a",))
-    (row,) = score_chunk(lvlm, ScoringChunk(0, [item], IMAGES), BatchSize(1, "size"), seed=0)
+    (row,) = score_chunk(lvlm, ScoringChunk(0, [item], IMAGES), BatchSize(1, "size"), ScoringConfig(0))
     assert [turn["status"] for turn in row["turns"]] == ["scored"]
 
 

@@ -9,6 +9,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.samples import ScoringChunk, ScoringItem
 from lightning_c3l.modules.dataset_scoring import score_chunk
 from lightning_c3l.records import Conversation, Turn, exchange
+from lightning_c3l.selection.scoring_config import ScoringConfig
 from tests.helpers.doubles import TableLVLM
 
 BLIND = {"red": [0.25], "two": [0.5], "hi": [0.5]}
@@ -23,9 +24,12 @@ def item(number: int, turns: tuple[Turn, ...], *images: str) -> ScoringItem:
     return ScoringItem(number, answers, Conversation(str(number), images or None, turns), images)
 
 
-def rows(items: list[ScoringItem], lvlm: Any = None, shuffle: bool = True) -> dict[int, list[dict[str, Any]]]:
+def rows(
+    items: list[ScoringItem], lvlm: Any = None, shuffle: bool = True, **options: Any
+) -> dict[int, list[dict[str, Any]]]:
     chunk = ScoringChunk(3, items, {key: key for one in items for key in one.images})  # type: ignore[misc]
-    found = score_chunk(lvlm or TableLVLM(SEEN, BLIND), chunk, BatchSize(2, "size"), 0, shuffle)
+    config = ScoringConfig(0 if shuffle else None, **options)
+    found = score_chunk(lvlm or TableLVLM(SEEN, BLIND), chunk, BatchSize(2, "size"), config)
     assert [row["record"] for row in found] == [one.number for one in items]
     return {row["record"]: row["turns"] for row in found}
 

@@ -155,3 +155,10 @@ def test_many_long_names_leave_room_for_the_bars(recwarn: pytest.WarningsRecorde
     text = bar_chart("t", {f"{index} {'W' * 100}": 1.0 for index in range(40)})
     assert min(map(width, marks(text, "series"))) > 20
     assert not recwarn.list
+
+
+def test_values_that_are_equal_but_for_rounding_have_bins() -> None:
+    edges = bin_edges([0.1, 0.1 + 1e-17, 0.10000000000000002])
+    assert len(edges) == 25
+    assert edges[0] == pytest.approx(-0.4)
+    assert edges[-1] == pytest.approx(0.6)

@@ -9,7 +9,9 @@ import torch
 
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Turn, exchange
-from lightning_c3l.rounds.scoring import Context, TurnScore, score_candidates, score_contexts
+from lightning_c3l.rounds.scoring import Context, score_candidates, score_contexts
+from lightning_c3l.rounds.turn_scores import TurnScore
+from lightning_c3l.selection.scoring_config import ScoringConfig
 from tests.helpers.doubles import TableLVLM
 
 BLIND = {"red": [0.25], "two dots": [0.5, 0.125], "": []}
@@ -30,8 +32,8 @@ def one(image: str, answer: str, rejected: str = "") -> Candidate:
 
 def score(candidates: list[Candidate], size: int = 2, lvlm: Any = None, **options: Any) -> list[ScoredCandidate]:
     lvlm = lvlm or TableLVLM(SEEN, BLIND)
-    options = {"shuffle_seed": 0, **options}
-    return score_candidates(lvlm, candidates, lambda key: key, size, **options)  # type: ignore[arg-type,return-value]
+    config = ScoringConfig(**{"shuffle_seed": 0, **options})
+    return score_candidates(lvlm, candidates, lambda key: key, size, config)  # type: ignore[arg-type,return-value]
 
 
 def test_readings_by_hand() -> None:
@@ -170,7 +172,7 @@ def gaps(found: list[list[TurnScore]]) -> list[list[float | str]]:
 
 def score_all(contexts: list[Context], size: int = 2, lvlm: Any = None) -> list[list[TurnScore]]:
     lvlm = lvlm or TableLVLM(SEEN, BLIND)
-    return score_contexts(lvlm, contexts, lambda key: key, BatchSize(size, "size"), 0)  # type: ignore[arg-type,return-value]
+    return score_contexts(lvlm, contexts, lambda key: key, BatchSize(size, "size"), ScoringConfig(0))  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

@@ -1,0 +1,190 @@
+"""What the scores have to tell apart: whole answers, sentences and tokens, each with its label and all scores."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.detector.facts import Fact, SelfConsistency, facts_of
+from experiments.detector.stored import Row
+from lightning_c3l.functional.i2c import all_readings, answer_reading
+from lightning_c3l.functional.pooling import POOLINGS, pool_of
+from lightning_c3l.selection.sentences import sentence_numbers
+
+Floats = NDArray[np.float64]
+LEVELS = ("answers", "sentences", "tokens")
+LOGP, CONSISTENT, OTHER = "mean log p", "self-consistency, group", "answer, another image"
+_COLUMNS = ("logp", "logq", "kl", "other")
+
+
+@dataclass(frozen=True)
+class Items:
+    """N items of a level.
+
+    Attributes:
+        images: key of the image of each.
+        candidates: number of the candidate that each is of, [N].
+        right: whether all statements of each are true, [N].
+        share: share of its right statements, [N].
+        kinds: kind of instruction of each.
+        tokens: number of tokens of each, [N].
+        strength: strongest prior about its things, nan where it is not known, [N].
+        scores: by name, [N] each.
+    """
+
+    images: list[str]
+    candidates: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    share: Floats
+    kinds: list[str]
+    tokens: NDArray[np.int64]
+    strength: Floats
+    scores: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """R parsed candidates, their statements and the values of their tokens, padded to [R, T]."""
+
+    rows: list[Row]
+    facts: list[list[Fact]]
+    columns: Mapping[str, Tensor]
+    mask: Tensor
+    sentences: Tensor
+    consistency: Mapping[str, SelfConsistency]
+
+
+def all_items(rows: Iterable[Row]) -> dict[str, Items]:
+    """The items of each level.
+
+    Answers are all parsed candidates; one that cannot be understood counts as wrong. Sentences and tokens are those
+    that state something: a sentence is right if all that it states is, a token if the statement is that it is part of.
+
+    Args:
+        rows: of `stored.read_candidates`.
+    """
+    kept = [row for row in rows if not row["rejected"] and row.get("texts")]
+    facts = [facts_of(row) for row in kept]
+    width = max((len(row["texts"]) for row in kept), default=0)
+    mask, sentences = torch.zeros(len(kept), width, dtype=torch.bool), torch.zeros(len(kept), width, dtype=torch.int64)
+    columns = {name: torch.zeros(len(kept), width, dtype=torch.float64) for name in _COLUMNS}
+    for number, row in enumerate(kept):
+        length = len(row["texts"])
+        mask[number, :length] = True
+        sentences[number, :length] = torch.tensor(sentence_numbers(row["texts"]))
+        for name, column in columns.items():
+            # with no other image to compare, the control is that of no image
+            column[number, :length] = torch.tensor(row.get(name) or row["logq"], dtype=torch.float64)
+    ways = {CONSISTENT: True, "self-consistency, image": False}
+    consistency = {name: SelfConsistency(kept, facts, by_kind) for name, by_kind in ways.items()}
+    found = _Candidates(kept, facts, columns, mask, sentences, consistency)
+    return {"answers": _answers(found), "sentences": _sentences(found), "tokens": _tokens(found)}
+
+
+def token_spans(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Characters of each token in the joined text, without the blanks before it."""
+    out, position = list[tuple[int, int]](), 0
+    for text in texts:
+        out.append((position + len(text) - len(text.lstrip()), position + len(text)))
+        position += len(text)
+    return out
+
+
+def _answers(found: _Candidates) -> Items:
+    everything = [(number, found.mask[number], own) for number, own in enumerate(found.facts)]
+    return _items(found, everything, pooled=True)
+
+
+def _sentences(found: _Candidates) -> Items:
+    parts = list[tuple[int, Tensor, list[Fact]]]()
+    for number, own in enumerate(found.facts):
+        of_tokens = _facts_of_tokens(found.rows[number], own)
+        for sentence in dict.fromkeys(found.sentences[number][found.mask[number]].tolist()):
+            mask = found.mask[number] & (found.sentences[number] == sentence)
+            within = mask.nonzero().flatten().tolist()
+            # in the order of the answer, each once
+            stated = list(dict.fromkeys(one for token in within for one in of_tokens.get(token, ())))
+            if stated:
+                parts.append((number, mask, stated))
+    return _items(found, parts)
+
+
+def _tokens(found: _Candidates) -> Items:
+    parts = list[tuple[int, Tensor, list[Fact]]]()
+    for number, own in enumerate(found.facts):
+        for token, stated in _facts_of_tokens(found.rows[number], own).items():
+            mask = torch.zeros_like(found.mask[number])
+            mask[token] = True
+            parts.append((number, mask, stated))
+    return _items(found, parts)
+
+
+def _facts_of_tokens(row: Row, facts: Sequence[Fact]) -> dict[int, list[Fact]]:
+    """The statements that each token is part of, by the token's number."""
+    out = dict[int, list[Fact]]()
+    answer = row["answer"]
+    if "".join(row["texts"]) != answer.strip():
+        return out
+    lead = len(answer) - len(answer.lstrip())
+    for number, (start, end) in enumerate(token_spans(row["texts"])):
+        stated = [one for one in facts if start + lead < one.end and end + lead > one.start and start < end]
+        if stated:
+            out[number] = stated
+    return out
+
+
+def _items(found: _Candidates, parts: Sequence[tuple[int, Tensor, list[Fact]]], pooled: bool = False) -> Items:
+    """Items of parts of candidates: number of the candidate, mask of the tokens, statements."""
+    numbers = [number for number, _, _ in parts]
+    mask = torch.stack([own for _, own, _ in parts]) if parts else found.mask[:0]
+    share = np.array([_share(stated) for _, _, stated in parts], dtype=np.float64)
+    strengths = [max((one.strength for one in stated), default=float("nan")) for _, _, stated in parts]
+    scores = _scores(found, numbers, mask, pooled)
+    for name, one in found.consistency.items():
+        scores[name] = np.array([one.of_facts(found.rows[number], stated) for number, _, stated in parts])
+    return Items(
+        images=[found.rows[number]["image"] for number in numbers],
+        candidates=np.array(numbers, dtype=np.int64),
+        right=share == 1,
+        share=share,
+        kinds=[found.rows[number]["kind"] for number in numbers],
+        tokens=mask.sum(dim=1).numpy(),
+        strength=np.array(strengths, dtype=np.float64),
+        scores=scores,
+    )
+
+
+def _share(facts: Sequence[Fact]) -> float:
+    return sum(one.right for one in facts) / len(facts) if facts else 0.0
+
+
+def _scores(found: _Candidates, numbers: Sequence[int], mask: Tensor, pooled: bool) -> dict[str, Floats]:
+    """All scores that come from log-probabilities."""
+    logp, logq, kl, other = (found.columns[name][list(numbers)] for name in _COLUMNS)
+    sentences = found.sentences[list(numbers)]
+    readings = all_readings(logp, logq, kl, mask)
+    out = {name: getattr(readings, name).numpy() for name in ("answer", "positions", "vocabulary", "gap")}
+    if pooled:
+        for pooling in POOLINGS[1:]:
+            pool, title = pool_of(pooling, sentences), pooling.replace("_", " ")
+            own = all_readings(logp, logq, kl, mask, pool)
+            out |= {f"{name}, {title}": getattr(own, name).numpy() for name in ("answer", "vocabulary", "gap")}
+            out[f"log p, {title}"] = pool(logp, mask).numpy()
+    out[LOGP] = readings.mean_logp.numpy()
+    # what the prior says scores low, whatever the image shows
+    out["mean log q, negative"] = -readings.mean_logq.numpy()
+    for name in ("answer", "gap"):
+        out[f"{name} and log p, mean rank"] = (_ranks(out[name]) + _ranks(out[LOGP])) / 2
+    out["gap + log p"] = out["gap"] + out[LOGP]
+    out[OTHER] = answer_reading(other, logq, mask).numpy()
+    return out
+
+
+def _ranks(column: Floats) -> Floats:
+    """Mean rank of each value, from 0 to 1."""
+    _, number, counts = np.unique(column, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray(((ends - (counts - 1) / 2) / max(len(column), 1))[number])

@@ -1,0 +1,58 @@
+"""How answers are scored: pooling of the values of their tokens, and whole answers or sentences."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lightning_c3l.functional.pooling import POOLINGS, Pooling
+
+Unit = Literal["answer", "sentence"]
+# readings whose sign says whether the image speaks for a sentence or against it
+SIGNED = ("answer", "gap")
+
+
+@dataclass(frozen=True)
+class ScoringConfig:
+    """How answers are scored.
+
+    Attributes:
+        shuffle_seed: seed of the shuffled-image control, which scores each answer with the images of another context
+            too, if there is one with as many images; None leaves the control out.
+        pooling: how the values of the tokens become those of the answer in the readings `answer`, `vocabulary` and
+            `gap`, and in the control. `positions` is of the whole answer, mean log-probabilities are means.
+        unit: `sentence` scores each answer without the sentences that the image does not support, too.
+        by: reading by which a sentence is judged, `answer` or `gap`.
+        sentence_min: least value of a supported sentence, pooled over its tokens. At 0 the image makes it no less
+            likely than it is without.
+
+    Raises:
+        ValueError: an option is unknown, or two do not go together.
+    """
+
+    shuffle_seed: int | None = None
+    pooling: Pooling = "mean"
+    unit: Unit = "answer"
+    by: str = "answer"
+    sentence_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
+        if self.unit not in ("answer", "sentence"):
+            raise ValueError(f"unit must be answer or sentence, not {self.unit!r}")
+        if self.unit == "sentence" and self.by not in SIGNED:
+            raise ValueError(f"unit sentence needs the reading {' or '.join(SIGNED)}, whose sign judges a sentence")
+        if not math.isfinite(self.sentence_min):
+            raise ValueError(f"sentence_min must be a finite number, not {self.sentence_min}")
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether the texts of tokens are needed."""
+        return self.pooling == "min_sentence" or self.unit == "sentence"
+
+    def made_with(self) -> dict[str, Any]:
+        """What scores depend on beside the LVLM and the seed, by name; empty for the defaults."""
+        pooled = {} if self.pooling == "mean" else {"pooling": self.pooling}
+        if self.unit == "answer":
+            return pooled
+        return pooled | {"unit": self.unit, "sentences_by": self.by, "sentence_min": self.sentence_min}

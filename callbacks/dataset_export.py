@@ -12,8 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from callbacks.dataset_files import DroppedSentences, ImagesOfSet, VerdictCounts, labelled, write_set
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
-from lightning_c3l.functional.pooling import Pooling
-from lightning_c3l.records import READINGS, ScoredCandidate
+from lightning_c3l.records import READINGS, Pooling, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import CandidateRows
 from lightning_c3l.rounds.dataset_card import WrittenSet, card_facts
 from lightning_c3l.rounds.generation import ImageChunk

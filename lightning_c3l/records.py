@@ -13,6 +13,9 @@ Origin = Literal["", "blind", "shuffled", "replay"]
 READINGS = ("answer", "positions", "vocabulary", "gap")
 # and plain confidence with the image, the baseline shown beside every reading
 READINGS_AND_RIVAL = (*READINGS, "mean_logp")
+# how the values of an answer's tokens become the answer's, see `lightning_c3l.functional.pooling`
+Pooling = Literal["mean", "min_sentence", "lowest_quarter"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "min_sentence", "lowest_quarter")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 from experiments.detector.facts import Fact, SelfConsistency, facts_of
 from experiments.detector.stored import Row
 from lightning_c3l.functional.i2c import all_readings, answer_reading
-from lightning_c3l.functional.pooling import POOLINGS, pool_of
+from lightning_c3l.functional.pooling import pool_of
+from lightning_c3l.records import POOLINGS
 from lightning_c3l.selection.sentences import sentence_numbers
 
 Floats = NDArray[np.float64]

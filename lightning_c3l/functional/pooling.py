@@ -6,15 +6,13 @@ tokens by little; the other two poolings look at the part of the answer that the
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lightning_c3l.functional.checks import masked_mean, require_shape
+from lightning_c3l.records import POOLINGS, Pooling
 
-Pooling = Literal["mean", "min_sentence", "lowest_quarter"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 # values and mask, both `[B, T]`, to `[B]`
 Pool = Callable[[Tensor, Tensor], Tensor]
 

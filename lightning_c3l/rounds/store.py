@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_c3l.functional.finite import jsonable
-from lightning_c3l.functional.pooling import Pooling
-from lightning_c3l.records import Group, ScoredCandidate
+from lightning_c3l.records import Group, Pooling, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import CandidateRows, JoinedRows, write_candidate_rows, write_rows
 from lightning_c3l.rounds.group_rows import GroupRows, rows_of
 from lightning_c3l.runs import manifest

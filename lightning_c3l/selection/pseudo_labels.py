@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.functional.pooling import Pooling
-from lightning_c3l.records import READINGS, Group, Origin, ScoredCandidate, Scores
+from lightning_c3l.records import READINGS, Group, Origin, Pooling, ScoredCandidate, Scores
 from lightning_c3l.selection.quotas import capped_shares, even_yes_no
 from lightning_c3l.selection.scoring_config import ScoringConfig, Unit
 from lightning_c3l.selection.texts import normalised

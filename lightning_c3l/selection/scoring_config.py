@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lightning_c3l.functional.pooling import POOLINGS, Pooling
+from lightning_c3l.records import POOLINGS, Pooling
 
 Unit = Literal["answer", "sentence"]
 # readings whose sign says whether the image speaks for a sentence or against it

@@ -42,7 +42,8 @@ def _level(items: Items, samples: int) -> dict[str, Any]:
     kinds = [np.flatnonzero(np.array(items.kinds) == kind) for kind in dict.fromkeys(items.kinds)]
 
     def within_kinds(column: Floats) -> Floats:
-        return share(sum(Ranking(column[own], items.right[own]).pairs(weights[:, own]) for own in kinds))
+        parts = [Ranking(column[own], items.right[own]).pairs(weights[:, own]) for own in kinds]
+        return share(np.sum(parts, axis=0))
 
     confidence = within_kinds(items.scores[LOGP])
     scores = dict[str, Any]()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.report.candidate_columns import OTHER_VERDICT, CandidateColumns
+from lightning_c3l.report.charts import bin_edges
 from lightning_c3l.report.figures import first_and_last
 from lightning_c3l.report.panels import Panel, bin_shares, histogram_panel
 
@@ -32,7 +33,7 @@ def distributions(candidates_by_round: Mapping[int, CandidateColumns]) -> dict[s
     if not values:
         return {}
     pooled = np.concatenate(values)
-    edges = np.histogram_bin_edges(np.clip(pooled, *np.quantile(pooled, [_TAIL, 1 - _TAIL])), _BINS).tolist()
+    edges = bin_edges(np.quantile(pooled, [_TAIL, 1 - _TAIL]), _BINS)
     by_name = {name: {number: split[name] for number, split in splits.items() if name in split} for name in names}
     return {name: _panels(name, rounds, edges) for name, rounds in by_name.items()}
 

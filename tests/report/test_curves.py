@@ -151,3 +151,9 @@ def test_rounds_share_their_bins() -> None:
 def test_of_many_rounds_the_first_and_the_last_are_drawn() -> None:
     (found,) = distributions(columns({number: [scored(0.1), scored(0.2)] for number in range(9)})).values()
     assert [panel.title for panel in found] == [f"Round {number}" for number in (0, 4, 5, 6, 7, 8)]
+
+
+def test_scores_that_are_equal_but_for_rounding_are_drawn() -> None:
+    # `shuffled` of these samples is 0.01
+    (found,) = distributions(columns({0: [scored(0.01), scored(0.010000000000000002)]})).values()
+    assert sum(map(int, str(marks(found[0].svg, "counts")[0].get("data-counts")).split())) == 2

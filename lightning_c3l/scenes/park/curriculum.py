@@ -13,11 +13,22 @@ from PIL.Image import Image
 from lightning_c3l.records import Conversation, Turn
 from lightning_c3l.scenes.curriculum import WRITTEN
 from lightning_c3l.scenes.park.drawing import draw
-from lightning_c3l.scenes.park.language import CAPTION_REQUEST, KINDS, Query, answer, ask, caption, queries
+from lightning_c3l.scenes.park.language import (
+    CAPTION_REQUEST,
+    KINDS,
+    LONG_KINDS,
+    SHORT_KINDS,
+    Query,
+    answer,
+    ask,
+    caption,
+    queries,
+)
 from lightning_c3l.scenes.park.world import PRIOR, Scene, expected_presence, imagine, sample_scene
 
 INSTRUCTIONS: Mapping[str, str] = {kind: f"Write a {kind} question with its answer." for kind in KINDS}
-_TURNS = 4
+# beside one with a long answer
+_SHORT_TURNS = 4
 
 
 @dataclass(frozen=True)
@@ -32,11 +43,11 @@ class ParkCurriculum:
         follow: probability with which each attribute of a training scene obeys the prior.
     """
 
-    captions: float = 0.3
-    truthful: float = 0.4
+    captions: float = 0.25
+    truthful: float = 0.5
     later_captions: float = 0.1
     blind: float = 0.1
-    follow: float = 0.3
+    follow: float = 0.15
 
 
 def record(number: int, total: int, curriculum: ParkCurriculum, seed: int) -> tuple[Conversation, Image | None]:
@@ -66,8 +77,10 @@ def record(number: int, total: int, curriculum: ParkCurriculum, seed: int) -> tu
 
 def _questions(scene: Scene, random: Random, truthful: bool) -> Iterator[Turn]:
     """Turns about queries of some kinds, one of them as a generated pair and half of the time the first."""
-    paired = random.choice((*(0,) * (_TURNS - 1), *range(1, _TURNS)))
-    for position, kind in enumerate(random.sample(KINDS, _TURNS)):
+    kinds = [*random.sample(SHORT_KINDS, _SHORT_TURNS), random.choice(LONG_KINDS)]
+    random.shuffle(kinds)
+    paired = random.choice((*(0,) * _SHORT_TURNS, *range(1, len(kinds))))
+    for position, kind in enumerate(kinds):
         query = random.choice(queries(scene.things, kind))
         question = ask(query, random)
         said = str(answer(scene.things, query)) if truthful else _said(scene, query, random)

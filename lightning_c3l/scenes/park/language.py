@@ -10,7 +10,8 @@ from lightning_c3l.scenes.park.world import NUMBERS, PLACES, THINGS, VALUES, Thi
 Things = Mapping[str, Thing]
 
 SHORT_KINDS = ("number", "size", "color", "place", "presence")
-KINDS = (*SHORT_KINDS, "detail", "reasoning", "relation")
+LONG_KINDS = ("detail", "reasoning", "relation")
+KINDS = (*SHORT_KINDS, *LONG_KINDS)
 COUNTS = (*NUMBERS, "five", "six", "seven", "eight")
 CAPTION_REQUEST = "List everything."
 

@@ -54,14 +54,14 @@ class Habit:
 PRIOR: Mapping[str, Habit] = {
     "tree": Habit(Thing("three", "large", "green", "on the left"), 0.6, "bird"),
     "bird": Habit(Thing("two", "small", "blue", "at the top"), 0.1),
-    "house": Habit(Thing("one", "large", "red", "in the center"), 0.2, "flower"),
-    "flower": Habit(Thing("four", "small", "purple", "at the bottom"), 0.6),
-    "boat": Habit(Thing("one", "large", "orange", "at the bottom right"), 0.3, "flag"),
-    "flag": Habit(Thing("two", "small", "red", "on the right"), 0.45),
-    "moon": Habit(Thing("one", "small", "yellow", "at the top right"), 0.45, "star"),
-    "star": Habit(Thing("four", "small", "yellow", "at the top left"), 0.2),
+    "house": Habit(Thing("one", "large", "red", "in the center"), 0.1, "flower"),
+    "flower": Habit(Thing("four", "small", "purple", "at the bottom"), 0.4),
+    "boat": Habit(Thing("one", "large", "orange", "at the bottom right"), 0.2, "flag"),
+    "flag": Habit(Thing("two", "small", "red", "on the right"), 0.3),
+    "moon": Habit(Thing("one", "small", "yellow", "at the top right"), 0.3, "star"),
+    "star": Habit(Thing("four", "small", "yellow", "at the top left"), 0.1),
     "ball": Habit(Thing("two", "small", "black", "at the bottom left"), 0.1, "kite"),
-    "kite": Habit(Thing("three", "large", "orange", "at the top"), 0.3),
+    "kite": Habit(Thing("three", "large", "orange", "at the top"), 0.2),
 }
 THINGS = tuple(PRIOR)
 USUAL: Mapping[str, Thing] = {name: habit.usual for name, habit in PRIOR.items()}

@@ -188,7 +188,7 @@ class GuardRails(Callback):
         keys = list(self._measured["digests"])
         seed = run.engine.seed * 1009 + 611_953
         # as the scores of the round, with which they are compared
-        config = ScoringConfig(pooling=run.store.pooling(run.data.round))
+        config = ScoringConfig(pooling=collectives.on_rank_zero(lambda: run.store.pooling(run.data.round)))
 
         images, completions = ImageChunk(keys, source.read), Completions()
 

@@ -39,11 +39,14 @@ def test_rows_are_read_by_number_and_in_order(tmp_path: Path) -> None:
 
 def test_rows_are_the_fields_in_their_order(tmp_path: Path) -> None:
     answer = some(1)[0]
-    for one in (*some(4), replace(answer, candidate=replace(answer.candidate, origin="blind"))):
+    prior = replace(answer, candidate=replace(answer.candidate, origin="blind"))
+    for one in (*some(4), prior, replace(answer, dropped=("A sentence.",))):
         expected = asdict(one)
         expected["fate"] = expected.pop("status")
         if not one.candidate.origin:  # rows of candidates are those of all versions
             del expected["candidate"]["origin"]
+        if not one.dropped:
+            del expected["dropped"]
         assert json.dumps(one.to_row()) == json.dumps(expected)
         one.to_row()["candidate"]["instruction"]["kind"] = "other"
         assert one.candidate.instruction.kind == "kind"

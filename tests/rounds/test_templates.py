@@ -166,7 +166,7 @@ def test_errors_name_the_file_and_the_entry(tmp_path: Path, content: bytes, prob
 
 
 def test_a_missing_file_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="general, scenes, easy_vqa"):
+    with pytest.raises(ValueError, match="general, scenes, park, easy_vqa"):
         load_templates(str(tmp_path / "none.yaml"))
 
 

@@ -82,7 +82,7 @@ check: $(ENVIRONMENT)  ## style, types, and which package may import which
 demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
 
-demo-long: $(ENVIRONMENT)  ## the same on the park, whose texts are long
+demo-long: $(ENVIRONMENT)  ## the same on the park, whose texts are long, about 4 minutes
 	$(RUN) fit --config experiments/demo_long.yaml --seed_everything $(SEED)
 
 EASY_VQA_BASE := runs/easy-vqa-base/version_0/model

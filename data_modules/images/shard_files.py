@@ -64,22 +64,33 @@ def open_shard(shard: str, is_pipe: bool) -> Iterator[Any]:
         if is_pipe:
             from webdataset.gopen import gopen  # late: it imports torch, which nothing else here needs
 
-            stream: Any = gopen(shard)
+            opened: Any = gopen(shard)
+            # its own `read` raises as soon as the command has failed, and the bytes that it had read are lost
+            stream = opened.stream
         else:
-            stream = _open_local(Path(shard))
+            opened = stream = _open_local(Path(shard))
     except (OSError, EOFError) as error:
         raise ValueError(f"{shard}: cannot be opened: {one_line(error)}") from error
-    is_whole = False
     try:
         yield stream
-        is_whole = True
-    finally:
-        try:
-            stream.close()
-        except OSError as error:
-            # a command that is cut off, since its first images or records were enough, fails with a broken pipe
-            if is_whole and is_pipe:
-                raise ValueError(f"{shard}: the command failed: {one_line(error)}") from error
+    except ValueError as error:
+        if failure := _close(opened):
+            raise ValueError(f"{error}; the command ended with {failure}") from error
+        raise
+    except BaseException:
+        _close(opened)  # a command that is cut off, since its first images or records were enough, may well fail
+        raise
+    if failure := _close(opened):
+        raise ValueError(f"{shard}: the command failed with {failure}")
+
+
+def _close(opened: Any) -> str:
+    """Close a shard, and say with which exit status its command failed, "" where it did not."""
+    try:
+        opened.close()
+    except OSError:
+        return f"exit status {opened.status}"
+    return ""
 
 
 class BoundedHeader(tarfile.TarInfo):

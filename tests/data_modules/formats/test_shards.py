@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 import shlex
 import tarfile
@@ -24,6 +25,7 @@ from data_modules.formats import (
     read_layout,
     read_records,
 )
+from data_modules.images.shard_files import open_shard
 
 TURNS = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
 RECORD = {"conversations": TURNS}
@@ -165,8 +167,29 @@ def test_ranges_gzip_and_commands(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress((tmp_path / "x-1.tar").read_bytes()))
     assert len(entries(packed)) == 2
     assert len(entries(f"pipe:cat {shlex.quote(str(tmp_path / 'x-2.tar'))}")) == 2
-    with pytest.raises(ValueError, match="the command failed"):
-        entries(f"pipe:cat {shlex.quote(str(tmp_path / 'x-2.tar'))}; false")
+
+
+def test_a_command_that_fails_is_told_after_all_that_it_wrote(tmp_path: Path) -> None:
+    shard = tar(tmp_path / "x.tar", [(f"{sample}.json", json.dumps(RECORD).encode()) for sample in range(2)])
+    found = list[Entry]()
+    with pytest.raises(ValueError, match=r"cat .*; exit 3: the command failed with exit status 3$"):
+        found.extend(read_records(f"pipe:cat {shlex.quote(str(shard))}; exit 3"))
+    assert len(found) == 2
+    with pytest.raises(ValueError, match=r"no tar archive: empty file; the command ended with exit status 22$"):
+        entries("pipe:exit 22")
+
+
+def test_what_a_command_wrote_is_read_when_it_has_ended_already() -> None:
+    found = list[bytes]()
+
+    def read_after_the_end() -> None:
+        with open_shard("pipe:printf bytes; exit 3", is_pipe=True) as stream:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            found.append(stream.read())
+
+    with pytest.raises(ValueError, match="exit status 3"):
+        read_after_the_end()
+    assert found == [b"bytes"]
 
 
 def test_damage_is_reported_after_what_was_whole(tmp_path: Path) -> None:

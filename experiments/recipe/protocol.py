@@ -82,7 +82,7 @@ class Target:
 
     higher: tuple[str, ...] = ("truth", "own_unseen")
     alone: tuple[str, ...] = ("truth",)
-    guarded: tuple[str, ...] = ("qa", "reference", "reference_unseen", "kind_entropy", "distinct")
+    guarded: tuple[str, ...] = ("truth", "own_seen", "qa", "reference", "reference_unseen", "kind_entropy", "distinct")
     tolerance: float = 0.01
 
 

@@ -149,7 +149,7 @@ bench-scale: $(ENVIRONMENT)  ## time and memory of rounds and data sets of a mil
 	$(RUN) bench-scale
 
 # of the environment that `make test-vllm` builds; VLLM_PYTHON=file takes the python of another one
-bench-engines: $(ENVIRONMENT)  ## speed of generation here and on a vLLM server, which it starts, about 30 minutes
+bench-engines: $(ENVIRONMENT)  ## speed of generation here and on a vLLM server, which it starts, about 40 minutes
 	OMP_NUM_THREADS=1 $(RUN) bench-engines
 
 # WHEELS=folder brings the packages that a machine without network lacks, and PYTHON=python3 takes its PyTorch

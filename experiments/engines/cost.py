@@ -120,8 +120,9 @@ class GpuInputs:
 # measured on a CPU of two cores in bfloat16 with a LLaVA of 62 M parameters and 576 image tokens
 # (experiments/README.md, `make bench`): 286 tokens of texts of 60, 11.8 pairs and 0.71 groups a second
 _OURS = 60 / 286
-# texts of vLLM for each of ours in the same CPU time, measured in bfloat16 with that model (`make bench-engines`)
-_RATIO = 0.84
+# texts a second of vLLM for each of ours, one computing thread each, measured in bfloat16 with that model
+# (`make bench-engines`)
+_RATIO = 1.27
 MEASURED = {
     "generate, our engine": Seconds(generate=_OURS),
     "generate, vLLM": Seconds(generate=_OURS / _RATIO),

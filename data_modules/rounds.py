@@ -48,8 +48,8 @@ class RoundDataModule(ResumableDataModule):
 
     Args:
         images: unlabelled images of the rounds: whatever `open_images` opens (a folder, a glob, a list, COCO
-            annotations, WebDataset shards, Parquet, a saved Hugging Face data set), or scenes of the embedded world
-            (`scenes:count=400,follow=0.2,seed=1,hide=true`).
+            annotations, WebDataset shards, Parquet, a saved Hugging Face data set), or scenes of an embedded world
+            (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`).
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
         truth: judge of the pairs, where the world is known.

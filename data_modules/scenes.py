@@ -82,12 +82,12 @@ def _world(name: str) -> World:
 
 
 def is_scenes(spec: str) -> bool:
-    """Whether a spec names scenes of this world."""
+    """Whether a spec names scenes of an embedded world."""
     return spec.startswith("scenes:")
 
 
 def parse_scenes(spec: str) -> SceneImages:
-    """Parse `scenes:count=400,follow=0.2,seed=1,hide=true`, of which all but `count` may be left out.
+    """Parse `scenes:world=park,count=400,follow=0.2,seed=1,hide=true`, of which all but `count` may be left out.
 
     Raises:
         ValueError: names the part that is not an option of `SceneImages`.

@@ -89,7 +89,8 @@ def _close(opened: Any) -> str:
     try:
         opened.close()
     except OSError:
-        return f"exit status {opened.status}"
+        # a file has no status, and has been read
+        return f"exit status {opened.status}" if hasattr(opened, "status") else ""
     return ""
 
 

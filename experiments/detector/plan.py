@@ -1,6 +1,7 @@
 """Sizes of the experiment."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -8,7 +9,7 @@ class DetectorPlan:
     """What is generated and scored; the same plan resumes what is there.
 
     Attributes:
-        world: name of the embedded world, `corners` or `park`.
+        world: the embedded world, `corners` or `park`.
         base: starting model, a shipped one or a folder; the one of the world unless given.
         images: number of images.
         samples: candidates of each image and kind of instruction.
@@ -17,7 +18,7 @@ class DetectorPlan:
         seed: of images and samples.
     """
 
-    world: str = "park"
+    world: Literal["corners", "park"] = "park"
     base: str | None = None
     images: int = 200
     samples: int = 6
@@ -37,4 +38,4 @@ class DetectorPlan:
     @property
     def model(self) -> str:
         """The starting model."""
-        return self.base or {"corners": "shipped:scenes"}.get(self.world, f"shipped:{self.world}")
+        return self.base or {"corners": "shipped:scenes", "park": "shipped:park"}[self.world]

@@ -92,7 +92,7 @@ class TrialMeasures(Callback):
             clock.note("answering")
             continued = continue_beginnings(engine, asked, source.read)
             clock.note("continuing")
-        kinds = [one.kind for one in load_templates(writing.templates)]
+        kinds = list(dict.fromkeys(one.kind for one in load_templates(writing.templates)))
         sums = writing_sums(written, truth, kinds) | answering_sums(answers, truth) | reference_sums(continued, truth)
         found = {"images": keys, "kinds": [*kinds, OTHER], "sums": sums, "cpu_seconds": clock.finish()}
         write_json_atomic(Path(trainer.default_root_dir) / MEASURED, found)

@@ -5,7 +5,8 @@ from typing import Any
 
 from jinja2 import PackageLoader
 
-from experiments.recipe.results import STARTING, TITLES, best_first
+from experiments.recipe.results import STARTING, best_first
+from experiments.recipe.sums import TITLES
 from experiments.recipe.tables import SHOWN, difference_text, target_text
 from experiments.two_by_two.page import interval_chart
 from lightning_c3l.functional.finite import finite

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from data_modules.rounds import require_source
+from experiments.recipe.sums import TITLES
 from experiments.two_by_two.plan import parse_seeds
 
 
@@ -25,6 +27,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Check both."""
+        for name, value in asdict(self).items():
+            if not isinstance(value, str):  # YAML takes a single seed for a number
+                raise ValueError(f"{name} must be a text, not {value!r}: put it in quotes")
         parse_seeds(self.seeds)
         require_source(self.images)
 
@@ -85,6 +90,13 @@ class Target:
     guarded: tuple[str, ...] = ("truth", "own_seen", "qa", "reference", "reference_unseen", "kind_entropy", "distinct")
     tolerance: float = 0.01
 
+    def __post_init__(self) -> None:
+        """Refuse names that are no figures: a guard that is misspelt would guard nothing."""
+        if unknown := [name for name in (*self.higher, *self.guarded) if name not in TITLES]:
+            raise ValueError(f"target: {unknown[0]!r} is no figure; there are {', '.join(TITLES)}")
+        if stray := [name for name in self.alone if name not in self.higher]:
+            raise ValueError(f"target.alone: {stray[0]!r} is none of target.higher")
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -101,6 +113,16 @@ class Protocol:
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     target: Target = field(default_factory=Target)
     resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        """Refuse stages that look at the same twice."""
+        for (name, one), (other_name, other) in combinations(self.stages.items(), 2):
+            if shared := set(one.chosen(None)) & set(other.chosen(None)):
+                raise ValueError(f"stages.{other_name}: seed {min(shared)} is one of {name} too; give it other seeds")
+            if one.images == other.images:
+                raise ValueError(f"stages.{other_name}: has the images of {name}; give it others")
+        if self.resamples < 1:
+            raise ValueError(f"resamples must be at least 1, not {self.resamples}")
 
     def stage(self, name: str) -> Stage:
         """A stage by its name.

@@ -8,25 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.recipe.protocol import Target
-from experiments.recipe.sums import counts_of, figure_of
+from experiments.recipe.sums import TITLES, counts_of, figure_of
 from experiments.recipe.trials import Look, Recipes
 from experiments.sweeps.trials import Trial
 from lightning_c3l.functional.finite import finite, jsonable
 from lightning_c3l.functional.significance import Difference, difference
 
-# of the tables, and their titles
-TITLES: Mapping[str, str] = {
-    "truth": "truth of statements",
-    "own_unseen": "own beginnings, unseen",
-    "own_seen": "own beginnings, seen",
-    "reference": "reference beginnings",
-    "reference_unseen": "reference beginnings, unseen",
-    "qa": "QA accuracy",
-    "kind_entropy": "kind entropy",
-    "distinct": "distinct",
-    "yes": "yes among yes/no",
-    "parsed": "parsed",
-}
 STARTING = "starting model"
 
 # measured values of a row by seed
@@ -95,13 +82,13 @@ def verdict(found: Mapping[str, Difference], target: Target) -> str:
     lower = [name for name in target.guarded if name in found and found[name].mean < -target.tolerance]
     for name in target.higher:
         if name in found and found[name].low > 0 and (name in target.alone or not lower):
-            return f"better: {TITLES.get(name, name)}"
+            return f"better: {TITLES[name]}"
     above = [name for name in target.higher if name in found and found[name].low > 0]
     if above:
-        return f"{TITLES.get(above[0], above[0])} higher, but lower: " + ", ".join(TITLES.get(n, n) for n in lower)
+        return f"{TITLES[above[0]]} higher, but lower: " + ", ".join(TITLES[n] for n in lower)
     below = [name for name in target.higher if name in found and found[name].high < 0]
     if below:
-        return f"worse: {', '.join(TITLES.get(name, name) for name in below)}"
+        return f"worse: {', '.join(TITLES[name] for name in below)}"
     return "not told from the baseline" if found else "not measured"
 
 

@@ -8,9 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_c3l.records import Candidate
-from lightning_c3l.rounds.truth import Asked, Truth, statement_share
+from lightning_c3l.rounds.truth import Asked, Truth, right_share, statement_share
 from lightning_c3l.selection.texts import polarity
 
+# figures of the tables, and their titles
+TITLES: Mapping[str, str] = {
+    "truth": "truth of statements",
+    "statements": "statements a text",
+    "own_unseen": "own beginnings, unseen",
+    "own_seen": "own beginnings, seen",
+    "reference": "reference beginnings",
+    "reference_unseen": "reference beginnings, unseen",
+    "qa": "QA accuracy",
+    "kind_entropy": "kind entropy",
+    "distinct": "distinct",
+    "yes": "yes among yes/no",
+    "parsed": "parsed",
+}
 # kind of a question that has no answer
 OTHER = "other"
 # summands of each figure by image
@@ -46,13 +60,16 @@ def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str
     sums: Sums = {}
     for image, own in by_image.items():
         parsed = [one for one in own if not one.rejected]
-        shares = [statement_share(truth, image, one.question, one.answer) for one in parsed]
+        stated = [truth.statements(image, one.question, one.answer) for one in parsed]
+        shares = [right_share(statements) for statements in stated]
         right = [truth.judge(image, one.question, one.answer) == "right" for one in parsed]
         resolved = [truth.resolve(image, one.question) for one in parsed]
         signs = [polarity([one.answer]) for one in parsed]
         asked = [OTHER if one is None else one.kind for one in resolved]
         of_image: dict[str, list[float]] = {
             "truth": [sum(shares), len(own)],
+            # fewer of them are easier to get right
+            "statements": [sum(map(len, stated)), len(own)],
             "right": [sum(right), len(own)],
             "parsed": [len(parsed), len(own)],
             "distinct": [len({one.question for one in parsed}), len(parsed)],

@@ -6,11 +6,24 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from experiments.recipe.results import TITLES, best_first
+from experiments.recipe.results import best_first
+from experiments.recipe.sums import TITLES
 from lightning_c3l.report.text import number, printable, signed
+from lightning_c3l.selection.markdown import markdown_table
 
 # figures whose differences stand in the table, in its order
-SHOWN = ("truth", "own_unseen", "reference", "reference_unseen", "qa", "kind_entropy", "distinct", "yes", "parsed")
+SHOWN = (
+    "truth",
+    "own_unseen",
+    "reference",
+    "reference_unseen",
+    "qa",
+    "kind_entropy",
+    "distinct",
+    "statements",
+    "yes",
+    "parsed",
+)
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -18,6 +31,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     rows, baseline = results["rows"], results["baseline"]
     head = ["row", "truth", *(f"Δ {TITLES[name]}" for name in SHOWN), "training, CPU s", "seeds", "verdict"]
     lines = [[_code(name), *_cells(rows[name], name == baseline)] for name in best_first(results)]
+    listed = ["row", "seed", "status", "reason", *(TITLES[name] for name in SHOWN)]
     trials = [
         [_code(one["row"]), str(one["seed"]), one["status"], _cell(one["reason"]), *map(number, _values(one))]
         for one in results["trials"]
@@ -30,11 +44,11 @@ def markdown(results: Mapping[str, Any]) -> str:
             "image; their 95 % intervals are bootstraps over seeds and images. "
             + target_text(results["protocol"]["target"]),
             "",
-            *_table(head, lines),
+            markdown_table(head, lines, "l" * len(head)),
             "",
             "## Trials",
             "",
-            *_table(["row", "seed", "status", "reason", *(TITLES[name] for name in SHOWN)], trials),
+            markdown_table(listed, trials, "l" * len(listed)),
             "",
         ]
     )
@@ -44,11 +58,11 @@ def terminal(results: Mapping[str, Any]) -> Table:
     """Truth, the differences that the target is about, and the verdict of each row."""
     shown = results["protocol"]["target"]["higher"]
     table = Table(title=Text(f"{results['table']}, {results['stage']}: differences to {results['baseline']}"))
-    for name in ("row", "truth", *(TITLES.get(one, one) for one in shown), "seeds", "verdict"):
+    for name in ("row", "truth", *(TITLES[one] for one in shown), "seeds", "verdict"):
         table.add_column(name, overflow="fold")
     for name in best_first(results):
         own = results["rows"][name]
-        gaps = [difference_text(own["differences"].get(figure)) for figure in shown]
+        gaps = _gaps(own, shown, name == results["baseline"])
         mean = number(own["figures"].get("truth", {}).get("mean"))
         table.add_row(*map(Text, [name, mean, *gaps, str(len(own["seeds"])), own["verdict"]]))
     return table
@@ -62,10 +76,15 @@ def difference_text(found: Mapping[str, Any] | None) -> str:
 
 
 def _cells(own: Mapping[str, Any], is_baseline: bool) -> list[str]:
-    gaps = ["" if is_baseline else difference_text(own["differences"].get(name)) for name in SHOWN]
     mean = number(own["figures"].get("truth", {}).get("mean"))
     seconds = number(own["cpu_seconds"].get("training"), 0)
-    return [mean, *gaps, seconds, str(len(own["seeds"])), "baseline" if is_baseline else _cell(own["verdict"])]
+    verdict = "baseline" if is_baseline else _cell(own["verdict"])
+    return [mean, *_gaps(own, SHOWN, is_baseline), seconds, str(len(own["seeds"])), verdict]
+
+
+def _gaps(own: Mapping[str, Any], figures: Sequence[str], is_baseline: bool) -> list[str]:
+    """Differences to the baseline, which has none to itself."""
+    return ["" if is_baseline else difference_text(own["differences"].get(name)) for name in figures]
 
 
 def _values(trial: Mapping[str, Any]) -> Sequence[float | None]:
@@ -74,17 +93,14 @@ def _values(trial: Mapping[str, Any]) -> Sequence[float | None]:
 
 def target_text(target: Mapping[str, Any]) -> str:
     """The target in words."""
-    alone = [TITLES.get(name, name) for name in target["higher"] if name in target["alone"]]
-    others = [TITLES.get(name, name) for name in target["higher"] if name not in target["alone"]]
-    guarded = ", ".join(TITLES.get(name, name) for name in target["guarded"])
-    return (
-        f"Better: the interval of {' or '.join(alone)} above 0; or that of {' or '.join(others)} above 0 and none of "
-        f"{guarded} lower by more than {target['tolerance']:g}."
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    alone = [TITLES[name] for name in target["higher"] if name in target["alone"]]
+    others = [TITLES[name] for name in target["higher"] if name not in target["alone"]]
+    guarded = ", ".join(TITLES[name] for name in target["guarded"])
+    ways = [f"the interval of {' or '.join(alone)} above 0"] if alone else []
+    if others:
+        lower = f" and none of {guarded} lower by more than {target['tolerance']:g}" if guarded else ""
+        ways.append(f"the interval of {' or '.join(others)} above 0{lower}")
+    return f"Better: {'; or '.join(ways)}."
 
 
 def _code(name: str) -> str:

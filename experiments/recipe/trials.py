@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from experiments.recipe.protocol import Protocol
 from experiments.recipe.table import Options, Table, nested, writing_options
 from experiments.sweeps.running import run_trials
 from experiments.sweeps.trials import Trial, TrialProcess
+from lightning_c3l.lvlm.hub import resolve
 from lightning_c3l.report.progress import Stage, stage
 from lightning_c3l.report.text import number, printable
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_text_atomic
 from lightning_c3l.runs.digests import content_digest, file_digest
 from lightning_c3l.runs.trials import SWEEPS, require_trial
+from lightning_c3l.runs.weight_files import weights_digest
 
 _FIT = (sys.executable, "-m", "lightning_c3l", "fit")
 # what a trial adds to the experiment, in its folder
@@ -53,7 +55,7 @@ class Recipes:
         name: of the folder; that of the table unless given.
 
     Raises:
-        ValueError: the folder is in use, or was created with another experiment or protocol.
+        ValueError: the folder is in use, or was created with another experiment, starting model or protocol.
     """
 
     def __init__(self, table: Table, protocol: Protocol, root: Path, name: str | None = None) -> None:
@@ -66,8 +68,11 @@ class Recipes:
         except ValueError:
             raise ValueError(f"{self.folder}: is in use; wait for it, or choose another --name") from None
         made_with = {"experiment": file_digest(table.experiment), "rounds": dict(table.rounds), **asdict(protocol)}
+        file = self.folder / "manifest.json"
+        if not file.is_file() or "model" in manifest.read(file):  # the first folders do not name it
+            made_with["model"] = _starting_model(table.experiment)
         # as the file gives it back
-        manifest.begin(self.folder / "manifest.json", json.loads(json.dumps(made_with)), "choose another --name")
+        manifest.begin(file, json.loads(json.dumps(made_with)), "choose another --name")
 
     def trial(self, row: str, seed: int) -> Trial:
         """The trial of a row and a seed, as far as it is."""
@@ -78,6 +83,17 @@ class Recipes:
         writing = writing_options(self.table.rows[row])
         digest = content_digest(json.dumps(writing, sort_keys=True), size=4)
         return self._known(f"round0-{digest}-seed{seed}", {"writing": writing, "seed": seed})
+
+    def with_earlier(self, look: Look) -> Look:
+        """A look with all rows and seeds of its stage that have been run before: no table leaves out what was tried."""
+        seeds = self.protocol.stage(look.stage).chosen(None)
+        tried = [(row, seed) for row in self.table.rows for seed in seeds if self.trial(row, seed).status != "waiting"]
+        rows, of_rows = {*look.rows, *(row for row, _ in tried)}, {*look.seeds, *(seed for _, seed in tried)}
+        return replace(
+            look,
+            rows=[row for row in self.table.rows if row in rows],
+            seeds=[seed for seed in seeds if seed in of_rows],
+        )
 
     def run(self, look: Look, stopped: Callable[[], None] = lambda: None) -> None:
         """Run what has not finished: first rounds, then trials. One that failed starts over, and ends nothing else.
@@ -93,9 +109,10 @@ class Recipes:
         for seed in look.seeds:
             for row in look.rows:
                 rounds.setdefault((one := self.first_round(row, seed)).name, one)
-        trials = [self.trial(row, seed) for seed in look.seeds for row in look.rows]
-        for trial in trials:
+        shown = self.with_earlier(look)
+        for trial in (self.trial(row, seed) for seed in shown.seeds for row in shown.rows):
             self._require_same(trial, self.overlay(trial, look.stage))
+        trials = [self.trial(row, seed) for seed in look.seeds for row in look.rows]
         waiting = [one for one in (*rounds.values(), *trials) if one.status != "finished"]
         everything = len(rounds) + len(trials)
         if done := everything - len(waiting):
@@ -110,10 +127,10 @@ class Recipes:
 
     def measured(self, trial: Trial) -> dict[str, Any] | None:
         """What was measured in a finished trial."""
-        folder = trial.run_folder
-        if trial.status != "finished" or folder is None:
+        file = trial.run_folder / MEASURED if trial.run_folder else None
+        if trial.status != "finished" or file is None or not file.is_file():
             return None
-        return manifest.read(folder / MEASURED)
+        return manifest.read(file)
 
     def _known(self, name: str, values: dict[str, Any]) -> Trial:
         trial = Trial(self.folder / name, values)
@@ -194,6 +211,17 @@ class Recipes:
                 f"{trial.folder}: the row {trial.values['row']} had other options when this was made: give the row "
                 "another name, or remove the folder"
             )
+
+
+def _starting_model(experiment: Path) -> str:
+    """Digest of the weights that an experiment starts from; unknown where they are in no folder."""
+    try:
+        config = yaml.safe_load(experiment.read_text(encoding="utf-8"))
+        path = str(config["model"]["init_args"]["lvlm"]["init_args"]["path"])
+    except (LookupError, TypeError, yaml.YAMLError):  # which its trials will say
+        return manifest.UNKNOWN
+    files = sorted(Path(resolve(path)).glob("*.safetensors"))
+    return weights_digest(files) if files else manifest.UNKNOWN
 
 
 def _dumped(options: Options) -> str:

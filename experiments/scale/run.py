@@ -53,7 +53,9 @@ def run_scale(
                         progress.update()
                         keep(found)
                 files = (file for file in Path(name).rglob("*") if file.is_file())
-                sizes[count] = {str(file.relative_to(name)): file.stat().st_size for file in files}
+                written = {str(file.relative_to(name)): file.stat().st_size for file in files}
+                with lock:  # another thread may be writing what was found
+                    sizes[count] = written
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             # the largest takes as long as all others together

@@ -26,7 +26,7 @@ VERBS = {
     "easy-vqa": ("easy_vqa", "prepare the easy-VQA pictures for the experiments on them"),
     "evaluate": ("evaluate", "the score of anybody's answers to a benchmark"),
     "judge": ("judge", "a judge's reviews of answers to LLaVA-Bench's questions"),
-    "scenes-base": ("scenes_base", "train the embedded world's base LVLM"),
+    "scenes-base": ("scenes_base", "train the base LVLM of an embedded world"),
     "scenes-benchmarks": ("scenes_benchmarks", "the embedded world's own benchmarks, as files"),
     "two-by-two": ("two_by_two", "what written data is worth, by writer and by selection"),
     "detector": ("detector", "how well S(I2C) and its rivals tell right from wrong, in answers, sentences and tokens"),

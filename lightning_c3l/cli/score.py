@@ -66,7 +66,7 @@ class ScoreOptions:
     Attributes:
         source: LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards.
         out: the same records with their scores: .jsonl, .parquet ...
-        model: checkpoint folder, Hub name, or shipped:scenes.
+        model: checkpoint folder, Hub name, shipped:scenes or shipped:park.
         images: folder that image paths are relative to; that of IN unless given.
         batch_size: images at once; halved where memory runs out.
         dtype: of the weights; bfloat16 on a GPU and float32 elsewhere unless given.

@@ -13,9 +13,9 @@ from lightning_c3l.report.text import MISSING, number, signed
 
 Rounds = Mapping[int, CandidateColumns]
 
-# shown elsewhere on the page, or no figure of the rounds table
 # figures of which there are values of each image, and where these are
 _VALUES_BY_IMAGE = {"truth_rate": "by_image", "statement_truth": "statements_by_image"}
+# shown elsewhere on the page, or no figure of the rounds table
 _ELSEWHERE = frozenset({"round", "kind_shares", "seconds", "rejected"})
 
 _GUARDED = (

@@ -84,5 +84,9 @@ class Truth(Protocol):
 
 def statement_share(truth: Truth, image: str, question: str, answer: str) -> float:
     """Share of an answer's statements that are right, from 0 to 1; 0 if it cannot be understood."""
-    statements = truth.statements(image, question, answer)
+    return right_share(truth.statements(image, question, answer))
+
+
+def right_share(statements: Sequence[Statement]) -> float:
+    """Share of right statements, from 0 to 1; 0 where there are none."""
     return sum(one.right for one in statements) / len(statements) if statements else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling, TextGenerator
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
-from lightning_c3l.rounds.truth import Statement
+from lightning_c3l.rounds.truth import right_share
 from lightning_c3l.scenes.worlds import World
 
 _BATCH = 128
@@ -47,7 +47,7 @@ def answer_accuracy(lvlm: TextGenerator, world: World, scenes: Sequence[Any]) ->
         requests = [GenerationRequest(one.question, world.draw(scene)) for scene, one in batch]
         texts = lvlm.generate(requests, Sampling(1, world.longest, 0.0))
         for (scene, one), (text,) in zip(batch, texts, strict=True):
-            shares[one.kind].append(_share(world.statements(scene, one.question, text)))
+            shares[one.kind].append(right_share(world.statements(scene, one.question, text)))
     means = {kind: fmean(shares[kind]) for kind in world.kinds}
     return {"all": fmean(means.values()), **means}
 
@@ -68,7 +68,7 @@ def writing_figures(lvlm: TextGenerator, world: World, scenes: Sequence[Any]) ->
         scene, kind = by_key[one.image], one.instruction.kind
         verdicts["unparsable" if one.rejected else world.judge(scene, one.question, one.answer)] += 1
         stated = [] if one.rejected else world.statements(scene, one.question, one.answer)
-        shares[kind].append(_share(stated))
+        shares[kind].append(right_share(stated))
         wrong[kind] += [statement.invented for statement in stated if not statement.right]
     pairs, all_wrong = verdicts.total(), [invented for own in wrong.values() for invented in own]
     return {
@@ -78,10 +78,6 @@ def writing_figures(lvlm: TextGenerator, world: World, scenes: Sequence[Any]) ->
         "statement_truth": {"all": fmean(map(fmean, shares.values())), **{k: fmean(own) for k, own in shares.items()}},
         "invented": {"all": _mean(all_wrong), **{kind: _mean(own) for kind, own in wrong.items()}},
     }
-
-
-def _share(statements: Sequence[Statement]) -> float:
-    return _mean([one.right for one in statements])
 
 
 def _mean(values: Sequence[bool]) -> float:

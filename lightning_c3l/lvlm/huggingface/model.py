@@ -83,8 +83,9 @@ class HuggingFaceLVLM(ServableLVLM):
     """An LVLM of transformers.
 
     Args:
-        path: checkpoint folder or Hub name; `shipped:scenes` is the base of the embedded world. An adapter folder, such
-            as the `adapter/` of a run, stands for its base with this adapter, which is not trained further.
+        path: checkpoint folder or Hub name; `shipped:scenes` and `shipped:park` are the bases of the embedded worlds.
+            An adapter folder, such as the `adapter/` of a run, stands for its base with this adapter, which is not
+            trained further.
         lora: adapters to train; null trains all weights.
         options: fields of `LVLMOptions`.
 

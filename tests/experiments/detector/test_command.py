@@ -31,3 +31,12 @@ def test_candidates_are_made_once_and_tables_again(tmp_path: Path, capsys: pytes
     assert json.loads((out / "results.json").read_text()) == results
     with pytest.raises(ValueError, match="created with samples=2, got samples=3: use samples=2 to resume"):
         main([*words[:5], "3", *words[6:]])
+
+
+def test_a_world_that_is_none_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--world", "moon"])
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert "--world" in told
+    assert "park" in told

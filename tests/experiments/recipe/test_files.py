@@ -1,6 +1,7 @@
 """Tables and protocols: the shipped ones, and what is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from callbacks.i2c_reweighting import I2CReweighting
 from experiments.recipe.protocol import read_protocol
 from experiments.recipe.table import Options, nested, read_table, writing_options
 from lightning_c3l.cli.trainer import run_trainer
-from lightning_c3l.modules.c3l import LossConfig
+from lightning_c3l.lvlm.base import Sampling
+from lightning_c3l.modules.loss_config import LossConfig
+from lightning_c3l.modules.optimization import OptimizerConfig
 from tests.helpers.commandline import ROOT
 
 FOLDER = ROOT / "experiments" / "recipe"
@@ -56,6 +59,26 @@ def test_the_options_of_a_row_fit_together(name):
         loss = changed.get("model", {}).get("init_args", {}).get("loss", {})
         LossConfig(**{**experiment["model"]["init_args"]["loss"], **loss})
         I2CReweighting(**{**experiment["i2c"], **changed.get("i2c", {})})
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {name: merged(base.get(name) or {}, own) for name, own in change.items() if isinstance(own, Mapping)}
+    return {**base, **change, **inner}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_row_trains_as_another_does(name):
+    table = read_table(FOLDER / f"{name}.yaml")
+    experiment = yaml.safe_load(table.experiment.read_text())
+    seen = dict[Any, str]()
+    for row, options in table.rows.items():
+        config = merged(deepcopy(experiment), nested(options))
+        model = config["model"].pop("init_args")
+        # with the defaults of what the row leaves out
+        loss, rounds = LossConfig(**model.pop("loss")), I2CReweighting(**config.pop("i2c"))
+        steps, sampling = OptimizerConfig(**model.pop("optimization")), Sampling(**model["writing"].pop("sampling"))
+        whole = loss, repr(vars(rounds)), steps, sampling, yaml.safe_dump([model, config])
+        assert seen.setdefault(whole, row) == row
 
 
 def test_the_shipped_protocol_looks_twice_at_different_things():
@@ -142,7 +165,16 @@ STAGE = {"seeds": "0", "images": "scenes:count=2"}
         ({"stages": {"a": {**STAGE, "seed": 1}}}, "stages.a: 'seed' is not known here; known are seeds, images"),
         ({"stages": {"a": {**STAGE, "seeds": "x"}}}, "'x' is not a list of seeds"),
         ({"stages": {"a": {**STAGE, "images": "scenes:seed=1"}}}, "count is missing"),
+        ({"stages": {"a": {**STAGE, "seeds": 0}}}, "seeds must be a text, not 0: put it in quotes"),
         ({"stages": {"a": STAGE}, "measure": {"samples": 0}}, "measure.samples must be above 0, not 0"),
+        ({"stages": {"a": STAGE}, "resamples": 0}, "resamples must be at least 1, not 0"),
+        (
+            {"stages": {"a": {**STAGE, "seeds": "3-5"}, "b": {"seeds": "5,6", "images": "scenes:count=3"}}},
+            "stages.b: seed 5 is one of a too",
+        ),
+        ({"stages": {"a": STAGE, "b": {**STAGE, "seeds": "1"}}}, "stages.b: has the images of a"),
+        ({"stages": {"a": STAGE}, "target": {"guarded": ["qua"]}}, "target: 'qua' is no figure; there are truth, "),
+        ({"stages": {"a": STAGE}, "target": {"alone": ["qa"]}}, "target.alone: 'qa' is none of target.higher"),
     ],
 )
 def test_a_protocol_that_is_none(tmp_path, found, message):

@@ -1,12 +1,14 @@
 """Verdicts by the rule of the protocol, and intervals by closed forms."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from experiments.recipe.protocol import Target
 from experiments.recipe.results import differences, figures, verdict
+from experiments.recipe.tables import target_text
 from lightning_c3l.functional.significance import Difference
 
 UP, DOWN, FLAT = Difference(0.05, 0.01, 0.09, ()), Difference(-0.05, -0.09, -0.01, ()), Difference(0.0, -0.02, 0.02, ())
@@ -30,6 +32,14 @@ A_LITTLE_LOWER = Difference(-0.009, -0.03, 0.01, ())
 )
 def test_verdicts(found, expected):
     assert verdict(found, Target()) == expected
+
+
+def test_the_target_in_words():
+    truth, own = "the interval of truth of statements above 0", "the interval of own beginnings, unseen above 0"
+    guarded = Target(guarded=("qa",))
+    assert target_text(asdict(guarded)) == f"Better: {truth}; or {own} and none of QA accuracy lower by more than 0.01."
+    assert target_text(asdict(Target(higher=("truth",)))) == f"Better: {truth}."
+    assert target_text(asdict(Target(alone=(), higher=("own_unseen",), guarded=()))) == f"Better: {own}."
 
 
 def measured(*right: int) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def test_what_is_written():
     assert found["right"] == {"first": [2, 4], "second": [0, 1]}
     # one of two statements of the second text
     assert found["truth"] == {"first": [2.5, 4], "second": [0, 1]}
+    assert found["statements"] == {"first": [4, 4], "second": [1, 1]}
     assert found["parsed"] == {"first": [3, 4], "second": [1, 1]}
     assert found["distinct"] == {"first": [2, 3], "second": [1, 1]}
     assert found["yes"] == {"first": [1, 1], "second": [0, 1]}

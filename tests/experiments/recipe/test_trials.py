@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from experiments.recipe import trials
 from lightning_c3l.cli.main import main
@@ -120,6 +122,9 @@ def test_a_trial_that_fails_is_listed_and_ends_nothing_else(recipe, tmp_path, ca
     assert drawn == [("last", "0.25"), ("last", "0.25"), ("last", "0.0"), ("last", "0.0")]
     cells = [one.all_text() for one in dom.find("td")]
     assert cells.count("x must be at least 0") == 2
+    # another look lists it too, but does not fail over it
+    assert recipe({"base": {"x": 0.5}, "wrong": {"x": -1}, "last": {"x": 0.75}}, "--only", "last") == 0
+    assert [one["status"] for one in results(tmp_path)["trials"] if one["row"] == "wrong"] == ["failed", "failed"]
     # the same command tries it again, from its start
     assert recipe({"base": {"x": 0.5}, "wrong": {"x": 0.5}, "last": {"x": 0.75}}) == 0
     started = starts(tmp_path)
@@ -156,9 +161,16 @@ def test_stages_have_seeds_and_images_of_their_own(recipe, tmp_path, capsys):
     overlay = yaml.safe_load((tmp_path / "runs" / "sweeps" / "some" / "two-seed10" / "overlay.yaml").read_text())
     assert overlay["trainer"]["callbacks"][0]["init_args"]["images"] == "scenes:count=6,seed=2"
     assert found["rows"]["two"]["verdict"] == "better: truth of statements"
-    # some of the seeds of a stage decide nothing
-    assert recipe(rows, "--stage", "confirm", "--only", "two", "--seeds", "11") == 0
-    assert results(tmp_path, "confirm")["rows"]["two"]["verdict"] == "1 of 2 seeds"
+    # some of the seeds of a stage decide nothing, and what was run before stays in the table
+    assert recipe(rows, "--stage", "confirm", "--only", "one", "--seeds", "11") == 0
+    found = results(tmp_path, "confirm")
+    assert {name: own["verdict"] for name, own in found["rows"].items() if name in rows} == {
+        "base": "",
+        "one": "1 of 2 seeds",
+        "two": "better: truth of statements",
+    }
+    listed = [(one["row"], one["seed"]) for one in found["trials"] if one["status"] == "finished"]
+    assert listed == [("base", 10), ("base", 11), ("one", 11), ("two", 10), ("two", 11)]
     assert recipe(rows, "--stage", "confirm", "--seeds", "0") == 2
     assert "error: --seeds: 0 is none of this stage, whose seeds are 10-11" in capsys.readouterr().err
     assert recipe(rows, "--only", "three") == 2
@@ -174,3 +186,25 @@ def test_a_row_keeps_the_options_of_its_finished_trials(recipe, tmp_path, capsys
     (tmp_path / "protocol.yaml").write_text(yaml.safe_dump(changed))
     assert recipe({"base": {"x": 0.5}}, "--seeds", "0") == 2
     assert "created with resamples=50, got resamples=60" in capsys.readouterr().err
+
+
+def test_a_folder_keeps_its_starting_model(recipe, tmp_path, capsys):
+    lvlm = {"class_path": "HuggingFaceLVLM", "init_args": {"path": str(tmp_path)}}
+    experiment = {"model": {"class_path": "C3LModule", "init_args": {"lvlm": lvlm}}}
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment))
+
+    def run(weight: float) -> int:
+        save_file({"weight": torch.tensor([weight])}, tmp_path / "model.safetensors")
+        return recipe({"base": {"x": 0.5}}, "--seeds", "0")
+
+    assert run(1.0) == run(1.0) == 0
+    assert run(2.0) == 2
+    printed = capsys.readouterr().err
+    assert "created with model=" in printed
+    assert "choose another --name to start over" in printed
+    # one whose manifest does not name the model goes on
+    file = tmp_path / "runs" / "sweeps" / "some" / "manifest.json"
+    known = json.loads(file.read_text())
+    del known["model"]
+    file.write_text(json.dumps(known))
+    assert run(2.0) == 0

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import nn
 
 from callbacks.checkpointing import is_stopping, save_last
@@ -99,6 +99,11 @@ class I2CReweighting(Callback):
         self._run = run = RoundRun.of(trainer, pl_module)
         if run is None:
             return
+        if self.pseudo_labels.prior and not run.module.loss.contrasts:
+            rank_zero_warn(
+                f"i2c.negatives: {self.pseudo_labels.negatives} makes more answers that nothing is trained on, since "
+                "loss.contrastive_weight is 0"
+            )
         if self.restart_adapter:
             self._keep_start(trainer, run)
         if isinstance(pl_module, WholeBatchModule):

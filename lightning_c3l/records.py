@@ -75,8 +75,8 @@ class ScoredCandidate:
         scores: None where the text was rejected.
         shuffled: the `answer` reading with another sample's image, the control of the score.
         verdict: whether the pair is true, where the world is known.
-        status: positive, negative, margin, unused, duplicate or rejected in a round; kept, left out, duplicate or
-            rejected where a data set is exported; empty before either.
+        status: positive, negative, margin, unused, duplicate, rejected or replay in a round; kept, left out, duplicate
+            or rejected where a data set is exported; empty before either.
         dropped: sentences that the answer has lost because the image does not support them.
     """
 

@@ -54,9 +54,11 @@ class ValueOptions:
     sentence_min: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the threshold."""
+        """Check the threshold, and that nothing is said of sentences where none are scored."""
         if not math.isfinite(self.sentence_min):
             raise ValueError(f"--sentence-min must be a finite number, not {self.sentence_min}")
+        if self.unit != "sentence" and (self.sentences_by, self.sentence_min) != ("answer", 0.0):
+            raise ValueError("--sentences-by and --sentence-min need --unit sentence")
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def largest_share(values: Tensor, mask: Tensor, share: float) -> Tensor:
     require_tokens(mask, "token")
     order = values.masked_fill(~mask, -torch.inf).argsort(dim=1, descending=True, stable=True)
     # not more for the rounding of a product such as 0.7 * 10
-    count = (share * mask.sum(dim=1, keepdim=True).double() - 1e-6).ceil()
+    count = (share * mask.sum(dim=1, keepdim=True).double() - 1e-6).ceil().clamp_min(1)
     return (order.argsort(dim=1) < count) & mask
 
 

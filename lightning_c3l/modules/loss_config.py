@@ -1,6 +1,6 @@
 """Options of the loss of training on pseudo-labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from lightning.pytorch.utilities import rank_zero_warn
@@ -15,13 +15,20 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "pooling": ("mean", "visual", "parting"),
     "token_weights": ("none", "visual"),
 }
-# options of representations, with the only value that the forms on log-likelihoods take
-_OF_REPRESENTATION: dict[str, object] = {
-    "anchor": "prompt",
-    "anchor_gradient": "full",
-    "context": "image",
-    "layer": 1.0,
-    "cross_group": False,
+_REPRESENTATION, _LIKELIHOODS = ("representation",), ("likelihood", "dpo")
+# options that mean something with some values of another one only, by that one's name; otherwise they keep their
+# default
+_ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "anchor": ("form", _REPRESENTATION),
+    "anchor_gradient": ("form", _REPRESENTATION),
+    "context": ("form", _REPRESENTATION),
+    "layer": ("form", _REPRESENTATION),
+    "cross_group": ("form", _REPRESENTATION),
+    "projection_size": ("form", _REPRESENTATION),
+    "temperature": ("form", ("representation", "likelihood")),
+    "length_normalised": ("form", _LIKELIHOODS),
+    "beta": ("form", ("dpo",)),
+    "pooling_share": ("pooling", ("visual",)),
 }
 
 
@@ -54,7 +61,8 @@ class LossConfig:
         anchor_gradient: `stop` lets no gradient through z_a (Chen and He, SimSiam, 2021).
         pooling: which tokens of a candidate count in L_con: `mean`, all of them; `visual`, the share with the largest
             |log p - log q| under the reference, q without the image; `parting`, for each negative the first token at
-            which it and the positive differ (both ours).
+            which it and the positive differ (both ours): within the answer for negatives that answer the positive's
+            question (`i2c.negatives`), mostly within the question for other candidates.
         pooling_share: of the pooling `visual`.
         token_weights: `visual` weighs the tokens of the positive in the likelihood terms by 1/2 + 1/2 s_t / mean(s),
             s_t = max(0, p_t (log p_t - log q_t)) under the reference (ours).
@@ -101,10 +109,14 @@ class LossConfig:
             rank_zero_warn("loss: nll_weight is 0: the contrastive term alone is known to destroy the writer")
 
     def _require_fitting(self) -> None:
-        """Refuse options that exclude each other."""
-        for name, only in _OF_REPRESENTATION.items():
-            if self.form != "representation" and (value := getattr(self, name)) != only:
-                raise ValueError(f"loss.{name}: {value} needs loss.form: representation, not {self.form}")
+        """Refuse options that exclude each other, or that would do nothing."""
+        defaults = {one.name: one.default for one in fields(self)}
+        for name, (other, values) in _ONLY_WITH.items():
+            given, value = getattr(self, other), getattr(self, name)
+            if value != defaults[name] and given not in values:
+                raise ValueError(f"loss.{name}: {value} needs loss.{other}: {' or '.join(values)}, not {given}")
+        if self.pooling == "parting" and self.length_normalised:
+            raise ValueError("loss.length_normalised: pooling: parting compares single tokens; set it false")
         if self.pooling == "parting" and self.cross_group:
             raise ValueError("loss.cross_group: texts of other images are no pairs for pooling: parting; set it false")
         if self.pooling == "visual" and self.context == "text":

@@ -66,6 +66,10 @@ class RoundLoss(Protocol):
     def anchor(self) -> Anchor:
         """What the anchor is pooled from; "description" needs a description of each image."""
 
+    @property
+    def contrasts(self) -> bool:
+        """Whether negatives are trained on."""
+
 
 @runtime_checkable
 class RoundModule(Protocol):

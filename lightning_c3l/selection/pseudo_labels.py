@@ -234,8 +234,9 @@ def group_weights(
     values = equal if config.weighting == "none" else np.maximum(scores, 0.0)
     for kind in np.unique(kinds):
         own = kinds == kind
-        shares = even_yes_no(values[own], polarity[own]) if config.balance_yes_no else values[own]
-        w[own] = capped_shares(shares, config.cap)
+        # where no score is above 0, yes and no are balanced all the same
+        shares = values[own] if values[own].any() else equal[own]
+        w[own] = capped_shares(even_yes_no(shares, polarity[own]) if config.balance_yes_no else shares, config.cap)
     if config.weighting == "both":
         roots = _of_mean_one(np.sqrt(w))
         return roots, roots

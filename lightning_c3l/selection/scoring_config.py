@@ -44,6 +44,8 @@ class ScoringConfig:
             raise ValueError(f"unit sentence needs the reading {' or '.join(SIGNED)}, whose sign judges a sentence")
         if not math.isfinite(self.sentence_min):
             raise ValueError(f"sentence_min must be a finite number, not {self.sentence_min}")
+        if self.sentence_min and self.unit != "sentence":
+            raise ValueError(f"sentence_min {self.sentence_min} needs the unit sentence, not {self.unit}")
 
     @property
     def needs_texts(self) -> bool:

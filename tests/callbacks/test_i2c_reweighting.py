@@ -111,6 +111,7 @@ def test_pooled_scores_choose_and_are_not_mixed_with_means(module, tmp_path):
     [
         ({"pooling": "median"}, "i2c.pooling must be one of mean, min_sentence, lowest_quarter"),
         ({"unit": "sentence", "reading": "vocabulary"}, "i2c.unit sentence needs the reading answer or gap"),
+        ({"sentence_min": 0.1}, "i2c.sentence_min 0.1 needs the unit sentence, not answer"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, message):
@@ -126,6 +127,17 @@ def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, m
     with pytest.raises(LVLMError, match="cannot be trained"):
         I2CReweighting().on_fit_start(Run(tmp_path, Data(2)), module)
     assert not (tmp_path / "rounds").exists()
+
+
+def test_negatives_that_nothing_is_trained_on_are_told(module, tmp_path, monkeypatch):
+    def refuse():
+        raise LVLMError("enough")
+
+    monkeypatch.setattr(module.lvlm, "prepare_training", refuse)
+    monkeypatch.setattr(module, "loss", LossConfig(contrastive_weight=0.0))
+    told = pytest.warns(UserWarning, match="nothing is trained on, since loss.contrastive_weight is 0")
+    with told, pytest.raises(LVLMError, match="enough"):
+        I2CReweighting(negatives="candidates+blind").on_fit_start(Run(tmp_path, Data(2)), module)
 
 
 def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):

@@ -197,6 +197,8 @@ def test_where_no_answer_is_scored_the_reason_is_said(
         (["set.jsonl", "set.jsonl/out.jsonl"], "not a folder"),
         (["set.jsonl", "out.xml"], "out.xml: cannot be written; known are .json"),
         (["set.jsonl", "out.jsonl", "--longest-side", "0"], "--longest-side must be at least 1"),
+        (["set.jsonl", "out.jsonl", "--sentence-min", "0.1"], "--sentence-min need --unit sentence"),
+        (["set.jsonl", "out.jsonl", "--sentences-by", "gap"], "--sentence-min need --unit sentence"),
         (["set.jsonl", "out.jsonl", "--devices", "foo"], "--devices foo: must be a number of processes"),
         (["set.jsonl", "out.jsonl", "--images", "lost"], "--images lost: no such folder"),
         (["set.jsonl", "out.jsonl", "--model", "a/folder/not/there"], "a/folder/not/there: no such folder"),

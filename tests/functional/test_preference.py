@@ -90,6 +90,7 @@ def test_the_largest_share_is_rounded_up() -> None:
     chosen = largest_share(values, mask, 0.5)  # two of four; two of three, of which the first two
     assert chosen.tolist() == [[False, True, False, True, False], [False, True, True, False, False]]
     assert largest_share(values, mask, 0.01).sum(1).tolist() == [1, 1]
+    assert largest_share(values, mask, 1e-9).sum(1).tolist() == [1, 1]
     assert torch.equal(largest_share(values, mask, 1.0), mask)
     # 0.7 * 10 is above 7 in floating point
     assert int(largest_share(torch.arange(10.0)[None], torch.ones(1, 10), 0.7).sum()) == 7

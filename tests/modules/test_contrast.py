@@ -111,9 +111,9 @@ def likelihood_by_hand(rows: Sequence[Row], loss: LossConfig) -> Tensor:
     return (1 + (-margins / loss.temperature).exp().sum()).log()
 
 
-def states(lvlm: HuggingFaceLVLM, sample: GroupSample, text: str, layer: int) -> Tensor:
+def states(lvlm: HuggingFaceLVLM, sample: GroupSample, text: str, layer: int, blind: bool = False) -> Tensor:
     turns = [("user", sample.instruction), ("assistant", text)]
-    inputs = model_inputs(lvlm.processor, turns, sample.image)
+    inputs = model_inputs(lvlm.processor, turns, None if blind else sample.image)
     return lvlm.model(**inputs, output_hidden_states=True).hidden_states[layer][0]  # type: ignore[no-any-return]
 
 
@@ -125,14 +125,17 @@ def representation_by_hand(module: C3LModule, rows: Sequence[Row], sample: Group
         return F.normalize(torch.relu(hidden @ head.weight.T + head.bias).mean(0), dim=0)
 
     # the tiny LLaVA has two layers; the last hidden state is that after the norm
-    hidden = [states(lvlm, sample, text, 1 if loss.layer == 0.5 else -1) for text in sample.texts]
-    before = hidden[0][: rows[0].now.start]
+    layer, blind = 1 if loss.layer == 0.5 else -1, loss.context == "text"
+    before = states(lvlm, sample, sample.texts[0], layer)[: rows[0].now.start]
     if loss.anchor == "image":
         before = before[rows[0].now.ids[: rows[0].now.start] == lvlm.processor.image_token_id]
         assert len(before) == 9
     anchor = represent(before)
     anchor = anchor.detach() if loss.anchor_gradient == "stop" else anchor
-    texts = [own[row.now.start : row.now.end] for own, row in zip(hidden, rows, strict=True)]
+    texts = list[Tensor]()
+    for text, row in zip(sample.texts, rows, strict=True):
+        own = row.blind if blind else row.now
+        texts.append(states(lvlm, sample, text, layer, blind)[own.start : own.end])
     ahead = [torch.zeros(())]
     for k in range(1, len(texts)):
         sides = [texts[0], texts[k]]
@@ -189,6 +192,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "image anchor": {"anchor": "image", "anchor_gradient": "stop"},
     "middle layer": {"layer": 0.5, "pooling": "visual", "pooling_share": 0.5, "anchor": "image"},
     "representations where they part": {"pooling": "parting"},
+    "texts without image": {"context": "text", "pooling": "parting", "layer": 0.5},
     "likelihood terms": {"token_weights": "visual", "reference_kl": 0.7, "contrastive_weight": 0.0},
 }
 CASES = [
@@ -259,11 +263,15 @@ def test_texts_are_compared_without_their_image_only_if_encoded_so(lvlms: dict[s
     lvlm = lvlms["fast"]
     with pytest.raises(LVLMError, match="encoded without its texts alone"):
         lvlm.blind_logp(lvlm.encode_groups(samples(), "prompt", "image"))
-    batch = lvlm.encode_groups(samples(), "prompt", "image", GroupExtras(blind=True))
-    assert batch.blind is not None
-    batch.blind.target[0] = False
-    with pytest.raises(LVLMError, match="other tokens without its image"):
-        lvlm.blind_logp(batch)
+    for changed in ("target", "ids"):
+        batch = lvlm.encode_groups(samples(), "prompt", "image", GroupExtras(blind=True))
+        assert batch.blind is not None
+        if changed == "target":
+            batch.blind.target[0] = False
+        else:
+            batch.blind.ids[batch.blind.target] += 1
+        with pytest.raises(LVLMError, match="other tokens without its image"):
+            lvlm.blind_logp(batch)
 
 
 def test_a_prompt_without_image_tokens_has_no_image_anchor(
@@ -289,10 +297,32 @@ def test_a_prompt_without_image_tokens_has_no_image_anchor(
         ({"reference_kl": -0.1}, "loss.reference_kl must be at least 0, not -0.1"),
         ({"form": "dpo", "anchor": "image"}, "loss.anchor: image needs loss.form: representation, not dpo"),
         ({"form": "likelihood", "cross_group": True}, "loss.cross_group: True needs loss.form: representation"),
+        ({"form": "dpo", "projection_size": 8}, "loss.projection_size: 8 needs loss.form: representation, not dpo"),
+        ({"form": "dpo", "temperature": 1.0}, "loss.temperature: 1.0 needs loss.form: representation or likelihood"),
+        ({"length_normalised": True}, "loss.length_normalised: True needs loss.form: likelihood or dpo"),
+        ({"form": "likelihood", "beta": 2.0}, "loss.beta: 2.0 needs loss.form: dpo, not likelihood"),
+        ({"pooling": "parting", "pooling_share": 0.5}, "loss.pooling_share: 0.5 needs loss.pooling: visual"),
         ({"pooling": "parting", "cross_group": True}, "loss.cross_group: texts of other images"),
+        (
+            {"form": "dpo", "pooling": "parting", "length_normalised": True},
+            "loss.length_normalised: pooling: parting compares single tokens",
+        ),
         ({"pooling": "visual", "context": "text"}, "set loss.context: image"),
     ],
 )
 def test_options_that_do_not_fit_are_named(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LossConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"form": "likelihood", "temperature": 1.0, "pooling": "visual", "pooling_share": 0.5},
+        {"form": "dpo", "beta": 2.0, "length_normalised": True},
+        # as a configuration file has them, all of them
+        {**vars(LossConfig()), "form": "dpo"},
+    ],
+)
+def test_options_that_fit_are_taken(options: dict[str, Any]) -> None:
+    assert vars(LossConfig(**options)).items() >= options.items()

@@ -118,6 +118,7 @@ def test_candidates_lose_their_sentences() -> None:
         ({"unit": "word"}, "unit must be answer or sentence"),
         ({"unit": "sentence", "by": "vocabulary"}, "unit sentence needs the reading answer or gap"),
         ({"sentence_min": math.nan}, "sentence_min must be a finite number"),
+        ({"sentence_min": 0.1}, "sentence_min 0.1 needs the unit sentence, not answer"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:

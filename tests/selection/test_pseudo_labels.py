@@ -289,6 +289,12 @@ def test_yes_and_no_are_balanced_in_the_sampler_where_scores_do_not_weigh() -> N
     assert loss == [1.0] * 4
 
 
+def test_yes_and_no_are_balanced_where_no_score_is_above_0() -> None:
+    config = PseudoLabelConfig(weighting="loss", balance_yes_no=True)
+    # three times yes and once no weigh 2 each
+    assert _both(config, [-0.1, -0.9, -0.3, -0.4], [1, 1, 1, -1])[0] == pytest.approx([2 / 3] * 3 + [2.0])
+
+
 def test_the_cap_limits_the_balance() -> None:
     config = PseudoLabelConfig(weighting="none", balance_yes_no=True, cap=2.0)
     # no would weigh 4; what the cap cuts off goes to yes

@@ -189,7 +189,8 @@ def blind_logp(path: ModelPath, batch: GroupBatch) -> GroupLogp:
     if blind is None:
         raise LVLMError("the batch was encoded without its texts alone")
     target = suffixes.target
-    if not torch.equal(target.sum(1)[target.any(1)], blind.target.sum(1)):
+    is_alike = torch.equal(target.sum(1)[target.any(1)], blind.target.sum(1))
+    if not (is_alike and torch.equal(suffixes.ids[target], blind.ids[blind.target])):
         raise LVLMError("a text has other tokens without its image, so what its tokens owe to it cannot be told")
     logq = path.blind_logp(blind)[blind.target]
     logp = torch.zeros(target.shape, dtype=logq.dtype, device=logq.device).masked_scatter(target, logq)

@@ -11,10 +11,17 @@ from lightning_c3l.lvlm.huggingface.output_head import output_embedding
 
 
 def layer_at(model: Any, depth: float) -> int | None:
-    """The layer, counted from 1, at this share of the decoder's layers; None for the last one."""
+    """The layer, counted from 1, at this share of the decoder's layers; None for the last one.
+
+    Raises:
+        LVLMError: if the decoder does not list its layers.
+    """
     if depth == 1:  # whatever the model calls its layers
         return None
-    count = len(model.get_decoder().layers)
+    layers = getattr(model.get_decoder(), "layers", None)
+    if layers is None:
+        raise LVLMError(f"{type(model).__name__}: its decoder lists no layers: set loss.layer to 1")
+    count = len(layers)
     layer = max(1, round(depth * count))
     return None if layer == count else layer
 

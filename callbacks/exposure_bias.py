@@ -16,7 +16,7 @@ from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import measured_once, origin, share_out
 from callbacks.order import Order
 from lightning_c3l.lvlm.base import GenerationRequest
-from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.figures import mean
@@ -75,14 +75,17 @@ class ExposureBias(Callback):
 
         measured_once(run.store, _PART, "starting model", made_with, starting)
         measured_once(run.store, _PART, tuned, made_with, lambda: measure(run.engine, images, truth))
-        if self._has_control(trainer, weight):
+        if self._has_control(trainer, pl_module.loss):
             try:
                 measured_once(run.store, _PART, "tuned, lambda 0", made_with, control)
             except DamagedRound as error:
                 rank_zero_warn(f"control: left out, since it would train on all rounds: {error}")
 
-    def _has_control(self, trainer: Trainer, contrastive_weight: float) -> bool:
-        if not self.control or contrastive_weight == 0 or trainer.global_step == 0:
+    def _has_control(self, trainer: Trainer, loss: LossConfig) -> bool:
+        if not self.control or not loss.contrasts or trainer.global_step == 0:
+            return False
+        if loss.nll_weight == 0:
+            rank_zero_info("control: left out, since the loss has no other term than the contrastive one")
             return False
         if any(isinstance(one, I2CReweighting) and one.restart_adapter for one in trainer.callbacks):  # type: ignore[attr-defined]
             rank_zero_info("control: left out, since it cannot begin each round from the start (i2c.restart_adapter)")

@@ -1,14 +1,17 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 import callbacks.exposure_bias
 from callbacks.exposure_bias import BEGINNING, ExposureBias, continue_all, measure
+from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages, SceneTruth
 from lightning_c3l.lvlm.base import Sampling
-from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
 from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import RunStore
@@ -130,3 +133,19 @@ def test_a_resumed_run_measures_only_what_is_not_there(module, tmp_path, monkeyp
     store.update_summary(exposure_bias={"starting model": whole["starting model"]})
     ExposureBias().on_fit_end(run, module)
     assert store.summary()["exposure_bias"] == {**whole, "tuned, lambda 0.3": {"nll, own": 3.0}}
+
+
+@pytest.mark.parametrize(
+    ("has_control", "loss", "options"),
+    [
+        (True, {}, {}),
+        (False, {"contrastive_weight": 0.0}, {}),
+        # nothing would be left to train
+        (False, {"nll_weight": 0.0}, {}),
+        (False, {}, {"restart_adapter": True}),
+    ],
+)
+def test_runs_that_have_a_control(has_control, loss, options):
+    trainer = SimpleNamespace(global_step=1, callbacks=[I2CReweighting(**options)], strategy=SingleDeviceStrategy())
+    assert ExposureBias(control=True)._has_control(trainer, LossConfig(**loss)) == has_control
+    assert not ExposureBias(control=False)._has_control(trainer, LossConfig(**loss))

@@ -94,8 +94,8 @@ def claims(query: Query, text: str) -> list[Claim]:
 
 
 def _described(text: str) -> Iterator[Claim]:
-    """The claims of a description; none at all if a part of it is no sentence of this world."""
-    stated, end = list[Claim](), 0
+    """The claims of a description, each where it is first made; none if a part of it is no sentence of this world."""
+    stated, end = dict[tuple[str, str, str], Claim](), 0
     while end < len(text.rstrip()):
         found = _SENTENCE.match(text, end)
         if found is None:
@@ -103,9 +103,10 @@ def _described(text: str) -> Iterator[Claim]:
         name = found["presence"]
         for attribute in ("number", "size", "color", "presence", "place"):
             value = "yes" if attribute == "presence" else found[attribute]
-            stated.append(Claim(attribute, (name,), value, *found.span(attribute)))
+            claim = Claim(attribute, (name,), value, *found.span(attribute))
+            stated.setdefault((attribute, name, value), claim)
         end = found.end()
-    yield from stated
+    yield from stated.values()
 
 
 def is_true(scene: Scene, claim: Claim) -> bool:

@@ -69,6 +69,19 @@ def test_pairs_are_judged(question: str, text: str, verdict: str) -> None:
     assert truth(SCENE, question, text) == verdict
 
 
+def test_a_statement_that_is_made_twice_counts_once() -> None:
+    text = "One small red tree is in the center. Two small red trees are in the center."
+    stated = [(one.attribute, one.value, one.start) for one in claims(Query("detail"), text)]
+    assert stated == [
+        ("number", "one", 0),
+        ("size", "small", 4),
+        ("color", "red", 10),
+        ("presence", "yes", 14),
+        ("place", "in the center", 22),
+        ("number", "two", 37),
+    ]
+
+
 def test_statements_stand_where_they_are_written() -> None:
     text = "Three large green flags are at the top left. Two small blue birds are at the top."
     query = Query("detail")

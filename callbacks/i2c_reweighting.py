@@ -18,6 +18,7 @@ from callbacks.order import Order
 from callbacks.round_images import joined_rounds, tell_of_changes, usable_groups
 from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
+from lightning_c3l.lvlm.base import require_reference
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.records import ScoredCandidate
@@ -104,6 +105,11 @@ class I2CReweighting(Callback):
                 f"i2c.negatives: {self.pseudo_labels.negatives} makes more answers that nothing is trained on, since "
                 "loss.contrastive_weight is 0"
             )
+        needs = {
+            "scorer: reference, unlike current,": self.scorer == "reference",
+            "replay": self.pseudo_labels.replay > 0,
+        }
+        require_reference(run.module.lvlm, [f"i2c.{name}" for name, is_used in needs.items() if is_used])
         if self.restart_adapter:
             self._keep_start(trainer, run)
         if isinstance(pl_module, WholeBatchModule):

@@ -342,3 +342,22 @@ class InferenceLVLM(TextGenerator, AnswerScorer, Protocol):
 
 class RoundLVLM(InferenceLVLM, TrainableLVLM, Protocol):
     """An LVLM that is trained on candidates that it generates and scores itself."""
+
+
+def require_reference(lvlm: TrainableLVLM, options: Sequence[str]) -> None:
+    """Refuse options that need the starting model where it is not kept.
+
+    Args:
+        lvlm: the LVLM.
+        options: those in use, none of them if there are none.
+
+    Raises:
+        ValueError: names the first option.
+    """
+    if not options:
+        return
+    try:
+        with lvlm.reference():
+            pass
+    except LVLMError as error:
+        raise ValueError(f"{options[0]} needs the starting model: {error}") from error

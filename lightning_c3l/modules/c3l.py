@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.functional.preference import visual_weights
-from lightning_c3l.lvlm.base import LVLMError, RoundLVLM
+from lightning_c3l.lvlm.base import RoundLVLM, require_reference
 from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.lvlm.samples import GroupSample
@@ -60,16 +60,7 @@ class C3LModule(WholeBatchModule):
         )
         # a head that no loss reaches would stop DDP, which waits for every gradient
         self.contrastive.requires_grad_(loss.has_head)
-        self._require_reference()
-
-    def _require_reference(self) -> None:
-        """Refuse options of the loss that need a starting model that is not kept."""
-        if uses := self.loss.reference_uses:
-            try:
-                with self.lvlm.reference():
-                    pass
-            except LVLMError as error:
-                raise ValueError(f"loss.{uses[0]} needs the starting model: {error}") from error
+        require_reference(lvlm, [f"loss.{name}" for name in loss.reference_uses])
 
     def predict_step(self, keys: Sequence[str], batch_idx: int) -> None:
         """No-op: the callback `DatasetExport` makes the records."""

@@ -129,6 +129,21 @@ def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, m
     assert not (tmp_path / "rounds").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"i2c\.scorer: reference, unlike current, needs the starting model: .* set keep_reference"),
+        ({"scorer": "current", "replay": 0.1}, r"i2c\.replay needs the starting model: .* set keep_reference"),
+    ],
+)
+def test_no_round_is_made_where_the_starting_model_is_not_kept(options, message, tiny_checkpoint, tmp_path):
+    lvlm = load_tiny(tiny_checkpoint, lora=None, keep_reference=False)
+    module = C3LModule(lvlm, GenerationConfig("scenes", begin=BEGIN))
+    with pytest.raises(ValueError, match=message):
+        I2CReweighting(**options).on_fit_start(Run(tmp_path, Data(2)), module)
+    assert not (tmp_path / "rounds").exists()
+
+
 def test_negatives_that_nothing_is_trained_on_are_told(module, tmp_path, monkeypatch):
     def refuse():
         raise LVLMError("enough")

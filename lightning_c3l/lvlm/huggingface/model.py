@@ -184,7 +184,7 @@ class HuggingFaceLVLM(ServableLVLM):
         # apart, since the command line compares the annotations of `reference` with those of the protocol
         before, adapted = self._active, isinstance(self._network, PeftModel)
         if not adapted and self._original is None:
-            raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference or scorer: current")
+            raise LVLMError("full fine-tuning has no adapter to switch off: set keep_reference")
         with self._network.disable_adapter() if adapted else nullcontext():
             self._active = self._network.get_base_model() if adapted else self._original.to(self._network.device)
             try:

@@ -85,10 +85,10 @@ def verdict(found: Mapping[str, Difference], target: Target) -> str:
             return f"better: {TITLES[name]}"
     above = [name for name in target.higher if name in found and found[name].low > 0]
     if above:
-        return f"{TITLES[above[0]]} higher, but lower: " + ", ".join(TITLES[n] for n in lower)
+        return f"{TITLES[above[0]]} higher, but lower: " + "; ".join(TITLES[n] for n in lower)
     below = [name for name in target.higher if name in found and found[name].high < 0]
     if below:
-        return f"worse: {', '.join(TITLES[name] for name in below)}"
+        return f"worse: {'; '.join(TITLES[name] for name in below)}"
     return "not told from the baseline" if found else "not measured"
 
 

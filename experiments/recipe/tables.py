@@ -95,12 +95,13 @@ def target_text(target: Mapping[str, Any]) -> str:
     """The target in words."""
     alone = [TITLES[name] for name in target["higher"] if name in target["alone"]]
     others = [TITLES[name] for name in target["higher"] if name not in target["alone"]]
-    guarded = ", ".join(TITLES[name] for name in target["guarded"])
+    # titles have commas of their own
+    guarded = "; ".join(TITLES[name] for name in target["guarded"])
     ways = [f"the interval of {' or '.join(alone)} above 0"] if alone else []
     if others:
-        lower = f" and none of {guarded} lower by more than {target['tolerance']:g}" if guarded else ""
+        lower = f", and none of these lower by more than {target['tolerance']:g}: {guarded}" if guarded else ""
         ways.append(f"the interval of {' or '.join(others)} above 0{lower}")
-    return f"Better: {'; or '.join(ways)}."
+    return f"Better: {', or '.join(ways)}."
 
 
 def _code(name: str) -> str:

@@ -23,7 +23,7 @@ A_LITTLE_LOWER = Difference(-0.009, -0.03, 0.01, ())
         ({"truth": FLAT, "own_unseen": UP, "qa": A_LITTLE_LOWER}, "better: own beginnings, unseen"),
         (
             {"truth": FLAT, "own_unseen": UP, "qa": DOWN, "distinct": DOWN},
-            "own beginnings, unseen higher, but lower: QA accuracy, distinct",
+            "own beginnings, unseen higher, but lower: QA accuracy; distinct",
         ),
         ({"truth": DOWN, "own_unseen": FLAT}, "worse: truth of statements"),
         ({"truth": FLAT, "own_unseen": FLAT, "qa": DOWN}, "not told from the baseline"),
@@ -36,8 +36,9 @@ def test_verdicts(found, expected):
 
 def test_the_target_in_words():
     truth, own = "the interval of truth of statements above 0", "the interval of own beginnings, unseen above 0"
-    guarded = Target(guarded=("qa",))
-    assert target_text(asdict(guarded)) == f"Better: {truth}; or {own} and none of QA accuracy lower by more than 0.01."
+    guarded = Target(guarded=("qa", "own_seen"))
+    lower = "none of these lower by more than 0.01: QA accuracy; own beginnings, seen"
+    assert target_text(asdict(guarded)) == f"Better: {truth}, or {own}, and {lower}."
     assert target_text(asdict(Target(higher=("truth",)))) == f"Better: {truth}."
     assert target_text(asdict(Target(alone=(), higher=("own_unseen",), guarded=()))) == f"Better: {own}."
 

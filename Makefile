@@ -104,8 +104,8 @@ exp-easy-vqa: $(ENVIRONMENT)  ## score easy-VQA pairs, half of them about anothe
 exp-collapse: $(ENVIRONMENT)  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
 	$(RUN) fit --config experiments/ablations/collapse.yaml --seed_everything $(SEED)
 
-exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the embedded world's benchmarks, about 20 minutes
-	$(RUN) two-by-two --out runs/two-by-two
+exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the benchmarks of the park, about 40 minutes; goes on [OPTIONS="--seeds 0 ..."]
+	$(RUN) two-by-two --out runs/two-by-two $(OPTIONS)
 
 TABLE ?= contrastive
 STAGE ?= search

@@ -23,10 +23,12 @@ from lightning_c3l.runs.digests import content_digest
 from lightning_c3l.scenes.benchmarks import IMAGES
 from lightning_c3l.scenes.judge import SceneJudge
 
-# the small base has never seen options in a question, so its prompts have none. MMBench's rotations would all be one
-# prompt then, so there the options stand before the question; behind it they lead the base astray (0.06 right instead
-# of 0.79)
+# the small bases have never seen options in a question, so their prompts have none. MMBench's rotations would all be
+# one prompt then, so there the options stand before the question; behind it they lead the corners' base astray (0.06
+# right instead of 0.79)
 PLAIN, OPTIONS_FIRST = "{question}", "{options}\n{question}"
+# tokens: options may be sentences
+_OPTION = 24
 _BATCH = 128
 
 
@@ -47,15 +49,17 @@ class AnsweringConfig:
 
 CONFIGS: Mapping[str, AnsweringConfig] = {
     "pope": AnsweringConfig(PLAIN, PredictionConfig(8), {"pope_f1": "reference"}),
-    "seed": AnsweringConfig(PLAIN, PredictionConfig(8, losses=True), {"seed_rank": "rank", "seed_text": "strict"}),
-    "mmbench": AnsweringConfig(OPTIONS_FIRST, PredictionConfig(8), {"mmbench_circular": "circular"}),
-    "llava_w": AnsweringConfig(PLAIN, PredictionConfig(64), {"llava_w_score": "judge"}),
+    "seed": AnsweringConfig(
+        PLAIN, PredictionConfig(_OPTION, losses=True), {"seed_rank": "rank", "seed_text": "strict"}
+    ),
+    "mmbench": AnsweringConfig(OPTIONS_FIRST, PredictionConfig(_OPTION), {"mmbench_circular": "circular"}),
+    "llava_w": AnsweringConfig(PLAIN, PredictionConfig(96), {"llava_w_score": "judge"}),
 }
 FIGURES = tuple(figure for config in CONFIGS.values() for figure in config.protocols)
 
 
 class SceneBenchmark:
-    """The questions of one benchmark of the embedded world, with their images.
+    """The questions of one benchmark of an embedded world, with their images.
 
     Args:
         name: of the benchmark.

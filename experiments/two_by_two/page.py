@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import PackageLoader
 from markupsafe import Markup
 
-from experiments.two_by_two.results import SET_FIGURES, TITLES, interval_text
+from experiments.two_by_two.results import SET_FIGURES, TITLES, interval_text, summary
 from lightning_c3l.report.drawing import chart, label, palette
 from lightning_c3l.report.templating import FigureRow, FigureTable, page_environment
 
@@ -26,7 +26,7 @@ def render(results: Mapping[str, Any]) -> str:
     sets = [FigureRow(name, [own[key] for key in SET_FIGURES]) for name, own in results["means_of_sets"].items()]
     tables.append(FigureTable("Sets, means over the seeds", ["set", *titles], sets))
     template = page_environment(PackageLoader(__package__)).get_template("two_by_two.html")
-    return template.render(seeds=results["seeds"], charts=charts, tables=tables)
+    return template.render(results=results, claim=summary(results), charts=charts, tables=tables)
 
 
 def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]], digits: int = 1) -> Markup:

@@ -1,25 +1,28 @@
 """Sizes of the experiment, and names of its sets and models."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from lightning_c3l.scenes.worlds import WORLDS
 
 # sets of generated pairs: who wrote them and how they were selected
 STARTING, TUNED = "starting", "tuned"
 WRITERS = (STARTING, TUNED)
 GRID = ("starting-random", "starting-top", "tuned-random", "tuned-top")
-# no claim rests on these: true pairs are the upper limit; `tuned-top-even` is `tuned-top` with yes as often as no
+# `tuned-top-even` is `tuned-top` with yes as often as no; no claim rests on true pairs, which are the upper limit
 TRUE, EVEN = "true-pairs", "tuned-top-even"
 SETS = (*GRID, EVEN, TRUE)
 # the starting model as it is
 NONE = "no-tuning"
 MODELS = (NONE, *SETS)
-BASE = "shipped:scenes"
 
 
 @dataclass(frozen=True)
 class ExperimentPlan:
-    """Sizes of the experiment.
+    """World and sizes of the experiment.
 
     Attributes:
+        world: `corners`, or `park`, whose answers are long.
         rounds: rounds of C3L, for the tuned writer.
         round_images: images of each round.
         fresh_images: images that both writers write about.
@@ -28,6 +31,7 @@ class ExperimentPlan:
         scenes: images of the benchmarks.
     """
 
+    world: Literal["corners", "park"] = "park"
     rounds: int = 2
     round_images: int = 200
     fresh_images: int = 250
@@ -37,10 +41,15 @@ class ExperimentPlan:
 
     def __post_init__(self) -> None:
         """Check the sizes; a score compares an image with another one, so there must be two."""
-        for name, value in asdict(self).items():
+        for name in (one.name for one in fields(self) if one.name != "world"):
             least = 2 if name.endswith("images") else 1
-            if value < least:
+            if (value := getattr(self, name)) < least:
                 raise ValueError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
+
+    @property
+    def base(self) -> str:
+        """The starting model."""
+        return WORLDS[self.world].base
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.two_by_two.answering import FIGURES, figure_of
-from experiments.two_by_two.plan import MODELS, SETS
+from experiments.two_by_two.plan import EVEN, MODELS, NONE, SETS
 from experiments.two_by_two.run import Experiment
 from lightning_c3l.functional.significance import difference
 from lightning_c3l.report.text import number
@@ -23,10 +23,11 @@ TITLES: Mapping[str, str] = {
 }
 # figures of a set that are averaged over the seeds, and their titles
 SET_FIGURES = {"pairs": "pairs", "truth_rate": "true", "i2c_mean": "S(I2C)", "yes_share": "yes among yes/no"}
-# the claim first, then the two main effects
-CLAIM = "tuned-top - starting-random"
+# the claim first, then its writer without balance, then the two main effects
+CLAIM = f"{EVEN} - starting-random"
 CONTRASTS: Mapping[str, Mapping[str, float]] = {
-    CLAIM: {"tuned-top": 1, "starting-random": -1},
+    CLAIM: {EVEN: 1, "starting-random": -1},
+    "tuned-top - starting-random": {"tuned-top": 1, "starting-random": -1},
     "writer: tuned - starting": {
         "tuned-top": 0.5,
         "tuned-random": 0.5,
@@ -39,8 +40,31 @@ CONTRASTS: Mapping[str, Mapping[str, float]] = {
         "tuned-random": -0.5,
         "starting-random": -0.5,
     },
-    "tuned-top-even - starting-random": {"tuned-top-even": 1, "starting-random": -1},
 }
+# one figure of each benchmark
+CLAIM_FIGURES = ("pope_f1", "seed_rank", "mmbench_circular", "llava_w_score")
+# the claim holds if at least so many of them are higher, with the interval above 0, none is lower by more points than
+# the tolerance, and the starting model is below the ceiling in all
+CLAIM_HIGHER, CLAIM_TOLERANCE, CLAIM_CEILING = 2, 1.0, 90.0
+
+
+def claim_verdict(figures: Mapping[str, Any], contrasts: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the claim holds, and which benchmarks speak for and against it.
+
+    Args:
+        figures: by name and model, in percent.
+        contrasts: by the name of the figure and the contrast, in points.
+
+    Returns:
+        `holds`, and the figures that are `higher`, that are `lower` by more than the tolerance, and where there is
+        `no_room` above the starting model.
+    """
+    own = {name: contrasts[name][CLAIM] for name in CLAIM_FIGURES}
+    higher = [name for name, one in own.items() if one["verdict"] == "above 0"]
+    lower = [name for name, one in own.items() if one["mean"] < -CLAIM_TOLERANCE]
+    full = [name for name in CLAIM_FIGURES if figures[name][NONE]["mean"] > CLAIM_CEILING]
+    holds = len(higher) >= CLAIM_HIGHER and not lower and not full
+    return {"claim": CLAIM, "holds": holds, "higher": higher, "lower": lower, "no_room": full}
 
 
 def compute_results(experiment: Experiment, seeds: Sequence[int]) -> dict[str, Any]:
@@ -55,14 +79,12 @@ def compute_results(experiment: Experiment, seeds: Sequence[int]) -> dict[str, A
     """
     of_seeds = {model: [experiment.counts(seed, model) for seed in seeds] for model in MODELS}
     figures, contrasts = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
-    claim = dict[str, str]()
     for name in FIGURES:
         counts = {model: np.stack([one[name] for one in own]) for model, own in of_seeds.items()}
         figure = figure_of(name)
-        differences = {title: difference(counts, weights, figure) for title, weights in CONTRASTS.items()}
         figures[name] = {model: asdict(difference(counts, {model: 1.0}, figure)) for model in MODELS}
-        contrasts[name] = {title: asdict(one) for title, one in differences.items()}
-        claim[name] = differences[CLAIM].verdict
+        differences = {title: difference(counts, weights, figure) for title, weights in CONTRASTS.items()}
+        contrasts[name] = {title: {**asdict(one), "verdict": one.verdict} for title, one in differences.items()}
     sets = {str(seed): experiment.sets(seed) for seed in seeds}
     means: dict[str, dict[str, float | None]] = {name: {} for name in SETS}
     for name, own in means.items():
@@ -74,7 +96,7 @@ def compute_results(experiment: Experiment, seeds: Sequence[int]) -> dict[str, A
         "seeds": list(seeds),
         "figures": figures,
         "contrasts": contrasts,
-        "claim": claim,
+        "claim": claim_verdict(figures, contrasts),
         "sets": sets,
         "means_of_sets": means,
     }
@@ -112,5 +134,12 @@ def interval_text(figure: Mapping[str, Any], digits: int = 1) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """One line about the claim."""
-    return f"{CLAIM}: " + "; ".join(f"{TITLES[name]}: {verdict}" for name, verdict in results["claim"].items())
+    """The claim in a few words."""
+    claim = results["claim"]
+    parts = {
+        "higher": "higher in",
+        "lower": f"lower by more than {CLAIM_TOLERANCE:g} point in",
+        "no_room": f"starting model above {CLAIM_CEILING:g} in",
+    }
+    told = [f"{text} {' and '.join(TITLES[one] for one in claim[key])}" for key, text in parts.items() if claim[key]]
+    return "; ".join([f"{claim['claim']} {'holds' if claim['holds'] else 'does not hold'}", *told])

@@ -1,10 +1,10 @@
-"""The experiment stage by stage: finished stages lie in the run folder, and the same command resumes from them."""
+"""The stages of the experiment and the files that they leave in its run folder."""
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import cached_property, partial
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.two_by_two.answering import CONFIGS, FIGURES, SceneBenchmark
-from experiments.two_by_two.plan import BASE, NONE, SETS, ExperimentPlan
+from experiments.two_by_two.plan import NONE, ExperimentPlan
 from experiments.two_by_two.sets import set_file, write_sets
 from experiments.two_by_two.tuning import tuned_lvlm
 from experiments.two_by_two.writers import FOLLOW, write_pairs
 from lightning_c3l.distributed.messages import inform
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM
-from lightning_c3l.report.progress import clock_time, stage
+from lightning_c3l.report.progress import clock_time
 from lightning_c3l.runs import lock, manifest
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import write_benchmarks
 from lightning_c3l.scenes.recipe import BASES
+from lightning_c3l.scenes.worlds import WORLDS
 
-# a folder's last file: if it exists, the stage is finished
+# the stage of a seed before its models, which are stages by their names
+WRITERS = "writers"
+# a stage's last file: if it exists, the stage is finished
 _COUNTS, _SETS = "counts.json", "sets.json"
+_MANIFEST = "manifest.json"
 
 
 class Experiment:
@@ -34,14 +38,19 @@ class Experiment:
 
     Args:
         out: the folder.
-        plan: sizes.
-
-    Raises:
-        ValueError: it was created with other sizes, or is in use.
+        plan: world and sizes.
     """
 
     def __init__(self, out: Path, plan: ExperimentPlan) -> None:
         self.out, self.plan = out, plan
+
+    @classmethod
+    def begin(cls, out: Path, plan: ExperimentPlan) -> "Experiment":
+        """Create a run folder, or go on with it; this process holds its lock then.
+
+        Raises:
+            ValueError: it was created with other sizes, or is in use.
+        """
         out.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(out, {"verb": "two-by-two"})
@@ -49,27 +58,33 @@ class Experiment:
             raise ValueError(
                 f"{out}: is in use by another run: wait until it has ended, or choose another --out"
             ) from None
-        manifest.begin(out / "manifest.json", {**asdict(plan), "base": BASES["corners"].hash()}, "choose another --out")
+        made_with = {**asdict(plan), "base": BASES[plan.world].hash()}
+        manifest.begin(out / _MANIFEST, made_with, "choose another --out")
+        write_benchmarks(out / "benchmarks", benchmark_scenes(WORLDS[plan.world], plan.scenes, FOLLOW, seed=0))
+        return cls(out, plan)
 
-    def run(self, seeds: Sequence[int]) -> None:
-        """Run all stages that are not finished."""
-        # name, last file, work
-        stages = list[tuple[str, Path, Callable[[], None]]]()
-        stages.append((NONE, self.folder(0, NONE) / _COUNTS, partial(self._answer, 0, NONE)))
-        for seed in seeds:
-            stages.append(
-                (f"seed {seed}, writers and sets", self.seed_folder(seed) / _SETS, partial(self._write, seed))
-            )
-            for name in SETS:
-                file = self.folder(seed, name) / _COUNTS
-                stages.append((f"seed {seed}, {name}", file, partial(self._answer, seed, name)))
-        with stage("two-by-two", "stages", len(stages)) as progress:
-            for name, file, work in stages:
-                if not file.exists():
-                    start = time.perf_counter()
-                    work()
-                    inform(f"{name}: {clock_time(time.perf_counter() - start)}")
-                progress.update()
+    @classmethod
+    def of_folder(cls, out: Path) -> "Experiment":
+        """The experiment that a run folder was created for."""
+        made_with = manifest.read(out / _MANIFEST)
+        return cls(out, ExperimentPlan(**{one.name: made_with[one.name] for one in fields(ExperimentPlan)}))
+
+    def is_made(self, seed: int, name: str) -> bool:
+        """Whether a stage is finished: that of the writers, or a model."""
+        return (self.seed_folder(seed) / _SETS if name == WRITERS else self.folder(seed, name) / _COUNTS).exists()
+
+    def make(self, seed: int, names: Sequence[str]) -> None:
+        """Run those of these stages that are not finished."""
+        for name in names:
+            if self.is_made(seed, name):
+                continue
+            start = time.perf_counter()
+            if name == WRITERS:
+                write_pairs(self.plan, seed, self.seed_folder(seed))
+                write_json_atomic(self.seed_folder(seed) / _SETS, write_sets(self.plan, seed, self.seed_folder(seed)))
+            else:
+                self._answer(seed, name)
+            inform(f"seed {seed}, {name}: {clock_time(time.perf_counter() - start)}")
 
     def seed_folder(self, seed: int) -> Path:
         """Folder of everything that depends on a seed."""
@@ -89,18 +104,13 @@ class Experiment:
         found: dict[str, Any] = json.loads((self.seed_folder(seed) / _SETS).read_text(encoding="utf-8"))
         return found
 
-    def _write(self, seed: int) -> None:
-        folder = self.seed_folder(seed)
-        write_pairs(self.plan, seed, folder)
-        write_json_atomic(folder / _SETS, write_sets(self.plan, seed, folder))
-
     def _answer(self, seed: int, model: str) -> None:
         """Tune, answer all benchmarks, and write answers and sums."""
         if model == NONE:
-            lvlm = HuggingFaceLVLM(BASE, lora=None, keep_reference=False)
+            lvlm = HuggingFaceLVLM(self.plan.base, lora=None, keep_reference=False)
         else:
             folder = self.seed_folder(seed)
-            lvlm = tuned_lvlm(set_file(folder, model), folder, self.plan.epochs, seed)
+            lvlm = tuned_lvlm(self.plan.base, set_file(folder, model), folder, self.plan.epochs, seed)
         sums = dict[str, Any]()
         for benchmark in self._benchmarks:
             answers = benchmark.answers(lvlm)
@@ -111,6 +121,4 @@ class Experiment:
 
     @cached_property
     def _benchmarks(self) -> list[SceneBenchmark]:
-        folder = self.out / "benchmarks"
-        write_benchmarks(folder, benchmark_scenes(self.plan.scenes, FOLLOW, seed=0))
-        return [SceneBenchmark(name, folder) for name in CONFIGS]
+        return [SceneBenchmark(name, self.out / "benchmarks") for name in CONFIGS]

@@ -1,4 +1,4 @@
-"""Sets of one size and one distribution of kinds and answer lengths, selected from the written pairs, as files."""
+"""Sets of one size and one distribution of kinds and rough answer lengths, selected from written pairs, as files."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,26 @@ from lightning_c3l.records import ScoredCandidate, VLITRecord
 from lightning_c3l.rounds.figures import truth_rate
 from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.selection.candidates import deduplicate
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 from lightning_c3l.selection.quotas import apportion, balanced_yes_no, equal_quotas
 from lightning_c3l.selection.texts import polarity
 
-# kind of instruction, and tokens of the answer
+# kind of instruction, and binary digits of the number of tokens of the answer: hardly two long answers are equally long
 Cell = tuple[str, int]
-READING = "answer"
+# by which rounds choose too
+READING = PseudoLabelConfig().reading
 
 
 def cell_of(pair: ScoredCandidate) -> Cell:
     """The cell of a scored pair."""
     assert pair.scores is not None  # pools hold scored pairs only
-    return pair.candidate.instruction.kind, pair.scores.tokens
+    return pair.candidate.instruction.kind, pair.scores.tokens.bit_length()
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell for reading, such as `detail, 32 to 63 tokens`."""
+    kind, digits = cell
+    return f"{kind}, {2 ** (digits - 1)} to {2**digits - 1} tokens"
 
 
 def best_first(pairs: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
@@ -43,7 +51,7 @@ def shuffled(pairs: Sequence[ScoredCandidate], seed: int) -> list[ScoredCandidat
 
 
 def common_quotas(pools: Sequence[Sequence[ScoredCandidate]], size: int) -> dict[Cell, int]:
-    """Number of pairs of each cell in every set: kinds in equal shares, lengths in the proportion all pools allow.
+    """Number of pairs of each cell in every set: kinds in equal shares, lengths in the proportion that all pools allow.
 
     Args:
         pools: the pairs that each set is selected from.
@@ -77,8 +85,8 @@ def take(ordered: Sequence[ScoredCandidate], quotas: Mapping[Cell, int]) -> list
             left[cell_of(pair)] -= 1
             taken.append(pair)
     if short := +left:
-        (kind, tokens), count = min(short.items())
-        raise ValueError(f"kind {kind!r} at {tokens} tokens: {count} pairs too few")
+        cell, count = min(short.items())
+        raise ValueError(f"{cell_name(cell)}: {count} pairs too few")
     return taken
 
 
@@ -101,7 +109,7 @@ def yes_share(pairs: Sequence[ScoredCandidate]) -> float | None:
 
 
 def select_sets(plan: ExperimentPlan, seed: int, folder: Path) -> dict[str, list[ScoredCandidate]]:
-    """All sets of a seed, of one size and one distribution of kinds and answer lengths.
+    """All sets of a seed, of one size and one distribution of kinds and rough answer lengths.
 
     Raises:
         ValueError: the pools have nothing in common.
@@ -134,7 +142,7 @@ def write_sets(plan: ExperimentPlan, seed: int, folder: Path) -> dict[str, Any]:
         cells: Mapping[Cell, int] = Counter(map(cell_of, pairs))
         figures[name] = {
             "pairs": len(pairs),
-            "cells": {f"{kind}, {tokens} tokens": count for (kind, tokens), count in sorted(cells.items())},
+            "cells": {cell_name(cell): count for cell, count in sorted(cells.items())},
             "truth_rate": truth_rate(pairs),
             "i2c_mean": sum(scores) / len(scores),
             "yes_share": yes_share(pairs),

@@ -7,7 +7,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from data_modules.instruction_tuning import InstructionDataModule
-from experiments.two_by_two.plan import BASE
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.modules.instruction_tuning import InstructionTuningModule
 from lightning_c3l.modules.optimization import OptimizerConfig
@@ -35,17 +34,18 @@ def fit(module: LightningModule, data: Any, folder: Path, epochs: int, *callback
     ).fit(module, datamodule=data)
 
 
-def tuned_lvlm(file: Path, folder: Path, epochs: int, seed: int) -> HuggingFaceLVLM:
+def tuned_lvlm(base: str, file: Path, folder: Path, epochs: int, seed: int) -> HuggingFaceLVLM:
     """The starting model after training on a set.
 
     Args:
+        base: the starting model.
         file: of the set, as LLaVA's JSON.
         folder: of the training.
         epochs: passes over the set.
         seed: of the adapter and the order of records.
     """
     torch.manual_seed(seed)
-    module: Any = InstructionTuningModule(HuggingFaceLVLM(BASE, LoRA(), keep_reference=False), _OPTIMIZATION)
+    module: Any = InstructionTuningModule(HuggingFaceLVLM(base, LoRA(), keep_reference=False), _OPTIMIZATION)
     module.seed = seed
     fit(module, InstructionDataModule(path=str(file), batch_size=_BATCH), folder, epochs)
     module.eval()

@@ -8,30 +8,31 @@ import torch
 
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.rounds import RoundDataModule
-from data_modules.scenes import SceneImages, SceneTruth, scene_of
-from experiments.two_by_two.plan import BASE, STARTING, TRUE, TUNED, ExperimentPlan
+from data_modules.scenes import SceneImages, SceneTruth
+from experiments.two_by_two.plan import STARTING, TRUE, TUNED, ExperimentPlan
 from experiments.two_by_two.tuning import fit
-from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.figures import judged
 from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
 from lightning_c3l.rounds.run import engine_of
 from lightning_c3l.rounds.store import Round, RunStore
-from lightning_c3l.scenes.language import KINDS, ask, queries, true_answer
+from lightning_c3l.scenes.worlds import WORLDS, World
 
 FOLLOW = 0.2
 # images of rounds and fresh images are disjoint: sources of different seeds have nothing in common
 _ROUND_STREAM, _FRESH_STREAM = 100_000, 200_000
 # of the draws, the same for both writers
 _WRITE = 15_485_863
-# as in the demonstration
-_GENERATION = GenerationConfig("scenes", sampling=Sampling(4, 24, 0.7), batch_size=64, score_batch_size=32)
+# as the baseline of the recipes: selection and likelihood alone
+_LOSS = LossConfig(contrastive_weight=0.0)
 _OPTIMIZATION = OptimizerConfig(learning_rate=1e-3, warmup_steps=10)
 _BATCH = 16
+# kinds for each image, in turn
+_KINDS = 4
 # images to draw from, for each image of a round
 _SPARE = 2
 # each is kept as a round of the seed's store
@@ -40,7 +41,7 @@ _ROUNDS = {STARTING: 0, TUNED: 1, TRUE: 2}
 
 def fresh_images(plan: ExperimentPlan, seed: int) -> SceneImages:
     """The images that all sets of a seed are about."""
-    return SceneImages(plan.fresh_images, FOLLOW, _FRESH_STREAM + seed)
+    return SceneImages(plan.fresh_images, FOLLOW, _FRESH_STREAM + seed, world=plan.world)
 
 
 def read_pairs(folder: Path, name: str) -> list[ScoredCandidate]:
@@ -54,7 +55,7 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
     Those that are stored already are not made again.
 
     Args:
-        plan: sizes.
+        plan: world and sizes.
         seed: of all draws.
         folder: of this seed.
     """
@@ -64,7 +65,8 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
     if not missing:
         return
     torch.manual_seed(seed)  # adapters and heads start alike whenever this seed is resumed
-    module = C3LModule(HuggingFaceLVLM(BASE, LoRA()), _GENERATION, optimization=_OPTIMIZATION)
+    writing = generation(WORLDS[plan.world])
+    module = C3LModule(HuggingFaceLVLM(plan.base, LoRA()), writing, _LOSS, _OPTIMIZATION)
     module.seed = seed
     chunk = ImageChunk(images.keys(), images.read)
 
@@ -74,25 +76,35 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
     if STARTING in missing:
         save(STARTING, engine_of(module).final_records(folder / STARTING, chunk, _WRITE))
     if TRUE in missing:
-        pairs = _true_pairs(images.keys(), seed)
+        pairs = _true_pairs(images.keys())
         save(TRUE, engine_of(module).score(pairs, images.read, seed, progress="score true pairs"))
     if TUNED in missing:
         # a training that was killed starts over, and so does what its writer generated
         for unfinished in (folder / "c3l", folder / TUNED):
             shutil.rmtree(unfinished, ignore_errors=True)
-        spec = f"scenes:count={_SPARE * plan.round_images},follow={FOLLOW},seed={_ROUND_STREAM + seed}"
+        count = _SPARE * plan.round_images
+        spec = f"scenes:world={plan.world},count={count},follow={FOLLOW},seed={_ROUND_STREAM + seed}"
         data = RoundDataModule(images=spec, truth=SceneTruth(), batch_size=_BATCH)
         fit(module, data, folder / "c3l", plan.rounds, I2CReweighting(images_per_round=plan.round_images))
         save(TUNED, engine_of(module).final_records(folder / TUNED, chunk, _WRITE))
 
 
-def _true_pairs(keys: Sequence[str], seed: int) -> list[Candidate]:
+def generation(world: World) -> GenerationConfig:
+    """How both writers generate pairs."""
+    kinds, sampling = min(_KINDS, len(world.kinds)), Sampling(4, world.longest, 0.7)
+    return GenerationConfig(world.templates, kinds, sampling, batch_size=64, score_batch_size=32)
+
+
+def _true_pairs(keys: Sequence[str]) -> list[Candidate]:
     """One question of each kind about each image, with the true answer."""
-    out = list[Candidate]()
-    for key in keys:
-        (_, scene), random = scene_of(key), stream("true", seed, key)
-        for kind in KINDS:
-            query = random.choice(queries(scene, kind))
-            question, answer = ask(query, random), str(true_answer(scene, query))
-            out.append(Candidate(key, Instruction(kind, "the truth"), 0, f"{question} {answer}", question, answer))
-    return out
+    return [
+        Candidate(
+            one.image,
+            Instruction(one.kind, "the truth"),
+            0,
+            f"{one.question} {one.answer}",
+            one.question,
+            one.answer,
+        )
+        for one in SceneTruth().questions(keys)
+    ]

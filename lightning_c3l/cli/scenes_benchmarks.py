@@ -1,12 +1,14 @@
-"""`scenes-benchmarks`: the embedded world's own benchmarks, in the formats of the real ones."""
+"""`scenes-benchmarks`: the embedded worlds' own benchmarks, in the formats of the real ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
+from lightning_c3l.scenes.worlds import WORLDS, World
 
 # rates answers by the known truth
 JUDGE = "SceneJudge"
@@ -18,12 +20,14 @@ class ScenesBenchmarksOptions:
 
     Attributes:
         out: folder of the files.
+        world: `corners`, or `park`, whose answers are long.
         scenes: number of images.
         seed: sets of different seeds have no image in common.
         follow: how usual the scenes are, 0 to 0.9.
     """
 
     out: Path
+    world: Literal["corners", "park"] = "corners"
     scenes: int = 200
     seed: int = 0
     follow: float = 0.2
@@ -32,27 +36,29 @@ class ScenesBenchmarksOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `scenes-benchmarks`; returns its exit status."""
     options = parse_options("scenes-benchmarks", ScenesBenchmarksOptions, arguments)
-    write_benchmarks(options.out, benchmark_scenes(options.scenes, options.follow, options.seed))
+    world = WORLDS[options.world]
+    write_benchmarks(options.out, benchmark_scenes(world, options.scenes, options.follow, options.seed))
+    choices = len(world.choice_kinds)
     print(
         f"{options.out}: {options.scenes} images in {IMAGES}/; for each of them 4 questions in each split of pope/, "
-        "3 in seed/, 3 in 4 rotations in mmbench/ and 3 in llava_w/. To ask the shipped LVLM:"
+        f"{choices} in seed/, {choices} in 4 rotations in mmbench/ and 3 in llava_w/. To ask the shipped LVLM:"
     )
-    for line in commands(options.out):
+    for line in commands(options.out, world):
         print(f"  {line}")
     return 0
 
 
-def commands(out: Path) -> list[str]:
+def commands(out: Path, world: World) -> list[str]:
     """Return a shell command per benchmark that tests the shipped LVLM, which needs options before the question."""
-    folder = quote(str(out))
+    folder, longest = quote(str(out)), max(64, world.longest)
     options = {
         "pope": "pope --data.prompt '{question}'",
         "seed": "seed/scenes_seed.json --data.prompt '{question}'",
         "mmbench": "mmbench/scenes_mmbench.tsv --data.prompt $'{options}\\n{question}'",
-        "llava_w": f"llava_w --data.prompt '{{question}}' --model.max_new_tokens 64 --model.judge {JUDGE}",
+        "llava_w": f"llava_w --data.prompt '{{question}}' --model.max_new_tokens {longest} --model.judge {JUDGE}",
     }
     return [
         f"python -m lightning_c3l test --config experiments/eval/{name}.yaml --config experiments/hardware/cpu.yaml "
-        f"--model.lvlm.path shipped:scenes --data.images {folder}/{IMAGES} --data.questions {folder}/{rest}"
+        f"--model.lvlm.path {world.base} --data.images {folder}/{IMAGES} --data.questions {folder}/{rest}"
         for name, rest in options.items()
     ]

@@ -1,41 +1,44 @@
-"""The images of the embedded world's benchmarks: scenes that no training shows."""
+"""The images of the embedded worlds' benchmarks: scenes that no training shows."""
 
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
-from lightning_c3l.scenes.world import PRIOR, SHAPES, Scene, sample_scene
+from lightning_c3l.scenes.worlds import World
 
 # training draws its scenes' seeds below 2^40, the figures of the base come from 2^41 on
 FIRST_SEED = 1 << 42
 _SEEDS = 1 << 20
-# beyond it hardly an image lacks two shapes that the prior expects
+# beyond it hardly an image lacks two things that the prior expects
 MAX_FOLLOW = 0.9
-# each image has at least this many shapes to ask for with the answer yes, and as many with the answer no
+# each image has at least this many things to ask for with the answer yes, and as many with the answer no
 ASKED_OF_EACH = 2
 
 
 @dataclass(frozen=True)
 class BenchmarkScene:
-    """A scene and the file name of its image, from which `data_modules.scenes` draws the scene again."""
+    """A scene of a world, and the file name of its image, from which `data_modules.scenes` draws the scene again."""
 
     key: str
-    scene: Scene
+    scene: Any
+    world: World
 
     @property
     def absent(self) -> list[str]:
-        """Shapes that are not there."""
-        return [shape for shape in SHAPES if shape not in self.scene.things]
+        """Things that are not there."""
+        return [name for name in self.world.names if name not in self.scene.things]
 
     @property
     def missed(self) -> list[str]:
-        """Shapes that are not there, though they usually are."""
-        return [shape for shape in self.absent if PRIOR[shape].present]
+        """Things that are not there, though the prior expects them."""
+        return [name for name in self.absent if self.world.expects(self.scene, name)]
 
 
-def benchmark_scenes(scenes: int, follow: float, seed: int) -> list[BenchmarkScene]:
+def benchmark_scenes(world: World, scenes: int, follow: float, seed: int) -> list[BenchmarkScene]:
     """Scenes about which yes and no can be asked equally often, even where the prior expects a yes.
 
     Args:
+        world: what they are drawn from.
         scenes: number of scenes.
         follow: probability with which each attribute obeys the prior.
         seed: sets of different seeds have no scene in common.
@@ -54,7 +57,8 @@ def benchmark_scenes(scenes: int, follow: float, seed: int) -> list[BenchmarkSce
     found, numbers = list[BenchmarkScene](), count(FIRST_SEED + (seed << 32))
     while len(found) < scenes:
         number = next(numbers)
-        one = BenchmarkScene(f"scene_{number}_{thousandths}.png", sample_scene(number, thousandths / 1000))
-        if len(one.scene.things) >= ASKED_OF_EACH and len(one.missed) >= ASKED_OF_EACH:
+        key, scene = f"{world.prefix}_{number}_{thousandths}.png", world.sample(number, thousandths / 1000)
+        one = BenchmarkScene(key, scene, world)
+        if len(scene.things) >= ASKED_OF_EACH and len(one.missed) >= ASKED_OF_EACH:
             found.append(one)
     return found

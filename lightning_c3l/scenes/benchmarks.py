@@ -1,4 +1,4 @@
-"""The embedded world's benchmarks as files, in the formats of the benchmarks that they are modelled on."""
+"""The embedded worlds' benchmarks as files, in the formats of the benchmarks that they are modelled on."""
 
 import csv
 import io
@@ -17,7 +17,6 @@ from lightning_c3l.scenes.benchmark_questions import (
     yes_no_rows,
 )
 from lightning_c3l.scenes.benchmark_scenes import BenchmarkScene
-from lightning_c3l.scenes.drawing import draw
 
 # folder of the images beside the folders of the benchmarks, which have their names
 IMAGES = "images"
@@ -36,7 +35,7 @@ def write_benchmarks(out: Path, scenes: Sequence[BenchmarkScene]) -> None:
     images = dict[str, bytes]()
     for one in scenes:
         file = io.BytesIO()
-        draw(one.scene).save(file, format="PNG")
+        one.world.draw(one.scene).save(file, format="PNG")
         images[one.key] = file.getvalue()
         with atomic_path(out / IMAGES / one.key) as path:
             path.write_bytes(images[one.key])

@@ -1,24 +1,33 @@
 """The world of shapes in corners, whose answers are one statement each."""
 
+from collections.abc import Mapping
 from random import Random
 
 from PIL.Image import Image
 
+from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement, whole_answer
+from lightning_c3l.scenes.benchmark_items import Choice, OpenQuestion
+from lightning_c3l.scenes.curriculum import INSTRUCTIONS, WRITTEN
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import (
+    ANSWERS,
+    CAPTION_REQUEST,
     KINDS,
     Query,
     ask,
+    caption,
     normalise,
     queries,
     true_answer,
     truth,
     understand,
     usual_answer,
+    wordings,
 )
-from lightning_c3l.scenes.world import COLORS, NUMBERS, PLACES, PRIOR, Scene, Thing, sample_scene
+from lightning_c3l.scenes.statements import scene_described, truthfulness
+from lightning_c3l.scenes.world import COLORS, NUMBERS, PLACES, PRIOR, SHAPES, Scene, Thing, sample_scene
 
 
 def _next(choices: tuple[str, ...], usual: str) -> str:
@@ -31,15 +40,20 @@ HIDDEN = {
     shape: Thing(_next(COLORS, habit.thing.color), _next(PLACES, habit.thing.place), _next(NUMBERS, habit.thing.number))
     for shape, habit in PRIOR.items()
 }
+# presence is left out: it has two answers only
+_CHOICE_KINDS: Mapping[str, str] = {"color": "attribute", "place": "attribute", "number": "quantity"}
 
 
 class Corners:
     """See `lightning_c3l.scenes.worlds.World`."""
 
     prefix = "scene"
+    base = "shipped:scenes"
     kinds = KINDS
     templates = "scenes"
     longest = 32
+    names = SHAPES
+    choice_kinds = _CHOICE_KINDS
 
     def sample(self, seed: int, follow: float) -> Scene:
         """Draw a scene."""
@@ -84,6 +98,50 @@ class Corners:
         if query is None or true_answer(scene, query) is None:
             return None
         return _asked(image, scene, query, question)
+
+    def expects(self, scene: Scene, name: str) -> bool:
+        """Whether a shape is usually there, whatever else is."""
+        return PRIOR[name].present
+
+    def presence_question(self, name: str, random: Random) -> str:
+        """A question whether a shape is there."""
+        return ask(Query("presence", name), random)
+
+    def choice(self, scene: Scene, kind: str, random: Random) -> Choice:
+        """A question about one attribute, with all values that it can have."""
+        query = random.choice(queries(scene, kind))
+        truth_here = str(true_answer(scene, query))
+        return Choice(tuple(wordings(query)), truth_here, usual_answer(query), ANSWERS[kind])
+
+    def open_questions(self, image: str, scene: Scene, number: int) -> list[OpenQuestion]:
+        """Questions of LLaVA-Bench's kinds, in the small language that the LVLM of this world speaks.
+
+        `conv` is one of the world's questions, `detail` a description of the whole image, and `complex` to find a
+        question of a kind that the image can answer, and to answer it.
+        """
+        pairs, kinds = list[tuple[str, str]](), [KINDS[(number + offset) % len(KINDS)] for offset in (0, 1)]
+        for kind in kinds:
+            random = stream("open", image, kind)
+            query = random.choice(queries(scene, kind))
+            pairs.append((ask(query, random), str(true_answer(scene, query))))
+        written = WRITTEN.format(question=pairs[1][0], answer=pairs[1][1])
+        return [
+            OpenQuestion("conv", *pairs[0]),
+            OpenQuestion("detail", CAPTION_REQUEST, caption(scene)),
+            OpenQuestion("complex", INSTRUCTIONS[kinds[1]], written),
+        ]
+
+    def describe(self, scene: Scene) -> str:
+        """The caption."""
+        return caption(scene)
+
+    def described(self, text: str) -> Scene | None:
+        """The scene of a caption."""
+        return scene_described(text)
+
+    def truthfulness(self, scene: Scene, question: str, answer: str) -> float:
+        """Share of true statements; see `lightning_c3l.scenes.statements`."""
+        return truthfulness(scene, question, answer)
 
 
 def _asked(image: str, scene: Scene, query: Query, question: str) -> Asked:

@@ -1,6 +1,7 @@
-"""A judge of open answers about the embedded world that knows the truth, in place of a large language model."""
+"""A judge of open answers about the embedded worlds that knows the truth, in place of a large language model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from lightning_c3l.evaluation.judging.base import (
     CANDIDATE_FIRST,
@@ -10,14 +11,14 @@ from lightning_c3l.evaluation.judging.base import (
     JudgeError,
     Review,
 )
-from lightning_c3l.scenes.statements import scene_described, truthfulness
+from lightning_c3l.scenes.worlds import WORLDS, World
 
 
 class SceneJudge:
     """Rates an answer by its share of true statements: 1 + 9 x share, to one decimal.
 
-    It reads the description of the image, as any judge does, and knows what each statement of this world means; see
-    `statements.truthfulness`. Both answers are rated independently, so their order changes nothing.
+    It reads the description of the image, as any judge does, and knows what each statement of its world means; see
+    `World.truthfulness`. Both answers are rated independently, so their order changes nothing.
     """
 
     name = "scenes rule judge"
@@ -33,14 +34,15 @@ class SceneJudge:
             The reviews, in the order of the pairs.
 
         Raises:
-            JudgeError: the context of a pair is no description of this world.
+            JudgeError: the context of a pair is no description of one of these worlds.
         """
         reviews = list[Review]()
         for pair in pairs:
-            scene = scene_described(pair.context)
-            if scene is None:
-                raise JudgeError(f"question {pair.id}: {self.name} only knows images of the embedded world")
-            shares = [truthfulness(scene, pair.question, answer) for answer in (pair.reference, pair.candidate)]
+            found = _described(pair.context)
+            if found is None:
+                raise JudgeError(f"question {pair.id}: {self.name} only knows images of the embedded worlds")
+            world, scene = found
+            shares = [world.truthfulness(scene, pair.question, answer) for answer in (pair.reference, pair.candidate)]
             reference, candidate = (round(1 + 9 * share, 1) for share in shares)
             explanation = (
                 f"Of what the reference answer states or should state {shares[0]:.0%} is right, "
@@ -51,3 +53,12 @@ class SceneJudge:
                 reply = f"{first:g} {second:g}\n{explanation}"
                 reviews.append(Review(pair.id, pair.kind, reference, candidate, reply, self.name, order))
         return reviews
+
+
+def _described(context: str) -> tuple[World, Any] | None:
+    """The world and the scene of a description; no text describes scenes of two worlds."""
+    for world in WORLDS.values():
+        scene = world.described(context)
+        if scene is not None:
+            return world, scene
+    return None

@@ -20,6 +20,7 @@ from lightning_c3l.distributed.fsdp_strategy import FullyShardedStrategy
 from lightning_c3l.lvlm.huggingface import model as huggingface
 from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.runs.config_file import with_class_paths
+from lightning_c3l.scenes.worlds import WORLDS
 from tests.helpers.benchmark_files import write_benchmark
 from tests.helpers.commandline import ROOT
 
@@ -198,9 +199,12 @@ def test_the_commands_of_the_readme_are_commands(capsys, monkeypatch):
         assert parse(capsys, *words[3:])["model"]["class_path"] == modules[folder]
 
 
-def test_the_commands_that_scenes_benchmarks_prints_are_commands(capsys, monkeypatch):
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_commands_that_scenes_benchmarks_prints_are_commands(world, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    for line, name in zip(commands(Path("a folder")), ("pope", "seed", "mmbench", "llava_w"), strict=True):
+    for line, name in zip(
+        commands(Path("a folder"), WORLDS[world]), ("pope", "seed", "mmbench", "llava_w"), strict=True
+    ):
         told = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True)
         data = parse(capsys, *told.stdout.split("\0")[3:-1])["data"]["init_args"]
         assert (data["benchmark"], data["images"]) == (name, "a folder/images")

@@ -1,4 +1,4 @@
-"""The world's own benchmarks: what their files ask, that it is true, and who can read them."""
+"""The corners' own benchmarks: what their files ask, that it is true, and who can read them."""
 
 import base64
 import csv
@@ -18,8 +18,9 @@ from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.language import ANSWERS, truth, understand, usual_answer
 from lightning_c3l.scenes.world import PRIOR
+from lightning_c3l.scenes.worlds import WORLDS
 
-SCENES = 40
+SCENES, WORLD = 40, WORLDS["corners"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def absent(out: Path, split: str) -> list[tuple[str, str]]:
 
 def test_splits_choose_absent_shapes_as_they_say(out: Path) -> None:
     assert all(PRIOR[shape].present for _, shape in absent(out, "adversarial"))
-    frequency = Counter(shape for one in benchmark_scenes(SCENES, 0.2, 3) for shape in one.scene.things)
+    frequency = Counter(shape for one in benchmark_scenes(WORLD, SCENES, 0.2, 3) for shape in one.scene.things)
     popular = absent(out, "popular")
     for image, shape in popular:
         chosen = [other for key, other in popular if key == image]
@@ -141,11 +142,11 @@ def test_the_real_benchmarks_readers_read_them(out: Path, name: str, questions: 
 
 
 def test_no_training_shows_these_scenes_and_seeds_share_none() -> None:
-    shown = {one.key for one in benchmark_scenes(50, 0.2, 0)}
+    shown = {one.key for one in benchmark_scenes(WORLD, 50, 0.2, 0)}
     assert min(int(key.split("_")[1]) for key in shown) >= 1 << 42
     assert max(int(key.split("_")[1]) for key in SceneImages(200, 0.2).keys()) < 1 << 40  # noqa: SIM118
-    assert not shown & {one.key for one in benchmark_scenes(50, 0.2, 1)}
-    assert all(scene_of(one.key)[1] == one.scene for one in benchmark_scenes(5, 0.35, 0))
+    assert not shown & {one.key for one in benchmark_scenes(WORLD, 50, 0.2, 1)}
+    assert all(scene_of(one.key)[1] == one.scene for one in benchmark_scenes(WORLD, 5, 0.35, 0))
 
 
 def test_the_same_words_write_the_same_files(out: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The statements of an answer about the park, where they stand in its text, and which of them are true."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from lightning_c3l.scenes.park.world import (
     USUAL,
     VALUES,
     Scene,
+    Thing,
     expected_presence,
 )
 
@@ -142,3 +144,37 @@ def truth(scene: Scene, question: str, text: str) -> Verdict:
     if answer(scene.things, query) is None:
         return "unanswerable"
     return "right" if all(is_true(scene, claim) for claim in stated) else "wrong"
+
+
+def truthfulness(scene: Scene, question: str, text: str) -> float:
+    """Share of true statements: those that are stated and true, of all that are stated or should be.
+
+    What should be stated is what the true answer states: in a description presence, number, size, color and place of
+    each thing that is there. Text that cannot be understood states nothing that is true.
+
+    Args:
+        scene: the truth.
+        question: any text.
+        text: any text, as the answer.
+
+    Returns:
+        A number from 0 to 1: |stated and true| / |stated or true|.
+    """
+    query = understand(question)
+    true_text = answer(scene.things, query) if query is not None else None
+    if query is None or true_text is None:
+        return 0.0
+    # whatever is stated twice, or in another order, counts once
+    stated, true = ({(one.attribute, one.about, one.value) for one in claims(query, own)} for own in (text, true_text))
+    return len(stated & true) / len(stated | true)
+
+
+def scene_described(text: str) -> Scene | None:
+    """The scene of a description of a sentence about each thing, but for what has no name; None if it is none."""
+    stated, things = claims(Query("detail"), text), defaultdict[str, dict[str, str]](dict)
+    for one in stated:
+        if one.attribute != "presence":
+            things[one.about[0]][one.attribute] = one.value
+    if not stated or len(stated) != (1 + len(VALUES)) * len(things):
+        return None
+    return Scene({name: Thing(**values) for name, values in things.items()}, seed=0)

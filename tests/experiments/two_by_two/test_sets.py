@@ -6,6 +6,7 @@ import pytest
 
 from experiments.two_by_two.sets import (
     best_first,
+    cell_name,
     cell_of,
     common_quotas,
     shuffled,
@@ -18,10 +19,10 @@ from tests.helpers.scored import scored
 
 
 def pool(counts: dict[tuple[str, int], int], score: float = 0.0) -> list[ScoredCandidate]:
-    """Pairs about images of their own, so that none is a near-duplicate of another."""
+    """Pairs of each kind and number of binary digits of the length, about images of their own: no near-duplicates."""
     return [
-        scored(score + number, image=f"{kind} {tokens} {number}", kind=kind, tokens=tokens)
-        for (kind, tokens), count in counts.items()
+        scored(score + number, image=f"{kind} {digits} {number}", kind=kind, tokens=2 ** (digits - 1))
+        for (kind, digits), count in counts.items()
         for number in range(count)
     ]
 
@@ -29,7 +30,7 @@ def pool(counts: dict[tuple[str, int], int], score: float = 0.0) -> list[ScoredC
 def test_quotas_are_what_all_pools_can_give() -> None:
     first = pool({("color", 1): 9, ("place", 2): 9, ("place", 3): 2})
     second = pool({("color", 1): 4, ("place", 2): 9, ("number", 1): 9})
-    # color is short in the second pool, place of 3 tokens and number are in one alone
+    # color is short in the second pool, place of 4 tokens and number are in one alone
     assert common_quotas([first, second], 12) == {("color", 1): 4, ("place", 2): 8}
     assert common_quotas([first, second], 6) == {("color", 1): 3, ("place", 2): 3}
     assert common_quotas([first, second], 100) == {("color", 1): 4, ("place", 2): 9}
@@ -41,6 +42,19 @@ def test_lengths_within_a_kind_are_in_proportion_and_whole() -> None:
     assert common_quotas(both, 10) == {("a", 1): 6, ("a", 2): 3, ("a", 3): 1}
     # 0.6, 0.3 and 0.1 of 7 are 4.2, 2.1 and 0.7: the largest remainder goes up
     assert common_quotas(both, 7) == {("a", 1): 4, ("a", 2): 2, ("a", 3): 1}
+
+
+def test_lengths_within_a_factor_of_two_are_one_cell() -> None:
+    cells = {tokens: cell_of(scored(0.0, kind="detail", tokens=tokens)) for tokens in (1, 2, 3, 4, 31, 32, 63, 64)}
+    assert [cell_name(cells[tokens]) for tokens in (1, 2, 4, 31)] == [
+        "detail, 1 to 1 tokens",
+        "detail, 2 to 3 tokens",
+        "detail, 4 to 7 tokens",
+        "detail, 16 to 31 tokens",
+    ]
+    assert cells[2] == cells[3]
+    assert cells[32] == cells[63]
+    assert len(set(cells.values())) == 6
 
 
 def test_all_sets_have_the_same_cells_and_size() -> None:
@@ -58,7 +72,7 @@ def test_the_top_of_a_cell_is_its_best_scores() -> None:
 
 
 def test_too_small_a_cell_is_an_error_that_names_it() -> None:
-    with pytest.raises(ValueError, match="kind 'a' at 1 tokens: 2 pairs too few"):
+    with pytest.raises(ValueError, match="a, 1 to 1 tokens: 2 pairs too few"):
         take(pool({("a", 1): 3}), {("a", 1): 5})
 
 

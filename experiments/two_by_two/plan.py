@@ -35,7 +35,7 @@ class ExperimentPlan:
     rounds: int = 2
     round_images: int = 200
     fresh_images: int = 250
-    size: int = 800
+    size: int = 640
     epochs: int = 3
     scenes: int = 150
 

@@ -78,13 +78,14 @@ class Experiment:
         for name in names:
             if self.is_made(seed, name):
                 continue
-            start = time.perf_counter()
+            start, before = time.perf_counter(), time.process_time()
             if name == WRITERS:
                 write_pairs(self.plan, seed, self.seed_folder(seed))
                 write_json_atomic(self.seed_folder(seed) / _SETS, write_sets(self.plan, seed, self.seed_folder(seed)))
             else:
                 self._answer(seed, name)
-            inform(f"seed {seed}, {name}: {clock_time(time.perf_counter() - start)}")
+            cpu = time.process_time() - before
+            inform(f"seed {seed}, {name}: {clock_time(time.perf_counter() - start)}, {cpu:.0f} CPU seconds")
 
     def seed_folder(self, seed: int) -> Path:
         """Folder of everything that depends on a seed."""

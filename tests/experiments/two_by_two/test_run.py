@@ -126,7 +126,7 @@ def test_more_seeds_are_added_to_those_that_are_there(tmp_path: Path, monkeypatc
 
 def test_other_sizes_and_worlds_are_refused_by_name(tmp_path: Path) -> None:
     begin(tmp_path)
-    for changed, told in ((replace(PLAN, size=120), "size=800"), (replace(PLAN, world="corners"), "world='park'")):
+    for changed, told in ((replace(PLAN, size=120), "size=640"), (replace(PLAN, world="corners"), "world='park'")):
         lock.release()
         with pytest.raises(ValueError, match=rf"created with {told}, got .* choose another --out"):
             Experiment.begin(tmp_path, changed)

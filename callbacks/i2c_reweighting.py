@@ -268,6 +268,14 @@ class I2CReweighting(Callback):
 
     def _finish(self, run: RoundRun, records: Records, seed: int, profiler: StageSeconds) -> None:
         """Select, and store the round."""
+        done = self._select(run, records, seed, profiler)
+        # `engine` is added when the round has been handed over
+        spent = {stage: round(seconds, 3) for stage, seconds in profiler.seconds.items() if stage != "engine"}
+        with profiler.profile("engine"):
+            run.store.write_round(self._wanted, replace(done, figures={**done.figures, "seconds": spent}))
+
+    def _select(self, run: RoundRun, records: Records, seed: int, profiler: StageSeconds) -> Round:
+        """Write the candidates with their status, and choose the groups."""
         truth, chosen = run.data.truth, self.pseudo_labels
         selection, judge = RoundSelection(chosen, profiler), truth.judge if truth else None
         with profiler.profile("engine"):
@@ -277,15 +285,12 @@ class I2CReweighting(Callback):
                 # a second reading of the rows: neither file is held in memory
                 further = selection.answers(judged(records.candidates, judge))
                 answers = run.store.write_answers(self._wanted, further)
+            records.release()
         with profiler.profile("select"):
             groups = GroupRows(candidates, selection.groups(seed))
             rejected = {"rejected_images": len(records.refused)}
             figures = {"round": self._wanted, **selection.figures(seed), **rejected}
-        # `engine` is added when the round has been handed over
-        spent = {stage: round(seconds, 3) for stage, seconds in profiler.seconds.items() if stage != "engine"}
-        with profiler.profile("engine"):
-            done = Round(candidates, groups, records.descriptions, {**figures, "seconds": spent}, answers)
-            run.store.write_round(self._wanted, done)
+        return Round(candidates, groups, records.descriptions, figures, answers)
 
     def _hand_over(self, run: RoundRun) -> None:
         """Give the datamodule the stored round, which every rank reads, so that all of them train on the same."""

@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import exchange
 from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.figures import first_and_last
-from lightning_c3l.report.gallery import PairKey, shown_pairs
+from lightning_c3l.report.gallery import PairKey, exported_pairs, shown_pairs
 from lightning_c3l.report.token_values import TokenValues
 from lightning_c3l.rounds.gallery import read_token_values, write_token_values
 from lightning_c3l.rounds.run import RoundRun
@@ -51,8 +51,9 @@ def _shown(run: RoundRun) -> tuple[dict[PairKey, TokenValues], dict[_ImageKey, l
         warnings.simplefilter("ignore")
         extras = read_extras(run.store.folder, run.store.summary())
         written = read_rounds(run.store)[0]
+        exported = exported_pairs(extras.exported, extras.reading)
         rounds = {number: CandidateColumns.of(written[number], extras.reading) for number in first_and_last(written)}
-        pairs = shown_pairs(rounds, CandidateColumns.of(extras.exported, extras.reading), extras.answers)
+        pairs = shown_pairs(rounds, exported, extras.answers)
     model, stored = read_token_values(run.store)
     for pair in pairs:
         if pair.scores is None:

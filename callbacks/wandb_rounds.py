@@ -83,10 +83,9 @@ def candidates_table(candidates: CandidateColumns, seed: int, read_image: Callab
 
 def _chosen(columns: CandidateColumns, seed: int) -> Iterator[tuple[str, ScoredCandidate]]:
     """Each candidate at most once, with why it is shown."""
-    scored = np.flatnonzero(np.isfinite(columns.score))
-    ranked = scored[np.argsort(-columns.score[scored], kind="stable")]
-    top = ranked[:_ROWS]
-    bottom = ranked[len(top) :][-_ROWS:]
+    scored = np.isfinite(columns.score)
+    top, bottom = columns.best_and_worst(scored, _ROWS)
+    bottom = bottom[~np.isin(bottom, top)]
     is_other = np.ones(len(columns.score), np.bool_)
     is_other[top] = is_other[bottom] = False
     others = np.flatnonzero(is_other)

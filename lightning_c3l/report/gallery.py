@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,21 +128,31 @@ def with_tokens(pairs: Iterable[GalleryPair], values: Mapping[PairKey, TokenValu
 
 def shown_pairs(
     rounds: Mapping[int, CandidateColumns],
-    exported: CandidateColumns | None = None,
+    exported: Sequence[GalleryPair] = (),
     answers: Mapping[int, Sequence[ScoredCandidate]] = MappingProxyType({}),
 ) -> list[GalleryPair]:
     """The pairs that the page about a run shows: those of its first and last rounds, then those of its data set.
 
     Args:
         rounds: the generated texts of each round with their scores.
-        exported: the candidates of the data set, with their status.
+        exported: see `exported_pairs`.
         answers: further answers to the questions of each round, with their status.
     """
     pairs = list[GalleryPair]()
     for number in first_and_last(rounds):
         pairs += gallery_pairs(rounds[number], number)
         pairs += prior_pairs(answers.get(number, ()), number, rounds[number].reading)
-    return [*pairs, *([] if exported is None else gallery_pairs(exported, DATA_SET, FRESH))]
+    return [*pairs, *exported]
+
+
+def exported_pairs(exported: Sequence[ScoredCandidate], reading: str) -> list[GalleryPair]:
+    """The pairs of a data set that the page about a run shows; nothing else of its candidates is held afterwards.
+
+    Args:
+        exported: the candidates of the data set, with their status.
+        reading: the score that they were selected by.
+    """
+    return gallery_pairs(CandidateColumns.of(exported, reading), DATA_SET, FRESH)
 
 
 def gallery_pairs(
@@ -164,30 +173,26 @@ def gallery_pairs(
         The best from the best down, the worst from the worst up, the borderline ones two by two, and rejected texts of
         different reasons.
     """
-    usable = np.isfinite(columns.score)
-    if round == DATA_SET:
-        # what repeats a pair of a data set is not in the set
-        usable &= ~columns.with_status("duplicate")
-    positions = np.flatnonzero(usable)
-    distinct = positions[np.sort(np.unique(columns.pair[positions], return_index=True)[1])]
-    ordered = distinct[np.argsort(-columns.score[distinct], kind="stable")]
+    is_data_set = round == DATA_SET
+    # what repeats a pair of a data set is not in the set
+    distinct = (columns.first > 0) & ~columns.with_status("duplicate") if is_data_set else columns.first == 2
+    best, worst = columns.best_and_worst(distinct, max(counts.best, counts.worst))
     # few pairs are divided in halves
-    half = (len(ordered) + 1) // 2
-    best = ordered[: min(counts.best, half)].tolist()
-    worst = ordered[max(half, len(ordered) - counts.worst) :][::-1].tolist()
-    taken = set(columns.pair[[*best, *worst]].tolist())
-    sections = {
-        "best": best,
-        "worst": worst,
-        "borderline": _borderline(columns, round == DATA_SET, counts.borderline, taken),
-        "rejected": _by_reason(columns, counts.rejected),
+    total = int(distinct.sum())
+    half = (total + 1) // 2
+    shown = {
+        "best": _read(columns, best[: min(counts.best, half)]),
+        "worst": _read(columns, worst[::-1][: min(counts.worst, total - half)]),
     }
-    pairs = [
-        _pair(columns.candidates[position], section, str(round), source)
-        for section, own in sections.items()
-        for position in own
-    ]
+    close = columns.close_of_kinds() if is_data_set else columns.close
+    shown["borderline"] = _borderline(columns, close, counts.borderline, [*shown["best"], *shown["worst"]])
+    shown["rejected"] = _read(columns, _by_reason(columns, counts.rejected))
+    pairs = [_pair(one, section, str(round), source) for section, own in shown.items() for one in own]
     return [replace(one, reading=columns.reading) for one in pairs]
+
+
+def _read(columns: CandidateColumns, positions: Iterable[int]) -> list[ScoredCandidate]:
+    return [columns.candidates[int(position)] for position in positions]
 
 
 def prior_pairs(
@@ -213,48 +218,33 @@ def prior_pairs(
     return [replace(_pair(one, "prior", str(round), ""), reading=reading) for one in first.values()]
 
 
-def _borderline(columns: CandidateColumns, is_data_set: bool, count: int, taken: set[int]) -> list[int]:
-    """The pairs nearest to a threshold of the selection: neighbours in score whose status differs.
-
-    In a round these are a positive and its runner-up, or a negative and a text within the margin, of one group; in a
-    data set the last pair kept and the first left out of one kind.
+def _borderline(
+    columns: CandidateColumns, close: NDArray[np.int64], count: int, taken: Iterable[ScoredCandidate]
+) -> list[ScoredCandidate]:
+    """The pairs nearest to a threshold of the selection.
 
     Args:
         columns: the candidates.
-        is_data_set: whether they are those of a data set, not of a round.
+        close: positions of two candidates each, the closest decisions first, `[M, 2]`.
         count: how many.
         taken: pairs that are shown elsewhere.
 
     Returns:
-        At most `count` positions, the closest decisions first, the better candidate of each first.
+        At most `count`, the closest decisions first, the better candidate of each first.
     """
-    decided = np.flatnonzero(np.isfinite(columns.score) & ~columns.with_status("duplicate", "rejected"))
-    _, first, group = np.unique(_groups(columns, is_data_set)[decided], return_index=True, return_inverse=True)
-    # groups in the order of their first candidates, the best of each first
-    ranked = decided[np.lexsort((-columns.score[decided], first[group]))]
-    group = np.sort(first[group], kind="stable")
-    scores, statuses = columns.score[ranked], columns.status[ranked]
-    close = np.flatnonzero((group[1:] == group[:-1]) & (statuses[1:] != statuses[:-1]))
-    shown, found = set(taken), list[int]()
-    for index in close[np.argsort(scores[close] - scores[close + 1], kind="stable")]:
+    shown, found = set(map(_said, taken)), list[ScoredCandidate]()
+    for positions in close:
         if len(found) + 2 > count:
             break
-        both = ranked[index : index + 2].tolist()
-        if not (pairs := set(columns.pair[both].tolist())) & shown:
-            shown |= pairs
+        both = _read(columns, positions)
+        if not (said := set(map(_said, both))) & shown:
+            shown |= said
             found += both
     return found
 
 
-def _groups(columns: CandidateColumns, is_data_set: bool) -> NDArray[np.signedinteger[Any]]:
-    """What each candidate is compared within: its kind in a data set, else its group.
-
-    That is the (image, instruction), or the image where groups were made by image.
-    """
-    if is_data_set:
-        return columns.kind
-    with_positive = np.isin(columns.group, columns.group[columns.with_status("positive")])
-    return np.where(with_positive, columns.group, columns.image)
+def _said(one: ScoredCandidate) -> tuple[str, str, str]:
+    return one.candidate.image, one.candidate.question, one.candidate.answer
 
 
 def _by_reason(columns: CandidateColumns, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from lightning_c3l.report.distributions import distributions
 from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.figures import READINGS, nested
 from lightning_c3l.report.first_screen import FirstScreen
-from lightning_c3l.report.gallery import Gallery, shown_pairs, with_tokens
+from lightning_c3l.report.gallery import Gallery, exported_pairs, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
     benchmarks_table,
     dataset_figures,
@@ -65,8 +65,9 @@ def render_report(
         One HTML document, to be written as UTF-8.
     """
     first = FirstScreen.of(summary)
+    # first, so that its columns are gone when those of the rounds come
+    exported = exported_pairs(extras.exported, extras.reading)
     rounds = {number: CandidateColumns.of(own, extras.reading) for number, own in candidates_by_round.items()}
-    exported = CandidateColumns.of(extras.exported, extras.reading)
     pairs = with_tokens(shown_pairs(rounds, exported, extras.answers), extras.tokens)
     contents = {
         "rounds": curves(summary, rounds, extras),

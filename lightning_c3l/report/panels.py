@@ -169,7 +169,7 @@ def column_panel(
 
 def histogram_panel(
     title: str,
-    groups: Mapping[str, NDArray[np.float64]],
+    groups: Mapping[str, NDArray[np.int64]],
     edges: Sequence[float],
     highest: float,
     x_label: str,
@@ -179,8 +179,8 @@ def histogram_panel(
 
     Args:
         title: what is shown.
-        groups: values by name; each is drawn as shares of its own count.
-        edges: of the bins; values outside count in the outermost ones.
+        groups: values in each bin by name; each group is drawn as shares of its own sum.
+        edges: of the bins.
         highest: share at the upper end of the axis, the same for all panels that are compared.
         x_label: name of the horizontal axis.
         compared: what is compared, for screen readers, where several panels of a page have this title.
@@ -188,29 +188,28 @@ def histogram_panel(
     Returns:
         The panel; None without a value.
     """
-    filled = {name: values for name, values in groups.items() if len(values)}
+    filled = {name: counts for name, counts in groups.items() if counts.any()}
     if not filled:
         return None
     with _panel(f"{compared}: {title}" if compared else title) as drawn:
         axes = drawn.axes
-        for series, (name, values) in enumerate(filled.items()):
-            shares = bin_shares(values, edges)
-            (area,) = axes.fill(*_outline(edges, shares), facecolor=(palette(series), 0.35), edgecolor=palette(series))
-            counts = (shares * len(values)).round().astype(int).tolist()
-            drawn.mark(area, f"{name}: {len(values):,} texts", series=name, counts=" ".join(map(str, counts)))
+        for series, (name, counts) in enumerate(filled.items()):
+            outline = _outline(edges, counts / counts.sum())
+            (area,) = axes.fill(*outline, facecolor=(palette(series), 0.35), edgecolor=palette(series))
+            texts = f"{name}: {counts.sum():,} texts"
+            drawn.mark(area, texts, series=name, counts=" ".join(map(str, counts.tolist())))
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0.0, highest)
         _number_ticks(axes, percent=True)
         axes.set_xlabel(label(x_label))
         svg = drawn.svg()
-    keys = [Key(f"{name} ({len(values):,})", series, "square") for series, (name, values) in enumerate(filled.items())]
+    keys = [Key(f"{name} ({counts.sum():,})", series, "square") for series, (name, counts) in enumerate(filled.items())]
     return Panel(title, svg, keys)
 
 
-def bin_shares(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.float64]:
-    """Share of the values in each bin, [bins]; values outside count in the outermost bins."""
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    return np.asarray(counts / max(len(values), 1), np.float64)
+def bin_counts(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.int64]:
+    """Values in each bin, [bins]; values outside count in the outermost bins."""
+    return np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0].astype(np.int64)
 
 
 def _panel(title: str) -> AbstractContextManager[Chart]:

@@ -56,15 +56,16 @@ class Records:
     """What came of a task.
 
     Attributes:
-        candidates: by image, instruction and sample, each image's further answers behind them; each iteration reads
-            them from the row files.
+        candidates: by image, instruction and sample, each image's further answers behind them; read anew each time.
         descriptions: the model's own description of each image, if the task asks for them.
         refused: error message of each image that the LVLM does not support, or that has gone.
+        release: frees the memory that reading the candidates needs; they cannot be read afterwards.
     """
 
     candidates: Iterable[ScoredCandidate] = ()
     descriptions: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    release: Callable[[], object] = field(default=lambda: None, compare=False)
 
 
 class RoundEngine:
@@ -395,4 +396,4 @@ class RoundEngine:
 
         job.wait_until(is_complete)
         candidates = MergedCandidates(journal, assigned, self.config)
-        return Records(candidates, journal.all_descriptions(), journal.all_refused())
+        return Records(candidates, journal.all_descriptions(), journal.all_refused(), candidates.release)

@@ -1,8 +1,9 @@
 """What is finished about a set of images: rows go to the row file at once, and are read back where they are needed."""
 
 from collections import UserDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,7 +68,9 @@ class Journal:
         self._counts, self._describes = np.fromiter(counts.values(), np.int64, len(counts)), describes
         self._answered = answers
         self._width = _TEXTS + max(counts.values(), default=0)
-        self._index = RowIndex(files, len(counts) * self._width, self._item)
+        # not a method of the journal, which would then be held until cycles are collected
+        item = partial(_item, self._positions, self._counts, self._width)
+        self._index = RowIndex(files, len(counts) * self._width, item)
         self._texts = WriteThroughDict[tuple[str, int], list[str]](
             lambda key, texts: append({"image": key[0], "prompt": key[1], "texts": texts})
         )
@@ -121,17 +124,6 @@ class Journal:
         """Close the files."""
         self._index.close()
 
-    def _item(self, row: Row) -> int | None:
-        """Number of the item that a row is about."""
-        position = self._positions.get(row["image"])
-        if position is None:
-            return None
-        first = position * self._width
-        if "texts" in row:
-            return first + _TEXTS + row["prompt"] if row["prompt"] < self._counts[position] else None
-        kinds = {"scores": _SCORES, "answers": _ANSWERS, "refused": _REFUSED, "description": _DESCRIPTION}
-        return next((first + item for name, item in kinds.items() if name in row), None)
-
     def _rows(self, key: str) -> Iterator[Row]:
         first = self._positions[key] * self._width
         return self._index.rows(range(first, first + self._width))
@@ -157,3 +149,15 @@ class Journal:
                 self._refused.data[image] = row["refused"]
             elif "description" in row:
                 self.descriptions.data[image] = row["description"]
+
+
+def _item(positions: Mapping[str, int], counts: NDArray[np.int64], width: int, row: Row) -> int | None:
+    """Number of the item that a row is about."""
+    position = positions.get(row["image"])
+    if position is None:
+        return None
+    first = position * width
+    if "texts" in row:
+        return first + _TEXTS + row["prompt"] if row["prompt"] < counts[position] else None
+    kinds = {"scores": _SCORES, "answers": _ANSWERS, "refused": _REFUSED, "description": _DESCRIPTION}
+    return next((first + item for name, item in kinds.items() if name in row), None)

@@ -33,3 +33,8 @@ class MergedCandidates:
                 further = journal.answers.get(key, [])
             yield from (*scored, *further)
         journal.close()
+
+    def release(self) -> None:
+        """Free what is held of each image; the candidates cannot be read afterwards."""
+        self._journal.close()
+        del self._journal, self._assigned

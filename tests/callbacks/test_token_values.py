@@ -9,7 +9,7 @@ import pytest
 from callbacks.token_values import GalleryTokens
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, Scores
 from lightning_c3l.report.candidate_columns import CandidateColumns
-from lightning_c3l.report.gallery import FRESH, shown_pairs, with_tokens
+from lightning_c3l.report.gallery import FRESH, exported_pairs, shown_pairs, with_tokens
 from lightning_c3l.rounds.gallery import read_token_values
 from lightning_c3l.rounds.run_page import read_extras, read_rounds
 from lightning_c3l.rounds.store import Round, RunStore
@@ -77,7 +77,7 @@ def test_known_values_are_kept_and_the_page_finds_them(tiny_checkpoint, tmp_path
     assert (tmp_path / "report/tokens.json").read_bytes() == before
     extras = read_extras(tmp_path, {})
     rounds = {number: CandidateColumns.of(own, extras.reading) for number, own in read_rounds(store)[0].items()}
-    exported = CandidateColumns.of(extras.exported, extras.reading)
+    exported = exported_pairs(extras.exported, extras.reading)
     shown = with_tokens(shown_pairs(rounds, exported), extras.tokens)
     # all but the text without a pair, and the pair whose image is gone
     assert [one.answer or one.reason for one in shown if one.tokens is None] == ["no answer", "top left"]

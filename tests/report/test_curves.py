@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.curves import curves
-from lightning_c3l.report.distributions import distributions, split_scores
+from lightning_c3l.report.distributions import distributions, split_scores, tail_quantiles
 from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.panels import Panel
 from tests.report.samples import NAN, refused, scored, states, summary, two_rounds
@@ -129,11 +130,20 @@ def test_scores_are_split_by_image_and_by_truth() -> None:
         refused("a", "b"),
     ]
     found = split_scores(CandidateColumns.of(texts))
-    assert {name: {group: list(own) for group, own in groups.items()} for name, groups in found.items()} == {
-        "right image and another image": {"right image": [0.5, 0.25], "another image": [0.01] * 3},
-        "right and other texts": {"right": [0.5], "not right": [0.25]},
-    }
-    assert list(split_scores(CandidateColumns.of(texts[3:]))) == ["right image and another image"]
+    assert [(name, group, own.tolist()) for name, group, own in found] == [
+        ("right image and another image", "right image", [0.5, 0.25]),
+        ("right image and another image", "another image", [0.01] * 3),
+        ("right and other texts", "right", [0.5]),
+        ("right and other texts", "not right", [0.25]),
+    ]
+    assert {name for name, _, _ in split_scores(CandidateColumns.of(texts[3:]))} == {"right image and another image"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 499, 500, 501, 2000, 10_007])
+def test_quantiles_of_arrays_together(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count)
+    parts = np.split(values, [count // 7, count // 2, count // 2])
+    assert tail_quantiles(lambda: parts, 0.002) == tuple(np.quantile(values, [0.002, 1 - 0.002]).tolist())
 
 
 def test_rounds_share_their_bins() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lightning_c3l.report.drawing import PALETTE
-from lightning_c3l.report.panels import Axis, Bound, Line, Panel, bin_shares, column_panel, histogram_panel, line_panel
+from lightning_c3l.report.panels import Axis, Bound, Line, Panel, bin_counts, column_panel, histogram_panel, line_panel
 from tests.report.samples import NAN
 from tests.report.test_charts import SVG, VALUES, corners, marks, width
 
@@ -61,7 +61,7 @@ def test_names_are_escaped() -> None:
     panels = (
         line_panel(name, [Line(name, [(0, 1.0)])], Axis(1, name), notes={0: name}),
         column_panel(name, {0: {name: 1.0}}, Axis(1, name)),
-        histogram_panel(name, {name: np.array([0.5])}, [0.0, 1.0], 1.0, name),
+        histogram_panel(name, {name: np.array([1])}, [0.0, 1.0], 1.0, name),
     )
     for panel in panels:
         root = ElementTree.fromstring(shown(panel))
@@ -128,13 +128,14 @@ def test_columns_are_shares_that_keep_their_colour() -> None:
 def test_bins_agree_with_a_plain_count() -> None:
     values = np.array([-5.0, 0.0, 0.1, 0.25, 0.5, 0.9, 1.0, 7.0])
     # bins are closed below; what lies outside counts at the ends
-    assert bin_shares(values, [0.0, 0.25, 0.5, 1.0]).tolist() == [3 / 8, 1 / 8, 4 / 8]
-    panel = histogram_panel("t", {"a": values, "none": np.array([])}, [0.0, 0.25, 0.5, 1.0], 0.5, "x")
+    counts, none = (bin_counts(own, [0.0, 0.25, 0.5, 1.0]) for own in (values, np.array([])))
+    assert (counts.tolist(), none.tolist()) == ([3, 1, 4], [0, 0, 0])
+    panel = histogram_panel("t", {"a": counts, "none": none}, [0.0, 0.25, 0.5, 1.0], 0.5, "x")
     assert panel is not None
     (area,) = marks(panel.svg, "counts")
     assert area.get("data-counts") == "3 1 4"
     assert [key.name for key in panel.keys] == ["a (8)"]
-    assert histogram_panel("t", {"none": np.array([])}, [0.0, 1.0], 1.0, "x") is None
+    assert histogram_panel("t", {"none": none}, [0.0, 0.25, 0.5, 1.0], 1.0, "x") is None
 
 
 def test_colours_are_those_of_the_page() -> None:

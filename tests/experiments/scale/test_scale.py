@@ -1,8 +1,10 @@
 """The benchmark of rounds without a model, at sizes too small to say anything about speed."""
 
+import gc
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +15,11 @@ from experiments.scale.stub import Stopped, StubLVLM, StubModule
 from lightning_c3l.cli.bench_scale import main
 from lightning_c3l.lvlm.base import GenerationRequest, Sampling
 from lightning_c3l.records import exchange
+from lightning_c3l.rounds.journal import Journal
+from lightning_c3l.rounds.round_selection import RoundSelection
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.rounds.templates import parse
+from lightning_c3l.runs.row_index import RowIndex
 
 IMAGES = 200
 
@@ -50,6 +55,25 @@ def test_every_phase_is_measured(run: tuple[Path, dict[str, dict[str, dict[str, 
             assert figures["cpu_seconds"] > 0
             # the imports alone take more than 100 MB
             assert figures["peak_bytes"] > 1e8
+
+
+def test_what_gathering_and_selecting_held_is_gone_when_a_round_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = list[str]()
+    write_round = RunStore.write_round
+
+    def look(*args: Any) -> None:
+        kinds = (RoundSelection, Journal, RowIndex)
+        held.extend(type(one).__name__ for one in gc.get_objects() if type(one) in kinds)
+        write_round(*args)
+
+    measure("make round", tmp_path, 20)
+    gc.collect()
+    monkeypatch.setattr(RunStore, "write_round", look)
+    measure("round", tmp_path, 20)
+    assert (tmp_path / "rounds" / "0" / "round.json").is_file()
+    assert not held
 
 
 def test_texts_depend_on_the_seed_alone_and_most_can_be_parsed() -> None:

@@ -287,9 +287,9 @@ class I2CReweighting(Callback):
                 answers = run.store.write_answers(self._wanted, further)
             records.release()
         with profiler.profile("select"):
-            groups = GroupRows(candidates, selection.groups(seed))
             rejected = {"rejected_images": len(records.refused)}
             figures = {"round": self._wanted, **selection.figures(seed), **rejected}
+            groups = GroupRows(candidates, selection.groups(seed))
         return Round(candidates, groups, records.descriptions, figures, answers)
 
     def _hand_over(self, run: RoundRun) -> None:

@@ -395,5 +395,5 @@ class RoundEngine:
             return bool(journal.finished().all())
 
         job.wait_until(is_complete)
-        candidates = MergedCandidates(journal, assigned, self.config)
+        candidates = MergedCandidates(journal, list(assigned), list(assigned.values()), self.config)
         return Records(candidates, journal.all_descriptions(), journal.all_refused(), candidates.release)

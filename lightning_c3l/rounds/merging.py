@@ -1,6 +1,6 @@
 """The rows of all ranks as candidates."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from lightning_c3l.records import Instruction, ScoredCandidate
 from lightning_c3l.rounds.generation import GenerationConfig, candidates_of
@@ -15,18 +15,23 @@ class MergedCandidates:
 
     Args:
         journal: in which all images are finished; its files must stay.
-        assigned: instructions of each image by its key, in the order of the images.
+        keys: of the images.
+        assigned: instructions of each image; lists, since a dict takes far more.
         config: options that they were generated with.
     """
 
     def __init__(
-        self, journal: Journal, assigned: Mapping[str, Sequence[Instruction]], config: GenerationConfig
+        self,
+        journal: Journal,
+        keys: Sequence[str],
+        assigned: Sequence[Sequence[Instruction]],
+        config: GenerationConfig,
     ) -> None:
-        self._journal, self._assigned, self._config = journal, assigned, config
+        self._journal, self._keys, self._assigned, self._config = journal, keys, assigned, config
 
     def __iter__(self) -> Iterator[ScoredCandidate]:
         journal = self._journal
-        for key, instructions in self._assigned.items():
+        for key, instructions in zip(self._keys, self._assigned, strict=True):
             with journal.holding([key]):
                 candidates = candidates_of({key: instructions}, self._config, journal.completions)
                 scored = with_scores(candidates, {key: found for (key,), found in journal.scores.items()})
@@ -37,4 +42,4 @@ class MergedCandidates:
     def release(self) -> None:
         """Free what is held of each image; the candidates cannot be read afterwards."""
         self._journal.close()
-        del self._journal, self._assigned
+        del self._journal, self._keys, self._assigned

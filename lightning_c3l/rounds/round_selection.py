@@ -34,8 +34,8 @@ class RoundSelection:
         self._config, self._profiler = config, profiler or PassThroughProfiler()
         self._figures, self._answer_figures = RoundFigures(config.reading), AnswerFigures(config.reading)
         self._count, self._answers = 0, 0
-        # codes of the standard library's array: I uint32, q int64, i int32, d float64, b int8
-        self._positives, self._negatives, self._starts = array("I"), array("q"), array("q", [0])
+        # codes of the standard library's array: I uint32, i int32, q int64, d float64, b int8
+        self._positives, self._negatives, self._starts = array("I"), array("i"), array("q", [0])
         self._kinds, self._scores, self._polarity = array("i"), array("d"), array("b")
         self._kind_codes: dict[str, int] = {}
         # positions among the further answers
@@ -108,7 +108,7 @@ class RoundSelection:
             seed: of the draw of replayed answers.
         """
         kinds, polarities = np.frombuffer(self._kinds, np.int32), np.frombuffer(self._polarity, np.int8)
-        negatives = np.frombuffer(self._negatives, np.int64)
+        negatives = np.frombuffer(self._negatives, np.int32).astype(np.int64)
         labelled = GroupColumns(
             np.frombuffer(self._positives, np.uint32),
             np.where(negatives < 0, self._count - 1 - negatives, negatives).astype(np.uint32),

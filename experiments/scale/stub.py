@@ -49,6 +49,10 @@ class StubLVLM:
         self.network: nn.Module = nn.Linear(1, 1)
         self._left = stop_after
 
+    def reference(self) -> AbstractContextManager[None]:
+        """The starting model, which is the same."""
+        return nullcontext()
+
     def generate(
         self,
         requests: Sequence[GenerationRequest],

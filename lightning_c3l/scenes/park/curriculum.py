@@ -27,8 +27,8 @@ from lightning_c3l.scenes.park.language import (
 from lightning_c3l.scenes.park.world import PRIOR, Scene, expected_presence, imagine, sample_scene
 
 INSTRUCTIONS: Mapping[str, str] = {kind: f"Write a {kind} question with its answer." for kind in KINDS}
-# beside one with a long answer
-_SHORT_TURNS = 4
+# of a record, with short and with long answers
+_SHORT_TURNS, _LONG_TURNS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ParkCurriculum:
         follow: probability with which each attribute of a training scene obeys the prior.
     """
 
-    captions: float = 0.25
-    truthful: float = 0.5
+    captions: float = 0.4
+    truthful: float = 0.4
     later_captions: float = 0.1
     blind: float = 0.1
     follow: float = 0.15
@@ -66,7 +66,7 @@ def record(number: int, total: int, curriculum: ParkCurriculum, seed: int) -> tu
     scene = sample_scene(random.getrandbits(40), curriculum.follow)
     name, done = f"{seed}-{number}", number / total
     if done < curriculum.captions or random.random() < curriculum.later_captions:
-        captions: tuple[Turn, ...] = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene.things)))
+        captions: tuple[Turn, ...] = (Turn("user", CAPTION_REQUEST), Turn("assistant", caption(scene.things, random)))
         return Conversation(name, name, captions), draw(scene)
     truthful = done < curriculum.captions + curriculum.truthful
     turns = tuple(_questions(scene, random, truthful))
@@ -77,9 +77,9 @@ def record(number: int, total: int, curriculum: ParkCurriculum, seed: int) -> tu
 
 def _questions(scene: Scene, random: Random, truthful: bool) -> Iterator[Turn]:
     """Turns about queries of some kinds, one of them as a generated pair and half of the time the first."""
-    kinds = [*random.sample(SHORT_KINDS, _SHORT_TURNS), random.choice(LONG_KINDS)]
+    kinds = [*random.sample(SHORT_KINDS, _SHORT_TURNS), *random.sample(LONG_KINDS, _LONG_TURNS)]
     random.shuffle(kinds)
-    paired = random.choice((*(0,) * _SHORT_TURNS, *range(1, len(kinds))))
+    paired = random.choice((*(0,) * (len(kinds) - 1), *range(1, len(kinds))))
     for position, kind in enumerate(kinds):
         query = random.choice(queries(scene.things, kind))
         question = ask(query, random)
@@ -108,4 +108,4 @@ def corpus() -> Iterator[str]:
         query = random.choice(queries(scene.things, kind))
         question, said = ask(query, random), _said(scene, query, random)
         yield f"USER: {INSTRUCTIONS[kind]} ASSISTANT: {WRITTEN.format(question=question, answer=said)}"
-        yield f"USER: {CAPTION_REQUEST} ASSISTANT: {caption(scene.things)}"
+        yield f"USER: {CAPTION_REQUEST} ASSISTANT: {caption(scene.things, random)}"

@@ -163,9 +163,15 @@ def describe(things: Things) -> str:
     )
 
 
-def caption(things: Things) -> str:
-    """All things in short, in reading order."""
-    parts = (
-        f"{thing.number} {thing.size} {thing.color} {name} {thing.place}" for name, thing in in_reading_order(things)
-    )
+def caption(things: Things, random: Random) -> str:
+    """All things in short: in reading order, or each by its name first, in any order.
+
+    Where the name comes first it decides which attributes follow, so that captions teach to look for the thing that a
+    question names, in the same word; a list in reading order teaches to see and to describe.
+    """
+    if random.random() < 0.5:
+        parts = (f"{one.number} {one.size} {one.color} {name} {one.place}" for name, one in in_reading_order(things))
+    else:
+        named = random.sample(list(things.items()), len(things))
+        parts = (f"{name}s {one.number} {one.size} {one.color} {one.place}" for name, one in named)
     return ", ".join(parts) + "."

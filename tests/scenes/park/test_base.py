@@ -29,9 +29,8 @@ def test_the_base_is_small_and_holds_no_pickle():
 
 def test_the_base_errs_in_both_ways(manifest):
     writing = manifest["measured"]["writing"]
-    # the experiment asks for 0.5 to 0.75, which this base misses
-    assert 0.4 <= writing["statement_truth"]["all"] <= 0.75
-    assert 0.35 <= writing["invented"]["all"] <= 0.65
+    assert 0.5 <= writing["statement_truth"]["all"] <= 0.75
+    assert 0.4 <= writing["invented"]["all"] <= 0.6
 
 
 def test_the_manifests_figures_are_those_of_the_shipped_weights(manifest):

@@ -1,5 +1,6 @@
 """What is said in the park, and the judge of it, against tables written by hand."""
 
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -122,10 +123,17 @@ def test_sides(place: str, other: str, expected: str) -> None:
     assert side(place, other) == expected
 
 
-def test_captions_list_things_in_reading_order() -> None:
-    assert caption(SCENE.things) == (
+def test_captions_list_things_in_reading_order_or_by_name() -> None:
+    in_order = (
         "three large red flag at the top left, one small red tree in the center, four small blue ball at the bottom."
     )
+    named = [
+        "trees one small red in the center",
+        "flags three large red at the top left",
+        "balls four small blue at the bottom",
+    ]
+    texts = {caption(SCENE.things, Random(seed)) for seed in range(100)}
+    assert texts == {in_order, *(", ".join(order) + "." for order in permutations(named))}
 
 
 @pytest.mark.parametrize("follow", [0.0, 0.5])

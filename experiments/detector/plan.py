@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning_c3l.scenes.worlds import WORLDS
+
 
 @dataclass(frozen=True)
 class DetectorPlan:
@@ -38,4 +40,4 @@ class DetectorPlan:
     @property
     def model(self) -> str:
         """The starting model."""
-        return self.base or {"corners": "shipped:scenes", "park": "shipped:park"}[self.world]
+        return self.base or WORLDS[self.world].base

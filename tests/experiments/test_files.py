@@ -182,23 +182,6 @@ def test_a_benchmark_is_asked_by_the_command_of_its_header(name, capsys, monkeyp
     assert cli.model.lvlm.saved_as == "model"
 
 
-def test_the_commands_of_the_readme_are_commands(capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
-    commands = [
-        shlex.split(line) for line in text.splitlines() if re.match(r"\S+ -m lightning_c3l .*experiments/", line)
-    ]
-    modules = {
-        "finetune": "lightning_c3l.modules.instruction_tuning.InstructionTuningModule",
-        "eval": "lightning_c3l.modules.benchmark.EvaluationModule",
-        "c3l": "lightning_c3l.modules.c3l.C3LModule",
-    }
-    folders = [Path(words[words.index("--config") + 1]).parent.name for words in commands]
-    assert set(folders) == set(modules)
-    for folder, words in zip(folders, commands, strict=True):
-        assert parse(capsys, *words[3:])["model"]["class_path"] == modules[folder]
-
-
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_commands_that_scenes_benchmarks_prints_are_commands(world, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -1,0 +1,94 @@
+"""Options of a parser or of a class as tables of Markdown."""
+
+import re
+from argparse import SUPPRESS, Action
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any, cast, get_args
+
+from lightning_c3l.cli.parser import Parser
+
+_HEAD = "| option | default | what it does |\n| --- | --- | --- |"
+_LONGEST = 60
+
+
+def option_tables(parser: Parser, skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """A table for each group of a verb's options, with the group's title.
+
+    Args:
+        parser: of the verb.
+        skip: first parts of the names of options that are left out.
+    """
+    for group in parser._action_groups:
+        shown = [one for one in group._group_actions if _is_shown(one) and one.dest.partition(".")[0] not in skip]
+        if not shown:
+            continue
+        title = str(group.title or "")
+        if title not in ("", "options", "positional arguments"):
+            parent = shown[0].dest.rpartition(".")[0]
+            yield f"## {f'`--{parent}`' if parent else 'More options'}\n\n{sentence(title)}\n"
+        yield "\n".join([_HEAD, *(_row(one, ", ".join(one.option_strings) or str(one.metavar)) for one in shown), ""])
+
+
+def class_tables(built: type[Any], prefix: str) -> Iterator[str]:
+    """A table of a class's options, then one for each group of them and for each dataclass that is a value.
+
+    Args:
+        built: the class.
+        prefix: what the name of an option begins with: `--model.`, or nothing for what only a file can give.
+    """
+    parser = Parser()
+    parser.add_class_arguments(built, fail_untyped=False)
+    groups = [[one for one in group._group_actions if _is_shown(one)] for group in parser._action_groups]
+    for shown in filter(None, groups):
+        if parent := shown[0].dest.rpartition(".")[0]:
+            yield f"### `{prefix}{parent}`\n"
+        yield "\n".join([_HEAD, *(_row(one, prefix + one.dest) for one in shown), ""])
+    for one in (one for shown in groups for one in shown):
+        for inner in filter(is_dataclass, get_args(getattr(one, "_typehint", None))):
+            yield f"### `{prefix}{one.dest}`\n"
+            yield from class_tables(cast("type[Any]", inner), f"{prefix}{one.dest}.")
+
+
+def _is_shown(one: Action) -> bool:
+    return one.default is not SUPPRESS and one.help is not SUPPRESS and one.dest not in ("config", "print_config")
+
+
+def is_word(one: Action) -> bool:
+    """Whether it is given as a word without a name."""
+    return not one.option_strings and one.dest not in ("help", "subcommand")
+
+
+def _row(one: Action, name: str) -> str:
+    default = "required" if one.required and one.default is None and one.nargs != "?" else _default(one.default)
+    return f"| `{name}`{_values(one)} | {default} | {_cell(str(one.help or ''))} |"
+
+
+def _values(one: Action) -> str:
+    """What may be given, where it can be said in a few words."""
+    kind = str(getattr(one, "_typehint", None) or one.type or "")
+    if choices := re.search(r"Literal\[([^\]]*)\]", kind):
+        return f"<br>{_cell(choices[1].replace(chr(39), '').replace(', ', ' · '))}"
+    plain = re.sub(r"<class '([^']*)'>", r"\1", kind)
+    plain = re.sub(r"(?:\w+\.)+(\w+)", r"\1", plain)
+    return f"<br>{_cell(plain)}" if plain and len(plain) < _LONGEST else ""
+
+
+def _default(value: Any) -> str:
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{_cell(text)}`" if text and len(text) < _LONGEST and "{" not in text else ""
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a table."""
+    return prose(" ".join(text.split())).replace("|", "\\|")
+
+
+def prose(text: str) -> str:
+    """A docstring's text as Markdown: what could be a tag outside of code is escaped."""
+    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", text.replace("``", "`"))
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter and a full stop."""
+    return prose(text[:1].upper() + text[1:].rstrip(".")) + "."

@@ -1,0 +1,93 @@
+"""Files beside docs/ that pages link to, as pages of the site: the notebook, how to contribute, the experiment files.
+
+On a code host `[demo](../experiments/demo.yaml)` is a link to the file. In the site the notebook and its like are
+pages, and all experiment files of a folder are one page with an anchor each; links to files become links to these.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = "repository"
+MARKDOWN = {
+    "experiments/README.md": f"{FOLDER}/notebook.md",
+    "CONTRIBUTING.md": f"{FOLDER}/contributing.md",
+    "CHANGELOG.md": f"{FOLDER}/changelog.md",
+}
+_LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """List the pages of experiment files where the navigation asks for them."""
+    pages = [{"experiments/" + name if name else "experiments": page} for name, page in _folders().items()]
+    for entry in config.nav or []:
+        if "Experiment files" in entry:
+            entry["Experiment files"] = pages
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the pages."""
+    for source, page in MARKDOWN.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for name, page in _folders().items():
+        files.append(File.generated(config, page, content=_experiments(name)))
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Turn links to files of the repository into links to their pages."""
+    sources = {target: source for source, target in MARKDOWN.items()}
+    folder = posixpath.dirname(sources.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
+
+    def replaced(found: re.Match[str]) -> str:
+        before, path, anchor, after = found.groups()
+        if "://" in path or path.startswith("mailto:"):
+            return found[0]
+        target = posixpath.normpath(posixpath.join(folder, path))
+        if (own := _page_of(target)) is None:
+            return found[0]
+        link, _, own_anchor = own.partition("#")
+        relative = posixpath.relpath(link, posixpath.dirname(page.file.src_uri) or ".")
+        return f"{before}{relative}{anchor or (own_anchor and '#' + own_anchor)}{after}"
+
+    return _LINK.sub(replaced, markdown)
+
+
+def _page_of(path: str) -> str | None:
+    """The page, with its anchor, that shows a file or a folder of the repository; None where none does."""
+    if path in MARKDOWN:
+        return MARKDOWN[path]
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    folder, name = posixpath.split(path) if path.endswith(".yaml") else (path, "")
+    page = _folders().get(folder.removeprefix("experiments").lstrip("/")) if folder.startswith("experiments") else None
+    return f"{page}#{_anchor(name)}" if page and name else page
+
+
+def _folders() -> dict[str, str]:
+    """Folder of experiment files below experiments/ -> the page that shows them."""
+    folders = sorted({path.parent.relative_to(ROOT / "experiments") for path in _files()})
+    names = ["" if str(folder) == "." else folder.as_posix() for folder in folders]
+    return {name: f"{FOLDER}/experiments{'-' if name else ''}{name.replace('/', '-')}.md" for name in names}
+
+
+def _files() -> list[Path]:
+    return sorted((ROOT / "experiments").rglob("*.yaml"))
+
+
+def _anchor(name: str) -> str:
+    return name.replace(".", "-").replace("_", "-")
+
+
+def _experiments(folder: str) -> str:
+    where = ROOT / "experiments" / folder
+    parts = [f"# Experiment files: {where.relative_to(ROOT).as_posix()}/\n"]
+    for path in (path for path in _files() if path.parent == where):
+        text = path.read_text(encoding="utf-8").rstrip()
+        parts.append(f"## {path.name} {{ #{_anchor(path.name)} }}\n\n```yaml\n{text}\n```\n")
+    return "\n".join(parts)

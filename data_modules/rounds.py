@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from data_modules.images.given import Pictures, given_images
 from data_modules.images.scanning import scan_shared, write_rejected
 from data_modules.images.sources import open_images, require_images
 from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
@@ -22,6 +23,13 @@ from lightning_c3l.records import Group, RejectedImage
 from lightning_c3l.rounds.group_rows import GroupRows
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.rounds.truth import Truth
+
+if TYPE_CHECKING:
+    # a text is the name of a source
+    Images = str | Pictures
+else:
+    # the command line has texts alone, and would offer to build the rest from class paths
+    Images = str
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,8 @@ class RoundDataModule(ResumableDataModule):
     Args:
         images: unlabelled images of the rounds: whatever `open_images` opens (a folder, a glob, a list, COCO
             annotations, WebDataset shards, Parquet, a saved Hugging Face data set), or scenes of an embedded world
-            (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`).
+            (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`). From Python also the images themselves: a list
+            of Pillow's, of arrays or of paths, or an image source; see `data_modules.images.given.given_images`.
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
         truth: judge of the pairs, where the world is known.
@@ -61,15 +70,20 @@ class RoundDataModule(ResumableDataModule):
 
     def __init__(
         self,
-        images: str,
-        fresh: str | None = None,
-        held_out: str | None = None,
+        images: Images,
+        fresh: Images | None = None,
+        held_out: Images | None = None,
         truth: Truth | None = None,
         **loading: Any,
     ) -> None:
         options = RoundLoading(**loading)
         super().__init__(options.batch_size, options.num_workers)
-        self._specs = {"images": images, "fresh": images if fresh is None else fresh, "held_out": held_out}
+        first = _spec(images, options.longest_side)
+        self._specs: dict[str, str | ImageSource | None] = {
+            "images": first,
+            "fresh": first if fresh is None else _spec(fresh, options.longest_side),
+            "held_out": _spec(held_out, options.longest_side),
+        }
         self.truth, self.limit, self.longest_side, self.passes = (
             truth,
             options.limit,
@@ -108,14 +122,16 @@ class RoundDataModule(ResumableDataModule):
         self.source(name)
         return self._digests.get(name, {})
 
-    def _open(self, name: str, spec: str) -> tuple[ImageSource, list[str]]:
+    def _open(self, name: str, spec: str | ImageSource) -> tuple[ImageSource, list[str]]:
         folder = Path(self.trainer.default_root_dir if self.trainer is not None else ".")
-        if is_scenes(spec):
-            source: ImageSource = parse_scenes(spec)
+        if not isinstance(spec, str):
+            source, spec = spec, "the images given"
+        elif is_scenes(spec):
+            source = parse_scenes(spec)
         else:
-            source = open_images(spec, folder / "unpacked" / name, self.limit, self.longest_side)
-            if source.passed_over:
-                rank_zero_info(f"{spec}: not counted as images: {source.passed_over}; convert what are images to PNG")
+            source = files = open_images(spec, folder / "unpacked" / name, self.limit, self.longest_side)
+            if files.passed_over:
+                rank_zero_info(f"{spec}: not counted as images: {files.passed_over}; convert what are images to PNG")
         digests = self._digests[name] = {}
         keys, rejected = scan_shared(source, list(source.keys())[: self.limit], digests)
         if rejected:
@@ -171,6 +187,11 @@ class RoundDataModule(ResumableDataModule):
         found = self.source("images")
         assert found is not None  # images has no default
         return OneBatch(found[1])
+
+
+def _spec(images: Images | None, longest_side: int | None) -> str | ImageSource | None:
+    """The name of a source, or the source of the images given."""
+    return images if images is None or isinstance(images, str) else given_images(images, longest_side).source
 
 
 def require_source(spec: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,17 @@ def open_list(path: Path, limit: int | None = None) -> FolderImages:
         raise ValueError(f"{path}: lists no image; give one path a line")
     folder = os.path.abspath(path.parent)
     files = list(dict.fromkeys(os.path.normpath(os.path.join(folder, line)) for line in lines))[:limit]
-    root = os.path.commonpath([folder, *set(map(os.path.dirname, files))])
+    return below_one_root(files, folder)
+
+
+def below_one_root(files: Sequence[str], *folders: str) -> FolderImages:
+    """These files, by their paths below the nearest folder that contains all of them.
+
+    Args:
+        files: absolute paths, each once; at least one.
+        folders: that the root contains besides.
+    """
+    root = os.path.commonpath([*folders, *set(map(os.path.dirname, files))])
     return FolderImages.listed(Path(root), [file[len(root) :].lstrip("/") for file in files])
 
 

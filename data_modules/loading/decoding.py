@@ -77,11 +77,13 @@ class UnreadableImage(ValueError):
         super().__init__(self.reason)
 
 
-def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side: int | None = None) -> Image.Image:
+def decode_rgb(
+    source: bytes | Path | Image.Image, max_pixels: int = MAX_PIXELS, longest_side: int | None = None
+) -> Image.Image:
     """Decode an image as it is meant to be seen: upright, on white, 8 bits per channel, first frame.
 
     Args:
-        source: the file's bytes, or its path.
+        source: the file's bytes, its path, or an image that Pillow has opened, which stays as it is.
         max_pixels: larger images are refused by their header, before anything is decoded. Pillow's own limit
             (twice `PIL.Image.MAX_IMAGE_PIXELS`) holds besides.
         longest_side: pixels that neither side may exceed; larger images are shrunk, their proportions kept. JPEG
@@ -111,7 +113,9 @@ def decode_rgb(source: bytes | Path, max_pixels: int = MAX_PIXELS, longest_side:
         raise UnreadableImage(f"damaged: {type(error).__name__}: {error}") from error
 
 
-def _decode(source: bytes | Path, max_pixels: int, longest_side: int | None) -> Image.Image:
+def _decode(source: bytes | Path | Image.Image, max_pixels: int, longest_side: int | None) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source)
     Image.init()
     if isinstance(source, Path):
         # checked first: opening a named pipe would hang
@@ -126,22 +130,26 @@ def _decode(source: bytes | Path, max_pixels: int, longest_side: int | None) -> 
     formats = [name for name in FORMATS if name in Image.OPEN]
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
         width, height = image.size
-        if width < 1 or height < 1:
-            raise UnreadableImage(f"has no pixels ({width}x{height})")
         if width * height > max_pixels:
             raise UnreadableImage(f"too many pixels: {width}x{height}, the limit is {max_pixels}")
         if longest_side is not None and _GAP * longest_side < max(width, height):
             # lets a JPEG decoder skip what shrinking would discard, and keeps twice the size for it to average
             scale = _GAP * longest_side / max(width, height)
             image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-        image.load()
-        try:
-            # Pillow turns TIFF while it loads, which also removes the tag
-            turn = _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
-        except Exception:  # the EXIF block cannot be read, the image still can
-            turn = None
-        rgb = _to_rgb(image)
-        return rgb.transpose(turn) if turn is not None else rgb
+        return _upright_rgb(image)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if not all(image.size):
+        raise UnreadableImage("has no pixels ({}x{})".format(*image.size))
+    image.load()
+    try:
+        # Pillow turns TIFF while it loads, which also removes the tag
+        turn = _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
+    except Exception:  # the EXIF block cannot be read, the image still can
+        turn = None
+    rgb = _to_rgb(image)
+    return rgb.transpose(turn) if turn is not None else rgb
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -13,6 +13,7 @@ from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.truth import Truth
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """A set of images that can be listed and read."""
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from data_modules.rounds import RoundDataModule
+from data_modules.scenes import SceneImages
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.records import Candidate, Group, Instruction, ScoredCandidate
 
@@ -101,6 +103,35 @@ def test_longest_side(tmp_path: Path) -> None:
     assert found[0].read("x.png").size == (10, 5)
     with pytest.raises(ValueError, match="longest_side must be at least 1"):
         attached(RoundDataModule(str(tmp_path / "images"), longest_side=0), tmp_path).source("images")
+
+
+def test_images_that_a_program_has(tmp_path: Path) -> None:
+    red, blue = (Image.new("RGB", (40, 20), name) for name in ("red", "blue"))
+    module = attached(RoundDataModule([red, np.asarray(blue)], held_out=[blue], longest_side=10), tmp_path)
+    found, other = module.source("images"), module.source("held_out")
+    assert found is not None
+    assert other is not None
+    assert [found[0].read(key).getpixel((0, 0)) for key in found[1]] == [(255, 0, 0), (0, 0, 255)]
+    assert found[0].read(found[1][0]).size == (10, 5)
+    assert other[1] == found[1][1:]
+    assert module.source("fresh") == found
+    assert list(module.digests("images")) == found[1]
+    assert len(set(module.digests("images").values())) == 2
+
+
+def test_paths_and_sources_that_a_program_has(tmp_path: Path) -> None:
+    folder, scenes = colors(tmp_path / "images", "red", "blue"), SceneImages(2, seed=1)
+    (folder / "broken.png").write_bytes(b"nothing")
+    paths = [folder / "red.png", folder / "broken.png", folder / "gone.png"]
+    module = attached(RoundDataModule(paths, fresh=folder, held_out=scenes), tmp_path)
+    found, fresh = module.source("images"), module.source("fresh")
+    assert found is not None
+    assert fresh is not None
+    assert (found[0].root, found[1], fresh[1]) == (folder, ["red.png"], ["blue.png", "red.png"])
+    assert [one.key for one in module.rejected] == ["broken.png", "gone.png", "broken.png"]
+    assert module.source("held_out") == (scenes, list(scenes.keys()))
+    with pytest.raises(ValueError, match="the images given: none of its 1 images can be read"):
+        attached(RoundDataModule([folder / "gone.png"]), tmp_path).source("images")
 
 
 def test_limit(tmp_path: Path) -> None:

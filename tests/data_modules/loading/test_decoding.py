@@ -267,3 +267,14 @@ def test_damaged_bytes_raise_nothing_else(name: str, data: st.DataObject) -> Non
     except UnreadableImage:
         return
     assert image.mode == "RGB"
+
+
+def test_an_opened_image_is_read_as_its_file_is_and_stays_as_it_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.linear_gradient("L").convert("RGBA").resize((40, 20)).save(tmp_path / "x.png", exif=exif)
+    with Image.open(tmp_path / "x.png") as image:
+        assert decode_rgb(image, longest_side=10).tobytes() == decode_rgb(tmp_path / "x.png", longest_side=10).tobytes()
+        assert (image.mode, image.size) == ("RGBA", (40, 20))
+    with pytest.raises(UnreadableImage, match="has no pixels"):
+        decode_rgb(Image.new("RGB", (0, 3)))

@@ -3,9 +3,10 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,36 @@ class ImagesOfSet:
                 path.write_bytes(file)
 
 
+@contextmanager
+def open_set(
+    files: Iterable[Path], images: ImagesOfSet, made_by: Mapping[str, Any]
+) -> Iterator[Callable[[ScoredCandidate], None]]:
+    """Open the files of a data set; they are there, whole, when the block ends well.
+
+    Args:
+        files: `.json` in LLaVA's format, with `<stem>.meta.json` beside it, or `.parquet` as a flat table.
+        images: those of the set.
+        made_by: end of each record's provenance.
+
+    Yields:
+        Writes a pair to all files, and its image. It raises ValueError for a pair without scores.
+    """
+    numbers = count()
+    with ExitStack() as opened:
+        writers = [
+            opened.enter_context(parquet_table(file) if file.suffix == ".parquet" else llava_json(file, images.root))
+            for file in files
+        ]
+
+        def write(one: ScoredCandidate) -> None:
+            record = VLITRecord.of(next(numbers), one, _provenance(one, made_by))
+            for write_to in writers:
+                write_to(record)
+            images.add(record.image)
+
+        yield write
+
+
 def write_set(
     store: RunStore,
     candidates: Iterable[ScoredCandidate],
@@ -121,21 +152,12 @@ def write_set(
         made_by: end of each record's provenance.
         verdicts: counts those of the candidates.
     """
-    with ExitStack() as files:
-        writers = [
-            files.enter_context(llava_json(store.folder / "vlit.json", images.root)),
-            files.enter_context(parquet_table(store.folder / "vlit.parquet")),
-        ]
+    with open_set([store.folder / "vlit.json", store.folder / "vlit.parquet"], images, made_by) as write:
 
         def written() -> Iterator[ScoredCandidate]:
-            number = 0
             for position, one in enumerate(candidates):
                 if one.status == "kept":
-                    record = VLITRecord.of(number, one, _provenance(one, made_by))
-                    for write in writers:
-                        write(record)
-                    images.add(one.candidate.image)
-                    number += 1
+                    write(one)
                 verdicts.add(position, one)
                 yield one
 

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,11 @@ class CandidateSelection:
 
 
 def select_candidates(
-    candidates: Sequence[ScoredCandidate], size: int, reading: str = "answer", near_duplicate: float = NEAR_DUPLICATE
+    candidates: Sequence[ScoredCandidate],
+    size: int,
+    reading: str = "answer",
+    near_duplicate: float = NEAR_DUPLICATE,
+    **rules: Any,
 ) -> CandidateSelection:
     """Choose the pairs of a data set from scored candidates.
 
@@ -82,6 +87,7 @@ def select_candidates(
         size: pairs to choose, at least 1; all distinct ones are chosen where there are fewer.
         reading: the score to go by.
         near_duplicate: least Jaccard index of near-duplicates, above 0 and at most 1.
+        rules: further fields of `SelectionPlan`.
 
     Returns:
         The selection.
@@ -90,9 +96,8 @@ def select_candidates(
         ValueError: a candidate that is not rejected has no scores, a score is not finite, the reading is unknown, or
             an option is out of its range.
     """
-    plan = SelectionPlan(
-        near_duplicates=near_duplicate, one_per_question=True, top_k=size, balance="kinds", all_pairs=True
-    )
+    usual = {"one_per_question": True, "balance": "kinds", "all_pairs": True}
+    plan = SelectionPlan(near_duplicates=near_duplicate, top_k=size, **{**usual, **rules})
     columns, duplicates = _image_by_image(candidates, reading, plan)
     if duplicates is None:
         columns = _columns(candidates, (_score(one, reading) for one in candidates))

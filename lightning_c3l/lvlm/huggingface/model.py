@@ -158,6 +158,11 @@ class HuggingFaceLVLM(ServableLVLM):
         """The module that is moved, trained and saved."""
         return self._network  # type: ignore[no-any-return]
 
+    def to(self, device: torch.device | str) -> Self:
+        """Move the weights to a device; a Trainer does so by itself, and leaves them on the CPU."""
+        self._network.to(device)
+        return self
+
     @property
     def model(self) -> Any:
         """The transformers model in use: the trained one, or the original one within `reference()`."""

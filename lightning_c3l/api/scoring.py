@@ -1,0 +1,241 @@
+"""`score` and `score_candidates`: how much answers owe to their images."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args, overload
+
+from data_modules.images.given import Picture, Pictures, given_images
+from lightning_c3l.api.generating import engine_of
+from lightning_c3l.lvlm.base import InferenceLVLM
+from lightning_c3l.lvlm.batch_size import BatchSize
+from lightning_c3l.lvlm.training_mode import eval_mode
+from lightning_c3l.records import Candidate, Instruction, Pooling, ScoredCandidate, exchange
+from lightning_c3l.report.text import printable
+from lightning_c3l.report.token_values import TokenValues
+from lightning_c3l.rounds.answers import Scorer
+from lightning_c3l.rounds.generation import GenerationConfig, Read
+from lightning_c3l.rounds.scoring import Context
+from lightning_c3l.rounds.token_values import token_values
+from lightning_c3l.selection.scoring_config import ScoringConfig
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# what a pair that nobody generated was written for
+_GIVEN = Instruction("given", "")
+
+
+@dataclass(frozen=True)
+class ScoredAnswer(ScoredCandidate):
+    """A scored pair with the values of its tokens. A notebook shows it as a heat map.
+
+    It is a `ScoredCandidate`, and is taken wherever these are: `scores` holds the readings, in nats a token.
+
+    Attributes:
+        tokens: log-probabilities of the answer's tokens with the image and without, with the text of each.
+    """
+
+    tokens: TokenValues | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """The pair as candidate files hold it, without the values of its tokens."""
+        row = super().to_row()
+        del row["tokens"]
+        return row
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw the heat map of the tokens.
+
+        Blue tokens are likelier with the image than without, orange ones less likely; the colour no longer grows at 4
+        nats.
+
+        Args:
+            axes: where to; their scales and ticks are given up. Default: those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: it has no token values.
+        """
+        # late: whoever only scores need not wait for matplotlib
+        from lightning_c3l.report.heat_map import plot_tokens
+
+        if self.tokens is None:
+            raise ValueError("this answer has no token values; `score` gives them")
+        return plot_tokens(self.tokens, axes)
+
+    def _repr_html_(self) -> str:
+        """Question, heat map of the answer and readings, for notebooks; generated text is escaped."""
+        from lightning_c3l.report.heat_map import answer_card
+
+        return answer_card(self, self.tokens)
+
+
+@overload
+def score(  # type: ignore[overload-overlap]  # a text is a sequence of texts
+    lvlm: InferenceLVLM,
+    images: Picture,
+    question: str,
+    answer: str,
+    *,
+    scorer: Scorer = ...,
+    pooling: Pooling = ...,
+    batch_size: int = ...,
+) -> ScoredAnswer: ...
+
+
+@overload
+def score(
+    lvlm: InferenceLVLM,
+    images: Pictures,
+    question: str | Sequence[str],
+    answer: str | Sequence[str],
+    *,
+    scorer: Scorer = ...,
+    pooling: Pooling = ...,
+    batch_size: int = ...,
+) -> list[ScoredAnswer]: ...
+
+
+def score(
+    lvlm: InferenceLVLM,
+    images: Pictures,
+    question: str | Sequence[str],
+    answer: str | Sequence[str],
+    *,
+    scorer: Scorer = "current",
+    pooling: Pooling = "mean",
+    batch_size: int = 4,
+) -> ScoredAnswer | list[ScoredAnswer]:
+    """Score answers to questions about images, and each of their tokens.
+
+    S(I2C) compares the log-probabilities of an answer with its image and without; see `lightning_c3l.functional.i2c`
+    for the formulas of the readings.
+
+    Args:
+        lvlm: the LVLM that judges.
+        images: an image, or one for each pair; see `generate`.
+        question: a question, or one for each pair.
+        answer: an answer, or one for each pair. What is given once counts for all pairs.
+        scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off.
+        pooling: how the values of the tokens become that of the answer: `mean`, `min_sentence` or `lowest_quarter`.
+        batch_size: images at once, each with all of its pairs; halved where memory runs out.
+
+    Returns:
+        The scored pair, or a list of them if several images, questions or answers were given.
+
+    Raises:
+        ValueError: the numbers of images, questions and answers do not go together, there is no image, or an answer
+            cannot be scored, for instance because it has no token.
+
+    Examples:
+        >>> import lightning_c3l
+        >>> lvlm = lightning_c3l.load("shipped:scenes", device="cpu")
+        >>> scenes = lightning_c3l.SceneImages(2, seed=1)
+        >>> image = scenes.read(scenes.keys()[0])
+        >>> right, wrong = lightning_c3l.score(lvlm, image, "What color are the triangles?", ["green", "red"])
+        >>> right.scores.gap > 0 > wrong.scores.gap
+        True
+        >>> right.tokens.texts
+        ('green',)
+        >>> axes = right.plot()
+    """
+    given = given_images(images)
+    pairs = _pairs(given.keys, question, answer)
+    candidates = [
+        Candidate(key, _GIVEN, number, f"Question: {asked}\nAnswer: {said}", asked, said)
+        for number, (key, asked, said) in enumerate(pairs)
+    ]
+    read = {key: given.read(key) for key in dict.fromkeys(given.keys)}.__getitem__
+    scored = _scored(lvlm, candidates, read, None, scorer, pooling, batch_size)
+    for number, one in enumerate((one.candidate for one in scored), start=1):
+        if one.rejected:
+            said = printable(f"{one.question} {one.answer}", 80)
+            raise ValueError(f"pair {number} ({said}): {one.rejected}")
+    tokens = _tokens(lvlm, candidates, read, scorer, batch_size)
+    out = [ScoredAnswer(one.candidate, one.scores, tokens=values) for one, values in zip(scored, tokens, strict=True)]
+    is_one = given.is_one and isinstance(question, str) and isinstance(answer, str)
+    return out[0] if is_one else out
+
+
+def score_candidates(
+    lvlm: InferenceLVLM,
+    images: Pictures,
+    candidates: Sequence[Candidate],
+    *,
+    scorer: Scorer = "current",
+    shuffle_seed: int | None = None,
+    pooling: Pooling = "mean",
+    batch_size: int = 4,
+) -> list[ScoredCandidate]:
+    """Score candidates that `generate` has made; `score` gives the values of tokens too.
+
+    Args:
+        lvlm: the LVLM that judges.
+        images: as they were given to `generate`.
+        candidates: those to score; rejected ones stay as they are.
+        scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off, which is what rounds and
+            exported data sets are scored by.
+        shuffle_seed: scores each answer with another image too, the control of the score, chosen by this seed; None
+            leaves it out.
+        pooling: how the values of the tokens become that of the answer: `mean`, `min_sentence` or `lowest_quarter`.
+        batch_size: images at once, each with all of its candidates; halved where memory runs out.
+
+    Returns:
+        The candidates in their order, with their readings; one that cannot be scored is rejected with the reason.
+
+    Raises:
+        ValueError: a candidate is about none of the images.
+
+    Examples:
+        >>> import lightning_c3l
+        >>> lvlm = lightning_c3l.load("shipped:scenes", device="cpu")
+        >>> scenes = lightning_c3l.SceneImages(2, seed=1)
+        >>> candidates = lightning_c3l.generate(lvlm, scenes, "scenes", samples=2, max_new_tokens=24)
+        >>> scored = lightning_c3l.score_candidates(lvlm, scenes, candidates)
+        >>> best = max(scored, key=lambda one: one.scores.answer if one.scores else 0.0)
+        >>> best.candidate.question, best.candidate.answer
+        ('How many triangles are there?', 'one')
+    """
+    given = given_images(images)
+    given.require(one.image for one in candidates)
+    return _scored(lvlm, candidates, given.read, shuffle_seed, scorer, pooling, batch_size)
+
+
+def _pairs(
+    keys: Sequence[str], question: str | Sequence[str], answer: str | Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Image key, question and answer of each pair; what there is one of counts for all."""
+    columns = [list(keys), *([one] if isinstance(one, str) else list(one) for one in (question, answer))]
+    counts = list(map(len, columns))
+    if any(count not in (1, max(counts)) for count in counts):
+        raise ValueError("{} images, {} questions and {} answers: give one of a kind, or as many".format(*counts))
+    images, questions, answers = (own * max(counts) if len(own) == 1 else own for own in columns)
+    return list(zip(images, questions, answers, strict=True))
+
+
+def _scored(
+    lvlm: InferenceLVLM,
+    candidates: Sequence[Candidate],
+    read: Read,
+    seed: int | None,
+    scorer: Scorer,
+    pooling: Pooling,
+    batch_size: int,
+) -> list[ScoredCandidate]:
+    if scorer not in get_args(Scorer):
+        raise ValueError(f"scorer must be one of {', '.join(get_args(Scorer))}, not {scorer!r}")
+    engine = engine_of(lvlm, GenerationConfig(score_batch_size=batch_size))
+    return engine.score(candidates, read, seed, scorer, config=ScoringConfig(pooling=pooling))
+
+
+def _tokens(
+    lvlm: InferenceLVLM, candidates: Sequence[Candidate], read: Read, scorer: Scorer, batch_size: int
+) -> list[TokenValues | None]:
+    """Token values of the candidates' answers."""
+    contexts = [Context((one.image,), (exchange(one.question, one.answer),)) for one in candidates]
+    reference = getattr(lvlm, "reference", nullcontext)
+    with eval_mode(lvlm.network), reference() if scorer == "reference" else nullcontext(), lvlm.cache_image_features():
+        return [values for (values,) in token_values(lvlm, contexts, read, BatchSize(batch_size, "batch_size"))]

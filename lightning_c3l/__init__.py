@@ -11,13 +11,16 @@ Examples:
     >>> len(candidates), len(kept)
     (16, 4)
 
-Rounds run in a Trainer of one's own: one before the first epoch, and one after each epoch but the last.
+Rounds run in a Trainer of one's own: one before the first epoch, and one after each epoch but the last. What they leave
+goes to `default_root_dir`; the same call goes on where it was, and other options want another folder.
 
-    >>> lvlm = lightning_c3l.load("shipped:scenes", device="cpu", lora=lightning_c3l.LoRA(rank=4))
-    >>> module = lightning_c3l.C3LModule(lvlm, lightning_c3l.GenerationConfig("scenes"))
-    >>> data = lightning_c3l.RoundDataModule(scenes)  # or a list of images or paths
-    >>> rounds = lightning_c3l.I2CReweighting()
-    >>> # lightning.Trainer(max_epochs=2, callbacks=[rounds]).fit(module, datamodule=data)
+    >>> from lightning import Trainer
+    >>> lvlm = lightning_c3l.load("shipped:scenes", device="cpu", lora=lightning_c3l.LoRA(rank=16))
+    >>> module = lightning_c3l.C3LModule(lvlm, lightning_c3l.GenerationConfig("scenes", batch_size=64))
+    >>> data = lightning_c3l.RoundDataModule(scenes)  # or a list of images, of arrays or of paths
+    >>> rounds = lightning_c3l.I2CReweighting(images_per_round=200)
+    >>> trainer = Trainer(max_epochs=2, callbacks=[rounds], default_root_dir="runs/mine", logger=False)
+    >>> trainer.fit(module, datamodule=data)  # doctest: +SKIP
 """
 
 from typing import TYPE_CHECKING

@@ -20,6 +20,8 @@ MARKDOWN = {
     "CONTRIBUTING.md": f"{FOLDER}/contributing.md",
     "CHANGELOG.md": f"{FOLDER}/changelog.md",
 }
+# the search lists the pages of the documentation itself before these
+_LAST = "---\nsearch: {boost: 0.2}\n---\n"
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
@@ -33,10 +35,10 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages."""
-    for source, page in MARKDOWN.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
-    for name, page in _folders().items():
-        files.append(File.generated(config, page, content=_experiments(name)))
+    contents = {page: (ROOT / source).read_text(encoding="utf-8") for source, page in MARKDOWN.items()}
+    contents |= {page: _experiments(name) for name, page in _folders().items()}
+    for page, content in contents.items():
+        files.append(File.generated(config, page, content=_LAST + content))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -19,8 +19,8 @@ from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.parser import Parser
 
 FOLDER = "reference"
-# Lightning's own options, by group; its documentation explains them
-_LIGHTNING = ("trainer", "optimizer", "lr_scheduler")
+# groups of `fit` that are explained elsewhere: on the page of classes, and in Lightning's documentation
+_ELSEWHERE = ("model", "data", "trainer", "optimizer", "lr_scheduler")
 # what an experiment file calls the objects of a class
 _PREFIXES = {"Module": "--model.", "DataModule": "--data.", "LVLM": "--model.lvlm.", "Generator": "--model.generator."}
 
@@ -121,7 +121,7 @@ python -m lightning_c3l {verb} --config FILE [--config OVERLAY ...] [options]
 [classes of experiment files](../classes.md). `--trainer.*`, `--optimizer` and `--lr_scheduler` are Lightning's;
 `python -m lightning_c3l {verb} --help` lists them. `--print_config` prints what the files and options make together.
 """
-    return "\n".join([about, *option_tables(parser_of(verb), _LIGHTNING)])
+    return "\n".join([about, *option_tables(parser_of(verb), _ELSEWHERE)])
 
 
 def _classes_page() -> str:

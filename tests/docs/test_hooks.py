@@ -1,5 +1,6 @@
 """What is made while the site is built: formulas, pages of the repository's files, pages of the parsers."""
 
+import json
 import posixpath
 import re
 import sys
@@ -14,7 +15,9 @@ from lightning_c3l.cli import main as command_line
 from tests.helpers.commandline import ROOT, run_here
 
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
-formulas, repository, verbs = map(import_module, ("formulas", "repository_pages", "verb_pages"))
+html, notebooks, repository, verbs = map(
+    import_module, ("page_html", "notebook_pages", "repository_pages", "verb_pages")
+)
 
 
 def page(source: str) -> Any:
@@ -22,13 +25,28 @@ def page(source: str) -> Any:
 
 
 def test_a_formula_becomes_mathml() -> None:
-    html = formulas.on_page_content('<p><span class="arithmatex">\\(p &lt; q\\)</span></p>')
-    assert re.search(r'<span class="formula"><math[^>]*display="inline".*<mi>p</mi><mo>&#x0003C;</mo><mi>q</mi>', html)
-    assert "arithmatex" not in html
+    content = html.on_page_content('<p><span class="arithmatex">\\(p &lt; q\\)</span></p>')
+    assert re.search(
+        r'<span class="formula"><math[^>]*display="inline".*<mi>p</mi><mo>&#x0003C;</mo><mi>q</mi>', content
+    )
+    assert "arithmatex" not in content
 
 
 def test_what_is_no_formula_stays() -> None:
-    assert formulas.on_page_content("<p>$5 and \\(x\\)</p>") == "<p>$5 and \\(x\\)</p>"
+    assert html.on_page_content("<p>$5 and \\(x\\)</p>") == "<p>$5 and \\(x\\)</p>"
+
+
+def test_a_name_in_code_is_kept_in_one_piece() -> None:
+    content = html.on_page_content("<td><code>--i2c.margin</code> and <code>make demo</code></td>")
+    assert content == '<td><code class="name">--i2c.margin</code> and <code>make demo</code></td>'
+
+
+def test_a_notebook_becomes_a_page_of_its_cells() -> None:
+    file = ROOT / "docs" / "quickstart.ipynb"
+    text = notebooks.markdown(file)
+    for cell in json.loads(file.read_text())["cells"]:
+        source = "".join(cell["source"])
+        assert (f"```python\n{source}\n```" if cell["cell_type"] == "code" else source) in text
 
 
 @pytest.mark.parametrize(

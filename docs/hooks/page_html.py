@@ -1,4 +1,4 @@
-"""Formulas of the pages as MathML, which browsers draw by themselves: no script and no font has to be loaded."""
+"""What is changed in a rendered page: formulas become MathML, and short names in code stay in one piece."""
 
 import html
 import re
@@ -8,11 +8,13 @@ from latex2mathml.converter import convert
 
 # what pymdownx.arithmatex leaves with `generic: true`
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(?:\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
+# `--model.loss.beta` would be broken behind its dashes
+_NAME = re.compile(r"<code>([^\s<]{1,36})</code>")
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Replace each formula of a rendered page."""
-    return _FORMULA.sub(_mathml, content)
+    """Change a rendered page; browsers draw MathML by themselves, without a script or a font from elsewhere."""
+    return _NAME.sub(r'<code class="name">\1</code>', _FORMULA.sub(_mathml, content))
 
 
 def _mathml(found: re.Match[str]) -> str:

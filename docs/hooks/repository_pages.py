@@ -51,7 +51,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         if "://" in path or path.startswith("mailto:"):
             return found[0]
         target = posixpath.normpath(posixpath.join(folder, path))
-        if (own := _page_of(target)) is None:
+        # the page of a notebook links to the notebook itself
+        if (own := _page_of(target)) is None or own == page.file.src_uri:
             return found[0]
         link, _, own_anchor = own.partition("#")
         relative = posixpath.relpath(link, posixpath.dirname(page.file.src_uri) or ".")
@@ -65,7 +66,7 @@ def _page_of(path: str) -> str | None:
     if path in MARKDOWN:
         return MARKDOWN[path]
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     folder, name = posixpath.split(path) if path.endswith(".yaml") else (path, "")
     page = _folders().get(folder.removeprefix("experiments").lstrip("/")) if folder.startswith("experiments") else None
     return f"{page}#{_anchor(name)}" if page and name else page

@@ -61,6 +61,8 @@ def test_a_notebook_becomes_a_page_of_its_cells() -> None:
         ("repository/notebook.md", "../docs/families.md", "../families.md"),
         ("repository/contributing.md", "docs/glossary.md", "../glossary.md"),
         ("method.md", "sweeps.md#wb", "sweeps.md#wb"),
+        ("api/notebooks.md", "../quickstart.ipynb", "../quickstart.md"),
+        ("quickstart.md", "quickstart.ipynb", "quickstart.ipynb"),
         ("method.md", "https://arxiv.org/abs/2405.12752", "https://arxiv.org/abs/2405.12752"),
     ],
 )

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 CLASSES = {
-    # part of every run; their options are groups of the command line
+    # part of every run; see OPTION_GROUPS for their options
     "I2CReweighting": "callbacks.i2c_reweighting",  # --i2c: generates, scores and selects before every round
     "GuardRails": "callbacks.guard_rails",  # --guard: stops a run that collapses, or goes back to its best state
     "WriterComparison": "callbacks.writer_comparison",  # --comparison: the tuned LVLM beside its base
@@ -24,6 +24,15 @@ CLASSES = {
     "QuestionProgress": "callbacks.question_progress",  # progress of `test`
     # for `trainer.callbacks`
     "ReplayRounds": "callbacks.replay",  # trains on the rounds of another run instead of making them
+}
+# groups of the command line's options, and the callback that each of them builds
+OPTION_GROUPS = {
+    "i2c": "I2CReweighting",
+    "guard": "GuardRails",
+    "comparison": "WriterComparison",
+    "exposure": "ExposureBias",
+    "export": "DatasetExport",
+    "report": "RunReport",
 }
 
 

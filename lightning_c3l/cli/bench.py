@@ -16,6 +16,9 @@ from lightning_c3l.runs.atomic import write_json_atomic
 class BenchOptions:
     """Measure scoring, generation and training of a randomly initialised LLaVA beside plain implementations.
 
+    Example:
+        c3l bench --precision float32 --repeats 3
+
     Attributes:
         out: folder for bench.json.
         shape: sizes of the model and of the texts.

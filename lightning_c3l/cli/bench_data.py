@@ -15,6 +15,9 @@ from lightning_c3l.runs.atomic import write_json_atomic
 class BenchDataOptions:
     """Measure decoding beside Pillow alone, `convert` from JSONL to Parquet, and the memory of `score`.
 
+    Example:
+        c3l bench-data --images 100 --records 20000
+
     Attributes:
         out: folder for bench-data.json.
         images: images to decode.

@@ -16,6 +16,9 @@ class BenchEnginesOptions:
 
     The server is started and ended here; VLLM_PYTHON names the python of its environment, by default that of .vllm/.
 
+    Example:
+        c3l bench-engines --prompts 16 --concurrency 1 16
+
     Attributes:
         out: folder for bench-engines.json, a picture of it and the server's logs.
         shape: sizes of the randomly initialised LLaVA and of the questions.

@@ -15,6 +15,9 @@ from lightning_c3l.runs.atomic import write_json_atomic
 class BenchScaleOptions:
     """Measure what storing, gathering, selecting and exporting candidates costs; a stub generates and scores.
 
+    Example:
+        c3l bench-scale --candidates 4000 8000 16000
+
     Attributes:
         out: folder for bench-scale.json.
         candidates: two or more sizes to measure at, ascending, in candidates; an image has 20.

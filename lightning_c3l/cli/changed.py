@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
+from lightning_c3l.cli.words import CONFIG, option_pairs, short_name
 from lightning_c3l.runs.config_file import differences
 
-_CONFIG = ("--config", "-c")
 # where a run lies and from where it resumes
 _BOOKKEEPING = ("run.*", "config", "ckpt_path", "weights_only", "print_config*", "trainer.default_root_dir")
 
@@ -29,7 +29,7 @@ def changed_options(parser: Any, words: Sequence[str], config: Namespace) -> dic
         the options given on the command line.
     """
     verb, given = words[0], dict(_given(words[1:]))
-    file = next((value for name, value in _pairs(words[1:]) if name in _CONFIG), None)
+    file = next((value for name, value in option_pairs(words[1:]) if name in CONFIG), None)
     alone = None
     if file is not None:
         # one that leaves an option to the command line is refused, which is no error here
@@ -50,16 +50,8 @@ def _plain(parser: Any, config: Namespace) -> Any:
 
 def _given(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Names and values of options as they were typed, in the short form without `init_args`."""
-    for name, value in _pairs(words):
+    for name, value in option_pairs(words):
         if name.startswith("--"):
             with suppress(yaml.YAMLError):
                 value = yaml.safe_load(value)
-            yield name[2:].replace("init_args.", ""), value
-
-
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options and their values, given as the next word or after an equals sign."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name.startswith("-"):
-            yield name, value if equals else following
+            yield short_name(name), value

@@ -26,6 +26,9 @@ ALL = "all"
 class CheckScoresOptions:
     """Measure how well each reading of a scored and labelled set tells its right records from its wrong ones.
 
+    Example:
+        c3l check-scores runs/easy-vqa/scored.jsonl --at-least 0.9
+
     Attributes:
         source: a set that `score` wrote.
         label: field of a record that says whether it is right.

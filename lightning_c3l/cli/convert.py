@@ -31,6 +31,9 @@ from lightning_c3l.runs.atomic import write_json_atomic
 class Job:
     """Convert an instruction-tuning set between JSON, JSONL, Parquet, WebDataset shards and CSV, without loss.
 
+    Example:
+        c3l convert runs/demo/version_0/vlit.json vlit.parquet --embed
+
     Attributes:
         source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
         out: .json, .jsonl, .parquet, .tar or (with --lossy) .csv.

@@ -14,6 +14,9 @@ from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 class DetectorOptions:
     """Generate candidates about images of a world with known truth, score them, and compare scores with the truth.
 
+    Example:
+        c3l detector --world corners --images 40
+
     Attributes:
         out: run folder.
         plan: what is generated.

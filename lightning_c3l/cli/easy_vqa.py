@@ -28,6 +28,9 @@ TOKENIZER_RECORDS = 4000
 class EasyVQAOptions:
     """Prepare the easy-VQA images and a LLaVA with fresh weights, for the experiments on them.
 
+    Example:
+        c3l easy-vqa runs/easy-vqa
+
     Attributes:
         out: folder to write; what is prepared already is left alone.
         archive: the set as a tar file; else $C3L_SHARED_DATA/easy-vqa/easy-vqa.tar, else the package easy-vqa.

@@ -19,6 +19,9 @@ from lightning_c3l.runs.digests import sha256_of_files
 class EvaluateOptions:
     """Score an answer file of a benchmark, with intervals, by every protocol that it can serve or by one.
 
+    Example:
+        c3l evaluate pope --questions runs/scenes-benchmarks/pope --answers runs/pope/version_0/answers.jsonl
+
     Attributes:
         benchmark: name of the benchmark.
         questions: the benchmark's files, or its folder.

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-_CONFIG = ("--config", "-c")
+from lightning_c3l.cli.words import CONFIG, option_pairs
+
 # as the parser takes them, in full and short
 _CLASS = ("--model.lvlm", "--model.lvlm.class_path", "--model.init_args.lvlm", "--model.init_args.lvlm.class_path")
 _MODEL = ("--model", "--model.class_path")
@@ -26,14 +27,15 @@ def look(words: Sequence[str]) -> None:
         ValueError: if there is neither an experiment file nor a model.
         LVLMError: if there is no such checkpoint.
     """
-    files = [Path(value).expanduser() for value in _values(words, _CONFIG)]
+    files = [Path(value).expanduser() for value in _values(words, CONFIG)]
     for file in files:
         # an experiment may also be given as text
         if file.suffix in (".yaml", ".yml") and not file.is_file():
             raise FileNotFoundError(f"--config {file}: no such file")
-    if any(word.partition("=")[0].startswith(_PRINTING) for word in words) or any(_values(words, _CLASS)):
+    names = [word.partition("=")[0] for word in words]
+    if any(name.startswith(_PRINTING) or name.endswith(".help") for name in names) or any(_values(words, _CLASS)):
         return
-    if not any(word.partition("=")[0] in (*_CONFIG, *_MODEL) for word in words):
+    if not any(name in (*CONFIG, *_MODEL) for name in names):
         # the options of classes that nothing names are unknown to the parser, which would only say that
         raise ValueError("--config: missing; give an experiment file, or fit alone for the demonstration")
     path = None
@@ -47,11 +49,8 @@ def look(words: Sequence[str]) -> None:
 
 
 def _values(words: Sequence[str], options: Sequence[str]) -> Iterator[str]:
-    """Values of options, given as the next word or after an equals sign."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        if name in options and (value or following):
-            yield value or following
+    """Values of options."""
+    return (value for name, value in option_pairs(words) if name in options and value)
 
 
 def _checkpoint(file: Path, before: str | None) -> str | None:

@@ -12,6 +12,9 @@ from lightning_c3l.cli.options import parse_options
 class GpuCheckOptions:
     """Check scoring, training and speed on a GPU within nine minutes; run it in the root of the repository.
 
+    Example:
+        c3l gpu-check --device cpu
+
     Attributes:
         out: folder for gpu-check.json.
         device: auto is the GPU if there is one.

@@ -23,6 +23,9 @@ _BENCHMARK = "llava_w"
 class JudgeOptions:
     """Let a judge compare answers to LLaVA-Bench's questions with the references; the same command resumes.
 
+    Example:
+        c3l judge --questions llava-bench --answers answers.jsonl --out reviews.jsonl --judge-class SceneJudge
+
     Attributes:
         questions: folder of the benchmark's files.
         answers: file with the answers of one LVLM.

@@ -9,7 +9,11 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from lightning_c3l.cli.first_look import look
+from lightning_c3l.cli.kept_help import help_text
 from lightning_c3l.cli.output import readable_output
+from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
+from lightning_c3l.cli.words import HELP
+from lightning_c3l.distributed.program import command_line
 
 QUIET = "--quiet"
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
@@ -39,22 +43,18 @@ VERBS = {
     "bench-engines": ("bench_engines", "speed of generation here and on a vLLM server"),
     "gpu-check": ("gpu_check", "what only a GPU can show, within nine minutes"),
 }
-# of the LightningCLI
-_METHODS = {
-    "fit": "rounds of C3L, or instruction tuning, from an experiment file; the demonstration without one",
-    "predict": "a data set about other images, with a trained checkpoint",
-    "test": "answers to a benchmark's questions, and their score",
-}
 
 
 def _overview(unknown: str = "") -> int:
     """Print all verbs; to stderr where one was asked for that is none of them."""
-    verbs = {**_METHODS, **{name: what for name, (_, what) in VERBS.items()}}
+    verbs = {name: verb.about for name, verb in TRAINER_VERBS.items()} | {
+        name: what for name, (_, what) in VERBS.items()
+    }
     to = sys.stderr if unknown else sys.stdout
     if unknown:
         alike = get_close_matches(unknown, verbs, 1)
         print(f"error: {unknown!r} is no verb" + (f"; did you mean {alike[0]}?" if alike else ""), file=to)
-    print("usage: python -m lightning_c3l VERB ...   (VERB --help for its options)\n", file=to)
+    print(f"usage: {command_line('VERB')} ...   (VERB --help for its options)\n", file=to)
     for verb, what in verbs.items():
         print(f"  {verb:<17} {what}", file=to)
     print(f"\nEvery verb takes {QUIET}: warnings, errors and results only.", file=to)
@@ -84,6 +84,9 @@ def _guarded(run: Callable[[], int]) -> int:
 
 def _run_trainer(words: list[str]) -> int:
     look(words)
+    if words[0] in TRAINER_VERBS and not set(HELP).isdisjoint(words):
+        print(help_text(words), end="")
+        return 0
     from lightning_c3l.cli.trainer import run_trainer  # late: the other verbs need not wait for its imports
 
     run_trainer(words)
@@ -116,7 +119,7 @@ def _run_verb(words: list[str]) -> int:
     if words[0] in VERBS:
         module = f"lightning_c3l.cli.{VERBS[words[0]][0]}"
         return _guarded(lambda: int(import_module(module).main(words[1:])))
-    if words[0] not in _METHODS and not words[0].startswith("-"):
+    if words[0] not in TRAINER_VERBS and not words[0].startswith("-"):
         return _overview(unknown=words[0])
     if words == ["fit"]:
         words += ["--config", str(DEMO)]

@@ -14,6 +14,9 @@ from lightning_c3l.runs.atomic import atomic_folder, require_writable
 class MergeOptions:
     """Write a checkpoint folder that needs no peft: a base with a trained adapter folded into its weights.
 
+    Example:
+        c3l merge shipped:scenes runs/demo/version_0/adapter merged
+
     Attributes:
         base: checkpoint folder or Hub name that the adapter was trained on.
         adapter: adapter folder of a run.

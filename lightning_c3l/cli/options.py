@@ -11,6 +11,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import Namespace
 
 from lightning_c3l.cli.parser import Parser
+from lightning_c3l.distributed.program import command_line
 
 T = TypeVar("T")
 
@@ -30,10 +31,11 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
 
     Args:
         verb: name on the command line.
-        options: dataclass of the verb's options. Its docstring is the text of `--help`: what comes first describes the
-            verb, the attributes the options. Fields without a default are positional words, or required options
-            where they are keyword-only; those of `word` are words that may be left out. A bool is a flag, a list takes
-            several values. The fields of a nested dataclass are a group of options.
+        options: dataclass of the verb's options. Its docstring is the text of `--help`: the section `Example` has
+            commands of `c3l`, what comes first describes the verb, the attributes the options. Fields without a default
+            are positional words, or required options where they are keyword-only; those of `word` are words that may be
+            left out. A bool is a flag, a list takes several values. The fields of a nested dataclass are a group of
+            options.
         words: the words, without the verb.
 
     Returns:
@@ -43,10 +45,11 @@ def parse_options(verb: str, options: type[T], words: Sequence[str]) -> T:
         SystemExit: with status 2 and one line on stderr if a word or a value of the file is wrong.
         ValueError: from the dataclass itself.
     """
-    prog = f"python -m lightning_c3l {verb}"
+    prog = command_line(verb)
     about = _docstring(options)
     description = " ".join(filter(None, (about.short_description, about.long_description)))
     parser = Parser(prog=prog, description=description)
+    parser.examples = [line for one in about.examples for line in str(one.description).splitlines()]
     parser.missing_hint, parser.hint = "", f" ({prog} --help lists the options)"
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
     _add(parser, options)

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace, set_dumper
 
 from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.errors import alike, innermost, plain_reason
+from lightning_c3l.cli.help_format import HelpFormatter, examples_text
 from lightning_c3l.runs.config_file import dump_yaml, with_class_paths
 
 _UNKNOWN = re.compile(
@@ -46,10 +47,12 @@ class Parser(ArgumentParser):
 
     # ends of the messages about options that are missing, and of all
     missing_hint, hint = "; give an experiment file with --config", ""
+    # commands of `c3l` that the help begins with
+    examples: Sequence[str] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # an abbreviation is a mistyped name that is taken for another one
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": HelpFormatter, **kwargs})
         self._file, self._words = "", list[str]()
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
@@ -107,8 +110,8 @@ class Parser(ArgumentParser):
         return next((name for name in action.option_strings if name.startswith("--")), str(action.metavar))
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
-        """Format the help as jsonargparse does, which shows the type Path by its repr."""
-        return re.sub(r"<class\s+'Path'>", "Path", super().format_help(*args, **kwargs))
+        """The examples, and what jsonargparse makes of the options."""
+        return examples_text(self.examples) + super().format_help(*args, **kwargs)
 
     def _option_names(self) -> list[str]:
         """Names of all options, those of the verb in question included, without the dashes."""

@@ -14,6 +14,9 @@ _PROTOCOL = Path("experiments/recipe/protocol.yaml")
 class RecipeOptions:
     """Train and measure each row of a table of recipes with each seed of a stage; the same command goes on.
 
+    Example:
+        c3l recipe experiments/recipe/contrastive.yaml --stage search --seeds 0-1
+
     Attributes:
         source: the table.
         stage: of the protocol, search or confirm.

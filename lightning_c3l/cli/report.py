@@ -30,7 +30,9 @@ _MOST_SENTENCES = 8
 class ReportOptions:
     """Make the page of a run again from what its folder holds, or compare several runs with the first of them.
 
-    For example: python -m lightning_c3l report runs/demo 'runs/sweeps/grid/*'
+    Example:
+        c3l report runs/demo
+        c3l report runs/demo 'runs/sweeps/readings_grid/*'
 
     Attributes:
         run: run folder, folder of versions of which the newest counts, or pattern of such; several are compared.

@@ -36,7 +36,8 @@ _LONGEST = 300
 class RunsOptions:
     """List runs with how they ended, the options that differ from their experiment file, and headline figures.
 
-    For example: python -m lightning_c3l runs runs/sweeps --sort held_out_criterion
+    Example:
+        c3l runs runs/sweeps --sort held_out_criterion
 
     Attributes:
         folder: folder of runs.

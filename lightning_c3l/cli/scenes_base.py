@@ -17,6 +17,9 @@ from lightning_c3l.scenes.worlds import WORLDS
 class ScenesBaseOptions:
     """Train the base LVLM of an embedded world with experiments/scenes_base.yaml or experiments/park_base.yaml.
 
+    Example:
+        c3l scenes-base --world corners --records 2000 --out runs/my-base
+
     Attributes:
         world: `corners` or `park`.
         out: folder for the checkpoint and its manifest; null replaces the shipped one.

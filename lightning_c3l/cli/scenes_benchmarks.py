@@ -6,6 +6,7 @@ from shlex import quote
 from typing import Literal
 
 from lightning_c3l.cli.options import parse_options
+from lightning_c3l.distributed.program import command_line
 from lightning_c3l.scenes.benchmark_scenes import benchmark_scenes
 from lightning_c3l.scenes.benchmarks import IMAGES, write_benchmarks
 from lightning_c3l.scenes.worlds import WORLDS, World
@@ -17,6 +18,9 @@ JUDGE = "SceneJudge"
 @dataclass(frozen=True)
 class ScenesBenchmarksOptions:
     """Write yes/no, four-choice and open questions about scenes that are in no training set, with their images.
+
+    Example:
+        c3l scenes-benchmarks runs/scenes-benchmarks --scenes 50
 
     Attributes:
         out: folder of the files.
@@ -58,7 +62,7 @@ def commands(out: Path, world: World) -> list[str]:
         "llava_w": f"llava_w --data.prompt '{{question}}' --model.max_new_tokens {longest} --model.judge {JUDGE}",
     }
     return [
-        f"python -m lightning_c3l test --config experiments/eval/{name}.yaml --config experiments/hardware/cpu.yaml "
+        f"{command_line('test')} --config experiments/eval/{name}.yaml --config experiments/hardware/cpu.yaml "
         f"--model.lvlm.path {world.base} --data.images {folder}/{IMAGES} --data.questions {folder}/{rest}"
         for name, rest in options.items()
     ]

@@ -31,6 +31,7 @@ from data_modules.formats.writers import WRITABLE
 from lightning_c3l.cli.options import one_of, parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.cli.set_sentences import DroppedCount, require_sentences, supported_part
+from lightning_c3l.distributed.program import program
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
@@ -48,6 +49,9 @@ _WRITABLE = tuple(kind for kind in WRITABLE if kind != ".csv")
 @dataclass(frozen=True)
 class SelectOptions:
     """Write the part of a scored set that the rules keep; nothing is scored again.
+
+    Example:
+        c3l select scored.jsonl best.json --exact-duplicates --top-fraction 0.5 --random-control random.json
 
     Attributes:
         source: scored set: .json, .jsonl, .parquet, or shards.
@@ -110,7 +114,7 @@ def main(arguments: list[str]) -> int:
         by=options.by,
         turns=options.turns,
         scored_with=meta.get("scored_with") or model,
-        command=shlex.join(["python", "-m", "lightning_c3l", "select", *arguments]),
+        command=shlex.join([*program(), "select", *arguments]),
         seed=options.seed,
         notes=(str(dropped),) if options.unit == "sentence" else (),
     )

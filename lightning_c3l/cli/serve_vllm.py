@@ -23,6 +23,9 @@ class ServeOptions:
     That vLLM is in an environment of its own: VLLM_PYTHON, or `.vllm/`, which `make test-vllm` builds. The server takes
     its key, if it has one, from VLLM_API_KEY.
 
+    Example:
+        c3l serve-vllm llava-hf/llava-1.5-7b-hf --dtype bfloat16 --rank 16
+
     Attributes:
         model: checkpoint folder, Hub name or `shipped:` name, as the experiment's `lvlm.path`.
         run: run the server instead of printing its command.

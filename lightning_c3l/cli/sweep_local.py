@@ -12,6 +12,9 @@ from lightning_c3l.runs.atomic import write_text_atomic
 class SweepLocalOptions:
     """Walk a sweep file of W&B on this machine, without W&B; the same command goes on with a walk that was stopped.
 
+    Example:
+        c3l sweep-local experiments/sweeps/readings_grid.yaml --count 2
+
     Attributes:
         source: the sweep file.
         name: of its folder, <root>/sweeps/<name>; by default that of the file.

@@ -10,17 +10,13 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 
+import callbacks
 from callbacks.adapter_export import AdapterExport
 from callbacks.checkpointing import Checkpointing, WholeFile
-from callbacks.dataset_export import DatasetExport
-from callbacks.exposure_bias import ExposureBias
-from callbacks.guard_rails import GuardRails
-from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.interruption import Interruption
 from callbacks.metrics_file import MetricsFile
 from callbacks.order import Order
 from callbacks.question_progress import QuestionProgress
-from callbacks.report import RunReport
 from callbacks.round_logger import RoundLogger
 from callbacks.run_config import SaveRunConfig
 from callbacks.run_facts import RunFacts
@@ -29,25 +25,19 @@ from callbacks.training_progress import TrainingProgress
 from callbacks.wandb_answers import WandbAnswers
 from callbacks.wandb_final import WandbFinal
 from callbacks.wandb_run import finish_runs, wandb_logger
-from callbacks.writer_comparison import WriterComparison
 from lightning_c3l.cli.changed import changed_options
 from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
+from lightning_c3l.cli.trainer_help import lightning_help
+from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
+from lightning_c3l.cli.words import TRAINER_HELP
+from lightning_c3l.distributed.program import program
 from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
 from lightning_c3l.runs.lock import End
 from lightning_c3l.runs.resuming import configuration_of, require_same_run
 from lightning_c3l.runs.trials import agents_trial
-
-ROUND_CALLBACKS = {
-    "i2c": I2CReweighting,
-    "guard": GuardRails,
-    "comparison": WriterComparison,
-    "exposure": ExposureBias,
-    "export": DatasetExport,
-    "report": RunReport,
-}
 
 
 class TrainerParser(Parser, LightningArgumentParser):
@@ -71,12 +61,15 @@ class C3LCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flat flags for what a sweep sets: `--run.name`, `--i2c.margin`, `--export.target_size`."""
         parser.add_argument("--run", type=RunConfig, default=RunConfig())
-        for name, callback in ROUND_CALLBACKS.items():
-            parser.add_lightning_class_args(callback, name)
+        for name, callback in callbacks.OPTION_GROUPS.items():
+            parser.add_lightning_class_args(getattr(callbacks, callback), name)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words given to `main`, whatever the words of the process are."""
         self.words = list(args)
+        if TRAINER_HELP in self.words and self.words[0] in TRAINER_VERBS:
+            print(lightning_help(self._parser(self.words[0]), self.words[0]), end="")
+            raise SystemExit(0)
         self.config = parser.parse_args(self.words)
 
     def _parse_ckpt_path(self) -> None:
@@ -106,7 +99,7 @@ class C3LCLI(LightningCLI):
             # an option that may be a text keeps what is typed
             config.trainer.max_time = yaml.safe_load(config.trainer.max_time)
         shorten(config)
-        check(self._parser(str(self.subcommand)), config, str(self.subcommand), list(ROUND_CALLBACKS))
+        check(self._parser(str(self.subcommand)), config, str(self.subcommand), list(callbacks.OPTION_GROUPS))
         if self.subcommand == "test":
             # the figures come in a table of their own
             config.verbose = False
@@ -141,7 +134,7 @@ class C3LCLI(LightningCLI):
             if config.run.wandb is not None:
                 loggers.append(wandb_logger(config.run, folder, self._resolved(), self.changed))
             kwargs["logger"] = loggers
-        command = ["python", "-m", "lightning_c3l", *self.words]
+        command = [*program(), *self.words]
         interruption = Interruption(command)
         every = 0 if config.trainer.enable_checkpointing is False else config.run.checkpoint_every
         given = [RunFacts(command, self.changed), RoundLogger(), WandbFinal(), WandbAnswers(), AdapterExport()]

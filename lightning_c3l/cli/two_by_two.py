@@ -13,6 +13,9 @@ from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 class TwoByTwoOptions:
     """Tune an embedded world's starting model on each set and evaluate all models; resumes a run that was stopped.
 
+    Example:
+        c3l two-by-two --seeds 0-1 --workers 2
+
     Attributes:
         out: run folder.
         seeds: such as 0-4 or 0,2.

@@ -84,6 +84,9 @@ class Checks:
 class ValidateOptions:
     """List every problem of an instruction-tuning set, one a line with its record's number; status 1 if any.
 
+    Example:
+        c3l validate-data runs/demo/version_0/vlit.json --check-images
+
     Attributes:
         source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
         images: folder of the images; as <stem>.meta.json says, or that of IN.

@@ -11,6 +11,7 @@ import numpy as np
 from torchmetrics import Metric
 
 from lightning_c3l.distributed import collectives
+from lightning_c3l.distributed.program import command_line
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
 from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet, headline_name
@@ -152,7 +153,7 @@ class BenchmarkResults:
         partial = len(self.data.selected) < len(questions.questions)
         if benchmark.name == JUDGED and not reviews:
             options = f"--questions {questions.source} --answers {self.file} --out {self.folder / REVIEWS}"
-            command = f"python -m lightning_c3l judge {options} --judge-model NAME"
+            command = command_line(f"judge {options} --judge-model NAME")
             print(f"the answers need a judge's reviews:\n  {command}", flush=True)
             return None
         if benchmark.name == JUDGED:

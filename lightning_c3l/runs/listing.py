@@ -10,6 +10,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning_c3l.distributed.program import command_line
 from lightning_c3l.runs import lock, manifest
 
 RunStatus = Literal["finished", "running", "interrupted", "failed"]
@@ -88,8 +89,7 @@ def chosen_runs(words: Sequence[str]) -> list[Path]:
         runs = [run for path in paths if (run := _run_of(path)) is not None]
         if not runs:
             raise ValueError(
-                f"{word}: no run folder, nor a folder of versions of one; `python -m lightning_c3l runs` lists what is "
-                "in runs/"
+                f"{word}: no run folder, nor a folder of versions of one; `{command_line('runs')}` lists those in runs/"
             )
         for run in runs:
             found.setdefault(os.path.realpath(run), run)

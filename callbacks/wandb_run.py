@@ -93,6 +93,15 @@ def decide_mode(wanted: Literal["online", "offline", "disabled"] | None) -> Mode
     return Mode("online", f"{found} for {server}")
 
 
+def find_credentials() -> bool:
+    """Whether wandb has credentials for the server in use, also where it is told to be offline."""
+    try:
+        return decide_mode("online").name == "online"
+    finally:
+        # what this has set is no setting of the user's
+        wandb.teardown()
+
+
 def wandb_logger(
     run: RunConfig, folder: Path, config: Mapping[str, Any], changed: Mapping[str, Any] | None = None
 ) -> "WandbRunLogger":

@@ -23,7 +23,7 @@ class HelpFormatter(DefaultHelpFormatter):
     """Types in the place of values, `(default: ...)` after the text, and what is required in the line of usage."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=help_width())
+        super().__init__(prog, max_help_position=28, width=help_width())  # type: ignore[no-untyped-call]
 
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None) -> str:
         words = [self._prog if usage is None else usage]

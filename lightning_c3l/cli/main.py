@@ -19,6 +19,7 @@ QUIET = "--quiet"
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
 # verb -> module in `lightning_c3l.cli` with a function `main(arguments) -> exit status`, and what it does
 VERBS = {
+    "doctor": ("doctor", "what this installation and machine are, what is wrong with them, and what to do"),
     "report": ("report", "the page of a run made again, or several runs compared"),
     "runs": ("runs", "the runs of a folder, how they ended, and their headline figures"),
     "score": ("score", "S(I2C) for every answer of an existing instruction-tuning set"),

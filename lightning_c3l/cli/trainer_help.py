@@ -61,7 +61,7 @@ def options_parser(verb: str, chosen: Mapping[str, str] | None = None) -> Parser
     return parser
 
 
-def lightning_help(parser: Parser, verb: str) -> str:
+def lightning_help(parser: Any, verb: str) -> str:
     """The help of what Lightning adds to a Trainer method.
 
     Args:
@@ -84,7 +84,9 @@ def _add_class(parser: Parser, name: str, kind: type, classes: Mapping[str, str]
     draft, inner = Parser(), dict[str, type]()
     draft.add_class_arguments(kind, name, fail_untyped=False)
     for option in [one.dest.removesuffix(".help") for one in draft._actions if one.dest.endswith(".help")]:
-        if (taken := _inner_class(draft, option, classes)) is not None:
+        taken = _inner_class(draft, option, classes)
+        # a class without options stays the value of one
+        if taken is not None and Parser().add_class_arguments(taken, option, fail_untyped=False):
             inner[option] = taken
     skip: set[str | int] = {option.removeprefix(f"{name}.") for option in inner}
     parser.add_class_arguments(kind, name, skip=skip, fail_untyped=False)
@@ -97,11 +99,11 @@ def _inner_class(parser: Parser, option: str, classes: Mapping[str, str]) -> typ
     """The class of an option's value: the chosen one, or the dataclass that it is unless null."""
     if (chosen := classes.get(option)) is not None:
         return None if chosen in ("null", "None") else _class(chosen)
-    kinds = next(get_args(one._typehint) for one in parser._actions if one.dest == option)
+    kinds = next(get_args(getattr(one, "_typehint", None)) for one in parser._actions if one.dest == option)
     return next((kind for kind in kinds if isclass(kind) and is_dataclass(kind)), None)
 
 
-def _arrange(parser: Parser, kinds: Mapping[str, type], of_class: str) -> None:
+def _arrange(parser: Any, kinds: Mapping[str, type], of_class: str) -> None:
     """Name the groups by their options, put those of classes first, and leave out what jsonargparse adds to each.
 
     Args:

@@ -36,8 +36,8 @@ TRAINER_VERBS = {
     "predict": TrainerVerb(
         "a data set about other images, with a trained checkpoint",
         (
-            "c3l predict --config experiments/demo.yaml --ckpt_path runs/demo/version_0/checkpoints/last.ckpt \\\n"
-            "--data.images scenes:count=50,follow=0.2,seed=9 --export.target_size 100",
+            "c3l predict --config experiments/demo.yaml --data.images scenes:count=50,follow=0.2,seed=9 \\\n"
+            "--ckpt_path runs/demo/version_0/checkpoints/last.ckpt --export.target_size 100",
         ),
         ("i2c", "export"),
         _ROUNDS,
@@ -46,8 +46,8 @@ TRAINER_VERBS = {
         "answers to a benchmark's questions, and their score",
         (
             "c3l test --config experiments/eval/pope.yaml --config experiments/hardware/cpu.yaml \\\n"
-            "--model.lvlm.path shipped:scenes --data.prompt '{question}' \\\n"
-            "--data.questions runs/scenes-benchmarks/pope --data.images runs/scenes-benchmarks/images",
+            "--model.lvlm.path shipped:scenes --data.questions runs/scenes-benchmarks/pope \\\n"
+            "--data.images runs/scenes-benchmarks/images --data.prompt '{question}'",
         ),
         (),
         {**_ROUNDS, "data": "BenchmarkDataModule", "model": "EvaluationModule"},

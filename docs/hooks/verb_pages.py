@@ -17,6 +17,7 @@ from option_tables import class_tables, is_word, option_tables, prose, sentence
 from lightning_c3l.cli import main as command_line
 from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.parser import Parser
+from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
 
 FOLDER = "reference"
 # groups of `fit` that are explained elsewhere: on the page of classes, and in Lightning's documentation
@@ -58,7 +59,7 @@ def parser_of(verb: str) -> Parser:
 
 def methods() -> dict[str, str]:
     """Trainer methods of the command line, and what they do."""
-    return command_line._METHODS
+    return {name: verb.about for name, verb in TRAINER_VERBS.items()}
 
 
 def class_pages() -> dict[str, type[Any]]:
@@ -109,17 +110,19 @@ def _usage(verb: str, parser: Parser) -> str:
 
 
 def _method_page(verb: str, what: str) -> str:
+    examples = "\n".join(TRAINER_VERBS[verb].examples)
     about = f"""# {verb}
 
 {sentence(what)}
 
-```
-python -m lightning_c3l {verb} --config FILE [--config OVERLAY ...] [options]
+```sh
+{examples}
 ```
 
 `--model.*` and `--data.*` are the options of the classes that the experiment file names: see
 [classes of experiment files](../classes.md). `--trainer.*`, `--optimizer` and `--lr_scheduler` are Lightning's;
-`python -m lightning_c3l {verb} --help` lists them. `--print_config` prints what the files and options make together.
+`python -m lightning_c3l {verb} --help-trainer` lists them. `--print_config` prints what the files and options make
+together.
 """
     return "\n".join([about, *option_tables(parser_of(verb), _ELSEWHERE)])
 

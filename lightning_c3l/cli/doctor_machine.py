@@ -1,14 +1,18 @@
 """For `doctor`: devices, memory, disks, and Hugging Face's folder."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lightning_c3l.cli.errors import os_reason
 from lightning_c3l.cli.finding import Finding
 from lightning_c3l.runs.atomic import require_writable
 
+# what programs can still get, as Linux estimates it, and what its container allows
+MEMORY, LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 _GIB = 2**30
 # of a demonstration on the embedded world, of a run of some rounds, and of a checkpoint of 7 B in half precision
 _DEMO_MEMORY, _RUN_DISK, _CHECKPOINT_DISK = 3 * _GIB, 2 * _GIB, 16 * _GIB
@@ -37,34 +41,19 @@ def devices() -> Iterator[Finding]:
 
 
 def memory() -> Iterator[Finding]:
-    """Main memory, of the container where one limits it."""
+    """Main memory, or what a container allows of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _number(Path("/sys/fs/cgroup/memory.max"))
-    available = _available()
-    text = f"{min(total, limit or total) / _GIB:.1f} GiB"
-    text += "" if available is None else f", {available / _GIB:.1f} GiB available"
-    if (available or total) < _DEMO_MEMORY:
-        yield Finding(
-            "memory", "note", text, "the demonstration takes 3 GB: end other programs, or take another machine"
-        )
+    with suppress(OSError, ValueError):
+        total = min(total, int(LIMIT.read_text(encoding="ascii")))
+    available = total
+    with suppress(OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", MEMORY.read_text(encoding="ascii"), re.MULTILINE)
+        available = min(total, int(found[1]) * 1024) if found else total
+    text = f"{total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB available"
+    if available < _DEMO_MEMORY:
+        yield Finding("memory", "note", text, "the demonstration takes 3 GB: end other programs first")
     else:
         yield Finding("memory", "ok", text)
-
-
-def _available() -> int | None:
-    """Bytes that programs can still get, as Linux estimates it."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 def disk(runs: Path) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from lightning_c3l.cli.finding import Finding
 _PROJECT = "lightning_c3l"
 # in a line of their own, in this order
 _SHOWN = ("torch", "lightning", "transformers", "peft", "wandb")
-# as setup.cfg describes them; `dev` is for those who work on the project
+# what setup.cfg offers to users, without `dev` and `docs`
 EXTRAS = {
     "images": "the easy-VQA pictures of `make demo-images`, as a package",
     "datasets": "images of data sets that Hugging Face's save_to_disk wrote",
@@ -22,7 +22,6 @@ EXTRAS = {
     "deepspeed": "strategies that split optimizer and weights; needs CUDA GPUs",
     "judge": "a judge behind an OpenAI-compatible endpoint",
     "served": "generation on inference servers",
-    "dev": "tests and checks of the project itself",
 }
 
 
@@ -32,12 +31,13 @@ def packages() -> Iterator[Finding]:
     yield Finding(_PROJECT, "ok", version(_PROJECT))
     needed = {one.name: one for one in _requirements()}
     problems = {name: _problem(one) for name, one in needed.items()}
-    for name in (*_SHOWN, *(name for name in needed if name not in _SHOWN and problems[name])):
+    shown = [name for name in _SHOWN if name in needed]
+    for name in (*shown, *(name for name in needed if name not in shown and problems[name])):
         if problems[name]:
             yield Finding(name, "problem", problems[name], f"pip install '{needed[name].name}{needed[name].specifier}'")
         else:
             yield Finding(name, "ok", version(name))
-    others = [name for name in sorted(needed) if name not in _SHOWN and not problems[name]]
+    others = [name for name in sorted(needed) if name not in shown and not problems[name]]
     yield Finding("other packages", "ok", ", ".join(f"{name} {version(name)}" for name in others))
 
 

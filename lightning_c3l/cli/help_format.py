@@ -67,7 +67,7 @@ def type_name(kind: Any) -> str:
         others = [type_name(one) for one in args if get_origin(one) is not Literal]
         return type_name(Literal[(*choices, *others)]) if choices else "|".join(dict.fromkeys(others))
     plain = origin or kind
-    return _TYPES.get(plain) or ("CLASS" if isclass(plain) else "VALUE")
+    return _TYPES.get(plain) or ("CLASS" if isclass(plain) and plain is not Any else "VALUE")
 
 
 def _shown(value: Any) -> str:

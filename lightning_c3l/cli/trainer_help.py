@@ -76,7 +76,7 @@ def lightning_help(parser: Any, verb: str) -> str:
     parser.usage = f"{parser.prog} --config FILE"
     parser.examples = [f"c3l {verb} --config my.yaml --trainer.accelerator gpu --trainer.devices 2"]
     _arrange(parser, {}, "--{}.help CLASS")
-    return parser.format_help()
+    return str(parser.format_help())
 
 
 def _add_class(parser: Parser, name: str, kind: type, classes: Mapping[str, str]) -> dict[str, type]:
@@ -137,9 +137,8 @@ def _class(name: str) -> type:
     try:
         found = getattr(import_module(module), last)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"there is no class {name} ({error}); check the name, or give its dotted import path"
-        ) from error
+        why = f" ({error})" if module else ""
+        raise ValueError(f"there is no class {name}{why}; check the name, or give its dotted import path") from error
     if not isclass(found):
         raise ValueError(f"{name} is no class")
     return found

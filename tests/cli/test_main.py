@@ -102,8 +102,8 @@ def test_a_torchvision_for_another_torch_is_one_line(monkeypatch, capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("word", ["score", "fit"])
-def test_ctrl_c_while_a_verb_is_imported_is_status_130(word, monkeypatch):
+@pytest.mark.parametrize("words", [["score", "--help"], ["fit", "--print_config"]])
+def test_ctrl_c_while_a_verb_is_imported_is_status_130(words, monkeypatch):
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -112,7 +112,7 @@ def test_ctrl_c_while_a_verb_is_imported_is_status_130(word, monkeypatch):
     module = ModuleType("lightning_c3l.cli.trainer")
     module.__getattr__ = pressed  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "lightning_c3l.cli.trainer", module)
-    assert entry.main([word, "--help"]) == 130
+    assert entry.main(words) == 130
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ class Size:
 class Options:
     """Make one of another.
 
+    Example:
+        c3l make in out --model m
+
     Attributes:
         source: what is read.
         out: what is written.
@@ -102,15 +105,22 @@ def test_help_shows_types_and_defaults(capsys: pytest.CaptureFixture[str], monke
     with pytest.raises(SystemExit) as left:
         parse_options("make", Options, ["--help"])
     assert left.value.code == 0
-    printed = capsys.readouterr().out
-    for said in (
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert printed[:5] == [
+        "example: python -m lightning_c3l make in out --model m",
+        "usage: python -m lightning_c3l make IN OUT --model TEXT [options]",
+        "",
         "Make one of another.",
+        "",
+    ]
+    for said in (
         "How much of it:",
-        "IN                    what is read (required, type: str)",
-        "what is written (required, type: Path)",
-        "at once (type: int, default: 4)",
-        "which one (required, type: str)",
-        "of the score (type: float, default: 0.5)",
+        "IN what is read (TEXT)",
+        "OUT what is written (PATH)",
+        "--batch-size INT at once (default: 4)",
+        "--model TEXT which one (required)",
+        "--least FLOAT of the score (default: 0.5)",
+        "--files PATH [PATH ...] some (default: none)",
     ):
         assert said in printed
 

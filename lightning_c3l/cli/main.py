@@ -9,7 +9,6 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from lightning_c3l.cli.first_look import look
-from lightning_c3l.cli.kept_help import help_text
 from lightning_c3l.cli.output import readable_output
 from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
 from lightning_c3l.cli.words import HELP
@@ -86,6 +85,8 @@ def _guarded(run: Callable[[], int]) -> int:
 def _run_trainer(words: list[str]) -> int:
     look(words)
     if words[0] in TRAINER_VERBS and not set(HELP).isdisjoint(words):
+        from lightning_c3l.cli.kept_help import help_text  # late: it imports the parser
+
         print(help_text(words), end="")
         return 0
     from lightning_c3l.cli.trainer import run_trainer  # late: the other verbs need not wait for its imports

@@ -84,7 +84,7 @@ check: $(ENVIRONMENT)  ## style, types, which package may import which, and the 
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1
 
 docs: $(ENVIRONMENT)  ## build the documentation into build/site; a link that leads nowhere fails
-	$(PYTHON) -m mkdocs build --strict --quiet
+	$(PYTHON) -m mkdocs build --strict
 
 docs-serve: $(ENVIRONMENT)  ## show the documentation on this machine, and follow changes
 	$(PYTHON) -m mkdocs serve

@@ -27,10 +27,11 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 def on_config(config: MkDocsConfig) -> None:
     """List the pages of experiment files where the navigation asks for them."""
-    pages = [{"experiments/" + name if name else "experiments": page} for name, page in _folders().items()]
-    for entry in config.nav or []:
-        if "Experiment files" in entry:
-            entry["Experiment files"] = pages
+    pages = [{f"experiments/{name}".rstrip("/"): page} for name, page in _folders().items()]
+    for section in config.nav or []:
+        for entry in next(iter(section.values())):
+            if isinstance(entry, dict) and "Experiment files" in entry:
+                entry["Experiment files"] = pages
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:

@@ -12,21 +12,17 @@ _HEAD = "| option | default | what it does |\n| --- | --- | --- |"
 _LONGEST = 60
 
 
-def option_tables(parser: Parser, skip: tuple[str, ...] = ()) -> Iterator[str]:
-    """A table for each group of a verb's options, with the group's title.
-
-    Args:
-        parser: of the verb.
-        skip: first parts of the names of options that are left out.
-    """
+def option_tables(parser: Parser) -> Iterator[str]:
+    """A table for each group of a verb's options, with the group's title."""
     for group in parser._action_groups:
-        shown = [one for one in group._group_actions if _is_shown(one) and one.dest.partition(".")[0] not in skip]
+        shown = [one for one in group._group_actions if _is_shown(one)]
         if not shown:
             continue
         title = str(group.title or "")
         if title not in ("", "options", "positional arguments"):
-            parent = shown[0].dest.rpartition(".")[0]
-            yield f"## {f'`--{parent}`' if parent else 'More options'}\n\n{sentence(title)}\n"
+            # `--data.* (RoundDataModule)`, or what the options of a verb's group do
+            named = re.fullmatch(r"(--\S+)(.*)", title)
+            yield f"## `{named[1]}`{named[2]}\n" if named else f"## More options\n\n{sentence(title)}\n"
         yield "\n".join([_HEAD, *(_row(one, ", ".join(one.option_strings) or str(one.metavar)) for one in shown), ""])
 
 
@@ -52,11 +48,6 @@ def class_tables(built: type[Any], prefix: str) -> Iterator[str]:
 
 def _is_shown(one: Action) -> bool:
     return one.default is not SUPPRESS and one.help is not SUPPRESS and one.dest not in ("config", "print_config")
-
-
-def is_word(one: Action) -> bool:
-    """Whether it is given as a word without a name."""
-    return not one.option_strings and one.dest not in ("help", "subcommand")
 
 
 def _row(one: Action, name: str) -> str:

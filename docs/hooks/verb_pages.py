@@ -6,22 +6,28 @@ Nothing is written to the repository: the pages exist while the site is built.
 from functools import cache
 from importlib import import_module
 from inspect import cleandoc, getdoc, signature
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 from docstring_parser import parse as parse_docstring
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from option_tables import class_tables, is_word, option_tables, prose, sentence
+from option_tables import class_tables, option_tables, prose, sentence
 
-from lightning_c3l.cli import main as command_line
 from lightning_c3l.cli.class_names import SHORT_NAMES
+from lightning_c3l.cli.main import VERBS
 from lightning_c3l.cli.parser import Parser
+from lightning_c3l.cli.trainer_help import options_parser
 from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
 
 FOLDER = "reference"
-# groups of `fit` that are explained elsewhere: on the page of classes, and in Lightning's documentation
-_ELSEWHERE = ("model", "data", "trainer", "optimizer", "lr_scheduler")
+# what the pages of Trainer methods say of their options
+_METHOD = """
+What an experiment file says as `data: {{init_args: {{images: VALUE}}}}` is `--data.images VALUE` here, which comes
+first. Below are the options of the usual classes; [Classes of experiment files](../classes.md) has those of all.
+Lightning's own (`--trainer.*`, `--seed_everything`, `--ckpt_path` and others) stand in `c3l {verb} --help-trainer`.
+`--print_config` prints what the files and options make together.
+"""
 # what an experiment file calls the objects of a class
 _PREFIXES = {"Module": "--model.", "DataModule": "--data.", "LVLM": "--model.lvlm.", "Generator": "--model.generator."}
 
@@ -45,21 +51,14 @@ def parser_of(verb: str) -> Parser:
     Args:
         verb: one of the command line's.
     """
+    if verb in TRAINER_VERBS:
+        return options_parser(verb)
     try:
         with patch.object(Parser, "parse_args", _stop):
-            if verb in command_line.VERBS:
-                import_module(f"lightning_c3l.cli.{command_line.VERBS[verb][0]}").main([])
-            else:
-                import_module("lightning_c3l.cli.trainer").run_trainer([verb])
+            import_module(f"lightning_c3l.cli.{VERBS[verb][0]}").main([])
     except _Found as found:
-        verbs = getattr(found.parser._subcommands_action, "choices", {})
-        return cast(Parser, verbs.get(verb, found.parser))
+        return found.parser
     raise ValueError(f"{verb}: its function returned before it parsed its options")
-
-
-def methods() -> dict[str, str]:
-    """Trainer methods of the command line, and what they do."""
-    return {name: verb.about for name, verb in TRAINER_VERBS.items()}
 
 
 def class_pages() -> dict[str, type[Any]]:
@@ -78,7 +77,7 @@ def class_pages() -> dict[str, type[Any]]:
 
 def on_config(config: MkDocsConfig) -> None:
     """List the pages where the navigation asks for them."""
-    verbs = [{verb: f"{FOLDER}/verbs/{verb}.md"} for verb in (*methods(), *command_line.VERBS)]
+    verbs = [{verb: f"{FOLDER}/verbs/{verb}.md"} for verb in (*TRAINER_VERBS, *VERBS)]
     for section in config.nav or []:
         for entry in next(iter(section.values())):
             if isinstance(entry, dict) and "Verbs" in entry:
@@ -87,44 +86,24 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages."""
-    pages = {f"verbs/{verb}.md": _verb_page(verb, what) for verb, what in command_line.VERBS.items()}
-    pages |= {f"verbs/{verb}.md": _method_page(verb, what) for verb, what in methods().items()}
+    abouts = {verb: known.about for verb, known in TRAINER_VERBS.items()} | {
+        verb: what for verb, (_, what) in VERBS.items()
+    }
+    pages = {f"verbs/{verb}.md": _verb_page(verb, about) for verb, about in abouts.items()}
     pages["classes.md"] = _classes_page()
     for name, content in pages.items():
         files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
 
 
-def _verb_page(verb: str, known: tuple[str, str]) -> str:
+def _verb_page(verb: str, about: str) -> str:
     parser = parser_of(verb)
-    about = [f"# {verb}\n", f"{sentence(known[1])}\n"]
-    if parser.description:
-        about.append(f"{prose(parser.description)}\n")
-    examples = "\n".join(getattr(parser, "examples", ()))
-    about.append(f"```sh\n{examples}\n```\n" if examples else _usage(verb, parser))
-    return "\n".join([*about, *option_tables(parser)])
-
-
-def _usage(verb: str, parser: Parser) -> str:
-    words = [str(one.metavar) if one.nargs != "?" else f"[{one.metavar}]" for one in parser._actions if is_word(one)]
-    return f"```\npython -m lightning_c3l {' '.join([verb, *words, '[options]'])}\n```\n"
-
-
-def _method_page(verb: str, what: str) -> str:
-    examples = "\n".join(TRAINER_VERBS[verb].examples)
-    about = f"""# {verb}
-
-{sentence(what)}
-
-```sh
-{examples}
-```
-
-`--model.*` and `--data.*` are the options of the classes that the experiment file names: see
-[classes of experiment files](../classes.md). `--trainer.*`, `--optimizer` and `--lr_scheduler` are Lightning's;
-`python -m lightning_c3l {verb} --help-trainer` lists them. `--print_config` prints what the files and options make
-together.
-"""
-    return "\n".join([about, *option_tables(parser_of(verb), _ELSEWHERE)])
+    examples = "\n".join(parser.examples)
+    text = f"# {verb}\n\n{sentence(about)}\n\n```sh\n{examples}\n```\n"
+    if verb in TRAINER_VERBS:
+        text += _METHOD.format(verb=verb)
+    elif parser.description:
+        text += f"\n{prose(parser.description)}\n"
+    return "\n".join([text, *option_tables(parser)])
 
 
 def _classes_page() -> str:

@@ -82,7 +82,7 @@ def test_a_page_of_experiment_files_holds_all_of_its_folder() -> None:
 
 @pytest.mark.parametrize("verb", ["select", "convert", "serve-vllm", "check-scores"])
 def test_a_page_of_a_verb_has_every_option_of_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = verbs._verb_page(verb, command_line.VERBS[verb])
+    text = verbs._verb_page(verb, command_line.VERBS[verb][1])
     _, said = run_here(capsys, verb, "--help")
     options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", said, re.MULTILINE)) - {"--help", "--config", "--print_config"}
     assert len(options) > 1

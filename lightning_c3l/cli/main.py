@@ -13,6 +13,7 @@ from lightning_c3l.cli.output import readable_output
 from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
 from lightning_c3l.cli.words import HELP
 from lightning_c3l.distributed.program import command_line
+from lightning_c3l.extensions import find_in_current_folder
 
 QUIET = "--quiet"
 DEMO = Path(__file__).resolve().parents[2] / "experiments" / "demo.yaml"
@@ -106,6 +107,8 @@ def main(args: list[str] | None = None) -> int:
         line, 130 after Ctrl-C, 143 after SIGTERM.
     """
     _print_anywhere()
+    # classes and functions of the user's own, which options name
+    find_in_current_folder()
     given = sys.argv[1:] if args is None else list(args)
     words = [word for word in given if word != QUIET]
     with readable_output(quiet=QUIET in given):

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from lightning_c3l.functional.checks import require_shape
 from lightning_c3l.functional.losses import ContrastivePseudoLabelLoss, c3l_loss, sequence_nll
 from lightning_c3l.functional.preference import visual_weights
 from lightning_c3l.lvlm.base import RoundLVLM, require_reference
@@ -14,7 +15,7 @@ from lightning_c3l.lvlm.batches import GroupBatch, GroupStates
 from lightning_c3l.lvlm.external import ExternalGenerator
 from lightning_c3l.lvlm.samples import GroupSample
 from lightning_c3l.lvlm.training_mode import eval_mode, train_mode
-from lightning_c3l.modules.contrast import Reference, likelihood_term, reference_divergence, representation_term
+from lightning_c3l.modules.contrast import Reference, form_of, reference_divergence
 from lightning_c3l.modules.loss_config import LossConfig as LossConfig
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
@@ -77,10 +78,10 @@ class C3LModule(WholeBatchModule):
         states = self.lvlm.group_states(batch, options.anchor, options.context, options.extras)
         write, answer = self._likelihoods(states, reference)
         contrastive = torch.zeros_like(write)
-        if options.form == "representation" and options.contrasts:
-            contrastive = representation_term(self.contrastive, states, options, reference)
-        elif options.contrasts:
-            contrastive = likelihood_term(states, options, reference)
+        if options.contrasts:
+            term = form_of("loss.form", options.form).term
+            contrastive = term(states, options, reference, self.contrastive if options.has_head else None)
+            require_shape(f"what loss.form {options.form} returned", contrastive, tuple(write.shape))
         weight = options.contrastive_weight_at(self.global_step)
         loss = c3l_loss(write, answer, contrastive, batch.weights, options.nll_weight, weight)
         figures = {"write_nll": write.mean(), "answer_nll": answer.mean(), "con": contrastive.mean()}

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule
@@ -101,6 +101,6 @@ def _turns(item: ScoringItem, scores: Sequence[TurnScore] | None) -> list[dict[s
         elif found.scores is None:
             out.append({"turn": index, "status": "rejected", "reason": found.reason})
         else:
-            row = {"turn": index, "status": "scored", **asdict(found.scores), "shuffled": found.shuffled}
-            out.append(row | ({"supported": asdict(found.supported)} if found.supported else {}))
+            row = {"turn": index, "status": "scored", **found.scores.to_row(), "shuffled": found.shuffled}
+            out.append(row | ({"supported": found.supported.to_row()} if found.supported else {}))
     return out

@@ -5,10 +5,11 @@ from typing import Literal
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_c3l.extensions import is_path
 from lightning_c3l.lvlm.base import Anchor, Context, GroupExtras
+from lightning_c3l.modules.contrast import form_of
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "form": ("representation", "likelihood", "dpo"),
     "anchor": ("prompt", "image", "instruction", "description"),
     "anchor_gradient": ("full", "stop"),
     "context": ("image", "text"),
@@ -51,7 +52,8 @@ class LossConfig:
         form: of L_con. `representation`: -log softmax_k(cos(z_a, z_k) / tau) (our reading of C3L). `likelihood`:
             InfoNCE (van den Oord et al., 2018) with log-probabilities as scores, -log softmax_k(log P(text_k) / tau)
             (ours). `dpo`: mean over negatives of -log sigmoid(beta (r_0 - r_k)),
-            r = log P(text) - log P_reference(text) (Rafailov et al., 2023).
+            r = log P(text) - log P_reference(text) (Rafailov et al., 2023). Or module.function of your own
+            (docs/extending/loss.md), for which any option may be set.
         length_normalised: in the latter two, log P(text) is the mean over its tokens, end of turn included, instead of
             the sum (Meng et al., SimPO, 2024); sums differ by some nats, which wants a temperature near 1.
         beta: of the form `dpo`.
@@ -77,7 +79,7 @@ class LossConfig:
     anchor: Anchor = "prompt"
     context: Context = "image"
     cross_group: bool = False
-    form: Literal["representation", "likelihood", "dpo"] = "representation"
+    form: str = "representation"
     length_normalised: bool = False
     beta: float = 0.1
     contrastive_warmup: int = 0
@@ -93,6 +95,7 @@ class LossConfig:
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"loss.{name} must be one of {', '.join(choices)}, not {value!r}")
+        form_of("loss.form", self.form)
         for name in ("contrastive_weight", "nll_weight", "contrastive_warmup", "reference_kl"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"loss.{name} must be at least 0, not {getattr(self, name)}")
@@ -113,7 +116,7 @@ class LossConfig:
         defaults = {one.name: one.default for one in fields(self)}
         for name, (other, values) in _ONLY_WITH.items():
             given, value = getattr(self, other), getattr(self, name)
-            if value != defaults[name] and given not in values:
+            if value != defaults[name] and given not in values and not is_path(given):
                 raise ValueError(f"loss.{name}: {value} needs loss.{other}: {' or '.join(values)}, not {given}")
         if self.pooling == "parting" and self.length_normalised:
             raise ValueError("loss.length_normalised: pooling: parting compares single tokens; set it false")
@@ -128,15 +131,20 @@ class LossConfig:
         return self.contrastive_weight > 0
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """What the contrastive term needs, as in `Form`; nothing where it does not take part."""
+        return form_of("loss.form", self.form).needs if self.contrasts else ()
+
+    @property
     def has_head(self) -> bool:
         """Whether the projection head takes part."""
-        return self.contrasts and self.form == "representation"
+        return "head" in self.needs
 
     @property
     def reference_uses(self) -> list[str]:
         """The options that need log-probabilities of the reference."""
         uses = {
-            "form: dpo": self.contrasts and self.form == "dpo",
+            f"form: {self.form}": not {"reference", "blind"}.isdisjoint(self.needs),
             "pooling: visual": self.contrasts and self.pooling == "visual",
             "token_weights: visual": self.token_weights == "visual",
             f"reference_kl: {self.reference_kl}": self.reference_kl > 0,
@@ -148,8 +156,8 @@ class LossConfig:
         """What a batch of groups must hold for it."""
         visual = self.contrasts and self.pooling == "visual"
         return GroupExtras(
-            negatives=visual or (self.contrasts and self.form != "representation"),
-            blind=visual or self.token_weights == "visual",
+            negatives=visual or "negatives" in self.needs,
+            blind=visual or self.token_weights == "visual" or "blind" in self.needs,
             answer_logits=self.reference_kl > 0,
             depth=self.layer if self.has_head else 1.0,
         )

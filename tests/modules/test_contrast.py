@@ -287,7 +287,10 @@ def test_a_prompt_without_image_tokens_has_no_image_anchor(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"form": "orpo"}, "loss.form must be one of representation, likelihood, dpo, not 'orpo'"),
+        (
+            {"form": "orpo"},
+            "loss.form must be one of representation, likelihood, dpo, or module.attribute of your own form",
+        ),
         ({"pooling": "max"}, "loss.pooling must be one of mean, visual, parting, not 'max'"),
         ({"beta": 0.0}, "loss.beta must be above 0, not 0.0"),
         ({"temperature": -1.0}, "loss.temperature must be above 0, not -1.0"),

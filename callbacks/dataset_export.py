@@ -12,7 +12,8 @@ from lightning import Callback, LightningModule, Trainer
 from callbacks.dataset_files import DroppedSentences, ImagesOfSet, VerdictCounts, labelled, write_set
 from callbacks.order import Order
 from lightning_c3l.distributed import collectives
-from lightning_c3l.records import READINGS, Pooling, ScoredCandidate
+from lightning_c3l.functional.i2c import reading_function
+from lightning_c3l.records import Pooling, ScoredCandidate
 from lightning_c3l.rounds.candidate_rows import CandidateRows
 from lightning_c3l.rounds.dataset_card import WrittenSet, card_facts
 from lightning_c3l.rounds.generation import ImageChunk
@@ -20,7 +21,7 @@ from lightning_c3l.rounds.run import RoundRun
 from lightning_c3l.runs.trials import name_of_run
 from lightning_c3l.selection.candidates import select_candidates
 from lightning_c3l.selection.card import write_card
-from lightning_c3l.selection.scoring_config import ScoringConfig, Unit
+from lightning_c3l.selection.scoring_config import ScoringConfig, Unit, own_readings
 
 # tell the draws after training, and those of `predict`, from those of the rounds
 _FIT_STREAM, _PREDICT_STREAM = 1_299_709, 15_485_863
@@ -52,8 +53,7 @@ class DatasetExport(Callback):
         sentence_min: float | None = None,
     ) -> None:
         reading = "answer" if reading is None else reading
-        if reading not in READINGS:
-            raise ValueError(f"export.reading must be one of {', '.join(READINGS)}, not {reading!r}")
+        reading_function("export.reading", reading)
         if target_size < 1:
             raise ValueError(f"export.target_size must be at least 1, not {target_size}")
         if not 0 < near_duplicate <= 1:
@@ -61,7 +61,9 @@ class DatasetExport(Callback):
         self.target_size, self.reading, self.near_duplicate = target_size, reading, near_duplicate
         self.write = write
         try:
-            self.scoring = ScoringConfig(None, pooling or "mean", unit or "answer", reading, sentence_min or 0.0)
+            self.scoring = ScoringConfig(
+                None, pooling or "mean", unit or "answer", reading, sentence_min or 0.0, own_readings(reading)
+            )
         except ValueError as error:
             raise ValueError(f"export.{error}") from error
         self._predicted: Sequence[ScoredCandidate] = ()

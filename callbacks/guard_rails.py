@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from callbacks.i2c_reweighting import I2CReweighting
 from callbacks.measuring import share_out
 from callbacks.order import Order
 from callbacks.round_images import require_measured
@@ -66,7 +67,7 @@ class GuardRails(Callback):
         self._states: list[dict[str, Any]] = []
         # source and digests of the images that the first state was judged by
         self._measured: dict[str, Any] = {}
-        self._moved = False
+        self._moved, self._readings = False, tuple[str, ...]()
         self._run: RoundRun | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,6 +88,9 @@ class GuardRails(Callback):
         if self.action == "stop" and any(hasattr(parameter, "ds_id") for parameter in pl_module.parameters()):
             raise ValueError("guard.action: stop cannot put weights back under ZeRO stage 3: set warn, and take best/")
         self._run = run = None if self.action == "off" else RoundRun.of(trainer, pl_module)
+        # from the options, since what a run folder names is never imported
+        chosen = [one.pseudo_labels for one in trainer.callbacks if isinstance(one, I2CReweighting)]  # type: ignore[attr-defined]
+        self._readings = chosen[0].scoring.readings if chosen else ()
         if run is None:
             return
         if self._measured:
@@ -188,7 +192,8 @@ class GuardRails(Callback):
         keys = list(self._measured["digests"])
         seed = run.engine.seed * 1009 + 611_953
         # as the scores of the round, with which they are compared
-        config = ScoringConfig(pooling=collectives.on_rank_zero(lambda: run.store.pooling(run.data.round)))
+        pooling = collectives.on_rank_zero(lambda: run.store.pooling(run.data.round))
+        config = ScoringConfig(pooling=pooling, readings=self._readings)
 
         images, completions = ImageChunk(keys, source.read), Completions()
 

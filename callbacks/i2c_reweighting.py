@@ -34,7 +34,6 @@ from lightning_c3l.rounds.store import DamagedRound, Round, RunStore
 from lightning_c3l.rounds.tasks import Task, begin_task, known_images, resumed_keys
 from lightning_c3l.rounds.templates import nothing_parsed
 from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
-from lightning_c3l.selection.scoring_config import ScoringConfig
 
 # folder of the weights before training, in the run folder
 _START = "start"
@@ -230,7 +229,7 @@ class I2CReweighting(Callback):
         folder, seed = run.store.round_folder(self._wanted), run.engine.seed
         keys = resumed_keys(folder, self._choose(keys, seed, self._wanted))
         describes, chosen = run.module.loss.anchor == "description", self.pseudo_labels
-        scoring = ScoringConfig(pooling=chosen.pooling)
+        scoring = chosen.scoring
         made_with = run.engine.made_with(
             keys,
             longest_side=run.data.longest_side,

@@ -1,7 +1,6 @@
 """What W&B shows of a round."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import READINGS, READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.rounds.store import RunStore
+from lightning_c3l.selection.scoring_config import own_readings
 
 # rows of a round's table from the top, from the bottom and at random
 _ROWS = 8
@@ -64,7 +64,8 @@ def candidates_table(candidates: CandidateColumns, seed: int, read_image: Callab
     """
     known = bool(candidates.verdict.any())
     columns = ["shown as", "image", "question", "answer", "kind", "status", "rejected"]
-    columns += [*(f"S(I2C) {name}" for name in READINGS), "mean_logp", "S(I2C) other image"]
+    own = own_readings(candidates.reading)
+    columns += [*(f"S(I2C) {name}" for name in READINGS), "mean_logp", *own, "S(I2C) other image"]
     columns += [*(["truth"] if known else []), "image key"]
     rows = []
     for shown_as, one in _chosen(candidates, seed):
@@ -72,10 +73,10 @@ def candidates_table(candidates: CandidateColumns, seed: int, read_image: Callab
         if image is not None:
             image = image.convert("RGB")
             image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        scores = {} if one.scores is None else asdict(one.scores)
+        scores = {} if one.scores is None else one.scores.to_row()
         # of a text that could not be parsed, all of it
         texts = [candidate.question, candidate.answer or candidate.text, candidate.instruction.kind, one.status]
-        readings = [finite(scores.get(name)) for name in READINGS_AND_RIVAL]
+        readings = [finite(scores.get(name)) for name in (*READINGS_AND_RIVAL, *own)]
         row = [shown_as, image, *texts, candidate.rejected, *readings, finite(one.shuffled)]
         rows.append([*row, *([one.verdict] if known else []), candidate.image])
     return Table(columns, rows)

@@ -3,6 +3,8 @@
 Plain frozen dataclasses: no tensor, no framework. `dataclasses.asdict` turns each into JSON.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,7 +57,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scores:
-    """The readings of S(I2C) of one answer (see `lightning_c3l.functional.i2c`), in nats a token."""
+    """The readings of S(I2C) of one answer (see `lightning_c3l.functional.i2c`), in nats a token.
+
+    Attributes:
+        answer: the four readings, this and the next three.
+        positions: of the whole answer, in nats.
+        vocabulary: at least 0.
+        gap: signed.
+        mean_logp: mean log-probability of an answer token with the image.
+        mean_logq: the same without the image.
+        tokens: number of answer tokens.
+        more: readings of the user's own, each with its dotted path.
+    """
 
     answer: float
     positions: float
@@ -64,6 +77,23 @@ class Scores:
     mean_logp: float
     mean_logq: float
     tokens: int
+    more: tuple[tuple[str, float], ...] = ()
+
+    def value(self, name: str) -> float:
+        """A reading by its name; nan for one of the user's own that the answer was not scored by."""
+        return dict(self.more).get(name, math.nan) if "." in name else float(getattr(self, name))
+
+    def to_row(self) -> dict[str, Any]:
+        """The scores as files hold them: all readings side by side."""
+        row = dict(vars(self))
+        row.update(row.pop("more"))
+        return row
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Scores":
+        """The scores of a row that `to_row` made."""
+        own = {name: value for name, value in row.items() if "." not in name}
+        return cls(**own, more=tuple((name, row[name]) for name in row if "." in name))
 
 
 @dataclass(frozen=True)
@@ -90,9 +120,9 @@ class ScoredCandidate:
     def to_row(self) -> dict[str, Any]:
         """The candidate as candidate files hold it; their key of the status is `fate`."""
         # not `asdict`, which takes ten times as long
-        instruction, scores = dict(vars(self.candidate.instruction)), self.scores
+        instruction = dict(vars(self.candidate.instruction))
         row = {**vars(self), "candidate": {**vars(self.candidate), "instruction": instruction}}
-        row["scores"] = None if scores is None else dict(vars(scores))
+        row["scores"] = None if self.scores is None else self.scores.to_row()
         row["fate"] = row.pop("status")
         if not self.candidate.origin:
             del row["candidate"]["origin"]
@@ -104,7 +134,7 @@ class ScoredCandidate:
     def from_row(cls, row: dict[str, Any]) -> "ScoredCandidate":
         """The candidate of a row that `to_row` made."""
         candidate = Candidate(**{**row["candidate"], "instruction": Instruction(**row["candidate"]["instruction"])})
-        scores = None if row["scores"] is None else Scores(**row["scores"])
+        scores = None if row["scores"] is None else Scores.from_row(row["scores"])
         dropped = tuple(row.get("dropped", ()))
         return cls(candidate, scores, row["shuffled"], row["verdict"], row["fate"], dropped)
 

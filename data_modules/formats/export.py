@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,12 @@ import pyarrow.parquet as pq
 from data_modules.formats.images import recorded_root
 from data_modules.formats.messages import PLACEHOLDER
 from lightning_c3l.functional.finite import jsonable
-from lightning_c3l.records import VLITRecord
+from lightning_c3l.records import READINGS_AND_RIVAL, VLITRecord
 from lightning_c3l.runs.atomic import atomic_path, write_json_atomic
 
-_READINGS = ("answer", "positions", "vocabulary", "gap", "mean_logp", "mean_logq")
+# columns of a table without a record
+_NO_SCORES = [f"score_{name}" for name in (*READINGS_AND_RIVAL, "mean_logq")]
 _TEXTS = ("id", "image", "question", "answer", "kind")
-_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in _TEXTS]
-    + [(f"score_{name}", pa.float64()) for name in _READINGS]
-    + [("tokens", pa.int64()), ("provenance", pa.string())]
-)
 # rows of the table that wait in memory
 _MOST_ROWS = 8192
 Write = Callable[[VLITRecord], None]
@@ -80,24 +75,39 @@ def parquet_table(path: str | Path) -> Iterator[Write]:
         OSError: the file cannot be written.
     """
     rows = list[dict[str, Any]]()
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as file:
+    with atomic_path(path) as temporary, ExitStack() as files:
+        file: Any = None
+
+        def flush() -> None:
+            nonlocal file
+            if file is None:
+                # the first record tells which readings there are
+                file = files.enter_context(pq.ParquetWriter(temporary, _schema(rows[0] if rows else _NO_SCORES)))
+            file.write_table(pa.Table.from_pylist(rows, schema=file.schema))
+            rows.clear()
 
         def write(record: VLITRecord) -> None:
             rows.append(_table_row(record))
             if len(rows) >= _MOST_ROWS:
-                file.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
-                rows.clear()
+                flush()
 
         yield write
-        if rows:
-            file.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+        flush()
+
+
+def _schema(columns: Iterable[str]) -> Any:
+    return pa.schema(
+        [(name, pa.string()) for name in _TEXTS]
+        + [(name, pa.float64()) for name in columns if name.startswith("score_")]
+        + [("tokens", pa.int64()), ("provenance", pa.string())]
+    )
 
 
 def _llava_line(record: VLITRecord) -> str:
     if PLACEHOLDER in record.question or PLACEHOLDER in record.answer:
         raise ValueError(f"record {record.id}: its text holds the placeholder {PLACEHOLDER}")
     question = {"from": "human", "value": f"{PLACEHOLDER}\n{record.question}"}
-    noted = {"scores": jsonable(asdict(record.scores)), "provenance": jsonable(record.provenance)}
+    noted = {"scores": jsonable(record.scores.to_row()), "provenance": jsonable(record.provenance)}
     value = {
         "id": record.id,
         "image": record.image,
@@ -108,9 +118,10 @@ def _llava_line(record: VLITRecord) -> str:
 
 
 def _table_row(record: VLITRecord) -> dict[str, Any]:
-    scores = asdict(record.scores)
+    scores = record.scores.to_row()
+    del scores["tokens"]
     # a file name need not be UTF-8, which Parquet's texts are
     row = {name: getattr(record, name).encode("utf-8", "backslashreplace").decode() for name in _TEXTS}
-    row |= {f"score_{name}": scores[name] for name in _READINGS}
+    row |= {f"score_{name}": value for name, value in scores.items()}
     provenance = json.dumps(jsonable(record.provenance), allow_nan=False, default=str)
     return row | {"tokens": record.scores.tokens, "provenance": provenance}

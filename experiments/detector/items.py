@@ -180,7 +180,7 @@ def _scores(found: _Candidates, numbers: Sequence[int], mask: Tensor, pooled: bo
     for name in ("answer", "gap"):
         out[f"{name} and log p, mean rank"] = (_ranks(out[name]) + _ranks(out[LOGP])) / 2
     out["gap + log p"] = out["gap"] + out[LOGP]
-    out[OTHER] = answer_reading(other, logq, mask).numpy()
+    out[OTHER] = answer_reading(other, logq, kl, mask).numpy()
     return out
 
 

@@ -12,12 +12,11 @@ from rich.table import Table
 from data_modules.formats import read_records, record_kind
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.functional.ranking import auroc, auroc_interval
-from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.charts import histogram
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.selection.reading_ranks import SHUFFLED, TOKENS, RankSample, ranks_table
-from lightning_c3l.selection.scores import record_score
+from lightning_c3l.selection.scores import record_score, require_reading
 
 ALL = "all"
 
@@ -35,6 +34,7 @@ class CheckScoresOptions:
         right: its value in right records.
         wrong: its value in wrong records; others are left out.
         at_least: status 1 if `answer` lies below, over all records.
+        readings: readings of your own that the set was scored by, module.function.
     """
 
     source: Path
@@ -42,6 +42,12 @@ class CheckScoresOptions:
     right: str = "right"
     wrong: str = "wrong"
     at_least: float | None = None
+    readings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check the names of readings."""
+        for name in self.readings:
+            require_reading("--readings", name)
 
 
 @dataclass
@@ -64,14 +70,14 @@ class Labelled:
 def main(arguments: list[str]) -> int:
     """Run the verb `check-scores`; returns its exit status."""
     options = parse_options("check-scores", CheckScoresOptions, arguments)
-    ranks = RankSample()
+    ranks = RankSample(more=options.readings)
     kinds = _read(options, ranks)
     if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
         raise ValueError(
             f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
             f"{options.right!r} and {options.wrong!r}"
         )
-    found = {kind: {name: own.figures(name) for name in READINGS_AND_RIVAL} for kind, own in sorted(kinds.items())}
+    found = {kind: {name: own.figures(name) for name in ranks.readings} for kind, own in sorted(kinds.items())}
     how = ranks.figures()
     write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
     groups = {"right": kinds[ALL].right["answer"], "wrong": kinds[ALL].wrong["answer"]}
@@ -94,21 +100,22 @@ def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]
             continue
         label = str(entry.record.extra.get(options.label))
         if label in (options.right, options.wrong):
-            found = {name: record_score(entry.record.extra, name) for name in (*READINGS_AND_RIVAL, SHUFFLED)}
+            found = {name: record_score(entry.record.extra, name) for name in (*ranks.readings, SHUFFLED)}
             scores = {name: one.value for name, one in found.items()}
             ranks.add({**scores, TOKENS: float(found["answer"].tokens)})
             for kind in (ALL, record_kind(entry.record)):
                 columns = kinds[kind].right if label == options.right else kinds[kind].wrong
-                for name in READINGS_AND_RIVAL:
+                for name in ranks.readings:
                     if math.isfinite(found[name].value):
                         columns[name].append(found[name].value)
     return kinds
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:
-    table = Table("AUROC", *READINGS_AND_RIVAL, "right", "wrong")
+    readings = found[ALL]
+    table = Table("AUROC", *readings, "right", "wrong")
     for kind, figures in found.items():
-        own, areas = figures["answer"], (figures[name]["auroc"] for name in READINGS_AND_RIVAL)
+        own, areas = figures["answer"], (figures[name]["auroc"] for name in readings)
         cells = ("-" if area is None else f"{area:.3f}" for area in areas)
         table.add_row(kind, *cells, str(own["right"]), str(own["wrong"]))
     return table

@@ -10,9 +10,8 @@ from lightning_c3l.cli.scored_sample import READING, AnswerSample, RejectedSampl
 from lightning_c3l.cli.set_pairs import answer_pair, image_reader
 from lightning_c3l.cli.set_tokens import AnswerTokenValues, write_tokens
 from lightning_c3l.lvlm.base import AnswerScorer
-from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.charts import histogram
-from lightning_c3l.report.figures import READINGS
+from lightning_c3l.report.figures import reading_label
 from lightning_c3l.report.gallery import GalleryPair
 from lightning_c3l.report.set_page import SetPage, render_set_page
 from lightning_c3l.report.templating import FigureRow, FigureTable
@@ -112,10 +111,10 @@ def _histogram(ranks: RankSample) -> tuple[Any, str]:
 def _counts(figures: Mapping[str, Any]) -> FigureTable:
     rows = [FigureRow("records", [figures["records"]])]
     rows += [FigureRow(f"answers {name.replace('_', '-')}", [figures[name]]) for name in _STATUSES]
-    for name in (*READINGS_AND_RIVAL, "mean_logq"):
-        if name in figures["mean"]:
-            label = READINGS[name].label.removeprefix("mean ")
-            rows.append(FigureRow(f"mean {label}", [figures["mean"][name]], READINGS[name].meaning))
+    for name, mean in figures["mean"].items():
+        if name != SHUFFLED:
+            shown = reading_label(name)
+            rows.append(FigureRow(f"mean {shown.label.removeprefix('mean ')}", [mean], shown.meaning))
     if figures["above_shuffled"] is not None:
         meaning = "Share of the answers that score higher with their own image than with another."
         rows.append(FigureRow("above another image", [figures["above_shuffled"]], meaning))

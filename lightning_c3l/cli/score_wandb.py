@@ -1,6 +1,6 @@
 """What `score` logs to W&B, if a project is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from callbacks.wandb_run import KEPT, Histogram, Table, WandbRunLogger
 from lightning_c3l.cli.score import ScoreOptions
 from lightning_c3l.cli.scored_sample import AnswerSample
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.folder import RunConfig
 from lightning_c3l.selection.reading_ranks import SHUFFLED, RankSample
 
@@ -43,8 +42,9 @@ def log_scored(logger: WandbRunLogger, out: Path, figures: Mapping[str, Any]) ->
     """
     logger.summarize(dict(_summary(figures)))
     ranks: RankSample = figures["sample"]
-    histograms = {f"score/{name}": values for name in (*READINGS_AND_RIVAL, SHUFFLED) if (values := ranks.values(name))}
-    logger.log({name: Histogram(values) for name, values in histograms.items()} | {"answers": _table(figures["shown"])})
+    histograms = {f"score/{name}": values for name in (*ranks.readings, SHUFFLED) if (values := ranks.values(name))}
+    table = _table(figures["shown"], ranks.readings)
+    logger.log({name: Histogram(values) for name, values in histograms.items()} | {"answers": table})
     beside = [out.with_suffix(end) for end in (".meta.json", ".rejected.jsonl")]
     logger.log_files("scored", [out, *beside, *([figures["page"]] if "page" in figures else [])])
     # whoever scores to this output again begins another run
@@ -61,9 +61,9 @@ def _summary(figures: Mapping[str, Any]) -> dict[str, float]:
     return {name: real for name, value in values.items() if (real := finite(value)) is not None}
 
 
-def _table(sample: AnswerSample) -> Table:
+def _table(sample: AnswerSample, readings: Sequence[str]) -> Table:
     """A row for each answer of the sample."""
-    readings = (*READINGS_AND_RIVAL, "tokens", SHUFFLED)
+    readings = (*readings, "tokens", SHUFFLED)
     rows = []
     for shown_as, one in sample.answers():
         numbers = [finite(one.scores.get(name)) for name in readings]

@@ -28,18 +28,17 @@ from data_modules.formats import (
     recorded_root,
 )
 from data_modules.formats.writers import WRITABLE
-from lightning_c3l.cli.options import one_of, parse_options
+from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_input import beside, read_columns, read_meta
 from lightning_c3l.cli.set_sentences import DroppedCount, require_sentences, supported_part
 from lightning_c3l.distributed.program import program
-from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import stage
 from lightning_c3l.runs.atomic import atomic_path, require_writable, write_json_atomic
 from lightning_c3l.selection.card import CardFacts, steps_table, write_card
 from lightning_c3l.selection.columns import Mask
 from lightning_c3l.selection.control import random_control
 from lightning_c3l.selection.plan import Selection, SelectionPlan, select_records
-from lightning_c3l.selection.scores import Turns
+from lightning_c3l.selection.scores import Turns, require_reading
 
 _BESIDE = (".meta.json", ".card.md", ".card.svg", ".left_out.jsonl", ".html")
 # a table to look at is no selection
@@ -56,7 +55,8 @@ class SelectOptions:
     Attributes:
         source: scored set: .json, .jsonl, .parquet, or shards.
         out: file to write: .json, .jsonl, .parquet or .tar.
-        by: the reading that is the score of an answer.
+        by: the reading that is the score of an answer: answer, positions, vocabulary, gap, mean_logp, or
+            module.function of your own, by which the set was scored.
         turns: score of a record with several turns: their mean, weighted by tokens, or the lowest.
         unit: sentence leaves out the sentences of an answer that the image does not support; needs `score --unit
             sentence`.
@@ -69,7 +69,7 @@ class SelectOptions:
 
     source: str
     out: Path
-    by: str = one_of(READINGS_AND_RIVAL, "answer")
+    by: str = "answer"
     turns: Turns = "mean"
     unit: Literal["answer", "sentence"] = "answer"
     random_control: Path | None = None
@@ -77,6 +77,10 @@ class SelectOptions:
     left_out: bool = False
     no_page: bool = False
     plan: SelectionPlan = field(default_factory=SelectionPlan)
+
+    def __post_init__(self) -> None:
+        """Check the name of the reading."""
+        require_reading("--by", self.by)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 from data_modules.formats import Record, record_kind
 from lightning_c3l.cli.set_tokens import read_image
+from lightning_c3l.extensions import is_path
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import READINGS_AND_RIVAL, Scores
 from lightning_c3l.report.gallery import GalleryPair
@@ -51,7 +52,10 @@ def _scores(row: Mapping[str, Any]) -> Scores | None:
     """The readings of a row, None where one is missing."""
     values = {name: value for name in _READINGS if (value := finite(row.get(name))) is not None}
     tokens = finite(row.get("tokens"))
-    return Scores(**values, tokens=int(tokens)) if len(values) == len(_READINGS) and tokens is not None else None
+    if len(values) < len(_READINGS) or tokens is None:
+        return None
+    further = {name: value for name in filter(is_path, row) if (value := finite(row[name])) is not None}
+    return Scores.from_row({**values, "tokens": int(tokens), **further})
 
 
 def image_reader(records: Mapping[int, Record], root: Path | None) -> ImageReader:

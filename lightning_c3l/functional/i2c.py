@@ -14,16 +14,23 @@ question and the tokens before it, q_t the same without the image, and t = 1..T 
 All in nats, log is the natural logarithm. Letters of the shapes: B answers, T answer tokens, V vocabulary size.
 Another pooling than the mean over the tokens (see `pooling`) takes its place in `answer`, `vocabulary` and `gap`, which
 have a value of each token; `positions` is of the whole answer, and the mean log-probabilities stay means.
+Every reading is a `Reading`, a function of the same five arguments, and takes of them what it needs; one of the user's
+own is another such function.
 Reductions run in float32 (float64 stays float64), whatever the input's dtype.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lightning_c3l import extensions
 from lightning_c3l.functional.checks import at_least_float32, masked_mean, require_shape, require_tokens
 from lightning_c3l.functional.pooling import Pool
+
+# logp_image, logp_blind, kl and mask, all `[B, T]`, and the pooling of values of tokens; to `[B]`
+Reading = Callable[[Tensor, Tensor, Tensor, Tensor, Pool], Tensor]
 
 
 class Readings(NamedTuple):
@@ -48,12 +55,15 @@ class Readings(NamedTuple):
     tokens: Tensor
 
 
-def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
+def answer_reading(
+    logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+) -> Tensor:
     """Mean over answer tokens of p_t (log p_t - log q_t).
 
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
+        kl: not looked at, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.
 
@@ -67,20 +77,24 @@ def answer_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: P
         Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (1/2 log 2 + 0) / 2.
 
         >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
-        >>> answer_reading(p.log(), q.log(), torch.ones(1, 2))
+        >>> answer_reading(p.log(), q.log(), torch.zeros(1, 2), torch.ones(1, 2))
         tensor([0.1733])
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
     return pool(_weighted_log_ratio(logp_image, logp_blind), mask)
 
 
-def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> Tensor:
+def positions_reading(
+    logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+) -> Tensor:
     """Divergence between p and q, each normalised over the answer's positions; exactly 0 at T = 1.
 
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
+        kl: not looked at, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: not used, since the reading is of the whole answer.
 
     Returns:
         The reading of each row, `[B]`, nats.
@@ -93,7 +107,7 @@ def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> T
         Q = (1/2, 1/2): 2/3 log 4/3 + 1/3 log 2/3.
 
         >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
-        >>> positions_reading(p.log(), q.log(), torch.ones(1, 2))
+        >>> positions_reading(p.log(), q.log(), torch.zeros(1, 2), torch.ones(1, 2))
         tensor([0.0566])
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
@@ -105,12 +119,13 @@ def positions_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor) -> T
     return _weighted_log_ratio(share_p, share_q).sum(dim=1)
 
 
-def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
+def gap_reading(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
     """Mean over answer tokens of log p_t - log q_t.
 
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
+        kl: not looked at, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.
 
@@ -124,7 +139,7 @@ def gap_reading(logp_image: Tensor, logp_blind: Tensor, mask: Tensor, pool: Pool
         Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (log 2 + 0) / 2.
 
         >>> p, q = torch.tensor([[0.5, 0.25]]), torch.tensor([[0.25, 0.25]])
-        >>> gap_reading(p.log(), q.log(), torch.ones(1, 2))
+        >>> gap_reading(p.log(), q.log(), torch.zeros(1, 2), torch.ones(1, 2))
         tensor([0.3466])
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
@@ -166,10 +181,14 @@ def log_kl(logp_image: Tensor, logp_blind: Tensor) -> Tensor:
     return total.clamp_min(0.0)
 
 
-def vocabulary_reading(kl: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
+def vocabulary_reading(
+    logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+) -> Tensor:
     """Mean of the vocabulary divergence over answer tokens.
 
     Args:
+        logp_image: not looked at, `[B, T]`.
+        logp_blind: not looked at, `[B, T]`.
         kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.
@@ -183,12 +202,64 @@ def vocabulary_reading(kl: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Te
     Examples:
         The mean of 0.1 and 0.3; the third position is padding.
 
-        >>> vocabulary_reading(torch.tensor([[0.1, 0.3, torch.nan]]), torch.tensor([[True, True, False]]))
+        >>> kl, mask = torch.tensor([[0.1, 0.3, torch.nan]]), torch.tensor([[True, True, False]])
+        >>> vocabulary_reading(kl, kl, kl, mask)
         tensor([0.2000])
     """
     require_shape("kl", kl, tuple(mask.shape))
     kl, _, mask = _checked(kl, kl, mask)
     return pool(kl, mask)
+
+
+# the readings of ours, by the names that options give them
+READING_FUNCTIONS: dict[str, Reading] = {
+    "answer": answer_reading,
+    "positions": positions_reading,
+    "vocabulary": vocabulary_reading,
+    "gap": gap_reading,
+}
+
+
+def reading_function(option: str, name: str) -> Reading:
+    """The reading of a name: one of ours, or a function of the user's own by its dotted path.
+
+    Args:
+        option: that names it, for errors.
+        name: such as `gap` or `my_reading.surprise`.
+
+    Raises:
+        ValueError: there is no such reading; says which option and why.
+    """
+    wanted = extensions.takes(("logp_image", "logp_blind", "kl", "mask", "pool"))
+    return extensions.choose(option, name, READING_FUNCTIONS, "reading", wanted)
+
+
+def own_reading(
+    name: str, logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+) -> Tensor:
+    """Values of a reading of the user's own, with the arguments of `all_readings` and the same checks.
+
+    Args:
+        name: its dotted path.
+        logp_image: log-probability of each answer token with the image, `[B, T]`.
+        logp_blind: the same without the image, `[B, T]`.
+        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
+        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
+        pool: takes the place of the mean.
+
+    Returns:
+        Its value of each row, `[B]`.
+
+    Raises:
+        ValueError: shapes differ, a row has no answer token, or the reading is no such function or returns something
+            else.
+    """
+    logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
+    found = reading_function("reading", name)(logp_image, logp_blind, kl, mask, pool)
+    if not isinstance(found, Tensor):
+        raise ValueError(f"reading {name}: returned {type(found).__name__}, not a tensor [B] with a value an answer")
+    require_shape(f"what reading {name} returned", found, (len(mask),))
+    return found
 
 
 def all_readings(
@@ -220,10 +291,7 @@ def all_readings(
     """
     logp_image, logp_blind, mask = _checked(logp_image, logp_blind, mask)
     return Readings(
-        answer=answer_reading(logp_image, logp_blind, mask, pool),
-        positions=positions_reading(logp_image, logp_blind, mask),
-        vocabulary=vocabulary_reading(kl, mask, pool),
-        gap=gap_reading(logp_image, logp_blind, mask, pool),
+        **{name: reading(logp_image, logp_blind, kl, mask, pool) for name, reading in READING_FUNCTIONS.items()},
         mean_logp=masked_mean(logp_image, mask),
         mean_logq=masked_mean(logp_blind, mask),
         tokens=mask.sum(dim=1),

@@ -149,7 +149,7 @@ class _Builder:
         self._last = candidate.image
         self._answer.append(_number(None if scores is None else scores.answer))
         if self._score is not self._answer:
-            self._score.append(_number(None if scores is None else getattr(scores, self._reading)))
+            self._score.append(_number(None if scores is None else scores.value(self._reading)))
         self._shuffled.append(_number(None if scores is None else one.shuffled))
         self._verdict.append(0 if scores is None else _VERDICTS.get(one.verdict, OTHER_VERDICT))
         self._status.append(self._codes.setdefault(one.status, len(self._codes)))

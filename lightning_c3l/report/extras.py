@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lightning_c3l.extensions import is_path
 from lightning_c3l.records import READINGS, ScoredCandidate
 from lightning_c3l.report.figures import nested
 from lightning_c3l.report.gallery import PairKey
@@ -58,4 +59,4 @@ class RunExtras:
     def reading(self) -> str:
         """The reading of S(I2C) that chose the pseudo-labels."""
         chosen = str(self.group("i2c").get("reading"))
-        return chosen if chosen in READINGS else "answer"
+        return chosen if chosen in READINGS or is_path(chosen) else "answer"

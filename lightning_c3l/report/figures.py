@@ -140,6 +140,11 @@ def figure(key: str) -> FigureLabel:
     return known or FigureLabel(key.replace("_", " "))
 
 
+def reading_label(name: str) -> FigureLabel:
+    """How a reading is shown; one of the user's own by its dotted path."""
+    return READINGS.get(name) or FigureLabel(name, "A reading of your own.")
+
+
 def question_type_label(name: str) -> str:
     """Name of a question type as the page shows it."""
     return "yes or no" if name == "yes_no" else name

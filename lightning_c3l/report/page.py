@@ -5,13 +5,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lightning_c3l.extensions import is_path
 from lightning_c3l.records import READINGS_AND_RIVAL, ScoredCandidate
 from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.charts import bar_chart
 from lightning_c3l.report.curves import curves
 from lightning_c3l.report.distributions import distributions
 from lightning_c3l.report.extras import RunExtras
-from lightning_c3l.report.figures import READINGS, nested
+from lightning_c3l.report.figures import nested, reading_label
 from lightning_c3l.report.first_screen import FirstScreen
 from lightning_c3l.report.gallery import Gallery, exported_pairs, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
@@ -105,7 +106,8 @@ def _present(*tables: FigureTable | None) -> list[FigureTable]:
 
 def _auroc(areas: Mapping[str, Any]) -> Markup | None:
     """Bars of the readings beside plain confidence; None where no truth is known."""
-    if not any(areas.get(key) is not None for key in READINGS_AND_RIVAL):
+    names = [*READINGS_AND_RIVAL, *filter(is_path, areas)]
+    if not any(areas.get(name) is not None for name in names):
         return None
-    bars = {READINGS[key].label: areas.get(key) for key in READINGS_AND_RIVAL}
-    return bar_chart("Area under the ROC curve of each score", bars, (0.5, "chance"), READINGS["mean_logp"].label)
+    bars = {reading_label(name).label: areas.get(name) for name in names}
+    return bar_chart("Area under the ROC curve of each score", bars, (0.5, "chance"), reading_label("mean_logp").label)

@@ -10,7 +10,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictU
 from markupsafe import Markup, escape
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.figures import READINGS
+from lightning_c3l.report.figures import reading_label
 from lightning_c3l.report.text import exact, number, printable
 from lightning_c3l.report.token_values import direction
 
@@ -77,5 +77,5 @@ def page_environment(*loaders: BaseLoader) -> Environment:
     # the only script that a page may run
     digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
     found.globals |= {"style": Markup(style), "gallery_script": Markup(script), "script_digest": digest}
-    found.globals["readings"] = READINGS
+    found.globals["reading_label"] = reading_label
     return found

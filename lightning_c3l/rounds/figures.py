@@ -4,7 +4,7 @@ import statistics
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,7 @@ class RoundFigures:
             positive = one.status == "positive"
             self._groups += positive
             if one.scores is not None:
-                score = getattr(one.scores, self._reading)
+                score = one.scores.value(self._reading)
                 self._scores.append(score)
                 self._tokens.append(one.scores.tokens)
                 if positive:
@@ -206,7 +206,7 @@ class AnswerFigures:
         for one in answers:
             self._prior |= one.status != "replay"
             if one.status == "negative" and one.scores is not None:
-                self._scores.add(getattr(one.scores, self._reading))
+                self._scores.add(one.scores.value(self._reading))
             self._count[one.status] += 1
             self._judged[one.status] += one.verdict is not None
             self._right[one.status] += one.verdict == "right"
@@ -273,8 +273,9 @@ def reading_auroc(scored: Sequence[ScoredCandidate]) -> dict[str, Any]:
     """AUROC of each reading, and of plain confidence, at telling right pairs from the others."""
     parsed = [one for one in scored if one.scores is not None and one.verdict is not None]
     labels = [one.verdict == "right" for one in parsed]
-    tables = [asdict(one.scores) for one in parsed if one.scores is not None]
-    out: dict[str, Any] = {name: auroc([t[name] for t in tables], labels) for name in READINGS_AND_RIVAL}
+    scores = [one.scores for one in parsed if one.scores is not None]
+    names = (*READINGS_AND_RIVAL, *(name for name, _ in scores[0].more)) if scores else READINGS_AND_RIVAL
+    out: dict[str, Any] = {name: auroc([one.value(name) for one in scores], labels) for name in names}
     return {**out, "n": len(parsed)}
 
 

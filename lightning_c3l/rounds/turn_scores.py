@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_c3l.functional.i2c import all_readings, answer_reading, gap_reading
+from lightning_c3l.functional.i2c import all_readings, answer_reading, own_reading, reading_function
 from lightning_c3l.functional.pooling import pool_of
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.records import Scores
@@ -17,7 +17,6 @@ from lightning_c3l.selection.sentences import sentence_numbers, sentence_spans
 
 NOT_FINITE = "score is not a finite number"
 NO_SENTENCE = "the image supports none of its sentences"
-_READINGS = {"answer": answer_reading, "gap": gap_reading}
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class Supported:
     scores: Scores | None
     shuffled: float | None = None
     dropped: tuple[tuple[int, int], ...] = ()
+
+    def to_row(self) -> dict[str, Any]:
+        """The answer as row files hold it."""
+        return {**vars(self), "scores": self.scores and self.scores.to_row()}
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class TurnScore:
 
     def to_row(self) -> dict[str, Any]:
         """The score as row files hold it."""
-        row = asdict(self)
-        return row if self.supported else {name: value for name, value in row.items() if name != "supported"}
+        row = {**vars(self), "scores": self.scores and self.scores.to_row()}
+        kept = row.pop("supported")
+        return row | ({"supported": kept.to_row()} if kept else {})
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "TurnScore":
@@ -62,8 +66,8 @@ class TurnScore:
         supported = None
         if kept := row.get("supported"):
             spans = tuple((start, end) for start, end in kept["dropped"])
-            supported = Supported(kept["scores"] and Scores(**kept["scores"]), kept["shuffled"], spans)
-        return cls(row["scores"] and Scores(**row["scores"]), row["shuffled"], row["reason"], supported)
+            supported = Supported(kept["scores"] and Scores.from_row(kept["scores"]), kept["shuffled"], spans)
+        return cls(row["scores"] and Scores.from_row(row["scores"]), row["shuffled"], row["reason"], supported)
 
 
 def turn_scores(
@@ -107,13 +111,14 @@ def _sentences(mask: Tensor, texts: Sequence[Sequence[str]]) -> Tensor:
 
 def _supported(tokens: AnswerTokens, config: ScoringConfig, sentences: Tensor) -> Tensor:
     """The tokens of the sentences whose value is high enough, `[R, T]`."""
-    reading, kept = _READINGS[config.by], torch.zeros_like(tokens.mask)
+    reading, kept = reading_function("sentences by", config.by), torch.zeros_like(tokens.mask)
     # within a sentence, the lowest mean of a sentence is its mean
     pool = pool_of("mean" if config.pooling == "min_sentence" else config.pooling)
     for number in range(int(sentences.max()) + 1 if sentences.numel() else 0):
         own = tokens.mask & (sentences == number)
         some = own.any(dim=1)
-        values = reading(tokens.logp_image[some], tokens.logp_blind[some], own[some], pool)
+        columns = (column[some] for column in (tokens.logp_image, tokens.logp_blind, tokens.kl, own))
+        values = reading(*columns, pool)
         kept[some] |= own[some] & (values >= config.sentence_min)[:, None]
     return kept
 
@@ -122,19 +127,22 @@ def _scored(tokens: AnswerTokens, mask: Tensor, config: ScoringConfig, sentences
     """Scores of the masked tokens of each answer."""
     # an answer of control tokens alone has no token left, and no reading
     some = mask.any(dim=1)
-    logq, own = tokens.logp_blind[some], mask[some]
+    logp, logq, kl, own = (one[some] for one in (tokens.logp_image, tokens.logp_blind, tokens.kl, mask))
     pool = pool_of(config.pooling, None if sentences is None else sentences[some])
-    table = all_readings(tokens.logp_image[some], logq, tokens.kl[some], own, pool)
+    table = all_readings(logp, logq, kl, own, pool)
+    more = [own_reading(name, logp, logq, kl, own, pool).tolist() for name in config.readings]
     control: list[float | None] = [None] * len(own)
     if tokens.logp_shuffled is not None:
-        control = answer_reading(tokens.logp_shuffled[some], logq, own, pool).tolist()
-    rows = zip(*(column.tolist() for column in table), control, strict=True)
+        control = answer_reading(tokens.logp_shuffled[some], logq, kl, own, pool).tolist()
+    rows = zip(*(column.tolist() for column in table), control, *more, strict=True)
     for scored in some.tolist():
         if not scored:
             yield TurnScore(None, reason="answer has no token")
             continue
-        answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other = next(rows)
-        if all(math.isfinite(value) for value in (answer, positions, vocabulary, gap)):
-            yield TurnScore(Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count)), other)
+        answer, positions, vocabulary, gap, mean_logp, mean_logq, count, other, *own_values = next(rows)
+        if all(math.isfinite(value) for value in (answer, positions, vocabulary, gap, *own_values)):
+            further = tuple(zip(config.readings, own_values, strict=True))
+            scores = Scores(answer, positions, vocabulary, gap, mean_logp, mean_logq, int(count), further)
+            yield TurnScore(scores, other)
         else:
             yield TurnScore(None, reason=NOT_FINITE)

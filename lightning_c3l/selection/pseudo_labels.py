@@ -1,7 +1,8 @@
 """From scores to pseudo-labels and training weights.
 
-A `reading` names the column of `Scores` to go by: one of the four readings of S(I2C)
-(see `lightning_c3l.functional.i2c`), or `mean_logp` and `mean_logq` as controls. Our reading of C3L, arXiv 2405.12752.
+A `reading` names the value of `Scores` to go by: one of the four readings of S(I2C)
+(see `lightning_c3l.functional.i2c`), one of the user's own, or `mean_logp` and `mean_logq` as controls.
+Our reading of C3L, arXiv 2405.12752.
 """
 
 import math
@@ -13,13 +14,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_c3l.records import READINGS, Group, Origin, Pooling, ScoredCandidate, Scores
+from lightning_c3l.extensions import is_path
+from lightning_c3l.functional.i2c import reading_function
+from lightning_c3l.records import Group, Origin, Pooling, ScoredCandidate, Scores
 from lightning_c3l.selection.quotas import capped_shares, even_yes_no
-from lightning_c3l.selection.scoring_config import ScoringConfig, Unit
+from lightning_c3l.selection.scoring_config import ScoringConfig, Unit, own_readings
 from lightning_c3l.selection.texts import normalised
 
 # The length is no score: choosing by it is what the length-matched control guards against.
-_SELECTABLE = tuple(field.name for field in fields(Scores) if field.name != "tokens")
+_SELECTABLE = tuple(field.name for field in fields(Scores) if field.name not in ("tokens", "more"))
 
 GroupBy = Literal["instruction", "image"]
 Weighting = Literal["none", "sampler", "loss", "both"]
@@ -36,7 +39,8 @@ class PseudoLabelConfig:
     """How pseudo-labels are chosen and weighed; flat options of `I2CReweighting`.
 
     Attributes:
-        reading: reading of S(I2C) that chooses and weighs.
+        reading: reading of S(I2C) that chooses and weighs: answer, positions, vocabulary, gap, or module.function of
+            your own (docs/extending/reading.md).
         margin: a negative scores at least this much below the positive.
         positive_margin: a group is trained on if its positive scores at least this much above the next candidate that
             says something else; one whose candidates all say the same is trained on whatever the margin.
@@ -77,8 +81,7 @@ class PseudoLabelConfig:
 
     def __post_init__(self) -> None:
         """Validate the options."""
-        if self.reading not in READINGS:
-            raise ValueError(f"i2c.reading must be one of {', '.join(READINGS)}, not {self.reading!r}")
+        reading_function("i2c.reading", self.reading)
         for name, margin in (("margin", self.margin), ("positive_margin", self.positive_margin)):
             if not margin >= 0:
                 raise ValueError(f"i2c.{name} must be at least 0, not {margin}")
@@ -99,6 +102,11 @@ class PseudoLabelConfig:
             ScoringConfig(pooling=self.pooling, unit=self.unit, by=self.reading, sentence_min=self.sentence_min)
         except ValueError as error:
             raise ValueError(f"i2c.{error}") from error
+
+    @property
+    def scoring(self) -> ScoringConfig:
+        """How the candidates of a round are scored: as whole answers, by the chosen reading too if it is not ours."""
+        return ScoringConfig(pooling=self.pooling, readings=own_readings(self.reading))
 
     @property
     def uses_candidates(self) -> bool:
@@ -272,9 +280,9 @@ def reading_of(scored: ScoredCandidate, reading: str) -> float:
     Raises:
         ValueError: the reading is unknown, or the candidate has none. A nan would make rankings depend on input order.
     """
-    if reading not in _SELECTABLE:
+    if reading not in _SELECTABLE and not is_path(reading):
         raise ValueError(f"unknown reading {reading!r}, choose from {', '.join(_SELECTABLE)}")
-    value = float(getattr(scores_of(scored), reading))
+    value = scores_of(scored).value(reading)
     if not math.isfinite(value):
         raise ValueError(f"{_name(scored)}: its {reading} reading is {value}")
     return value

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lightning_c3l.extensions import is_path
+from lightning_c3l.records import READINGS_AND_RIVAL
+
 Turns = Literal["mean", "min"]
 
 # field of a scored record: a list with an item for each assistant message
@@ -33,6 +36,19 @@ class RecordScore:
     why: str = ""
 
 
+def require_reading(option: str, name: str) -> None:
+    """Refuse what is neither a reading of ours nor a dotted path; nothing is imported, since scores have the name.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if name not in READINGS_AND_RIVAL and not is_path(name):
+        raise ValueError(
+            f"{option} must be one of {', '.join(READINGS_AND_RIVAL)}, or module.function of your own reading, "
+            f"not {name!r}"
+        )
+
+
 def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "mean") -> RecordScore:
     """Combine the scores of a record's turns.
 
@@ -41,7 +57,7 @@ def record_score(extra: Mapping[str, Any], by: str = "answer", turns: Turns = "m
 
     Args:
         extra: fields of the record beside images and messages.
-        by: the reading that is the score, one of `records.READINGS_AND_RIVAL`.
+        by: the reading that is the score, one of `records.READINGS_AND_RIVAL` or one of the user's own.
         turns: `mean` weights the turns by their tokens, `min` takes the lowest.
 
     Returns:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lightning_c3l.extensions import is_path
+from lightning_c3l.functional.i2c import reading_function
 from lightning_c3l.records import POOLINGS, Pooling
 
 Unit = Literal["answer", "sentence"]
@@ -21,9 +23,11 @@ class ScoringConfig:
         pooling: how the values of the tokens become those of the answer in the readings `answer`, `vocabulary` and
             `gap`, and in the control. `positions` is of the whole answer, mean log-probabilities are means.
         unit: `sentence` scores each answer without the sentences that the image does not support, too.
-        by: reading by which a sentence is judged, `answer` or `gap`.
+        by: reading by which a sentence is judged: `answer`, `gap`, or one of the user's own whose sign says whether the
+            image speaks for it.
         sentence_min: least value of a supported sentence, pooled over its tokens. At 0 the image makes it no less
             likely than it is without.
+        readings: dotted paths of readings of the user's own, which are computed beside the four.
 
     Raises:
         ValueError: an option is unknown, or two do not go together.
@@ -34,14 +38,17 @@ class ScoringConfig:
     unit: Unit = "answer"
     by: str = "answer"
     sentence_min: float = 0.0
+    readings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
         if self.unit not in ("answer", "sentence"):
             raise ValueError(f"unit must be answer or sentence, not {self.unit!r}")
-        if self.unit == "sentence" and self.by not in SIGNED:
+        if self.unit == "sentence" and self.by not in SIGNED and not is_path(self.by):
             raise ValueError(f"unit sentence needs the reading {' or '.join(SIGNED)}, whose sign judges a sentence")
+        for name in self.readings:
+            reading_function("reading", name)
         if not math.isfinite(self.sentence_min):
             raise ValueError(f"sentence_min must be a finite number, not {self.sentence_min}")
         if self.sentence_min and self.unit != "sentence":
@@ -54,7 +61,13 @@ class ScoringConfig:
 
     def made_with(self) -> dict[str, Any]:
         """What scores depend on beside the LVLM and the seed, by name; empty for the defaults."""
-        pooled = {} if self.pooling == "mean" else {"pooling": self.pooling}
+        pooled: dict[str, Any] = {} if self.pooling == "mean" else {"pooling": self.pooling}
+        pooled |= {"readings": list(self.readings)} if self.readings else {}
         if self.unit == "answer":
             return pooled
         return pooled | {"unit": self.unit, "sentences_by": self.by, "sentence_min": self.sentence_min}
+
+
+def own_readings(reading: str) -> tuple[str, ...]:
+    """The readings beside the four that a reading asks for: itself, if it is one of the user's own."""
+    return (reading,) if is_path(reading) else ()

@@ -27,6 +27,8 @@ def _log(*rows: list[float]) -> Tensor:
 # Two answer tokens: p = (1/2, 1/4), q = (1/4, 1/4).
 LOGP, LOGQ = _log([0.5, 0.25]), _log([0.25, 0.25])
 BOTH = torch.ones(1, 2, dtype=torch.bool)
+# for the readings that take no divergence
+NOT_READ = torch.full((1, 1), math.nan)
 
 
 def test_readings_are_named_in_order() -> None:
@@ -36,32 +38,32 @@ def test_readings_are_named_in_order() -> None:
 
 def test_answer_reading_closed_form() -> None:
     # (1/2)(1/2 ln 2 + 1/4 ln 1)
-    assert answer_reading(LOGP, LOGQ, BOTH).tolist() == pytest.approx([LN2 / 4])
+    assert answer_reading(LOGP, LOGQ, NOT_READ, BOTH).tolist() == pytest.approx([LN2 / 4])
 
 
 def test_answer_reading_is_signed() -> None:
     # (1/2)(1/4 ln 1/2 + 0): the image made the answer less likely.
-    assert answer_reading(LOGQ, LOGP, BOTH).tolist() == pytest.approx([-LN2 / 8])
+    assert answer_reading(LOGQ, LOGP, NOT_READ, BOTH).tolist() == pytest.approx([-LN2 / 8])
 
 
 def test_positions_reading_closed_form() -> None:
     # p/sum = (2/3, 1/3), q/sum = (1/2, 1/2)
     expected = 2 / 3 * math.log(4 / 3) + 1 / 3 * math.log(2 / 3)
-    assert positions_reading(LOGP, LOGQ, BOTH).tolist() == pytest.approx([expected])
+    assert positions_reading(LOGP, LOGQ, NOT_READ, BOTH).tolist() == pytest.approx([expected])
 
 
 def test_positions_reading_of_one_token_is_exactly_zero() -> None:
     logp, logq = torch.tensor([[-0.3, 5.0]]), torch.tensor([[-7.1, math.nan]])
-    assert positions_reading(logp, logq, torch.tensor([[True, False]])).tolist() == [0.0]
+    assert positions_reading(logp, logq, NOT_READ, torch.tensor([[True, False]])).tolist() == [0.0]
 
 
 def test_positions_reading_ignores_a_common_factor() -> None:
-    assert positions_reading(LOGP, LOGP - 3.0, BOTH).tolist() == pytest.approx([0.0], abs=1e-12)
-    assert answer_reading(LOGP, LOGP - 3.0, BOTH).tolist() == pytest.approx([3 * (0.5 + 0.25) / 2])
+    assert positions_reading(LOGP, LOGP - 3.0, NOT_READ, BOTH).tolist() == pytest.approx([0.0], abs=1e-12)
+    assert answer_reading(LOGP, LOGP - 3.0, NOT_READ, BOTH).tolist() == pytest.approx([3 * (0.5 + 0.25) / 2])
 
 
 def test_gap_reading_closed_form() -> None:
-    assert gap_reading(LOGP, LOGQ, BOTH).tolist() == pytest.approx([LN2 / 2])
+    assert gap_reading(LOGP, LOGQ, NOT_READ, BOTH).tolist() == pytest.approx([LN2 / 2])
 
 
 def test_token_kl_closed_form() -> None:
@@ -103,7 +105,7 @@ def test_token_kl_reduces_in_float32(dtype: torch.dtype) -> None:
 def test_vocabulary_reading_is_the_mean_over_answer_tokens() -> None:
     kl = torch.tensor([[1.0, 3.0, math.inf], [0.5, math.nan, math.nan]])
     mask = torch.tensor([[True, True, False], [True, False, False]])
-    assert vocabulary_reading(kl, mask).tolist() == [2.0, 0.5]
+    assert vocabulary_reading(kl, kl, kl, mask).tolist() == [2.0, 0.5]
 
 
 def test_all_readings_agree_with_the_hand_values() -> None:
@@ -146,7 +148,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
 def test_a_token_of_zero_probability_adds_nothing_to_the_answer_reading() -> None:
     # x ln x -> 0: the term of a token the image rules out vanishes.
     logp, logq = torch.tensor([[-math.inf, -LN2]]), torch.tensor([[-1.0, -2 * LN2]])
-    assert answer_reading(logp, logq, BOTH).tolist() == pytest.approx([LN2 / 4])
+    assert answer_reading(logp, logq, NOT_READ, BOTH).tolist() == pytest.approx([LN2 / 4])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -155,7 +157,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     assert {t.dtype for t in result[:6]} == {torch.float32}
     # The sum of a thousand tokens would lose digits in half precision.
     long = torch.full((1, 1000), -0.1, dtype=dtype)
-    mean = gap_reading(long, torch.zeros_like(long), torch.ones(1, 1000, dtype=torch.bool))
+    mean = gap_reading(long, torch.zeros_like(long), NOT_READ, torch.ones(1, 1000, dtype=torch.bool))
     assert mean.item() == pytest.approx(long[0, 0].item(), rel=1e-5)
 
 
@@ -164,9 +166,9 @@ def test_a_row_without_answer_tokens_is_named() -> None:
     x = torch.zeros(4, 2)
     for call in (answer_reading, positions_reading, gap_reading):
         with pytest.raises(ValueError, match=r"\[1, 3\]"):
-            call(x, x, mask)
+            call(x, x, NOT_READ, mask)
     with pytest.raises(ValueError, match=r"\[1, 3\]"):
-        vocabulary_reading(x, mask)
+        vocabulary_reading(x, x, x, mask)
     with pytest.raises(ValueError, match=r"\[1, 3\]"):
         all_readings(x, x, x, mask)
 
@@ -176,14 +178,14 @@ def test_shape_mismatches_name_both_shapes() -> None:
     mask = torch.ones(2, 3, dtype=torch.bool)
     for call in (answer_reading, positions_reading, gap_reading):
         with pytest.raises(ValueError, match=r"\(2, 4\).*\(2, 3\)"):
-            call(x, y, mask)
+            call(x, y, NOT_READ, mask)
         with pytest.raises(ValueError, match=r"\(2, 3\).*\(2, 4\)"):
-            call(x, x, torch.ones(2, 4, dtype=torch.bool))
+            call(x, x, NOT_READ, torch.ones(2, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"\(2, 4\).*\(2, 3\)"):
-        vocabulary_reading(y, mask)
+        vocabulary_reading(x, x, y, mask)
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(2, 4\)"):
         token_kl(x, y)
     with pytest.raises(ValueError, match=r"\(2, 4\).*\(2, 3\)"):
         all_readings(x, x, y, mask)
     with pytest.raises(ValueError, match=r"\[B, T\]"):
-        gap_reading(x[0], x[0], mask[0])
+        gap_reading(x[0], x[0], x[0], mask[0])

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +16,9 @@ from data_modules.formats import llava_json, parquet_table, write_llava_json
 from lightning_c3l.records import Scores, VLITRecord
 from tests.helpers.conversations import read_conversations
 
-SCORES = Scores(answer=0.5, positions=0.25, vocabulary=1.5, gap=-0.5, mean_logp=-1.0, mean_logq=-0.5, tokens=3)
+SCORE_ROW = {"answer": 0.5, "positions": 0.25, "vocabulary": 1.5, "gap": -0.5}
+SCORE_ROW |= {"mean_logp": -1.0, "mean_logq": -0.5, "tokens": 3}
+SCORES = Scores(**SCORE_ROW)
 COLUMNS = ["id", "image", "question", "answer", "kind", "score_answer", "score_positions", "score_vocabulary"]
 COLUMNS += ["score_gap", "score_mean_logp", "score_mean_logq", "tokens", "provenance"]
 
@@ -49,7 +50,7 @@ def test_llava_file_is_a_bare_list_with_a_meta_file(tmp_path: Path) -> None:
                 {"from": "human", "value": "<image>\nWhat is it?"},
                 {"from": "gpt", "value": "A cat."},
             ],
-            "c3l": {"kind": "short", "scores": asdict(SCORES), "provenance": {"round": 2, "seed": 0}},
+            "c3l": {"kind": "short", "scores": SCORE_ROW, "provenance": {"round": 2, "seed": 0}},
         }
     ]
     meta = json.loads((tmp_path / "out" / "vlit.meta.json").read_text())

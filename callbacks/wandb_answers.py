@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from callbacks.order import Order
 from callbacks.wandb_run import Table, wandb_run_of
 from lightning_c3l.evaluation import benchmarks
-from lightning_c3l.evaluation.benchmarks.base import Answer, Pair, Question, figure_name
+from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Pair, Question, figure_name
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation
 from lightning_c3l.evaluation.judging.base import Review
 from lightning_c3l.evaluation.results import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
@@ -37,33 +37,33 @@ class WandbAnswers(Callback):
             return
         results, evaluation = pl_module.results, pl_module.evaluation
         if evaluation is not None:
-            logger.summarize(dict(evaluation_figures(evaluation)))
-        name, protocol = results.data.benchmark.name, None if evaluation is None else evaluation.headline
-        if name == JUDGED:
+            logger.summarize(dict(evaluation_figures(evaluation, results.data.benchmark)))
+        benchmark, protocol = results.data.benchmark, None if evaluation is None else evaluation.headline
+        if benchmark.name == JUDGED:
             table = reviews_table(results.pairs, pl_module.reviews)
         else:
-            table = answers_table(name, results.pairs, protocol)
+            table = answers_table(benchmark, results.pairs, protocol)
         logger.log({"answers": table})
         logger.log_files("evaluation", [results.folder / file for file in _FILES])
 
 
-def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
+def evaluation_figures(evaluation: Evaluation, benchmark: Benchmark) -> Iterator[tuple[str, float]]:
     """Finite figures of an evaluation by the names that they have in W&B's summary."""
     for protocol, result in evaluation.protocols.items():
         low, high = result.interval or (None, None)
         headline = {result.metric: result.headline, f"{result.metric}_low": low, f"{result.metric}_high": high}
         others = {"n": result.n, "parse_failures": result.parse_failures, **result.figures}
-        named = {figure_name(evaluation.benchmark, name, protocol): value for name, value in others.items()}
+        named = {figure_name(benchmark, name, protocol): value for name, value in others.items()}
         for name, value in {**headline, **named}.items():
             if (real := finite(value)) is not None:
                 yield name, real
 
 
-def answers_table(name: str, pairs: Sequence[Pair], protocol: str | None) -> Table:
+def answers_table(benchmark: str | Benchmark, pairs: Sequence[Pair], protocol: str | None) -> Table:
     """Some answers in the order of their questions, and whether each is right where that is known.
 
     Args:
-        name: of the benchmark.
+        benchmark: asks the questions; one of ours by its name, too.
         pairs: questions with their answers.
         protocol: decides whether an answer is right; None if nothing does.
     """
@@ -71,7 +71,7 @@ def answers_table(name: str, pairs: Sequence[Pair], protocol: str | None) -> Tab
     rows = []
     for question, answer in _chosen(pairs):
         options = "\n".join(f"{letter}. {text}" for letter, text in question.options.items())
-        right = None if protocol is None or not question.truth else _is_right(name, question, answer, protocol)
+        right = None if protocol is None or not question.truth else _is_right(benchmark, question, answer, protocol)
         said = answer.problem or answer.text or _likeliest(question, answer)
         rows.append([question.id, question.image, question.text, options, question.truth, said, right])
     return Table(columns, rows)
@@ -100,8 +100,8 @@ def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
     return [pairs[index] for index in sorted(chosen)]
 
 
-def _is_right(name: str, question: Question, answer: Answer, protocol: str) -> bool | None:
-    right: Any = benchmarks.load_scored(name).score([(question, answer)], protocol).right
+def _is_right(benchmark: str | Benchmark, question: Question, answer: Answer, protocol: str) -> bool | None:
+    right: Any = benchmarks.load_scored(benchmark).score([(question, answer)], protocol).right
     return None if right is None else bool(right[0])
 
 

@@ -26,7 +26,7 @@ class BenchmarkDataModule(LightningDataModule):
     """The questions in a benchmark's own files, for `EvaluationModule`.
 
     Args:
-        benchmark: pope, seed, mmbench or llava_w.
+        benchmark: pope, seed, mmbench, llava_w, or module.Class of your own (docs/extending/benchmark.md).
         questions: its file, several of them, or the folder that contains them.
         images: folder of its images; not needed if the question file contains them, or with `blind`.
         blind: ask without images, as a baseline.
@@ -54,7 +54,7 @@ class BenchmarkDataModule(LightningDataModule):
                 raise ValueError(f"data: {name} must be at least 1, not {value}")
         if prompt is not None:
             check_template(prompt)
-        self.benchmark, self.blind = benchmarks.load(benchmark), blind
+        self.benchmark, self.blind = benchmarks.choose("data.benchmark", benchmark), blind
         self.template, self.workers = prompt, num_workers
         paths = [questions] if isinstance(questions, str) else questions
         self.questions = self.benchmark.read_questions([Path(path) for path in paths])

@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lightning_c3l.cli.options import one_of, parse_options
-from lightning_c3l.evaluation.benchmarks import NAMES, load
+from lightning_c3l.cli.options import parse_options
+from lightning_c3l.evaluation.benchmarks import choose, load
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile, read_answers
+from lightning_c3l.evaluation.benchmarks.base import Benchmark
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
 from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
@@ -23,7 +24,7 @@ class EvaluateOptions:
         c3l evaluate pope --questions runs/scenes-benchmarks/pope --answers runs/pope/version_0/answers.jsonl
 
     Attributes:
-        benchmark: name of the benchmark.
+        benchmark: pope, seed, mmbench, llava_w, or module.Class of your own (docs/extending/benchmark.md).
         questions: the benchmark's files, or its folder.
         answers: one file, or one a split.
         reviews: llava_w: a file a round of the judge.
@@ -35,7 +36,7 @@ class EvaluateOptions:
         out: file for the figures as JSON.
     """
 
-    benchmark: str = one_of(NAMES)
+    benchmark: str
     questions: list[Path] = field(default_factory=list)
     answers: list[Path] = field(default_factory=list)
     reviews: list[Path] = field(default_factory=list)
@@ -50,10 +51,11 @@ class EvaluateOptions:
 def main(arguments: list[str]) -> int:
     """Run the verb `evaluate`; returns its exit status."""
     options = parse_options("evaluate", EvaluateOptions, arguments)
-    _check_out(options)
-    evaluation = _of_reviews(options) if options.benchmark == "llava_w" else _of_answers(options)
+    benchmark = choose("benchmark", options.benchmark)
+    _check_out(options, benchmark)
+    evaluation = _of_reviews(options) if benchmark.name == "llava_w" else _of_answers(options, benchmark)
     if options.questions:
-        hashes = {str(path): sha256_of_files([path]) for path in load(options.benchmark).files(options.questions)}
+        hashes = {str(path): sha256_of_files([path]) for path in benchmark.files(options.questions)}
         evaluation = replace(evaluation, files={**evaluation.files, "questions": hashes})
     console(stderr=True).print(evaluation_tables(evaluation))
     document = evaluation.as_json()
@@ -64,7 +66,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _check_out(options: EvaluateOptions) -> None:
+def _check_out(options: EvaluateOptions, benchmark: Benchmark) -> None:
     """Refuse to write over what is read.
 
     Raises:
@@ -73,29 +75,28 @@ def _check_out(options: EvaluateOptions) -> None:
     if not options.out:
         return
     require_writable(options.out)
-    questions = load(options.benchmark).files(options.questions) if options.questions else []
+    questions = benchmark.files(options.questions) if options.questions else []
     given = (options.answers, options.reviews, options.blind, options.against, questions)
     if options.out.resolve() in {path.resolve() for paths in given for path in paths}:
         raise ValueError(f"--out {options.out} is one of the files that are read; name another")
 
 
-def _of_answers(options: EvaluateOptions) -> Evaluation:
+def _of_answers(options: EvaluateOptions, benchmark: Benchmark) -> Evaluation:
     if not options.answers or options.reviews:
-        raise ValueError(f"{options.benchmark} is scored from --answers, without --reviews")
-    benchmark = load(options.benchmark)
+        raise ValueError(f"{benchmark.name} is scored from --answers, without --reviews")
     return evaluate(
         benchmark,
         benchmark.read_questions(options.questions) if options.questions else None,
-        read_answers(options.answers, benchmark.name),
+        read_answers(options.answers, benchmark),
         protocols=options.protocol or None,
-        blind=_answers(options.blind, benchmark.name),
-        against=_answers(options.against, benchmark.name),
+        blind=_answers(options.blind, benchmark),
+        against=_answers(options.against, benchmark),
         partial=options.partial,
     )
 
 
-def _answers(paths: list[Path], name: str) -> AnswerFile | None:
-    return read_answers(paths, name) if paths else None
+def _answers(paths: list[Path], benchmark: Benchmark) -> AnswerFile | None:
+    return read_answers(paths, benchmark) if paths else None
 
 
 def _of_reviews(options: EvaluateOptions) -> Evaluation:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 
 from lightning_c3l.distributed import collectives
 from lightning_c3l.distributed.program import command_line
@@ -29,7 +29,7 @@ from lightning_c3l.runs.row_jobs import RowJob
 
 # the benchmark whose answers a judge scores
 JUDGED = "llava_w"
-# the headline by benchmark; it takes `ScoredBenchmark.metric_inputs`, or the judge's ratings
+# the headline by benchmark of ours; it takes `ScoredBenchmark.metric_inputs`, or the judge's ratings
 METRICS: Mapping[str, Callable[[], Metric]] = {
     "pope": partial(YesNoF1, len(SPLITS)),
     "seed": ChoiceAccuracy,
@@ -118,10 +118,10 @@ class BenchmarkResults:
 
     def headlines(self, reviews: Sequence[Review]) -> Iterator[tuple[str, Metric]]:
         """Yield the headline by each protocol that the answers can serve, updated with this rank's share of them."""
-        name = self.data.benchmark.name
+        benchmark, name = self.data.benchmark, self.data.benchmark.name
         share = slice(collectives.rank(), None, collectives.world())
-        for protocol in self.data.benchmark.protocols:
-            metric = METRICS[name]()
+        for protocol in benchmark.protocols:
+            metric = METRICS.get(name, MeanMetric)()
             if name == JUDGED:
                 if not reviews:
                     continue
@@ -129,11 +129,14 @@ class BenchmarkResults:
                 ratings = np.array([(one.candidate, one.reference) for one in counted]).reshape(-1, 2)
                 metric.update(ratings[:, 0], ratings[:, 1])
             else:
-                scoring = benchmarks.load_scored(name)
+                scoring = benchmarks.load_scored(benchmark)
                 if all(getattr(answer, scoring.required_field(protocol)) is None for answer in self.answers):
                     continue
-                metric.update(*scoring.metric_inputs(self.pairs[share], protocol))
-            yield headline_name(name, protocol), metric
+                if name in METRICS:
+                    metric.update(*scoring.metric_inputs(self.pairs[share], protocol))
+                else:  # the same value from every rank
+                    metric.update(scoring.score(self.pairs, protocol).headline)
+            yield headline_name(benchmark, protocol), metric
 
     def report(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> Evaluation | None:
         """Compute all figures, write and print them.
@@ -160,7 +163,7 @@ class BenchmarkResults:
             evaluation = evaluate_reviews(questions, [self.folder / REVIEWS], partial=partial)
             evaluation = replace(evaluation, model=self.model_id)
         elif all(question.truth for question in questions.questions):
-            evaluation = evaluate(benchmark, questions, read_answers([self.file], benchmark.name), partial=partial)
+            evaluation = evaluate(benchmark, questions, read_answers([self.file], benchmark), partial=partial)
         else:
             print("the question file has no right answers, so nothing is scored", flush=True)
             return None

@@ -10,6 +10,7 @@ import yaml
 
 from callbacks.wandb_answers import answers_table, evaluation_figures, reviews_table
 from lightning_c3l.cli.main import main
+from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, ProtocolResult
 from lightning_c3l.evaluation.judging.base import Review
@@ -94,7 +95,10 @@ def result(headline: float | None, interval: tuple[float, float] | None, **figur
 
 def test_a_figure_that_is_no_number_is_left_out() -> None:
     empty = Evaluation("seed", "rank", {"rank": result(None, None, ratio=float("nan"), model="a name")}, {}, {})
-    assert dict(evaluation_figures(empty)) == {"test/seed_n": 4.0, "test/seed_parse_failures": 1.0}
+    assert dict(evaluation_figures(empty, benchmarks.load("seed"))) == {
+        "test/seed_n": 4.0,
+        "test/seed_parse_failures": 1.0,
+    }
 
 
 def test_an_answer_without_a_text_is_the_likeliest_option() -> None:

@@ -6,33 +6,65 @@
 * `llava_w`: open questions, for a judge.
 """
 
-from lightning_c3l.evaluation.benchmarks.base import NAMES, Benchmark, ScoredBenchmark
+from typing import cast
+
+from lightning_c3l import extensions
+from lightning_c3l.evaluation.benchmarks.base import Benchmark, ScoredBenchmark
 from lightning_c3l.evaluation.benchmarks.llava_w import LlavaW
 from lightning_c3l.evaluation.benchmarks.mmbench import MMBench
 from lightning_c3l.evaluation.benchmarks.pope import Pope
 from lightning_c3l.evaluation.benchmarks.seed import Seed
 
-__all__ = ["NAMES", "Benchmark", "ScoredBenchmark", "load", "load_scored"]
+__all__ = ["NAMES", "Benchmark", "ScoredBenchmark", "choose", "load", "load_scored"]
+
+_OURS: dict[str, Benchmark] = {one.name: one for one in (Pope(), Seed(), MMBench(), LlavaW())}
+# names of the benchmarks, as commands and experiment files know them
+NAMES = tuple(_OURS)
 
 
-def load(name: str) -> Benchmark:
-    """Return the benchmark of that name.
+def choose(option: str, name: str) -> Benchmark:
+    """The benchmark that an option names: one of ours, or a `ScoredBenchmark` of the user's own by its dotted path.
+
+    Args:
+        option: that names it, for errors.
+        name: such as `pope` or `my_bench.Traffic`.
+
+    Raises:
+        ValueError: there is none, or it cannot be made; says which option and why.
+    """
+    found = extensions.choose(option, name, _OURS, "benchmark", extensions.derives_from(ScoredBenchmark))
+    if name in _OURS:
+        return load(name)
+    try:
+        benchmark: ScoredBenchmark = found()
+    except TypeError as error:
+        raise ValueError(f"{option} {name}: must be made without options: {error}") from error
+    own = getattr(benchmark, "name", "")
+    if own in NAMES or not str(own).isidentifier() or not getattr(benchmark, "protocols", ()):
+        raise ValueError(f"{option} {name}: needs a `name` in letters that no other benchmark has, and `protocols`")
+    return benchmark
+
+
+def load(benchmark: str | Benchmark) -> Benchmark:
+    """Return the benchmark of ours with that name, or itself.
 
     Raises:
         ValueError: there is none.
     """
-    return LlavaW() if name == LlavaW.name else load_scored(name)
+    if not isinstance(benchmark, str):
+        return benchmark
+    if benchmark not in _OURS:
+        raise ValueError(f"no benchmark is called {benchmark!r}; there are {', '.join(NAMES)}")
+    return _OURS[benchmark]
 
 
-def load_scored(name: str) -> ScoredBenchmark:
-    """Return the benchmark of that name, whose answers can be scored without a judge.
+def load_scored(benchmark: str | Benchmark) -> ScoredBenchmark:
+    """Return the benchmark of ours with that name, or itself, if its answers can be scored without a judge.
 
     Raises:
         ValueError: there is none, or it needs a judge.
     """
-    for benchmark in (Pope(), Seed(), MMBench()):
-        if benchmark.name == name:
-            return benchmark
-    if name in NAMES:
-        raise ValueError(f"answers to {name} can only be scored by a judge")
-    raise ValueError(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
+    found = load(benchmark)
+    if ScoredBenchmark not in type(found).__mro__:
+        raise ValueError(f"answers to {found.name} can only be scored by a judge")
+    return cast(ScoredBenchmark, found)

@@ -102,17 +102,21 @@ def parse_row_question(row: Row, benchmark: str) -> tuple[Question, str]:
     elif benchmark == "seed":  # four letters, also if their texts are not known
         options, categories = seed_options(row) or dict.fromkeys(LETTERS, ""), seed_categories(row, _row_id(row))
     # our own rows have them in one field each
-    if benchmark in ("mmbench", "seed") and isinstance(own := row.get("options"), dict) and own:
+    if benchmark not in ("pope", "llava_w") and isinstance(own := row.get("options"), dict) and own:
         options = {str(letter): cell_text(option) for letter, option in own.items()}
     if isinstance(own := row.get("categories"), dict):
         categories = {str(table): cell_text(value) for table, value in own.items()}
+    if benchmark == "pope":
+        own_splits = parse_splits(splits)
+    else:
+        own_splits = tuple(map(cell_text, splits)) if isinstance(splits := row.get("splits"), list) else ()
     question = Question(
         _row_id(row),
         cell_text(text).strip(),
         next(filter(None, truths), "").strip(),
         image if 0 < len(image) < _LONGEST_PATH else None,
         options,
-        splits=parse_splits(splits) if benchmark == "pope" else (),
+        splits=own_splits,
         categories=categories,
     )
     return question, cell_text(row.get("prompt"))

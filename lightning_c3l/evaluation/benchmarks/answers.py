@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_c3l.evaluation.benchmarks import load_scored
+from lightning_c3l.evaluation.benchmarks import load, load_scored
 from lightning_c3l.evaluation.benchmarks.answer_rows import (
     MODEL_FIELDS,
     POSITION,
@@ -13,7 +13,7 @@ from lightning_c3l.evaluation.benchmarks.answer_rows import (
     parse_answer,
     parse_row_question,
 )
-from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
+from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet
 from lightning_c3l.evaluation.benchmarks.final_answer import has_reasoning, object_text
 from lightning_c3l.evaluation.benchmarks.mmbench import are_verdicts
 from lightning_c3l.evaluation.benchmarks.pope import pope_id, split_of_name
@@ -97,22 +97,27 @@ def answer_row(
     return row | {"model_id": model_id, "blind": blind, "questions": digest}
 
 
-def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
+def read_answers(paths: Sequence[Path], benchmark: str | Benchmark) -> AnswerFile:
     """Read answer files of one LVLM: one, or one per split.
+
+    Args:
+        paths: the files.
+        benchmark: whose questions they answer, or its name if it is one of ours.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: names the file, the record and what is wrong.
     """
-    rows: list[AnswerRow] = []
+    benchmark = load(benchmark)
+    name, rows = benchmark.name, list[AnswerRow]()
     raw: list[Row] = []
     for path in paths:
         numbered = [(number, flatten_row(row)) for number, row in enumerate(read_rows(path), start=1)]
         if all(isinstance(row.get(POSITION), int) for _, row in numbered):  # of a tool that answers in any order
             numbered.sort(key=lambda one: int(one[1][POSITION]))
         raw += [row for _, row in numbered]
-        rows += [_parse_row(path, number, row, benchmark_name) for number, row in numbered]
-    if benchmark_name == "mmbench" and are_verdicts(raw):
+        rows += [_parse_row(path, number, row, name) for number, row in numbered]
+    if name == "mmbench" and are_verdicts(raw):
         for index, (row, hit) in enumerate(zip(rows, (one["hit"] for one in raw), strict=True)):
             if hit not in (0, 1, "0", "1"):
                 raise ValueError(f"{row.where}: hit is {quoted(hit)}; a verdict is 0 or 1")
@@ -124,10 +129,10 @@ def read_answers(paths: Sequence[Path], benchmark_name: str) -> AnswerFile:
     blind = {bool(row["blind"]) for row in raw if isinstance(row.get("blind"), bool)}
     if len(blind) > 1:
         raise ValueError(f"{source}: contains answers with and without images; use one file per run")
-    missing = next(filter(None, (_missing(row, benchmark_name) for row in rows)), "")
+    missing = next(filter(None, (_missing(row, benchmark) for row in rows)), "")
     carried = None
     if not missing:
-        questions = _carried_questions(rows, benchmark_name)
+        questions = _carried_questions(rows, benchmark)
         carried = QuestionSet(questions, version or next(iter(hashes.values()))[:DIGEST_LENGTH], source)
     return AnswerFile(tuple(rows), source, hashes, version, carried, model, blind.pop() if blind else None, missing)
 
@@ -171,9 +176,9 @@ def _only_value(source: str, rows: Sequence[Row], fields: Sequence[str], what: s
     return next(iter(values), "")
 
 
-def _missing(row: AnswerRow, name: str) -> str:
+def _missing(row: AnswerRow, benchmark: Benchmark) -> str:
     """What a row lacks to be scored without a question file; empty if nothing."""
-    question = row.question
+    question, name = row.question, benchmark.name
     if name == "llava_w":
         return f"{row.where}: a judge needs the references"
     if not question.id:
@@ -182,7 +187,7 @@ def _missing(row: AnswerRow, name: str) -> str:
         return f"{row.where}: index {quoted(question.id)} is not a whole number"
     if name == "pope" and not question.splits:
         return f"{row.where}: no split (category)"
-    if row.answer.hit is not None or load_scored(name).parse_truth(question.truth, question.options):
+    if row.answer.hit is not None or load_scored(benchmark).parse_truth(question.truth, question.options):
         return ""
     if not question.truth:
         return f"{row.where}: no right answer (answer)"
@@ -190,7 +195,7 @@ def _missing(row: AnswerRow, name: str) -> str:
     return f"{row.where}: the right answer is {quoted(question.truth)}{'' if name == 'pope' else options}"
 
 
-def _carried_questions(rows: Sequence[AnswerRow], name: str) -> tuple[Question, ...]:
+def _carried_questions(rows: Sequence[AnswerRow], benchmark: Benchmark) -> tuple[Question, ...]:
     """The questions in the rows.
 
     Raises:
@@ -200,9 +205,9 @@ def _carried_questions(rows: Sequence[AnswerRow], name: str) -> tuple[Question, 
     for row in rows:
         question = row.question
         number = question.id
-        if name == "pope" and "/" not in number:
+        if benchmark.name == "pope" and "/" not in number:
             number = pope_id(question.splits, number)
-        truth = load_scored(name).parse_truth(question.truth, question.options)
+        truth = load_scored(benchmark).parse_truth(question.truth, question.options)
         question = replace(question, id=number, truth=truth)
         first = found.setdefault(number, question)
         if (first.text, dict(first.options), first.truth) != (question.text, dict(question.options), truth):

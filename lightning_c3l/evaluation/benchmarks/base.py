@@ -14,18 +14,6 @@ from numpy.typing import NDArray
 
 from lightning_c3l.evaluation.benchmarks.final_answer import final_answer
 
-# names of the benchmarks, as commands and experiment files know them
-NAMES = ("pope", "seed", "mmbench", "llava_w")
-# names of the headline figures, as logs, experiment files and reports refer to them
-_HEADLINES = {
-    "pope": "test/pope_f1",
-    "seed": "test/seed_accuracy",
-    "mmbench": "test/mmbench_circular",
-    "llava_w": "test/llava_w_score",
-}
-# protocols whose headline has the plain name; the names of the others are appended to it
-_DEFAULT_PROTOCOLS = ("reference", "rank", "circular")
-
 
 @dataclass(frozen=True)
 class Question:
@@ -142,10 +130,17 @@ class ProtocolScore:
 
 
 class Benchmark(Protocol):
-    """One benchmark: its files, its prompts and its protocols. Benchmarks derive from it and replace the defaults."""
+    """One benchmark: its files, its prompts and its protocols. Benchmarks derive from it and replace the defaults.
+
+    Attributes:
+        name: as logs, files and reports call it.
+        headline: the figure that stands for it, such as `f1`, which logs call `test/pope_f1`.
+        protocols: by which answers can be scored; figures by the first have the plain name, by another one its name
+            behind it.
+    """
 
     name: str
-    # protocols by which answers can be scored, the default first
+    headline: str = "accuracy"
     protocols: tuple[str, ...]
 
     def files(self, paths: Sequence[Path]) -> list[Path]:
@@ -169,7 +164,7 @@ class Benchmark(Protocol):
 
 
 class ScoredBenchmark(Benchmark, Protocol):
-    """A benchmark whose answers are scored one by one, without a judge."""
+    """A benchmark whose answers are scored one by one, without a judge; one of the user's own replaces `score`."""
 
     def unit(self, question: Question) -> str:
         """Return the id of what counts as one: by default the question, else the base question that rows share."""
@@ -180,20 +175,23 @@ class ScoredBenchmark(Benchmark, Protocol):
         return [row.id for row in rows]
 
     def parse_truth(self, truth: str, options: Mapping[str, str]) -> str:
-        """Return a cell of a row as `Question.truth`; empty if it is not a valid one."""
+        """Return a cell of a row as `Question.truth`, by default stripped; empty if it is not a valid one."""
+        return truth.strip()
 
     def required_field(self, protocol: str) -> str:
         """Return the field of `Answer` that a protocol reads: by default `text`, else `losses` or `hit`."""
         return "text"
 
     def metric_inputs(self, pairs: Sequence[Pair], protocol: str) -> tuple[NDArray[Any], ...]:
-        """Return arrays over the pairs, as the headline's class in `metrics.headlines` takes them."""
+        """Return arrays over the pairs, as the headline's class in `metrics.headlines` takes them; of ours alone."""
+        raise NotImplementedError
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> ProtocolScore:
         """Compute all figures of at least one pair."""
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
-        """Return remarks that a reader of the figures needs."""
+        """Return remarks that a reader of the figures needs, by default none."""
+        return []
 
 
 def by_category(pairs: Sequence[Pair]) -> Mapping[str, Mapping[str, list[int]]]:
@@ -206,11 +204,11 @@ def by_category(pairs: Sequence[Pair]) -> Mapping[str, Mapping[str, list[int]]]:
     return {table: dict(sorted(categories.items())) for table, categories in tables.items()}
 
 
-def headline_name(name: str, protocol: str) -> str:
+def headline_name(benchmark: Benchmark, protocol: str) -> str:
     """Name of a benchmark's headline figure by a protocol, such as `test/pope_f1` or `test/pope_f1_strict`."""
-    return _HEADLINES[name] if protocol in _DEFAULT_PROTOCOLS else f"{_HEADLINES[name]}_{protocol}"
+    return figure_name(benchmark, benchmark.headline, protocol)
 
 
-def figure_name(name: str, figure: str, protocol: str) -> str:
+def figure_name(benchmark: Benchmark, figure: str, protocol: str) -> str:
     """Name of a further figure of a benchmark by a protocol, such as `test/pope_yes_ratio` or `test/pope_n_strict`."""
-    return f"test/{name}_{figure}" + ("" if protocol in _DEFAULT_PROTOCOLS else f"_{protocol}")
+    return f"test/{benchmark.name}_{figure}" + ("" if protocol == benchmark.protocols[0] else f"_{protocol}")

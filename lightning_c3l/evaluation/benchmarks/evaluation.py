@@ -150,7 +150,7 @@ def evaluate(
     Raises:
         ValueError: names what does not fit, or what a protocol needs.
     """
-    scoring = load_scored(benchmark.name)
+    scoring = load_scored(benchmark)
     matched = match_answers(scoring, questions, answers, partial)
     others = {role: file for role, file in ((BLIND, blind), (AGAINST, against)) if file is not None}
     matches = {
@@ -241,7 +241,7 @@ def _result(
 ) -> ProtocolResult:
     score = benchmark.score(matched.pairs, protocol)
     return ProtocolResult(
-        headline_name(benchmark.name, protocol),
+        headline_name(benchmark, protocol),
         score.headline,
         bootstrap_interval(score.parts, score.figure),
         score.n,

@@ -18,7 +18,7 @@ QUESTIONS, CONTEXT, REFERENCES = "questions.jsonl", "context.jsonl", "answers_gp
 class LlavaW(Benchmark):
     """The benchmark's three files and its prompt; answers are scored from reviews (see `review_scores`)."""
 
-    name = "llava_w"
+    name, headline = "llava_w", "score"
     protocols: tuple[str, ...] = ("reference", "strict")
 
     def files(self, paths: Sequence[Path]) -> list[Path]:

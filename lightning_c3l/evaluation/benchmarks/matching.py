@@ -112,8 +112,9 @@ def _usable_questions(
     benchmark: ScoredBenchmark, questions: QuestionSet | None, file: AnswerFile, carried: bool, shared: bool
 ) -> QuestionSet:
     if questions is None and file.carried is None:
+        needed = _CARRIED.get(benchmark.name, "question_id and truth")
         raise ValueError(
-            f"{file.source}: not every row contains what scoring needs ({_CARRIED[benchmark.name]}): {file.missing}; "
+            f"{file.source}: not every row contains what scoring needs ({needed}): {file.missing}; "
             "name the benchmark's question file with --questions"
         )
     if questions is None:

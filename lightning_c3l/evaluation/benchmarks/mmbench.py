@@ -34,7 +34,7 @@ _ROTATION = 1_000_000
 class MMBench(ScoredBenchmark):
     """MMBench's table, prompt and CircularEval."""
 
-    name = "mmbench"
+    name, headline = "mmbench", "circular"
     protocols: tuple[str, ...] = ("circular", "judged")
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:

@@ -45,7 +45,7 @@ _SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".xlsx")
 class Pope(ScoredBenchmark):
     """POPE's files, prompt and two ways to read an answer."""
 
-    name = "pope"
+    name, headline = "pope", "f1"
     protocols: tuple[str, ...] = ("reference", "strict")
 
     def files(self, paths: Sequence[Path]) -> list[Path]:

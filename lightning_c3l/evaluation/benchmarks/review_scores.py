@@ -159,7 +159,7 @@ def _result(
     if protocol == "reference" and len(scores) > 1:  # the benchmark's evaluation prints scores with one decimal
         headline = sum(round(score, 1) for score in scores) / len(scores)
     return ProtocolResult(
-        headline_name("llava_w", protocol),
+        headline_name(LlavaW(), protocol),
         headline if comparable else None,
         bootstrap_interval([_rating_sums(counted, ids)], _mean_score) if comparable else None,
         sum(map(len, counted)),

@@ -36,7 +36,7 @@ _VIDEO_TYPES = range(10, 13)
 class Seed(ScoredBenchmark):
     """SEED-Bench's file, prompt and three ways to take an answer."""
 
-    name = "seed"
+    name, headline = "seed", "accuracy"
     protocols: tuple[str, ...] = ("rank", "letter", "strict")
 
     def read_questions(self, paths: Sequence[Path]) -> QuestionSet:

@@ -274,9 +274,9 @@ def test_the_metric_that_a_run_feeds_gives_the_headline(
                 metric.update(*load_scored(name).metric_inputs(pairs[start : start + 2], protocol))
             metric.update(*load_scored(name).metric_inputs([], protocol))
             assert float(metric.compute()) == pytest.approx(figures.headline)
-            assert figures.metric == headline_name(name, protocol)
-    assert headline_name("pope", "reference") == "test/pope_f1"
-    assert headline_name("seed", "strict") == "test/seed_accuracy_strict"
+            assert figures.metric == headline_name(load(name), protocol)
+    assert headline_name(load("pope"), "reference") == "test/pope_f1"
+    assert headline_name(load("seed"), "strict") == "test/seed_accuracy_strict"
 
 
 def test_json_is_json_and_the_table_shows_no_markup(pope: QuestionSet, tmp_path: Path) -> None:

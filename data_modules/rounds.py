@@ -56,7 +56,8 @@ class RoundDataModule(ResumableDataModule):
 
     Args:
         images: unlabelled images of the rounds: whatever `open_images` opens (a folder, a glob, a list, COCO
-            annotations, WebDataset shards, Parquet, a saved Hugging Face data set), or scenes of an embedded world
+            annotations, WebDataset shards, Parquet, a saved Hugging Face data set, or `module.attribute:rest` of your
+            own, docs/extending/source.md), or scenes of an embedded world
             (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`). From Python also the images themselves: a list
             of Pillow's, of arrays or of paths, or an image source; see `data_modules.images.given.given_images`.
         fresh: images of the final data set; those of the rounds unless given.

@@ -6,6 +6,8 @@ from typing import Any
 
 from PIL.Image import Image
 
+from lightning_c3l import extensions
+from lightning_c3l.extensions import is_path
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.lvlm.samples import TuningSample
 from lightning_c3l.records import Verdict
@@ -14,19 +16,20 @@ from lightning_c3l.scenes import curriculum as corners
 from lightning_c3l.scenes.curriculum import Curriculum
 from lightning_c3l.scenes.park import curriculum as park
 from lightning_c3l.scenes.park.curriculum import ParkCurriculum
-from lightning_c3l.scenes.worlds import WORLDS, World
+from lightning_c3l.scenes.worlds import WORLDS, RoundWorld
 
-_BY_PREFIX = {world.prefix: world for world in WORLDS.values()}
+# those of the user's own come in when an option names them
+_BY_PREFIX: dict[str, RoundWorld] = {world.prefix: world for world in WORLDS.values()}
 
 
-def scene_of(key: str) -> tuple[World, Any]:
+def scene_of(key: str) -> tuple[RoundWorld, Any]:
     """The scene behind an image key, with its world.
 
     Raises:
         ValueError: the key belongs to no embedded world.
     """
     try:
-        prefix, seed, follow = Path(key).stem.split("_")
+        prefix, seed, follow = Path(key).stem.rsplit("_", 2)
         world = _BY_PREFIX[prefix]
         return world, world.sample(int(seed), int(follow) / 1000)
     except (KeyError, ValueError) as error:
@@ -41,7 +44,7 @@ class SceneImages:
         follow: probability with which each attribute follows the prior.
         seed: scenes of different seeds have nothing in common.
         hide: leave out scenes that show one of the attributes that the world hides from training.
-        world: name of the world, `corners` or `park`.
+        world: name of the world, `corners` or `park`, or module.Class of the user's own.
 
     Raises:
         ValueError: `count` or `follow` is out of range, or there is no such world.
@@ -71,14 +74,31 @@ class SceneImages:
 
     def read(self, key: str) -> Image:
         """Draw a scene."""
+        # the processes of a loader know no world of the user's own but this one
+        _BY_PREFIX.setdefault(self._world.prefix, self._world)
         world, scene = scene_of(key)
         return world.draw(scene)
 
 
-def _world(name: str) -> World:
-    if name not in WORLDS:
-        raise ValueError(f"there is no world {name!r}, only {', '.join(WORLDS)}")
-    return WORLDS[name]
+def _world(name: str) -> RoundWorld:
+    """The world of a name; one of the user's own is known to `scene_of` from then on."""
+    if name in WORLDS:
+        return WORLDS[name]
+    world: RoundWorld = extensions.choose("world", name, WORLDS, "world", extensions.takes(()))()
+    needed = [one for one in vars(RoundWorld) if not one.startswith("_")]
+    if missing := [one for one in needed if not hasattr(world, one)]:
+        raise ValueError(f"world {name}: has no {', '.join(missing)}")
+    known = type(_BY_PREFIX.get(world.prefix, world))
+    if (known.__module__, known.__qualname__) != (type(world).__module__, type(world).__qualname__):
+        raise ValueError(f"world {name}: its prefix {world.prefix!r} is that of {known.__name__}; take another")
+    _BY_PREFIX[world.prefix] = world
+    return world
+
+
+def own_world(spec: str) -> bool:
+    """Whether a spec names scenes of a world of the user's own."""
+    parts = spec.removeprefix("scenes:").split(",")
+    return is_scenes(spec) and any(is_path(part.removeprefix("world=")) for part in parts if part[:6] == "world=")
 
 
 def is_scenes(spec: str) -> bool:
@@ -107,7 +127,7 @@ def parse_scenes(spec: str) -> SceneImages:
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"{spec}: {part!r} is not an option; known are count=N, follow=0..1, seed=N, hide=true|false and "
-                f"world={'|'.join(WORLDS)}"
+                f"world={'|'.join(WORLDS)}|module.Class"
             ) from error
     if "count" not in options:
         raise ValueError(f"{spec}: count is missing, as in scenes:count=100")

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -16,7 +16,9 @@ from data_modules.images.lists import open_coco, open_list
 from data_modules.images.shard_files import expand, looks_like_shards
 from data_modules.images.shards import open_shards
 from data_modules.images.tables import ParquetImages, SavedDatasetImages, is_saved_dataset
-from data_modules.loading.decoding import MAX_PIXELS, decode_rgb
+from data_modules.loading.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
+from lightning_c3l import extensions
+from lightning_c3l.extensions import is_path
 
 _LISTS = (".txt", ".lst")
 
@@ -59,7 +61,8 @@ class EncodedImages:
     @property
     def root(self) -> Path | None:
         """Folder that the keys are relative to."""
-        return self.files.root
+        # one of the user's own need not say that it has none
+        return getattr(self.files, "root", None)
 
     def keys(self) -> Sequence[str]:
         """All keys."""
@@ -71,12 +74,26 @@ class EncodedImages:
         return counted(getattr(self.files, "passed_over", None) or Counter[str]())
 
     def raw(self, key: str) -> bytes | Path:
-        """The encoded image."""
-        return self.files.raw(key)
+        """The encoded image.
+
+        Raises:
+            UnreadableImage: it cannot be fetched, with the reason.
+        """
+        found = self.files.raw(key)
+        if not isinstance(found, bytes | Path):
+            raise UnreadableImage(f"its source gives {type(found).__name__}, not bytes or a path")
+        return found
 
     def read(self, key: str) -> Image.Image:
         """The RGB image, decoded in this process; read an image first through `scan`, which cannot hang."""
         return decode_rgb(self.raw(key), self.max_pixels, self.longest_side)
+
+
+def own_source(spec: str) -> tuple[str, str] | None:
+    """The dotted path and the rest of a source of the user's own, `module.attribute:rest`; None of any other spec."""
+    name, mark, rest = spec.partition(":")
+    is_own = mark and is_path(name) and not rest.startswith(":") and not os.path.exists(spec)
+    return (name, rest) if is_own else None
 
 
 def open_images(spec: str, spool: Path, limit: int | None = None, longest_side: int | None = None) -> EncodedImages:
@@ -90,7 +107,9 @@ def open_images(spec: str, spool: Path, limit: int | None = None, longest_side: 
             WebDataset shards, .tar, .tar.gz or .tgz, with {000..009} braces or wildcards, or a command that writes
             one to its output, `pipe:...`;
             Parquet files, `.parquet` or `.parquet::column`, also with braces or wildcards;
-            a Hugging Face data set that `save_to_disk` wrote, its folder or `folder::column`.
+            a Hugging Face data set that `save_to_disk` wrote, its folder or `folder::column`;
+            a source of the user's own, `module.attribute:rest`, an `EncodedSource` that is made of the rest. It runs
+            code: only specs of the command line and of experiment files may come here.
         spool: folder for the images of compressed shards and of commands.
         limit: only the first so many images.
         longest_side: pixels; larger images are shrunk when read.
@@ -112,6 +131,9 @@ def require_images(spec: str) -> None:
     Raises:
         ValueError: names what is missing.
     """
+    if own := own_source(spec):
+        _load(own[0])
+        return
     name, _ = _split(spec)
     path = Path(name).expanduser()
     if name.startswith("pipe:") or (path.is_dir() and is_saved_dataset(path)):
@@ -126,7 +148,20 @@ def require_images(spec: str) -> None:
         _open(spec, path, None)
 
 
+def _load(path: str) -> Any:
+    return extensions.load("data.images", path, "image source", extensions.takes(("rest",)))
+
+
+def _own(path: str, rest: str) -> EncodedSource:
+    source: EncodedSource = _load(path)(rest)
+    if missing := [name for name in ("keys", "raw") if not callable(getattr(source, name, None))]:
+        raise ValueError(f"data.images {path}: is no image source: what it returns has no {' and no '.join(missing)}")
+    return source
+
+
 def _open(spec: str, spool: Path, limit: int | None) -> EncodedSource:
+    if own := own_source(spec):
+        return _own(*own)
     name, part = _split(spec)
     path = Path(name).expanduser()
     if path.is_dir():

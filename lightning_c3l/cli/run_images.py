@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
-from data_modules.images.sources import open_images
-from data_modules.scenes import is_scenes, parse_scenes
+from data_modules.images.sources import open_images, own_source
+from data_modules.scenes import is_scenes, own_world, parse_scenes
 from lightning_c3l.report.figures import nested
 
 if TYPE_CHECKING:  # the protocols bring torch along
@@ -66,10 +66,12 @@ class RunImages:
         return self._sources[spec]
 
     def _open(self, name: str, spec: str) -> "ImageSource":
+        if "pipe:" in spec:
+            # a file of a run folder must not decide which command or which code runs
+            raise ValueError("comes from a command, which is not run again")
+        if own_source(spec) or own_world(spec):
+            raise ValueError(f"{spec}: comes from code of your own, which only a run imports")
         if is_scenes(spec):
             return parse_scenes(spec)
-        if "pipe:" in spec:
-            # a file of a run folder must not decide which command runs
-            raise ValueError("comes from a command, which is not run again")
         limit, longest = (value if isinstance(value, int) else None for value in map(self._data.get, _SIZES))
         return open_images(spec, self._folder / "unpacked" / name, limit, longest)

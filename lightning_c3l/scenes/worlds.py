@@ -13,12 +13,37 @@ from lightning_c3l.scenes.corners import Corners
 from lightning_c3l.scenes.park.park import Park
 
 
-class World(Protocol):
-    """A world of drawn scenes; a scene has `things`, by their names."""
+class RoundWorld(Protocol):
+    """What rounds need of a world of drawn scenes; one of the user's own has this and no more."""
 
     @property
     def prefix(self) -> str:
         """First part of the keys of its images."""
+
+    def sample(self, seed: int, follow: float) -> Any:
+        """Draw a scene, each of whose attributes obeys the prior with probability `follow`."""
+
+    def draw(self, scene: Any) -> Image:
+        """The image of a scene; the same for the same scene."""
+
+    def shows_hidden(self, scene: Any) -> bool:
+        """Whether a scene has an attribute that training images hide."""
+
+    def judge(self, scene: Any, question: str, answer: str) -> Verdict:
+        """Judge a question-answer pair."""
+
+    def statements(self, scene: Any, question: str, answer: str) -> list[Statement]:
+        """What the answer states."""
+
+    def questions(self, image: str, scene: Any, random: Random) -> list[Asked]:
+        """One question of each kind that the scene can answer."""
+
+    def resolve(self, image: str, scene: Any, question: str) -> Asked | None:
+        """A question with its true answer; None if it has none."""
+
+
+class World(RoundWorld, Protocol):
+    """An embedded world, with its base LVLM and benchmarks; a scene has `things`, by their names."""
 
     @property
     def base(self) -> str:
@@ -43,27 +68,6 @@ class World(Protocol):
     @property
     def choice_kinds(self) -> Mapping[str, str]:
         """Kinds of questions with four different options, each with the wider one that MMBench would put it in."""
-
-    def sample(self, seed: int, follow: float) -> Any:
-        """Draw a scene, each of whose attributes obeys the prior with probability `follow`."""
-
-    def draw(self, scene: Any) -> Image:
-        """The image of a scene."""
-
-    def shows_hidden(self, scene: Any) -> bool:
-        """Whether a scene has an attribute that training images hide."""
-
-    def judge(self, scene: Any, question: str, answer: str) -> Verdict:
-        """Judge a question-answer pair."""
-
-    def statements(self, scene: Any, question: str, answer: str) -> list[Statement]:
-        """What the answer states."""
-
-    def questions(self, image: str, scene: Any, random: Random) -> list[Asked]:
-        """One question of each kind that the scene can answer."""
-
-    def resolve(self, image: str, scene: Any, question: str) -> Asked | None:
-        """A question with its true answer; None if it has none."""
 
     def expects(self, scene: Any, name: str) -> bool:
         """Whether the prior puts a thing into this scene, be it there or not."""

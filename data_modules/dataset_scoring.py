@@ -29,6 +29,7 @@ class ScoringDataModule(LightningDataModule):
         count: number of all records.
         workers: processes that decode images.
         longest_side: shrink larger images to this many pixels.
+        read_as: as of `read_records`.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class ScoringDataModule(LightningDataModule):
         count: int,
         workers: int = 2,
         longest_side: int | None = None,
+        read_as: str | None = None,
     ) -> None:
         super().__init__()
+        self._read_as = read_as
         self.source, self.root, self.job, self.done = source, root, job, Done(count)
         self.workers, self.longest_side = workers, longest_side
 
@@ -58,7 +61,7 @@ class ScoringDataModule(LightningDataModule):
     def chunks(self, rank: int, world: int) -> Iterator[ScoringChunk]:
         """Every `world`-th chunk that is not done, from number `rank` on, whole: scores depend on the neighbours."""
         wanted = {_chunk(numbers.start) for numbers in self._unfinished(rank, world)}
-        entries = read_records(self.source, lambda number: _chunk(number) in wanted)
+        entries = read_records(self.source, lambda number: _chunk(number) in wanted, self._read_as)
         with DecodePool(self.workers, longest_side=self.longest_side) as pool:
             yield from with_images(self._waiting(entries), pool)
 

@@ -28,6 +28,7 @@ class InstructionDataModule(ResumableDataModule):
         batch_size: records per batch in each process.
         shuffle: draw them in a new order each epoch; a mixture always does.
         num_workers: processes that read and prepare them.
+        read_as: dialect of your own that the file at `path` is in, module.Class (docs/extending/dialect.md).
 
     Raises:
         ValueError: both or neither of `path` and `records` are given, or the file cannot be trained on.
@@ -41,11 +42,12 @@ class InstructionDataModule(ResumableDataModule):
         batch_size: int = 16,
         shuffle: bool = True,
         num_workers: int = 0,
+        read_as: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers)
         if (path is None) == (records is None):
             raise ValueError("give either path (a file of records) or records (an object that makes them)")
-        self.records: Any = records if path is None else FileRecords(path, images)
+        self.records: Any = records if path is None else FileRecords(path, images, read_as=read_as)
         self.shuffle = shuffle
         self._is_listed = False
 

@@ -14,11 +14,11 @@ from data_modules.formats import image_root, record_kind, trainable
 from data_modules.loading.decoding import decode_rgb
 from data_modules.loading.samplers import draw_evenly
 from lightning_c3l.lvlm.samples import TuningSample
-from lightning_c3l.records import READINGS_AND_RIVAL, Conversation, RejectedImage
+from lightning_c3l.records import Conversation, RejectedImage
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.digests import Digest, content_digest
 from lightning_c3l.selection.quotas import capped_shares
-from lightning_c3l.selection.scores import record_score
+from lightning_c3l.selection.scores import record_score, require_reading
 
 # upper limit of a record's weight, as a multiple of the mean of its kind, as in rounds
 _CAP = 3.0
@@ -39,18 +39,21 @@ class FileRecords:
         path: the file.
         images: folder that its image paths are relative to, and where images that it carries are written; by default
             the one that `<stem>.meta.json` names or the file's own, and `<stem>.images` beside it.
-        weights: reading of S(I2C) that weights the loss of each record, from the scores in the file; null weights all
-            alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none above 3; records
-            without a score weigh 1.
+        weights: reading of S(I2C), maybe one of your own, that weights the loss of each record, from the scores in
+            the file; null weights all alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none
+            above 3; records without a score weigh 1.
+        read_as: dialect of your own that the file is in, module.Class (docs/extending/dialect.md).
 
     Raises:
         ValueError: no record can be trained on, or none has that reading.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, path: str, images: str | None = None, weights: str | None = None) -> None:
-        if weights is not None and weights not in READINGS_AND_RIVAL:
-            raise ValueError(f"weights: must be null or one of {', '.join(READINGS_AND_RIVAL)}, not {weights!r}")
+    def __init__(
+        self, path: str, images: str | None = None, weights: str | None = None, read_as: str | None = None
+    ) -> None:
+        if weights is not None:
+            require_reading("weights:", weights)
         folder = None if images is None else Path(images)
         if folder is None and path.startswith("pipe:"):
             raise ValueError(f"{path}: give images, the folder that its images are written to")
@@ -58,7 +61,7 @@ class FileRecords:
         self.rejected, self.conversations, self._numbers = list[RejectedImage](), list[Conversation](), list[int]()
         # kind and score of each conversation
         scores = list[tuple[str, float]]()
-        records = trainable(path, self.root, folder or Path(path).with_suffix(".images"))
+        records = trainable(path, self.root, folder or Path(path).with_suffix(".images"), read_as)
         for one in track(records, "read", "records"):
             if one.conversation is None or one.record is None:
                 self.rejected.append(RejectedImage(f"{path}, record {one.number}", one.reason))
@@ -135,12 +138,14 @@ class Part:
         images: as for `FileRecords`.
         weights: likewise.
         ratio: records of it in an epoch for each record of the others, see `MixedRecords`.
+        read_as: as for `FileRecords`.
     """
 
     path: str
     images: str | None = None
     weights: str | None = None
     ratio: float = 1.0
+    read_as: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a ratio that is not a positive number."""
@@ -165,7 +170,7 @@ class MixedRecords:
     def __init__(self, parts: Sequence[Part]) -> None:
         if not parts:
             raise ValueError("parts: a mixture needs at least one set")
-        self.sets = [FileRecords(one.path, one.images, one.weights) for one in parts]
+        self.sets = [FileRecords(one.path, one.images, one.weights, one.read_as) for one in parts]
         self.path = ", ".join(one.path for one in parts)
         self.rejected = [one for own in self.sets for one in own.rejected]
         first = parts[0].ratio

@@ -30,8 +30,10 @@ from data_modules.formats.messages import (
     write_text,
     write_turn,
 )
+from data_modules.formats.own_dialect import Rewrite, own_dialect
 from data_modules.formats.record import Entry, ImageRef, Inexpressible, Message, Record
 from data_modules.formats.unsupported import refuse_other_media, refuse_unread
+from lightning_c3l.extensions import is_path
 
 _IMAGES = frozenset(("image", "images"))
 # by dialect, the fields that mean something in it, so that unknown fields of these names are escaped
@@ -47,9 +49,13 @@ DIALECTS = tuple(_TAKEN)
 Beside = Sequence[tuple[int, ImageRef]]
 
 
-def parse_entry(number: int, value: Any, beside: Beside = (), dialect: str | None = None) -> Entry:
-    """`from_json` as an entry of a set: a broken record is an entry with the reason."""
+def parse_entry(
+    number: int, value: Any, beside: Beside = (), dialect: str | None = None, rewrite: Rewrite | None = None
+) -> Entry:
+    """`from_json` as an entry of a set, after `rewrite`: a broken record is an entry with the reason."""
     try:
+        if rewrite is not None and type(value) is dict:
+            value = rewrite(value)
         return Entry(number, from_json(value, beside, dialect))
     except RecursionError:
         return Entry(number, None, "nested too deeply")
@@ -97,12 +103,15 @@ def to_json(record: Record, dialect: str, lossy: bool = False) -> dict[str, Any]
 
     Args:
         record: the record.
-        dialect: a name in `DIALECTS`.
+        dialect: a name in `DIALECTS`, or the dotted path of one of the user's own.
         lossy: write what cannot be expressed as near as possible.
 
     Raises:
         Inexpressible: the dialect cannot hold the record.
     """
+    if is_path(dialect):
+        own = own_dialect("dialect", dialect)
+        return own.write(to_json(record, own.base, lossy))
     written: dict[str, Any] = {"id": record.extra["id"]} if "id" in record.extra else {}
     if record.images and dialect != "messages":
         names = [image_reference(image) for image in record.images]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data_modules.formats.dialects import parse_entry
+from data_modules.formats.own_dialect import Rewrite
 from data_modules.formats.record import Entry, Take
 from data_modules.formats.strict_json import SPACE, StrictDecoder
 
@@ -22,10 +23,12 @@ class JsonReader:
 
     Args:
         path: the file.
+        rewrite: rewrites records of a dialect of the user's own.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rewrite: Rewrite | None = None) -> None:
         self.files, self.container = [path], path.suffix.lower()[1:]
+        self._rewrite = rewrite
 
     def entries(self, take: Take) -> Iterator[Entry | None]:
         """All entries, None for those that are not wanted, which are not parsed.
@@ -38,14 +41,14 @@ class JsonReader:
             while not head and (more := stream.read(CHUNK)):
                 head = more.lstrip()
             stream.seek(0)
-            yield from (_list_entries if head.startswith(b"[") else _line_entries)(stream, take)
+            yield from (_list_entries if head.startswith(b"[") else _line_entries)(stream, take, self._rewrite)
 
     def count(self) -> int:
         """The number of entries."""
         return sum(1 for _ in self.entries(lambda number: False))
 
 
-def _line_entries(stream: IO[bytes], take: Take) -> Iterator[Entry | None]:
+def _line_entries(stream: IO[bytes], take: Take, rewrite: Rewrite | None) -> Iterator[Entry | None]:
     decoder, number, line_number = StrictDecoder(), 0, 0
     while line := stream.readline(LIMIT + 1):
         line_number += 1
@@ -72,10 +75,10 @@ def _line_entries(stream: IO[bytes], take: Take) -> Iterator[Entry | None]:
         except ValueError as error:
             yield Entry(number, None, f"line {line_number}: {error}")
         else:
-            yield parse_entry(number, value)
+            yield parse_entry(number, value, rewrite=rewrite)
 
 
-def _list_entries(stream: IO[bytes], take: Take) -> Iterator[Entry | None]:
+def _list_entries(stream: IO[bytes], take: Take, rewrite: Rewrite | None) -> Iterator[Entry | None]:
     window, number = _Window(stream), 0
     try:
         window.expect("[")
@@ -86,7 +89,7 @@ def _list_entries(stream: IO[bytes], take: Take) -> Iterator[Entry | None]:
             if wrong:
                 yield Entry(number, None, f"no valid JSON: {wrong}")
             else:
-                yield parse_entry(number, value) if take(number) else None
+                yield parse_entry(number, value, rewrite=rewrite) if take(number) else None
             is_over = window.peek() == "]"
             if not is_over:
                 window.expect(",")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data_modules.formats.dialects import DIALECTS, parse_entry
 from data_modules.formats.fields import ESCAPED, PROMPTS, escape_fields
 from data_modules.formats.foreign import OTHER_IMAGE_FIELDS
+from data_modules.formats.own_dialect import Rewrite
 from data_modules.formats.record import Entry, Take
 from data_modules.formats.strict_json import StrictDecoder
 from data_modules.images.shard_files import one_line
@@ -33,12 +34,13 @@ class ParquetReader:
 
     Args:
         path: the file.
+        rewrite: rewrites records of a dialect of the user's own.
     """
 
     container = "parquet"
 
-    def __init__(self, path: Path) -> None:
-        self.files = [path]
+    def __init__(self, path: Path, rewrite: Rewrite | None = None) -> None:
+        self.files, self._rewrite = [path], rewrite
 
     def entries(self, take: Take) -> Iterator[Entry | None]:
         """All entries, None for those that are not wanted, which are not converted from Arrow.
@@ -58,7 +60,8 @@ class ParquetReader:
                     rows = iter(_rows(batch.filter(pa.array(wanted, pa.bool_()))) if any(wanted) else ())
                     for is_wanted in wanted:
                         number += 1
-                        entry = _entry(number, next(rows), decoder if is_ours else None) if is_wanted else None
+                        own = decoder if is_ours else None
+                        entry = _entry(number, next(rows), own, self._rewrite) if is_wanted else None
                         if is_ours and entry is not None and entry.record is not None and noted in DIALECTS:
                             entry.record.dialect = noted
                         yield entry
@@ -105,13 +108,16 @@ def _rows(batch: Any) -> list[dict[str, Any] | str]:
         raise
 
 
-def _entry(number: int, row: dict[str, Any] | str, decoder: StrictDecoder | None) -> Entry:
+def _entry(
+    number: int, row: dict[str, Any] | str, decoder: StrictDecoder | None, rewrite: Rewrite | None = None
+) -> Entry:
     """The record of a row; of our own columns if there is a decoder for `extra`."""
     if isinstance(row, str):
         return Entry(number, None, row)
     try:
         value = _theirs(row) if decoder is None else _ours(row, decoder)
-        entry = parse_entry(number, value, dialect=None if decoder is None else "messages")
+        theirs = None if decoder is None else "messages"
+        entry = parse_entry(number, value, dialect=theirs, rewrite=rewrite if decoder is None else None)
         for turn, message in enumerate(entry.record.messages if entry.record else (), start=1):
             for name, field in message.extra.items():
                 if _holds_bytes(field):

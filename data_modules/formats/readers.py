@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_modules.formats.images import is_inline
 from data_modules.formats.json_reader import JsonReader
+from data_modules.formats.own_dialect import rewrite_of
 from data_modules.formats.parquet_reader import ParquetReader
 from data_modules.formats.record import Entry, Take
 from data_modules.formats.shard_reader import ShardReader
@@ -33,28 +34,34 @@ class Layout:
     carries_images: bool
 
 
-def open_reader(source: str | Path) -> JsonReader | ParquetReader | ShardReader:
+def open_reader(source: str | Path, read_as: str | None = None) -> JsonReader | ParquetReader | ShardReader:
     """The reader for a file, by the end of its name. Its `files` are those that the set lies in, none for a pipe.
 
+    Args:
+        source: as of `read_records`.
+        read_as: likewise.
+
     Raises:
-        ValueError: no reader for such a name.
+        ValueError: no reader for such a name, or no such dialect.
     """
-    name = str(source)
+    name, rewrite = str(source), rewrite_of("read_as", read_as)
     suffix = Path(name).suffix.lower()
     if suffix in (".json", ".jsonl", ".parquet") and not name.startswith("pipe:"):
-        return ParquetReader(Path(name)) if suffix == ".parquet" else JsonReader(Path(name))
+        return (ParquetReader if suffix == ".parquet" else JsonReader)(Path(name), rewrite)
     if looks_like_shards(name):
-        return ShardReader(name)
+        return ShardReader(name, rewrite)
     raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}")
 
 
-def read_records(source: str | Path, take: Take = lambda number: True) -> Iterator[Entry]:
+def read_records(source: str | Path, take: Take = lambda number: True, read_as: str | None = None) -> Iterator[Entry]:
     """The records of a set, one after the other, in constant memory.
 
     Args:
         source: a `.json` (a list or one object a line), `.jsonl` or `.parquet` file, or WebDataset shards (`.tar`,
             `.tar.gz`, `.tgz`, brace ranges, `pipe:`).
         take: whether the record of a number (from 1) is wanted; others are passed over without being parsed.
+        read_as: dotted path of a dialect of the user's own, by which records are rewritten first. It is code: it may
+            come from the command line or an experiment file alone.
 
     Yields:
         Each record, or why it is broken.
@@ -63,7 +70,7 @@ def read_records(source: str | Path, take: Take = lambda number: True) -> Iterat
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
-    for entry in open_reader(source).entries(take):
+    for entry in open_reader(source, read_as).entries(take):
         if entry is not None:
             yield entry
 
@@ -78,15 +85,15 @@ def count_records(source: str | Path) -> int:
     return open_reader(source).count()
 
 
-def read_layout(source: str | Path) -> Layout:
-    """How a set lies in its file, by its first records.
+def read_layout(source: str | Path, read_as: str | None = None) -> Layout:
+    """How a set lies in its file, by its first records; the arguments are those of `read_records`.
 
     Raises:
         ValueError: nothing of the set can be read.
         OSError: likewise.
     """
     container, dialect = open_reader(source).container, ""
-    for entry in islice(read_records(source), _FIRST):
+    for entry in islice(read_records(source, read_as=read_as), _FIRST):
         if (record := entry.record) is None:
             continue
         if record.images:

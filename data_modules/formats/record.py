@@ -75,7 +75,7 @@ class WriteOptions:
     """How records are written.
 
     Attributes:
-        dialect: of a JSON record; Parquet and CSV have their own columns.
+        dialect: of a JSON record, maybe one of the user's own; Parquet and CSV have their own columns.
         lossy: write what the format cannot hold as near as possible instead of refusing the record.
         image_root: folder that image paths are relative to, for a format that carries the images.
         extract_to: folder to write the images to that the records carry; the records then name the files.

@@ -20,6 +20,7 @@ from data_modules.formats.fields import KEY, MEMBERS
 from data_modules.formats.images import UNKNOWN_EXTENSION, is_safe_name
 from data_modules.formats.json_reader import LIMIT
 from data_modules.formats.messages import PLACEHOLDER
+from data_modules.formats.own_dialect import Rewrite
 from data_modules.formats.record import Entry, ImageRef, Take
 from data_modules.formats.strict_json import StrictDecoder
 from data_modules.formats.unsupported import KIND_BY_ENDING
@@ -47,12 +48,13 @@ class ShardReader:
 
     Args:
         source: path of a shard, braces or wildcards for several, or `pipe:` and a command.
+        rewrite: rewrites records of a dialect of the user's own.
     """
 
     container = "tar"
 
-    def __init__(self, source: str) -> None:
-        self._source, self._is_pipe = source, source.startswith("pipe:")
+    def __init__(self, source: str, rewrite: Rewrite | None = None) -> None:
+        self._source, self._is_pipe, self._rewrite = source, source.startswith("pipe:"), rewrite
 
     @property
     def files(self) -> list[Path]:
@@ -79,7 +81,7 @@ class ShardReader:
                     is_damage = isinstance(member, str)
                     key, extension = ("", "") if is_damage else split_member(member.name) or ("", "")
                     if sample is not None and (is_damage or key != sample.key or extension in sample.extensions):
-                        yield sample.entry(decoder, without_json)
+                        yield sample.entry(decoder, without_json, self._rewrite)
                         sample = None
                     if is_damage:
                         number += 1
@@ -90,7 +92,7 @@ class ShardReader:
                         sample = _Sample(number, key, take(number))
                     sample.add(archive, member, extension)
                 if sample is not None:
-                    yield sample.entry(decoder, without_json)
+                    yield sample.entry(decoder, without_json, self._rewrite)
 
 
 class _Header(BoundedHeader):
@@ -170,13 +172,14 @@ class _Sample:
         except Exception as error:  # tar, gzip and the reader of a pipe each raise their own types
             self._wrong = f"{member.name!r}: {one_line(error)}"
 
-    def entry(self, decoder: StrictDecoder, without_json: set[int]) -> Entry | None:
+    def entry(self, decoder: StrictDecoder, without_json: set[int], rewrite: Rewrite | None = None) -> Entry | None:
         """The record; None if it is not wanted.
 
         Args:
             decoder: of its JSON.
             without_json: hashes of the keys of samples without JSON, to which this one's may be added. Whether others
                 are read must not depend on which are wanted.
+            rewrite: rewrites the JSON of a dialect of the user's own.
         """
         value: Any = None
         key = "" if self._is_own else self.key
@@ -199,7 +202,7 @@ class _Sample:
                 value.setdefault(KEY, key)
                 if self._others:
                     value.setdefault(MEMBERS, self._others)
-            entry = parse_entry(self.number, value, sorted(self._images, key=itemgetter(0)))
+            entry = parse_entry(self.number, value, sorted(self._images, key=itemgetter(0)), rewrite=rewrite)
         if PLACEHOLDER in entry.reason and not self._images:
             entry.reason += f" ({_ORDER})"
         # a shard that was written here may hold the key that the record came with

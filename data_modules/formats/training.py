@@ -30,13 +30,14 @@ class Trainable:
     reason: str = ""
 
 
-def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainable]:
+def trainable(source: str | Path, root: Path, carried: Path, read_as: str | None = None) -> Iterator[Trainable]:
     """The records of a set as conversations, in constant memory.
 
     Args:
         source: whatever `read_records` reads.
         root: folder that image paths are relative to; every image must exist.
         carried: folder that images are written to which the set carries.
+        read_as: as of `read_records`.
 
     Yields:
         Each record, the paths of written images relative to the root too.
@@ -45,7 +46,7 @@ def trainable(source: str | Path, root: Path, carried: Path) -> Iterator[Trainab
         ValueError: nothing of the set can be read.
         OSError: likewise, or an image cannot be written.
     """
-    for entry in read_records(source):
+    for entry in read_records(source, read_as=read_as):
         record = entry.record
         try:
             if record is None:

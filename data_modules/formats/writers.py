@@ -7,10 +7,12 @@ from pathlib import Path
 
 from data_modules.formats.dialects import DIALECTS
 from data_modules.formats.images import extract_image, is_inline
+from data_modules.formats.own_dialect import own_dialect
 from data_modules.formats.parquet_writer import ParquetRecordWriter
 from data_modules.formats.record import ImageRef, Inexpressible, Record, WriteOptions
 from data_modules.formats.shard_writer import ShardWriter
 from data_modules.formats.text_writers import CsvWriter, JsonWriter
+from lightning_c3l.extensions import is_path
 from lightning_c3l.runs.atomic import atomic_path
 
 # They write to one file, which has its end once it is closed; nothing is written of a record that raises Inexpressible.
@@ -93,7 +95,11 @@ def open_writer(path: str | Path, options: WriteOptions | None = None) -> Iterat
     """
     options = options or WriteOptions()
     suffix = check_target(path, options.lossy)
-    if options.dialect not in DIALECTS:
+    if is_path(options.dialect):
+        own = own_dialect("dialect", options.dialect)
+        if getattr(own, "base", None) not in DIALECTS or not hasattr(own, "write"):
+            raise ValueError(f"dialect {options.dialect}: cannot be written: it needs `write`, and ours as `base`")
+    elif options.dialect not in DIALECTS:
         raise ValueError(f"{options.dialect}: no such dialect; known are {', '.join(DIALECTS)}")
     with atomic_path(path) as temporary:
         inner = _FORMATS[suffix](temporary, options)

@@ -22,7 +22,8 @@ from data_modules.formats.fields import left_out_line, left_out_members
 from data_modules.formats.readers import open_reader
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
-from lightning_c3l.cli.options import one_of, parse_options
+from lightning_c3l.cli.options import parse_options
+from lightning_c3l.extensions import choose, takes
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 
@@ -37,7 +38,9 @@ class Job:
     Attributes:
         source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
         out: .json, .jsonl, .parquet, .tar or (with --lossy) .csv.
-        dialect: how a JSON record looks; as in IN unless given.
+        dialect: how a JSON record of OUT looks: llava, sharegpt, messages, pairs, or module.Class of your own
+            (docs/extending/dialect.md); as in IN unless given.
+        read_as: dialect of your own that IN is in, module.Class.
         lossy: write what OUT cannot hold as near as possible.
         images: folder of the images; as <stem>.meta.json says, or that of IN.
         extract: folder to write the images to that IN carries.
@@ -47,12 +50,18 @@ class Job:
 
     source: str
     out: Path
-    dialect: str | None = one_of(DIALECTS, None)
+    dialect: str | None = None
+    read_as: str | None = None
     lossy: bool = False
     images: Path | None = None
     extract: Path | None = None
     embed: bool = False
     rejected: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name of the dialect."""
+        if self.dialect is not None:
+            choose("--dialect", self.dialect, dict.fromkeys(DIALECTS), "dialect", takes(()))
 
 
 def main(arguments: list[str]) -> int:
@@ -81,7 +90,7 @@ def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
         OSError: a file cannot be read or written; an older OUT is still there then.
     """
     _check_files(job)
-    how = read_layout(job.source)
+    how = read_layout(job.source, job.read_as)
     if how.carries_images and job.extract is None and not job.lossy and not can_carry_images(job.out):
         raise ValueError(
             f"{job.out}: {job.source} carries its images; give --extract FOLDER, or a .parquet or .tar file"
@@ -99,7 +108,7 @@ def convert(job: Job, left_out: Counter[str] | None = None) -> tuple[int, int]:
         open_writer(job.out, options) as writer,
         rejected_list(_rejected(job)) as rejected,
     ):
-        for entry in track(read_records(job.source), "convert", "records", total):
+        for entry in track(read_records(job.source, read_as=job.read_as), "convert", "records", total):
             if reason := _convert(writer, entry, job):
                 rejected.add(entry.number, reason)
             else:

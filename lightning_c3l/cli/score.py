@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from data_modules.formats.writers import check_target
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
 from lightning_c3l.lvlm.hub import require_reachable
+from lightning_c3l.records import READINGS
 from lightning_c3l.runs.atomic import require_writable
 from lightning_c3l.runs.project_names import require_project
 
@@ -46,12 +47,14 @@ class ValueOptions:
         unit: sentence scores each answer without the sentences that the image does not support, too, for `select`.
         sentences_by: reading that judges a sentence.
         sentence_min: least value of a supported sentence; at 0 the image makes it no less likely.
+        readings: readings of your own, module.function, computed beside the four (docs/extending/reading.md).
     """
 
     pooling: Literal["mean", "min_sentence", "lowest_quarter"] = "mean"
     unit: Literal["answer", "sentence"] = "answer"
     sentences_by: Literal["answer", "gap"] = "answer"
     sentence_min: float = 0.0
+    readings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the threshold, and that nothing is said of sentences where none are scored."""
@@ -74,6 +77,7 @@ class ScoreOptions:
         out: the same records with their scores: .jsonl, .parquet ...
         model: checkpoint folder, Hub name, shipped:scenes or shipped:park.
         images: folder that image paths are relative to; that of IN unless given.
+        read_as: dialect of your own that IN is in, module.Class (docs/extending/dialect.md).
         batch_size: images at once; halved where memory runs out.
         dtype: of the weights; bfloat16 on a GPU and float32 elsewhere unless given.
         workers: processes that decode images.
@@ -97,6 +101,7 @@ class ScoreOptions:
     _: KW_ONLY
     model: str
     images: Path | None = None
+    read_as: str | None = None
     batch_size: int = 4
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     workers: int = 2
@@ -111,7 +116,7 @@ class ScoreOptions:
     devices: str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
-    values: ValueOptions = ValueOptions()
+    values: ValueOptions = field(default_factory=ValueOptions)
     log: WandbOptions = WandbOptions()
 
 
@@ -138,9 +143,16 @@ def _check(options: ScoreOptions) -> None:
         raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
     if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
+    for name in options.values.readings:
+        # late: it takes a second to import torch
+        from lightning_c3l.functional.i2c import reading_function
+
+        if name in READINGS:
+            raise ValueError(f"--readings {name}: is always computed; name readings of your own")
+        reading_function("--readings", name)
     check_target(options.out, options.lossy)
     require_writable(options.out)
-    folder = images_folder(options.out, read_layout(options.source))
+    folder = images_folder(options.out, read_layout(options.source, options.read_as))
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; images that {options.source} carries go to a folder of this name")
     require_reachable(options.model)

@@ -60,18 +60,21 @@ def _run(options: ScoreOptions) -> int:
     )
     given = options.values
     seed = None if options.no_shuffle else options.seed
-    scoring = ScoringConfig(seed, given.pooling, given.unit, given.sentences_by, given.sentence_min)
+    scoring = ScoringConfig(
+        seed, given.pooling, given.unit, given.sentences_by, given.sentence_min, tuple(given.readings)
+    )
     made_with = {**_made_with(options, lvlm, count), **scoring.made_with()}
     job = RowJob(options.out.with_name(options.out.name + ".parts"), made_with, restart="--restart")
     if trainer.is_global_zero and options.restart:
         job.files.remove()  # no other rank reads before all ranks begin the job
-    data = ScoringDataModule(options.source, options.images, job, count, options.workers, options.longest_side)
+    sizes = options.workers, options.longest_side
+    data = ScoringDataModule(options.source, options.images, job, count, *sizes, options.read_as)
     module = ScoringModule(lvlm, job, options.batch_size, scoring)
     trainer.predict(module, datamodule=data, return_predictions=False)
     if not trainer.is_global_zero:
         return 0
     job.wait_until(lambda: len(job.files.done(count)) == count)
-    scored = Scored(options.source, options.out, options.images, job.files, made_with, options.lossy)
+    scored = Scored(options.source, options.out, options.images, job.files, made_with, options.lossy, options.read_as)
     figures = write_scored(scored)
     if not options.no_page:
         # Lightning has moved the module to the CPU
@@ -124,7 +127,8 @@ def _made_with(options: ScoreOptions, lvlm: AnswerScorer, count: int) -> dict[st
         "set": options.source,
         "bytes": file.stat().st_size if file.is_file() else None,
         "records": count,
-        "format": read_layout(options.source).dialect,
+        "format": read_layout(options.source, options.read_as).dialect,
+        **({} if options.read_as is None else {"read_as": options.read_as}),
         "images": str(options.images),
         "model": options.model,
         "fingerprint": lvlm.fingerprint,

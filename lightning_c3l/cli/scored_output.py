@@ -25,14 +25,11 @@ from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.scored_sample import AnswerSample, RejectedAnswer, RejectedSample
-from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.row_files import Row, RowFiles
 from lightning_c3l.selection.reading_ranks import RankSample, ranks_table
 from lightning_c3l.selection.scores import SCORES
-
-_COLUMNS = (*READINGS_AND_RIVAL, "mean_logq", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ class Scored:
         parts: the rows.
         made_with: how they were made.
         lossy: write what the format cannot hold as near as possible.
+        read_as: as of `read_records`.
     """
 
     source: str
@@ -54,6 +52,7 @@ class Scored:
     parts: RowFiles
     made_with: dict[str, Any]
     lossy: bool = False
+    read_as: str | None = None
 
 
 @dataclass
@@ -72,6 +71,10 @@ class Tally:
     shown: AnswerSample = field(default_factory=AnswerSample)
     refused: RejectedSample = field(default_factory=RejectedSample)
 
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (*self.ranks.readings, "mean_logq", "shuffled")
+
     def add(self, number: int, record: Record, turns: list[Row]) -> None:
         """Count a record, which has a number in its set, and its answers."""
         self.records += 1
@@ -84,7 +87,7 @@ class Tally:
                 continue
             self.ranks.add(turn)
             self.shown.add(number, self.records, record, turn)
-            for name in _COLUMNS:
+            for name in self._columns:
                 if turn[name] is not None:
                     self.sums[name] += turn[name]
                     self.counts[name] += 1
@@ -96,7 +99,7 @@ class Tally:
         return {
             "records": self.records,
             **{name: self.status[name] for name in ("scored", "text_only", "rejected")},
-            "mean": {name: self.sums[name] / self.counts[name] for name in _COLUMNS if self.counts[name]},
+            "mean": {name: self.sums[name] / self.counts[name] for name in self._columns if self.counts[name]},
             "above_shuffled": self.won / self.counts["shuffled"] if self.counts["shuffled"] else None,
             "ranks": self.ranks.figures(),
         }
@@ -123,14 +126,15 @@ def write_scored(what: Scored) -> dict[str, Any]:
         ValueError: rows are missing, or the format can hold no record at all.
         OSError: a file cannot be written.
     """
-    how, tally, rows, first = read_layout(what.source), Tally(), what.parts.rows(), ""
+    how, rows, first = read_layout(what.source, what.read_as), what.parts.rows(), ""
+    tally = Tally(ranks=RankSample(more=what.made_with.get("readings", ())))
     carries, folder = how.carries_images and can_carry_images(what.out), images_folder(what.out, how)
     options = WriteOptions(how.dialect, what.lossy, image_root=what.images, embed=carries)
     with (
         rejected_list(what.out.with_suffix(".rejected.jsonl")) as rejected,
         open_writer(what.out, options) as writer,
     ):
-        for entry in track(read_records(what.source), "write", "records"):
+        for entry in track(read_records(what.source, read_as=what.read_as), "write", "records"):
             row = next(rows, None)
             if row is None or row["record"] != entry.number:
                 raise ValueError(f"{what.out}: record {entry.number} has no scores yet; run the same command again")

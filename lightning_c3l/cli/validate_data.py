@@ -91,11 +91,13 @@ class ValidateOptions:
         source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
         images: folder of the images; as <stem>.meta.json says, or that of IN.
         check_images: decode every image.
+        read_as: dialect of your own that IN is in, module.Class (docs/extending/dialect.md).
     """
 
     source: str
     images: Path | None = None
     check_images: bool = False
+    read_as: str | None = None
 
 
 def main(arguments: list[str]) -> int:
@@ -104,7 +106,7 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as stack:
         pool = stack.enter_context(DecodePool(1)) if options.check_images else None
         checks = Checks(image_root(options.source, options.images), pool)
-        for entry in track(read_records(options.source), "validate", "records"):
+        for entry in track(read_records(options.source, read_as=options.read_as), "validate", "records"):
             for problem in checks.problems(entry):
                 print(f"record {entry.number}: {_one_line(problem)}")
     print(checks.summary.line())

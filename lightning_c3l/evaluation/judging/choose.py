@@ -1,9 +1,9 @@
 """The judge that options name: an endpoint, a checkpoint in this process, or a class."""
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
+from lightning_c3l import extensions
 from lightning_c3l.evaluation.judging.base import Judge, JudgeError
 from lightning_c3l.evaluation.judging.endpoint import Endpoint, EndpointResponder
 from lightning_c3l.evaluation.judging.prompted import PromptedJudge
@@ -16,7 +16,7 @@ class JudgeChoice:
     Attributes:
         judge_model: model of an OpenAI-compatible endpoint; key: OPENAI_API_KEY.
         judge_checkpoint: checkpoint that is loaded here and replies itself.
-        judge_class: class of a judge that needs no options.
+        judge_class: class of a judge that needs no options, module.Class of your own (docs/extending/judge.md).
         judge_url: address of the endpoint up to /v1; OpenAI unless given.
         concurrency: requests at once.
         retries: times that a failed request is sent again.
@@ -40,7 +40,7 @@ def make_judge(options: JudgeChoice, cache: Path | None) -> Judge:
         cache: folder for replies; None keeps none.
 
     Raises:
-        JudgeError: none or several are named, or one that cannot be made.
+        ValueError: none or several are named, or one that cannot be made.
     """
     named = [options.judge_model, options.judge_checkpoint, options.judge_class]
     if sum(one is not None for one in named) != 1:
@@ -74,13 +74,7 @@ def _from_checkpoint(path: str, cache: Path | None) -> Judge:
 
 
 def _from_class(path: str) -> Judge:
-    module, _, name = path.rpartition(".")
-    try:
-        judge: Judge = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise JudgeError(
-            f"--judge-class {path}: cannot be made ({error}); give module.Class, without options"
-        ) from error
+    judge: Judge = extensions.load("--judge-class", path, "class of a judge", extensions.takes(()))()
     if not isinstance(getattr(judge, "name", None), str) or not callable(getattr(judge, "review", None)):
         raise JudgeError(f"--judge-class {path}: is not a judge; it needs `name` and `review`")
     return judge

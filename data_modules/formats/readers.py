@@ -47,7 +47,7 @@ def open_reader(source: str | Path, read_as: str | None = None) -> JsonReader | 
     name, rewrite = str(source), rewrite_of("read_as", read_as)
     suffix = Path(name).suffix.lower()
     if suffix in (".json", ".jsonl", ".parquet") and not name.startswith("pipe:"):
-        return (ParquetReader if suffix == ".parquet" else JsonReader)(Path(name), rewrite)
+        return ParquetReader(Path(name), rewrite) if suffix == ".parquet" else JsonReader(Path(name), rewrite)
     if looks_like_shards(name):
         return ShardReader(name, rewrite)
     raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}")

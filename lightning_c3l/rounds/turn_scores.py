@@ -117,8 +117,7 @@ def _supported(tokens: AnswerTokens, config: ScoringConfig, sentences: Tensor) -
     for number in range(int(sentences.max()) + 1 if sentences.numel() else 0):
         own = tokens.mask & (sentences == number)
         some = own.any(dim=1)
-        columns = (column[some] for column in (tokens.logp_image, tokens.logp_blind, tokens.kl, own))
-        values = reading(*columns, pool)
+        values = reading(tokens.logp_image[some], tokens.logp_blind[some], tokens.kl[some], own[some], pool)
         kept[some] |= own[some] & (values >= config.sentence_min)[:, None]
     return kept
 

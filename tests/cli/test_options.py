@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lightning_c3l.cli.main import VERBS
+from lightning_c3l.cli.main import main as run_verb
 from lightning_c3l.cli.options import one_of, parse_options
 
 
@@ -144,11 +145,6 @@ def test_every_verb_says_what_is_wrong_in_one_line(verb: str, capsys: pytest.Cap
         (["score", "--model=x", "--batchsize=3", "a", "b"], "--batchsize: no such option; did you mean --batch-size?"),
         # no abbreviations
         (["convert", "a", "b", "--loss"], "--loss: no such option; did you mean --lossy?"),
-        (
-            ["select", "a", "b", "--by", "gpa"],
-            "--by: must be one of 'answer', 'positions', 'vocabulary', 'gap', 'mean_logp', not gpa",
-        ),
-        (["evaluate", "poep"], "BENCHMARK: must be one of 'pope', 'seed', 'mmbench', 'llava_w', not poep"),
         (["merge", "a"], "ADAPTER, OUT: missing"),
         (["score", "a", "b"], "--model: missing"),
         (["score", "a", "b", "--model", "m", "--batch-size", "few"], "--batch-size: must be int, not few"),
@@ -162,3 +158,25 @@ def test_a_wrong_option_is_named(words: list[str], said: str, capsys: pytest.Cap
     line, *more = capsys.readouterr().err.splitlines()
     assert not more
     assert line.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["select", "a", "b", "--by", "gpa"],
+            "--by must be one of answer, positions, vocabulary, gap, mean_logp, or module.function of your own "
+            "reading, not 'gpa'",
+        ),
+        (
+            ["evaluate", "poep"],
+            "benchmark must be one of pope, seed, mmbench, llava_w, or module.attribute of your own benchmark, "
+            "not 'poep'",
+        ),
+    ],
+)
+def test_a_wrong_name_of_what_may_be_the_users_own(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_verb(words) == 2
+    assert capsys.readouterr().err == f"error: {said}\n"

@@ -77,7 +77,7 @@ def test_the_first_questions_and_ones_own_words(benchmark_files: dict[str, tuple
     [
         ({"limit": 0}, "limit must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
-        ({"benchmark": "vqa"}, "no benchmark is called 'vqa'"),
+        ({"benchmark": "vqa"}, "data.benchmark must be one of pope, seed, mmbench, llava_w"),
         ({"images": "no/such"}, "images: no/such: no such folder"),
         ({"images": None}, r"images is not set, but question \S+ of .* needs \d.png"),
         ({"prompt": "{word}"}, "{word} is unknown"),

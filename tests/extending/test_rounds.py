@@ -133,6 +133,13 @@ def test_report_imports_nothing_that_the_run_folder_names(version: Path, working
     assert "theirs" not in sys.modules
 
 
+def test_a_wrong_name_is_said_in_one_line(version: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", "own.yaml", "--run.root", "runs", "--i2c.reading", "my_reading.suprise"]
+    assert main(["fit", *words]) == 2
+    said = "i2c.reading my_reading.suprise: module my_reading has no attribute suprise; did you mean surprise?"
+    assert said in capsys.readouterr().err
+
+
 def test_the_contrastive_term_is_the_form(version: Path) -> None:
     with (version / "metrics.csv").open() as file:
         values = [float(row["train/con"]) for row in csv.DictReader(file) if row.get("train/con")]

@@ -1,6 +1,7 @@
 """Candidate files: what is written as a stream is read row by row."""
 
 import json
+import math
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ def test_rows_are_the_fields_in_their_order(tmp_path: Path) -> None:
     prior = replace(answer, candidate=replace(answer.candidate, origin="blind"))
     for one in (*some(4), prior, replace(answer, dropped=("A sentence.",))):
         expected = asdict(one)
+        if expected["scores"] is not None:  # further readings stand beside the four
+            assert expected["scores"].pop("more") == ()
         expected["fate"] = expected.pop("status")
         if not one.candidate.origin:  # rows of candidates are those of all versions
             del expected["candidate"]["origin"]
@@ -111,3 +114,15 @@ def test_an_interrupted_stream_leaves_the_old_file(tmp_path: Path) -> None:
         write_rows(file, broken())
     assert list(read_rows(file)) == [{"a": 1}]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_readings_of_the_users_own_stand_beside_the_others() -> None:
+    answer = next(one for one in some(4) if one.scores is not None)
+    assert answer.scores is not None
+    own = replace(answer, scores=replace(answer.scores, more=(("my_reading.surprise", 0.5), ("theirs.x", -1.0))))
+    row = own.to_row()["scores"]
+    assert list(row)[-3:] == ["tokens", "my_reading.surprise", "theirs.x"]
+    assert ScoredCandidate.from_row(json.loads(json.dumps(own.to_row()))) == own
+    assert own.scores is not None
+    assert (own.scores.value("theirs.x"), own.scores.value("gap")) == (-1.0, answer.scores.gap)
+    assert math.isnan(answer.scores.value("theirs.x"))

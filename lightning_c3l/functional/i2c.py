@@ -231,7 +231,8 @@ def reading_function(option: str, name: str) -> Reading:
         ValueError: there is no such reading; says which option and why.
     """
     wanted = extensions.takes(("logp_image", "logp_blind", "kl", "mask", "pool"))
-    return extensions.choose(option, name, READING_FUNCTIONS, "reading", wanted)
+    found: Reading = extensions.choose(option, name, READING_FUNCTIONS, "reading", wanted)
+    return found
 
 
 def own_reading(

@@ -148,13 +148,16 @@ def _chosen_classes(words: Sequence[str]) -> dict[str, str]:
     """Names of classes by option: those of the experiment files, and those that are typed."""
     found = dict[str, str]()
     for option, value in option_pairs(words):
-        if option in CONFIG and value:
-            try:
+        name = short_name(option).removesuffix(".class_path")
+        try:
+            if option in CONFIG and value:
                 found |= _classes_of(yaml.safe_load(Path(value).expanduser().read_text(encoding="utf-8")), "")
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise ValueError(f"{value}: no YAML file: {error}") from error
-        elif option.startswith("--"):
-            found[short_name(option).removesuffix(".class_path")] = value
+            elif value.startswith("{"):
+                found |= _classes_of(yaml.safe_load(value), name)
+            else:
+                found[name] = value
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{value}: no YAML: {error}") from error
     return found
 
 

@@ -78,6 +78,8 @@ def test_chosen_classes_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     mixed = trainer_help(["fit", "--config", str(ROOT / "experiments/finetune/llava15_7b_mixed.yaml"), "--help"])
     assert "--data.* (InstructionDataModule):" in mixed
     assert "--data.records.* (MixedRecords):" in mixed
+    given = "{class_path: InstructionTuningModule, init_args: {frozen: [head]}}"
+    assert "--model.frozen" in trainer_help(["fit", "--model", given, "--help"])
     assert "--model.generator.concurrency" in trainer_help(["fit", "--model.generator=ServedGenerator", "-h"])
     # a class without options stays the value of its option, and null is no class
     assert "--data.truth CLASS|null" in trainer_help(["fit", "--data.init_args.truth", "SceneTruth", "-h"])
@@ -109,7 +111,7 @@ def test_a_file_that_is_no_yaml_is_one_line(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "x.yaml").write_text("a: [1,\nb: {")
     status, printed = run_here(capsys, "fit", "--config", str(tmp_path / "x.yaml"), "--help")
     assert (status, printed.count("\n")) == (2, 1)
-    assert printed.startswith(f"error: {tmp_path}/x.yaml: no YAML file: ")
+    assert printed.startswith(f"error: {tmp_path}/x.yaml: no YAML: ")
 
 
 def test_help_of_a_class_needs_no_experiment_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,10 +106,11 @@ def parse_row_question(row: Row, benchmark: str) -> tuple[Question, str]:
         options = {str(letter): cell_text(option) for letter, option in own.items()}
     if isinstance(own := row.get("categories"), dict):
         categories = {str(table): cell_text(value) for table, value in own.items()}
+    own_splits: tuple[str, ...] = ()
     if benchmark == "pope":
         own_splits = parse_splits(splits)
-    else:
-        own_splits = tuple(map(cell_text, splits)) if isinstance(splits := row.get("splits"), list) else ()
+    elif benchmark not in ("mmbench", "seed", "llava_w") and isinstance(splits, list):  # of the user's own
+        own_splits = tuple(map(cell_text, splits))
     question = Question(
         _row_id(row),
         cell_text(text).strip(),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from PIL import Image
 from torch import Tensor
 
 from lightning_c3l.functional.checks import require_shape
@@ -20,6 +21,16 @@ from lightning_c3l.modules.loss_config import LossConfig as LossConfig
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.modules.whole_batch import WholeBatchModule
 from lightning_c3l.rounds.generation import GenerationConfig
+
+# a group on which the options of the loss are tried before a round is made
+_TRIAL = GroupSample(
+    Image.new("RGB", (64, 64), "gray"),
+    "Write a question about the image, with its answer.",
+    ("What color is it? Gray.", "What color is it? Red."),
+    "What color is it?",
+    "Gray.",
+    "All is gray.",
+)
 
 
 class C3LModule(WholeBatchModule):
@@ -65,6 +76,20 @@ class C3LModule(WholeBatchModule):
 
     def predict_step(self, keys: Sequence[str], batch_idx: int) -> None:
         """No-op: the callback `DatasetExport` makes the records."""
+
+    def prepare_training(self) -> None:
+        """Check that the LVLM can be trained, and give what the options of the loss ask of it.
+
+        Raises:
+            LVLMError: it cannot; names the option.
+        """
+        super().prepare_training()
+        if not (self.loss.has_head or self.loss.reference_uses):
+            return
+        with torch.no_grad(), self.inference_context():
+            batch = self.encode([_TRIAL]).to(self.device)
+            self._reference(batch)
+            self.lvlm.group_states(batch, self.loss.anchor, self.loss.context, self.loss.extras)
 
     def encode(self, samples: Sequence[GroupSample]) -> GroupBatch:
         """Collate function that the datamodule gets."""

@@ -10,6 +10,7 @@ import callbacks.i2c_reweighting
 from callbacks.i2c_reweighting import I2CReweighting
 from data_modules.scenes import SceneImages
 from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
+from lightning_c3l.lvlm.huggingface.fast_path import FastPath
 from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.rounds.generation import GenerationConfig
 from lightning_c3l.rounds.store import RunStore
@@ -144,6 +145,15 @@ def test_no_round_is_made_where_the_starting_model_is_not_kept(options, message,
     assert not (tmp_path / "rounds").exists()
 
 
+@pytest.mark.parametrize("loss", [{"anchor": "image"}, {"anchor": "image", "layer": 0.5, "pooling": "visual"}])
+def test_no_round_is_made_where_the_model_lacks_what_the_loss_reads(loss, module, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "loss", LossConfig(**loss))
+    monkeypatch.setattr(FastPath, "image_token", -1)  # no position of its prompts is an image's
+    with pytest.raises(LVLMError, match=r"loss\.anchor: .* no image tokens to pool: set another anchor"):
+        I2CReweighting().on_fit_start(Run(tmp_path, Data(2)), module)
+    assert not (tmp_path / "rounds").exists()
+
+
 def test_negatives_that_nothing_is_trained_on_are_told(module, tmp_path, monkeypatch):
     def refuse():
         raise LVLMError("enough")
@@ -268,7 +278,7 @@ def test_a_round_opens_each_image_once_and_runs_it_through_the_tower_once(module
     monkeypatch.setattr(module.lvlm.images, "features", watched)
     made(module, tmp_path, 6)
     assert sorted(opened.values()) == [1] * 6
-    assert sum(towered) == 6
+    assert sum(towered) == 1 + 6  # the loss is tried on an image first
 
 
 def test_a_round_leaves_out_what_the_model_cannot_look_at(module, tmp_path, monkeypatch):

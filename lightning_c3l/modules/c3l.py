@@ -84,7 +84,7 @@ class C3LModule(WholeBatchModule):
             LVLMError: it cannot; names the option.
         """
         super().prepare_training()
-        if not (self.loss.has_head or self.loss.reference_uses):
+        if not (self.loss.needs or self.loss.reference_uses):
             return
         with torch.no_grad(), self.inference_context():
             batch = self.encode([_TRIAL]).to(self.device)

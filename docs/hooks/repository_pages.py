@@ -15,10 +15,13 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "repository"
+# tables of all trials, which the notebook links to
+MEASURED = ("contrastive-search", "contrastive-confirm")
 MARKDOWN = {
     "experiments/README.md": f"{FOLDER}/notebook.md",
     "CONTRIBUTING.md": f"{FOLDER}/contributing.md",
     "CHANGELOG.md": f"{FOLDER}/changelog.md",
+    **{f"experiments/recipe/measured/{name}.md": f"{FOLDER}/{name}.md" for name in MEASURED},
 }
 # the search lists the pages of the documentation itself before these
 _LAST = "---\nsearch: {boost: 0.2}\n---\n"

@@ -102,7 +102,7 @@ def test_null_reaches_a_class_three_levels_down(capsys):
     for null in ("null", "None"):
         config = parsed(capsys, *words, f"--data.records.weights={null}", "--data.records.images", null)
         records = config["data"]["init_args"]["records"]["init_args"]
-        assert records == {"path": "a: b.json", "images": None, "weights": None}
+        assert records == {"path": "a: b.json", "images": None, "weights": None, "read_as": None}
 
 
 def test_none_in_a_file_is_null_for_what_may_be_null(capsys, tmp_path):

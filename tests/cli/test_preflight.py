@@ -62,9 +62,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("model.writing.sampling.samples=0", "sampling.samples must be at least 1, not 0"),
         ("model.loss.contrastive_weight=-1", "loss.contrastive_weight must be at least 0, not -1.0"),
         ("model.optimization.learning_rate=0", "optimization.learning_rate must be above 0, not 0.0"),
-        ("i2c.reading=gpa", "i2c.reading must be one of answer, positions, vocabulary, gap, not 'gpa'"),
+        (
+            "i2c.reading=gpa",
+            "i2c.reading must be one of answer, positions, vocabulary, gap, or module.attribute of your own",
+        ),
         ("i2c.cap=0.5", "i2c.cap must be at least 1, not 0.5"),
-        ("export.reading=gpa", "export.reading must be one of answer, positions, vocabulary, gap, not 'gpa'"),
+        (
+            "export.reading=gpa",
+            "export.reading must be one of answer, positions, vocabulary, gap, or module.attribute of your own",
+        ),
         ("export.near_duplicate=2", "export.near_duplicate must be above 0 and at most 1, not 2.0"),
         ("guard.images=1", "guard.images must be at least 2, so that each has another one, not 1"),
         ("run.checkpoint_every=0", "run.checkpoint_every must be at least 1, not 0"),

@@ -49,7 +49,10 @@ def test_all_options_of_fit_are_in_one_of_its_helps(capsys: pytest.CaptureFixtur
     assert not [one for one in lightning if one.partition(".")[0] in (*ours, "data", "model")]
 
 
-def test_the_usual_classes_are_shown_with_types_defaults_and_texts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_usual_classes_are_shown_with_types_defaults_and_texts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # of the terminal, which lines fill up to 100 columns
     _, said = run_here(capsys, "fit", "--help")
     lines = said.splitlines()
     assert lines[0] == "example: python -m lightning_c3l fit"

@@ -134,7 +134,7 @@ def test_weights_go_by_the_score_within_a_kind(file: Path) -> None:
 def test_weights_that_the_file_cannot_give_are_refused(file: Path) -> None:
     with pytest.raises(ValueError, match=r"vlit\.json: no record has the score 'answer'"):
         FileRecords(str(file), weights="answer")
-    with pytest.raises(ValueError, match=r"weights: must be null or one of answer, .* not 'size'"):
+    with pytest.raises(ValueError, match=r"weights: must be one of answer, .* not 'size'"):
         FileRecords(str(file), weights="size")
 
 

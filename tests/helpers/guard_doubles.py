@@ -123,7 +123,7 @@ class Run:
 
     def __init__(self, folder: Path, guard: GuardRails, data: Data | None = None, reading: str = "answer") -> None:
         self.default_root_dir, self.datamodule = str(folder), data or Data(12)
-        self.guard, self.reading, self.should_stop = guard, reading, False
+        self.guard, self.reading, self.should_stop, self.callbacks = guard, reading, False, [guard]
 
     def made(self, number: int, **changed: float) -> None:
         folder = Path(self.default_root_dir) / "rounds" / str(number)

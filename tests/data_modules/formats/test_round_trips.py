@@ -85,9 +85,8 @@ def there_and_back(folder: Path, source: Path, via: tuple[str, str], home: str) 
     carried = source.suffix in (".tar", ".parquet")
     assert convert(Job(str(source), there, via[1], images=root, extract=out if carried and to_text else None))[1] == 0
     root = out if carried and to_text and out.exists() else root
-    job = Job(
-        str(there), back, home, False, root, out if from_text and not to_text else None, back.suffix == ".parquet"
-    )
+    extract = out if from_text and not to_text else None
+    job = Job(str(there), back, home, images=root, extract=extract, embed=back.suffix == ".parquet")
     assert convert(job)[1] == 0
     return back
 

@@ -63,7 +63,9 @@ def test_sources_of_the_park() -> None:
         for name, thing in scene_of(key)[1].things.items():
             assert all(getattr(thing, attribute) != value for attribute, value in HIDDEN[name].items())
     assert source.read(keys[0]).size == (SIZE, SIZE)
-    with pytest.raises(ValueError, match="no world 'moon', only corners, park"):
+    with pytest.raises(
+        ValueError, match=r"world must be one of corners, park, or module\.attribute of your own world, not 'moon'"
+    ):
         SceneImages(3, world="moon")
 
 

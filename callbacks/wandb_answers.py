@@ -6,7 +6,8 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from callbacks.order import Order
-from callbacks.wandb_run import Table, wandb_run_of
+from callbacks.wandb_run import wandb_run_of
+from callbacks.wandb_values import Table
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Pair, Question, figure_name
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from callbacks.wandb_run import Histogram, Table
+from callbacks.wandb_values import Histogram, Table
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import READINGS, READINGS_AND_RIVAL, ScoredCandidate

@@ -16,9 +16,9 @@ from lightning import Trainer
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
-from numpy.typing import NDArray
 from PIL.Image import Image
 
+from callbacks.wandb_values import Histogram, Table
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.credentials import without_credentials
 from lightning_c3l.runs.folder import RunConfig
@@ -45,21 +45,6 @@ class Mode:
 
     name: Literal["online", "offline", "disabled"]
     reason: str
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Values to show as a histogram."""
-
-    values: Sequence[float] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to show as a table; PIL images among the values are uploaded as images."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
 
 
 def decide_mode(wanted: Literal["online", "offline", "disabled"] | None) -> Mode:

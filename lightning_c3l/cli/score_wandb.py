@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from callbacks.wandb_run import KEPT, Histogram, Table, WandbRunLogger
+from callbacks.wandb_run import KEPT, WandbRunLogger
+from callbacks.wandb_values import Histogram, Table
 from lightning_c3l.cli.score import ScoreOptions
 from lightning_c3l.cli.scored_sample import AnswerSample
 from lightning_c3l.functional.finite import finite

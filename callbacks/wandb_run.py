@@ -37,6 +37,8 @@ _PIECE = 1_000_000
 
 # loggers whose W&B run is not finished
 _begun: list["WandbRunLogger"] = []
+# folders of this process's runs: wandb may write the records of a run only after it has said that the run is finished
+_pieces = set[str]()
 
 
 @dataclass(frozen=True)
@@ -320,11 +322,12 @@ class WandbRunLogger(WandbLogger):
         run.define_metric("candidates", step_metric="round")
         run.define_metric("final/*", step_metric="round")
         self._experiment, self._over_steps = run, set()
+        _pieces.add(Path(run.sync_dir).name)
 
     def _drop_empty_pieces(self) -> None:
         """Remove what processes left that were killed before wandb wrote a record: `wandb sync` ends at such a file."""
         for file in (self._folder / "wandb").glob("offline-run-*/*.wandb"):
-            if file.stat().st_size <= _EMPTY:
+            if file.parent.name not in _pieces and file.stat().st_size <= _EMPTY:
                 file.unlink()
 
     def _kept(self) -> dict[str, Any]:

@@ -263,6 +263,21 @@ def test_what_a_killed_process_left_without_a_record_is_removed(folder: Path, be
     assert [file.parent.name for file in (folder / "wandb").glob("*/*.wandb")] == ["offline-run-begun"]
 
 
+def test_a_piece_that_wandb_has_still_to_write_stays(
+    folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "wandb" / "offline-run-1" / "run-1.wandb"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(Run, "sync_dir", str(file.parent))
+    first = wandb_logger(RunConfig(), folder, {})
+    first.log({"a": 1})
+    # `finish` of wandb returns before the records are in the file
+    file.write_bytes(b":W&B\xe1\xbe\x00")
+    first.finalize("success")
+    wandb_logger(RunConfig(), folder, {}).log({"a": 2})
+    assert file.exists()
+
+
 def test_a_trial_of_a_sweep_has_the_id_that_its_agent_gave(
     folder: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,11 +33,12 @@ class DatasetExport(Callback):
     Args:
         target_size: number of pairs to keep.
         reading: reading of S(I2C) to select by; on the command line that of `i2c` unless given.
-        near_duplicate: pairs about one image whose words overlap this much (Jaccard) count as duplicates.
-        write: whether to make a data set after training at all; `predict` always makes one.
-        pooling: how the values of tokens become those of an answer; that of `i2c` unless given, like the next two.
-        unit: `sentence` leaves out the sentences of an answer that the image does not support, by the same reading.
-        sentence_min: least value of a supported sentence.
+        near_duplicate: Jaccard index from which the words of two pairs about one image make them duplicates.
+        write: whether to make a data set after training; `predict` always makes one.
+        pooling: how the values of tokens become those of an answer; that of `i2c` unless given.
+        unit: `sentence` leaves out the sentences of an answer that the image does not support, by the same reading;
+            that of `i2c` unless given.
+        sentence_min: smallest value of a sentence that counts as supported; that of `i2c` unless given.
     """
 
     order = Order.EXPORT

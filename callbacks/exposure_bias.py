@@ -45,8 +45,8 @@ class ExposureBias(Callback):
     """Measures the starting and the tuned model after training, if the truth is known.
 
     Args:
-        measure: whether to measure at all.
-        control: train a second time on the same stored groups without the contrastive term, and measure that too.
+        measure: whether to measure exposure bias.
+        control: whether to train a second time on the same groups without the contrastive term, and measure that too.
     """
 
     order = Order.EXPOSURE

@@ -45,10 +45,10 @@ class GuardRails(Callback):
     a broken writer wrote, even where its figures recover. It is kept in `<run>/best/`, for any action but off.
 
     Args:
-        action: warn; or stop training and leave the run's adapter and data set to the best state; or off. A warning
-            never changes what a run makes, and where no limit is broken, neither does stop.
+        action: `warn`; `stop`, which ends training and takes the run's adapter and data set from the best state; or
+            `off`. A warning never changes what a run makes, and where no limit is broken, neither does `stop`.
         limits: how far a state may fall behind the first one.
-        images: held-out images to write about, those of the rounds where there are none.
+        images: number of held-out images to generate about; images of the rounds where there are no held-out ones.
     """
 
     order = Order.GUARD

@@ -33,7 +33,7 @@ class WriterComparison(Callback):
     The ranks share the images and the questions; the figures do not depend on the number of ranks.
 
     Args:
-        answer_tokens: longest answer in question answering, in tokens.
+        answer_tokens: maximum length of an answer in plain question answering, in tokens.
     """
 
     order = Order.COMPARISON

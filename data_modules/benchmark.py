@@ -26,12 +26,12 @@ class BenchmarkDataModule(LightningDataModule):
     """The questions in a benchmark's own files, for `EvaluationModule`.
 
     Args:
-        benchmark: pope, seed, mmbench, llava_w, or module.Class of your own (docs/extending/benchmark.md).
-        questions: its file, several of them, or the folder that contains them.
-        images: folder of its images; not needed if the question file contains them, or with `blind`.
+        benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own (docs/extending/benchmark.md).
+        questions: the benchmark's file, several of them, or the folder that contains them.
+        images: folder of the benchmark's images; not needed if the question file contains them, or with `blind`.
         blind: ask without images, as a baseline.
-        limit: number of questions, from the first; default all.
-        prompt: template instead of the benchmark's usual prompt, with {question} and optionally {hint} and {options}.
+        limit: number of questions, from the first; null takes all of them.
+        prompt: template instead of the benchmark's usual prompt, with `{question}`, and maybe `{hint}` and `{options}`.
         num_workers: processes that decode images.
 
     Raises:

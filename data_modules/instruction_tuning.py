@@ -21,14 +21,14 @@ class InstructionDataModule(ResumableDataModule):
     of their batch and listed in `rejected.jsonl` of the run, beside those that could not be read at all.
 
     Args:
-        path: a file with the records, in any format that the project reads; either this or `records`.
+        path: file with the records, in any format that `validate-data` reads; either this or `records`.
         images: folder that the file's image paths are relative to; as for `FileRecords` unless given.
-        records: an object that makes them: `data_modules.tuning_sets.FileRecords` for a file whose records are weighted
-            by their scores, `MixedRecords` for several files.
+        records: object that makes the records: `FileRecords` for a file whose records are weighted by their scores,
+            `MixedRecords` for several files.
         batch_size: records per batch in each process.
-        shuffle: draw them in a new order each epoch; a mixture always does.
-        num_workers: processes that read and prepare them.
-        read_as: dialect of your own that the file at `path` is in, module.Class (docs/extending/dialect.md).
+        shuffle: whether records come in a new order each epoch; those of a mixture always do.
+        num_workers: processes that read and prepare records.
+        read_as: dialect of your own that the file at `path` is in, `module.Class` (docs/extending/dialect.md).
 
     Raises:
         ValueError: both or neither of `path` and `records` are given, or the file cannot be trained on.

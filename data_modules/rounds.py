@@ -37,11 +37,11 @@ class RoundLoading:
     """How the images and groups of rounds are read; options of `RoundDataModule`.
 
     Attributes:
-        limit: at most so many images of each source.
+        limit: maximum number of images of each source; null takes all of them.
         batch_size: groups per batch in each process.
         passes: how often an epoch goes over the round's groups.
         num_workers: processes that prepare batches.
-        longest_side: pixels; larger images are shrunk to it when they are read.
+        longest_side: longest side of an image, in pixels; larger images are shrunk when they are read.
     """
 
     limit: int | None = None
@@ -55,14 +55,13 @@ class RoundDataModule(ResumableDataModule):
     """Images for the rounds, and batches of groups for training.
 
     Args:
-        images: unlabelled images of the rounds: whatever `open_images` opens (a folder, a glob, a list, COCO
-            annotations, WebDataset shards, Parquet, a saved Hugging Face data set, or `module.attribute:rest` of your
-            own, docs/extending/source.md), or scenes of an embedded world
-            (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`). From Python also the images themselves: a list
-            of Pillow's, of arrays or of paths, or an image source; see `data_modules.images.given.given_images`.
+        images: unlabelled images of the rounds: a folder, a glob, a list, COCO annotations, WebDataset shards, Parquet,
+            a saved Hugging Face data set, `module.attribute:rest` of your own (docs/extending/source.md), or scenes of
+            an embedded world (`scenes:world=park,count=400,follow=0.2,seed=1,hide=true`). From Python also the images
+            themselves: a list of Pillow's, of arrays or of paths, or an image source (`given_images`).
         fresh: images of the final data set; those of the rounds unless given.
         held_out: images on which the writers are compared; null leaves the comparison out.
-        truth: judge of the pairs, where the world is known.
+        truth: judge that says which pairs are true, where that is known; `SceneTruth` for the embedded worlds.
         loading: fields of `RoundLoading`.
 
     Raises:

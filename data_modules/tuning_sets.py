@@ -36,13 +36,13 @@ class FileRecords:
         rejected: what is left out, with the reason.
 
     Args:
-        path: the file.
+        path: file with the records.
         images: folder that its image paths are relative to, and where images that it carries are written; by default
             the one that `<stem>.meta.json` names or the file's own, and `<stem>.images` beside it.
         weights: reading of S(I2C), maybe one of your own, that weights the loss of each record, from the scores in
             the file; null weights all alike. Weights are max(S, 0) with mean 1 among the scored records of a kind, none
             above 3; records without a score weigh 1.
-        read_as: dialect of your own that the file is in, module.Class (docs/extending/dialect.md).
+        read_as: dialect of your own that the file is in, `module.Class` (docs/extending/dialect.md).
 
     Raises:
         ValueError: no record can be trained on, or none has that reading.
@@ -134,11 +134,11 @@ class Part:
     """One set of a mixture.
 
     Attributes:
-        path: its file.
-        images: as for `FileRecords`.
-        weights: likewise.
-        ratio: records of it in an epoch for each record of the others, see `MixedRecords`.
-        read_as: as for `FileRecords`.
+        path: file with the records.
+        images: folder of the images, as for `FileRecords`.
+        weights: reading that weights the records, as for `FileRecords`.
+        ratio: share of the set in an epoch, relative to the ratios of the others.
+        read_as: dialect of your own that the file is in, as for `FileRecords`.
     """
 
     path: str

@@ -22,8 +22,8 @@ def option_tables(parser: Parser) -> Iterator[str]:
         if title not in ("", "options", "positional arguments"):
             # `--data.* (RoundDataModule)`, or what the options of a verb's group do
             named = re.fullmatch(r"(--\S+)(.*)", title)
-            yield f"## `{named[1]}`{named[2]}\n" if named else f"## More options\n\n{sentence(title)}\n"
-        yield "\n".join([_HEAD, *(_row(one, ", ".join(one.option_strings) or str(one.metavar)) for one in shown), ""])
+            yield f"## `{named[1]}`{named[2]}\n" if named else f"## {sentence(title)[:-1]}\n"
+        yield "\n".join([_HEAD, *(_row(one, _names(one)) for one in shown), ""])
 
 
 def class_tables(built: type[Any], prefix: str) -> Iterator[str]:
@@ -39,7 +39,7 @@ def class_tables(built: type[Any], prefix: str) -> Iterator[str]:
     for shown in filter(None, groups):
         if parent := shown[0].dest.rpartition(".")[0]:
             yield f"### `{prefix}{parent}`\n"
-        yield "\n".join([_HEAD, *(_row(one, prefix + one.dest) for one in shown), ""])
+        yield "\n".join([_HEAD, *(_row(one, f"`{prefix}{one.dest}`") for one in shown), ""])
     for one in (one for shown in groups for one in shown):
         for inner in filter(is_dataclass, get_args(getattr(one, "_typehint", None))):
             yield f"### `{prefix}{one.dest}`\n"
@@ -50,34 +50,49 @@ def _is_shown(one: Action) -> bool:
     return one.default is not SUPPRESS and one.help is not SUPPRESS and one.dest not in ("config", "print_config")
 
 
-def _row(one: Action, name: str) -> str:
+def _names(one: Action) -> str:
+    # `--data.questions+` adds to a list, as every list has it
+    names = [name for name in one.option_strings if not name.endswith("+")] or [str(one.metavar)]
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _row(one: Action, names: str) -> str:
     default = "required" if one.required and one.default is None and one.nargs != "?" else _default(one.default)
-    return f"| `{name}`{_values(one)} | {default} | {_cell(str(one.help or ''))} |"
+    return f"| {names}{_values(one)} | {default} | {_cell(sentence(str(one.help or '')))} |"
 
 
 def _values(one: Action) -> str:
     """What may be given, where it can be said in a few words."""
-    kind = str(getattr(one, "_typehint", None) or one.type or "")
+    hint = getattr(one, "_typehint", None) or one.type
+    kind = re.sub(r"<class '([^']*)'>", r"\1", str(hint or ""))
+    takes_null = type(None) in get_args(hint)
     if choices := re.search(r"Literal\[([^\]]*)\]", kind):
-        return f"<br>{_cell(choices[1].replace(chr(39), '').replace(', ', ' · '))}"
-    plain = re.sub(r"<class '([^']*)'>", r"\1", kind)
-    plain = re.sub(r"(?:\w+\.)+(\w+)", r"\1", plain)
-    return f"<br>{_cell(plain)}" if plain and len(plain) < _LONGEST else ""
+        names = choices[1].replace("'", "").split(", ")
+    else:
+        plain = re.sub(r"Optional\[(.*)\]$", r"\1", re.sub(r"(?:\w+\.)+(\w+)", r"\1", kind))
+        names = [name for name in plain.split(" | ") if name not in ("", "None")]
+    text = " · ".join([*names, *["null"] * takes_null])
+    return f"<br>{_cell(text)}" if text and len(text) < _LONGEST else ""
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        if not value:
+            return "none"
+        value = " ".join(map(str, value))
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{_cell(text)}`" if text and len(text) < _LONGEST and "{" not in text else ""
 
 
 def _cell(text: str) -> str:
     """A text in a cell of a table."""
-    return prose(" ".join(text.split())).replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def prose(text: str) -> str:
-    """A docstring's text as Markdown: what could be a tag outside of code is escaped."""
-    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", text.replace("``", "`"))
+    """A docstring's text as Markdown: what could be a tag outside of code is escaped, pages are links."""
+    text = re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", text.replace("``", "`"))
+    return re.sub(r"\bdocs(/[\w/-]+\.md)\b", r"[docs\1](\1)", text)
 
 
 def sentence(text: str) -> str:

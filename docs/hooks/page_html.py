@@ -1,15 +1,25 @@
-"""What is changed in a rendered page: formulas become MathML, and short names in code stay in one piece."""
+"""What is changed in a page: formulas become MathML, names in code stay in one piece, wide tables have the room."""
 
 import html
 import re
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.structure.pages import Page
 
 # what pymdownx.arithmatex leaves with `generic: true`
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(?:\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
 # `--model.loss.beta` would be broken behind its dashes
-_NAME = re.compile(r"<code>([^\s<]{1,36})</code>")
+_NAME = re.compile(r"<code>([^\s<]{1,44}|--[^<]{1,34})</code>")
+# pages that are one table, which takes the place of the table of contents
+_WIDE = ("families.md", "repository/contrastive-search.md", "repository/contrastive-confirm.md")
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Give a wide page the room of its table of contents."""
+    if page.file.src_uri in _WIDE:
+        page.meta["hide"] = ["toc"]
+    return markdown
 
 
 def on_page_content(content: str, **_: Any) -> str:

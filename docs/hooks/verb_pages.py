@@ -23,10 +23,10 @@ from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
 FOLDER = "reference"
 # what the pages of Trainer methods say of their options
 _METHOD = """
-What an experiment file says as `data: {{init_args: {{images: VALUE}}}}` is `--data.images VALUE` here, which comes
-first. Below are the options of the usual classes; [Classes of experiment files](../classes.md) has those of all.
-Lightning's own (`--trainer.*`, `--seed_everything`, `--ckpt_path` and others) stand in `c3l {verb} --help-trainer`.
-`--print_config` prints what the files and options make together.
+What an experiment file gives as `data: {{init_args: {{images: VALUE}}}}` is `--data.images VALUE` on the command line,
+which takes precedence. Below are the options of the usual classes; [Classes of experiment files](../classes.md) lists
+those of all classes, and `c3l {verb} --help-trainer` those of Lightning: `--trainer.*`, `--seed_everything`,
+`--ckpt_path` and others. `--print_config` prints what files and options make together, and runs nothing.
 """
 # what an experiment file calls the objects of a class
 _PREFIXES = {"Module": "--model.", "DataModule": "--data.", "LVLM": "--model.lvlm.", "Generator": "--model.generator."}
@@ -86,23 +86,19 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages."""
-    abouts = {verb: known.about for verb, known in TRAINER_VERBS.items()} | {
-        verb: what for verb, (_, what) in VERBS.items()
-    }
-    pages = {f"verbs/{verb}.md": _verb_page(verb, about) for verb, about in abouts.items()}
+    pages = {f"verbs/{verb}.md": _verb_page(verb) for verb in (*TRAINER_VERBS, *VERBS)}
     pages["classes.md"] = _classes_page()
     for name, content in pages.items():
         files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
 
 
-def _verb_page(verb: str, about: str) -> str:
-    parser = parser_of(verb)
-    examples = "\n".join(parser.examples)
-    text = f"# {verb}\n\n{sentence(about)}\n\n```sh\n{examples}\n```\n"
-    if verb in TRAINER_VERBS:
+def _verb_page(verb: str) -> str:
+    parser, method = parser_of(verb), TRAINER_VERBS.get(verb)
+    about = prose(parser.description or "") if method is None else sentence(method.about)
+    examples = "\n".join(parser.examples).replace("\\\n", "\\\n    ")
+    text = f"# {verb}\n\n{about}\n\n```sh\n{examples}\n```\n"
+    if method is not None:
         text += _METHOD.format(verb=verb)
-    elif parser.description:
-        text += f"\n{prose(parser.description)}\n"
     return "\n".join([text, *option_tables(parser)])
 
 

@@ -8,16 +8,18 @@ from lightning_c3l.scenes.worlds import WORLDS
 
 @dataclass(frozen=True)
 class DetectorPlan:
-    """What is generated and scored; the same plan resumes what is there.
+    """What is generated and scored.
+
+    The same plan resumes what is there.
 
     Attributes:
-        world: the embedded world, `corners` or `park`.
-        base: starting model, a shipped one or a folder; the one of the world unless given.
+        world: embedded world: `corners` or `park`.
+        base: starting model, a shipped one or a folder; that of the world unless given.
         images: number of images.
-        samples: candidates of each image and kind of instruction.
-        temperature: of their sampling.
-        follow: probability with which each attribute of an image is the usual one.
-        seed: of images and samples.
+        samples: number of candidates of each image and kind of instruction.
+        temperature: sampling temperature of the candidates.
+        follow: probability with which each attribute of an image obeys the prior.
+        seed: seed of images and samples.
     """
 
     world: Literal["corners", "park"] = "park"

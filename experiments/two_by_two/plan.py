@@ -22,13 +22,13 @@ class ExperimentPlan:
     """World and sizes of the experiment.
 
     Attributes:
-        world: `corners`, or `park`, whose answers are long.
-        rounds: rounds of C3L, for the tuned writer.
-        round_images: images of each round.
-        fresh_images: images that both writers write about.
-        size: pairs of each set.
-        epochs: passes of each tuning over its set.
-        scenes: images of the benchmarks.
+        world: embedded world: `corners`, or `park`, whose answers are long.
+        rounds: number of rounds of C3L that make the tuned writer.
+        round_images: number of images of each round.
+        fresh_images: number of images that both writers write about.
+        size: number of pairs of each set.
+        epochs: number of passes of each tuning over its set.
+        scenes: number of images of the benchmarks.
     """
 
     world: Literal["corners", "park"] = "park"

@@ -22,12 +22,12 @@ class BenchOptions:
     Attributes:
         out: folder for bench.json.
         shape: sizes of the model and of the texts.
-        device: cpu or cuda.
-        precision: of the weights, one or both.
-        repeats: repeats of each comparison.
-        no_growth: leave out how scoring grows with its sizes.
-        no_memory: leave out peak memory.
-        checkpoint: an LVLM of transformers, folder or Hub name: compare the ways in which this one can be run instead.
+        device: device to measure on.
+        precision: precisions of the weights, one or both.
+        repeats: number of repeats of each comparison.
+        no_growth: do not measure how the time of scoring grows with its sizes.
+        no_memory: do not measure peak memory.
+        checkpoint: folder or Hub name of an LVLM; compare the ways in which this one can be run instead.
     """
 
     out: Path = Path("runs/bench")

@@ -20,9 +20,9 @@ class BenchDataOptions:
 
     Attributes:
         out: folder for bench-data.json.
-        images: images to decode.
-        records: records to score and to convert.
-        repeats: repeats of each comparison.
+        images: number of images to decode.
+        records: number of records to score and to convert.
+        repeats: number of repeats of each comparison.
     """
 
     out: Path = Path("runs/bench")

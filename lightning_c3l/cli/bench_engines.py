@@ -14,7 +14,7 @@ from lightning_c3l.runs.atomic import write_text_atomic
 class BenchEnginesOptions:
     """Measure how fast our engine and a vLLM server generate, and what handing an adapter over to the server costs.
 
-    The server is started and ended here; VLLM_PYTHON names the python of its environment, by default that of .vllm/.
+    The server is started and ended here. `VLLM_PYTHON` names the python of its environment, `.vllm/` unless given.
 
     Example:
         c3l bench-engines --prompts 16 --concurrency 1 16
@@ -22,13 +22,13 @@ class BenchEnginesOptions:
     Attributes:
         out: folder for bench-engines.json, a picture of it and the server's logs.
         shape: sizes of the randomly initialised LLaVA and of the questions.
-        device: cpu or cuda, of both engines.
-        precision: of the weights, one or both.
-        prompts: prompts of a pass, each about an image of its own.
-        samples: texts for each prompt.
-        tokens: longest text.
+        device: device of both engines.
+        precision: precisions of the weights, one or both.
+        prompts: number of prompts of a pass, each about an image of its own.
+        samples: number of texts for each prompt.
+        tokens: length of each text, in tokens.
         concurrency: numbers of requests that the server is given at the same time.
-        repeats: passes of each engine.
+        repeats: number of passes of each engine.
     """
 
     out: Path = Path("runs/bench")

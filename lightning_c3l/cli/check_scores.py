@@ -29,12 +29,12 @@ class CheckScoresOptions:
         c3l check-scores runs/easy-vqa/scored.jsonl --at-least 0.9
 
     Attributes:
-        source: a set that `score` wrote.
+        source: labelled set that `score` wrote.
         label: field of a record that says whether it is right.
-        right: its value in right records.
-        wrong: its value in wrong records; others are left out.
-        at_least: status 1 if `answer` lies below, over all records.
-        readings: readings of your own that the set was scored by, module.function.
+        right: value of that field in right records.
+        wrong: value of that field in wrong records; all other records are left out.
+        at_least: end with status 1 if the AUROC of `answer` over all records is lower.
+        readings: readings of your own that the set was scored by, `module.function`.
     """
 
     source: Path

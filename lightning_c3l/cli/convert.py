@@ -36,16 +36,16 @@ class Job:
         c3l convert runs/demo/version_0/vlit.json vlit.parquet --embed
 
     Attributes:
-        source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
-        out: .json, .jsonl, .parquet, .tar or (with --lossy) .csv.
-        dialect: how a JSON record of OUT looks: llava, sharegpt, messages, pairs, or module.Class of your own
-            (docs/extending/dialect.md); as in IN unless given.
-        read_as: dialect of your own that IN is in, module.Class.
-        lossy: write what OUT cannot hold as near as possible.
-        images: folder of the images; as <stem>.meta.json says, or that of IN.
-        extract: folder to write the images to that IN carries.
-        embed: carry the images in Parquet; done anyway where IN carries them and they are not extracted.
-        rejected: file for the reasons of broken records; OUT's name with .rejected.jsonl unless given.
+        source: set to convert: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, `pipe:COMMAND`.
+        out: file to write: .json, .jsonl, .parquet, .tar or, with `--lossy`, .csv.
+        dialect: dialect of the JSON records of OUT: `llava`, `sharegpt`, `messages`, `pairs`, or `module.Class` of your
+            own (docs/extending/dialect.md); that of IN unless given.
+        read_as: dialect of your own that IN is in, `module.Class`.
+        lossy: write what OUT cannot hold as near as possible, instead of rejecting the record.
+        images: folder of the images; unless given, what `<stem>.meta.json` says, or the folder of IN.
+        extract: folder for the images that IN carries.
+        embed: put the images into Parquet; done anyway where IN carries them and they are not extracted.
+        rejected: list of rejected records, with the reasons; named after OUT, `.rejected.jsonl`, unless given.
     """
 
     source: str

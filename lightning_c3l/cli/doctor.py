@@ -38,9 +38,9 @@ class DoctorOptions:
         c3l doctor --json > doctor.json
 
     Attributes:
-        runs: folder of all runs, whose disk is looked at.
+        runs: folder of all runs; the space on its disk is looked at.
         no_model: leave out the self-test of the shipped model, which takes some seconds.
-        json: print one JSON object.
+        json: print one JSON object, for scripts.
     """
 
     runs: Path = Path("runs")

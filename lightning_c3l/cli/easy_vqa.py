@@ -33,9 +33,9 @@ class EasyVQAOptions:
 
     Attributes:
         out: folder to write; what is prepared already is left alone.
-        archive: the set as a tar file; else $C3L_SHARED_DATA/easy-vqa/easy-vqa.tar, else the package easy-vqa.
-        seed: of the records and of the fresh weights.
-        answers: also what experiments/easy_vqa_answers.yaml needs, and pairs to score.
+        archive: the set as a tar file; unless given, `$C3L_SHARED_DATA/easy-vqa/easy-vqa.tar` or the package easy-vqa.
+        seed: seed of the records and of the fresh weights.
+        answers: also prepare what experiments/easy_vqa_answers.yaml needs, and pairs to score.
     """
 
     out: Path

@@ -24,14 +24,14 @@ class EvaluateOptions:
         c3l evaluate pope --questions runs/scenes-benchmarks/pope --answers runs/pope/version_0/answers.jsonl
 
     Attributes:
-        benchmark: pope, seed, mmbench, llava_w, or module.Class of your own (docs/extending/benchmark.md).
-        questions: the benchmark's files, or its folder.
-        answers: one file, or one a split.
-        reviews: llava_w: a file a round of the judge.
-        protocol: these alone; may be given again.
-        blind: answers (llava_w: reviews) without images.
-        against: answers (llava_w: reviews) of another LVLM.
-        partial: leave out questions without an answer.
+        benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own (docs/extending/benchmark.md).
+        questions: the benchmark's files, or their folder.
+        answers: answer file, or one for each split.
+        reviews: for `llava_w`: a judge's reviews, one file for each round of it.
+        protocol: protocols to score by; all that the file can serve unless given.
+        blind: answers that were given without images (for `llava_w` reviews of them), as the baseline.
+        against: answers of another LVLM (for `llava_w` reviews of them), for a paired test.
+        partial: leave out questions without an answer, which are an error otherwise.
         json: print the figures as JSON to standard output.
         out: file for the figures as JSON.
     """

@@ -17,10 +17,10 @@ class GpuCheckOptions:
 
     Attributes:
         out: folder for gpu-check.json.
-        device: auto is the GPU if there is one.
-        only: names of the checks to run.
+        device: device to check; `auto` takes the GPU if there is one.
+        only: names of the checks to run; all of them unless given.
         families: tiny families to compare with transformers, instead of those of `make test`.
-        seconds: time for all checks together.
+        seconds: time for all checks together, in seconds.
     """
 
     out: Path = Path("runs/gpu-check")

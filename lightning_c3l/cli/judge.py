@@ -27,11 +27,11 @@ class JudgeOptions:
         c3l judge --questions llava-bench --answers answers.jsonl --out reviews.jsonl --judge-class SceneJudge
 
     Attributes:
-        questions: folder of the benchmark's files.
+        questions: folder of the benchmark's files: questions, context and reference answers.
         answers: file with the answers of one LVLM.
         out: file of reviews to write, as JSON lines.
-        both_orders: judge each pair a second time, the other way round.
-        cache: folder of replies; beside --out unless given.
+        both_orders: judge each pair a second time, with the candidate first.
+        cache: folder of the judge's replies; beside `--out` unless given.
         judge: which judge.
     """
 

@@ -28,7 +28,7 @@ VERBS = {
     "convert": ("convert", "an instruction-tuning set in another format"),
     "validate-data": ("validate_data", "every problem of an instruction-tuning set"),
     "merge": ("merge", "a checkpoint with a trained adapter folded in"),
-    "easy-vqa": ("easy_vqa", "prepare the easy-VQA pictures for the experiments on them"),
+    "easy-vqa": ("easy_vqa", "prepare the easy-VQA images for the experiments on them"),
     "evaluate": ("evaluate", "the score of anybody's answers to a benchmark"),
     "judge": ("judge", "a judge's reviews of answers to LLaVA-Bench's questions"),
     "scenes-base": ("scenes_base", "train the base LVLM of an embedded world"),

@@ -20,8 +20,8 @@ class MergeOptions:
     Attributes:
         base: checkpoint folder or Hub name that the adapter was trained on.
         adapter: adapter folder of a run.
-        out: folder to write.
-        dtype: of the weights that are written.
+        out: folder to write, which must not exist.
+        dtype: precision of the weights that are written.
     """
 
     base: str

@@ -18,15 +18,15 @@ class RecipeOptions:
         c3l recipe experiments/recipe/contrastive.yaml --stage search --seeds 0-1
 
     Attributes:
-        source: the table.
-        stage: of the protocol, search or confirm.
-        only: names of rows to run; all of them unless given. The baseline is always one of them, and tables show what
-            was run before too.
-        seeds: some of the stage's to run, such as 0-1; all of them unless given.
+        source: table of recipes.
+        stage: stage of the protocol: `search` or `confirm`.
+        only: names of rows to run; all of them unless given. The baseline is always run, and tables show what was run
+            before too.
+        seeds: seeds of the stage to run, such as `0-1`; all of them unless given.
         protocol: file that fixes seeds, images, what is measured and when a recipe is better.
-        name: of its folder, <root>/sweeps/<name>; by default that of the table.
+        name: name of the folder, `<root>/sweeps/<name>`; that of the table unless given.
         root: folder of all runs.
-        workers: trials at a time; they share the cores.
+        workers: trials at the same time; they share the cores.
     """
 
     source: Path

@@ -35,8 +35,8 @@ class ReportOptions:
         c3l report runs/demo 'runs/sweeps/readings_grid/*'
 
     Attributes:
-        run: run folder, folder of versions of which the newest counts, or pattern of such; several are compared.
-        out: page to write; report.html in the folder of one run, compare.html in that of the first of several.
+        run: run folder, folder of versions (the newest one counts) or pattern of such; several runs are compared.
+        out: page to write; unless given, `report.html` in the folder of one run, `compare.html` in that of the first.
     """
 
     run: list[str]

@@ -41,8 +41,7 @@ class RunsOptions:
 
     Attributes:
         folder: folder of runs.
-        sort: figure of the runs' ends to sort by, highest first, such as held_out_criterion; the newest run first
-            unless given.
+        sort: figure to sort by, highest first, such as `held_out_criterion`; the newest run comes first unless given.
         json: print one JSON list with all figures of every run.
     """
 

@@ -21,10 +21,10 @@ class ScenesBaseOptions:
         c3l scenes-base --world corners --records 2000 --out runs/my-base
 
     Attributes:
-        world: `corners` or `park`.
-        out: folder for the checkpoint and its manifest; null replaces the shipped one.
+        world: embedded world: `corners` or `park`.
+        out: folder for the checkpoint and its manifest; without it, the shipped one is replaced.
         work: folder for the training run.
-        records: train on so many records instead of the experiment's.
+        records: number of training records; that of the experiment unless given.
     """
 
     world: Literal["corners", "park"] = "corners"

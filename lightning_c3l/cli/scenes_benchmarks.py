@@ -23,11 +23,11 @@ class ScenesBenchmarksOptions:
         c3l scenes-benchmarks runs/scenes-benchmarks --scenes 50
 
     Attributes:
-        out: folder of the files.
-        world: `corners`, or `park`, whose answers are long.
+        out: folder to write the files to.
+        world: embedded world: `corners`, or `park`, whose answers are long.
         scenes: number of images.
-        seed: sets of different seeds have no image in common.
-        follow: how usual the scenes are, 0 to 0.9.
+        seed: seed of the images; sets of different seeds have no image in common.
+        follow: probability with which each attribute of a scene obeys the prior, from 0 to 0.9.
     """
 
     out: Path

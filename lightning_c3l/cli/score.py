@@ -22,9 +22,10 @@ class WandbOptions:
     """W&B.
 
     Attributes:
-        wandb: project that W&B logs to, or entity/project; without it nothing goes there.
-        wandb_mode: online, offline or disabled; unless given, what wandb is told, and online if you are logged in.
-        wandb_artifacts: upload the scored set too, with its meta and rejected files and its page.
+        wandb: W&B project to log to, or `ENTITY/PROJECT`; without it nothing is logged there.
+        wandb_mode: `online`, `offline` or `disabled`; unless given, `WANDB_MODE` or `wandb offline` decides, and
+            otherwise it is online if you are logged in.
+        wandb_artifacts: upload the scored set too, with its page and the files beside it.
     """
 
     wandb: str | None = None
@@ -44,10 +45,11 @@ class ValueOptions:
         pooling: how the values of tokens become those of an answer in the columns answer, vocabulary, gap and shuffled:
             their mean, the lowest mean of a sentence, or the mean of the lowest quarter; the other columns stay as they
             are.
-        unit: sentence scores each answer without the sentences that the image does not support, too, for `select`.
+        unit: `sentence` also scores each answer without the sentences that the image does not support, for `select`.
         sentences_by: reading that judges a sentence.
-        sentence_min: least value of a supported sentence; at 0 the image makes it no less likely.
-        readings: readings of your own, module.function, computed beside the four (docs/extending/reading.md).
+        sentence_min: smallest value of a supported sentence; at 0 the image makes it no less likely.
+        readings: readings of your own, `module.function`, that are computed beside the four
+            (docs/extending/reading.md).
     """
 
     pooling: Literal["mean", "min_sentence", "lowest_quarter"] = "mean"
@@ -73,25 +75,25 @@ class ScoreOptions:
         c3l score set.json scored.jsonl --model llava-hf/llava-1.5-7b-hf --images path/to/images
 
     Attributes:
-        source: LLaVA JSON, JSONL, ShareGPT, messages, Parquet, or .tar shards.
-        out: the same records with their scores: .jsonl, .parquet ...
-        model: checkpoint folder, Hub name, shipped:scenes or shipped:park.
+        source: set to score: JSON or JSONL of any dialect, Parquet, or .tar shards.
+        out: file to write, the same records with their scores: .json, .jsonl, .parquet or .tar.
+        model: LVLM that scores: a checkpoint folder, a Hub name, `shipped:scenes` or `shipped:park`.
         images: folder that image paths are relative to; that of IN unless given.
-        read_as: dialect of your own that IN is in, module.Class (docs/extending/dialect.md).
-        batch_size: images at once; halved where memory runs out.
-        dtype: of the weights; bfloat16 on a GPU and float32 elsewhere unless given.
+        read_as: dialect of your own that IN is in, `module.Class` (docs/extending/dialect.md).
+        batch_size: images per batch; halved where memory runs out.
+        dtype: precision of the weights; bfloat16 on a GPU and float32 elsewhere unless given.
         workers: processes that decode images.
-        longest_side: pixels that larger images are shrunk to first.
-        seed: which other image the control takes.
+        longest_side: longest side of an image, in pixels; larger images are shrunk when they are read.
+        seed: seed of the choice of the other image for the control.
         no_shuffle: leave out the control with another image.
         restart: forget what an interrupted run has scored.
-        lossy: write what OUT's format cannot hold as near as possible.
+        lossy: write what OUT's format cannot hold as near as possible, instead of rejecting the record.
         no_page: leave out the page about the scored set, and the token values that it shows.
-        trust_remote_code: run code that comes with the checkpoint.
-        accelerator: as Lightning's Trainer takes it, like the next three.
-        devices: number of processes, or a list of devices.
+        trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
+        accelerator: accelerator of Lightning's Trainer: `auto`, `cpu`, `gpu` ...
+        devices: number of processes, one for each device, or a list of devices such as `0,3`.
         num_nodes: number of machines.
-        strategy: how the processes share the work.
+        strategy: strategy of Lightning's Trainer.
         values: values of answers.
         log: W&B.
     """

@@ -53,16 +53,16 @@ class SelectOptions:
         c3l select scored.jsonl best.json --exact-duplicates --top-fraction 0.5 --random-control random.json
 
     Attributes:
-        source: scored set: .json, .jsonl, .parquet, or shards.
+        source: set that `score` wrote: .json, .jsonl, .parquet, or shards.
         out: file to write: .json, .jsonl, .parquet or .tar.
-        by: the reading that is the score of an answer: answer, positions, vocabulary, gap, mean_logp, or
-            module.function of your own, by which the set was scored.
-        turns: score of a record with several turns: their mean, weighted by tokens, or the lowest.
-        unit: sentence leaves out the sentences of an answer that the image does not support; needs `score --unit
+        by: reading that is the score of an answer: `answer`, `positions`, `vocabulary`, `gap`, `mean_logp`, or one of
+            your own, `module.function`, by which the set was scored.
+        turns: score of a record with several answers: their `mean`, weighted by tokens, or the lowest (`min`).
+        unit: `sentence` leaves out the sentences of an answer that the image does not support; needs `score --unit
             sentence`.
-        random_control: file for a random set of equal size and lengths.
-        seed: of the random control.
-        left_out: write why each other record was left out.
+        random_control: file for a random set of equal size, kinds and lengths.
+        seed: seed of the random control.
+        left_out: write a file that says why each other record was left out.
         no_page: leave out the page about the selection.
         plan: the rules.
     """

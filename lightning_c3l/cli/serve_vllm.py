@@ -20,8 +20,8 @@ from lightning_c3l.lvlm.hub import require_reachable
 class ServeOptions:
     """Print the command of a vLLM server for rounds of a checkpoint, for the vLLM that is installed; or run it.
 
-    That vLLM is in an environment of its own: VLLM_PYTHON, or `.vllm/`, which `make test-vllm` builds. The server takes
-    its key, if it has one, from VLLM_API_KEY.
+    That vLLM is in an environment of its own, whose python `VLLM_PYTHON` names; by default `.vllm/`, which
+    `make .vllm/installed` builds for a CPU. The server takes its key, if it has one, from `VLLM_API_KEY`.
 
     Example:
         c3l serve-vllm llava-hf/llava-1.5-7b-hf --dtype bfloat16 --rank 16
@@ -29,13 +29,13 @@ class ServeOptions:
     Attributes:
         model: checkpoint folder, Hub name or `shipped:` name, as the experiment's `lvlm.path`.
         run: run the server instead of printing its command.
-        dtype: of the weights, as in the experiment; by default bfloat16 on a GPU and float32 on a CPU.
-        rank: rank of the adapters, `lora.rank` of the experiment.
-        max_model_len: longest conversation in tokens; by default what the checkpoint says.
+        dtype: precision of the weights, as in the experiment; by default bfloat16 on a GPU and float32 on a CPU.
+        rank: largest rank of adapters, `lora.rank` of the experiment.
+        max_model_len: maximum length of a conversation, in tokens; by default what the checkpoint says.
         chat_template: file with a Jinja template, where the experiment has one.
         host: address to listen on; vLLM protects some routes by no key, so that a public address needs a firewall.
-        port: of that address.
-        cache_gib: room for keys and values on a CPU, in GiB.
+        port: port to listen on.
+        cache_gib: size of the key-value cache on a CPU, in GiB.
         options: further options of vLLM, such as "--tensor-parallel-size 2".
     """
 

@@ -16,12 +16,12 @@ class SweepLocalOptions:
         c3l sweep-local experiments/sweeps/readings_grid.yaml --count 2
 
     Attributes:
-        source: the sweep file.
-        name: of its folder, <root>/sweeps/<name>; by default that of the file.
+        source: sweep file of W&B.
+        name: name of the folder, `<root>/sweeps/<name>`; that of the file unless given.
         root: folder of all runs.
-        count: number of trials; by default the whole grid, or run_cap of the file.
-        seed: of what is drawn.
-        workers: trials at a time; they share the cores, and the GPUs that CUDA_VISIBLE_DEVICES lists.
+        count: number of trials; the whole grid, or `run_cap` of the file, unless given.
+        seed: seed of the values that are drawn.
+        workers: trials at the same time; they share the cores, and the GPUs that `CUDA_VISIBLE_DEVICES` lists.
     """
 
     source: Path

@@ -18,9 +18,12 @@ from lightning_c3l.cli.words import CONFIG, TRAINER_HELP, option_pairs, short_na
 from lightning_c3l.distributed.program import command_line
 from lightning_c3l.runs.folder import RunConfig
 
-_OF_LIGHTNING = "show Lightning's options: --trainer.*, --seed_everything, --ckpt_path (last resumes a run) and others"
-_HOW = """{about}. What an experiment file says as `data: {{init_args: {{images: VALUE}}}}` is --data.images VALUE here,
-which comes first. Below are the options of the usual classes, or of those that --config, --data, --model ... choose."""
+_OF_LIGHTNING = (
+    "show Lightning's options: `--trainer.*`, `--seed_everything`, `--ckpt_path` (`last` resumes a run) and others"
+)
+_HOW = """{about}. What an experiment file gives as `data: {{init_args: {{images: VALUE}}}}` is `--data.images VALUE` on
+the command line, which takes precedence. Below are the options of the usual classes, or of those that `--config`,
+`--data`, `--model` ... choose."""
 
 
 def trainer_help(words: Sequence[str]) -> str:
@@ -57,7 +60,7 @@ def options_parser(verb: str, chosen: Mapping[str, str] | None = None) -> Parser
     groups = {name: classes[name] for name in ("data", "model")}
     for name, kind in {**groups, **{name: OPTION_GROUPS[name] for name in known.callbacks}}.items():
         kinds |= _add_class(parser, name, _class(kind), classes)
-    _arrange(parser, kinds, "--{}=CLASS --help")
+    _arrange(parser, kinds, "`--{}=CLASS --help`")
     return parser
 
 
@@ -75,7 +78,7 @@ def lightning_help(parser: Any, verb: str) -> str:
     parser.prog = command_line(verb)
     parser.usage = f"{parser.prog} --config FILE"
     parser.examples = [f"c3l {verb} --config my.yaml --trainer.accelerator gpu --trainer.devices 2"]
-    _arrange(parser, {}, "--{}.help CLASS")
+    _arrange(parser, {}, "`--{}.help CLASS`")
     return str(parser.format_help())
 
 

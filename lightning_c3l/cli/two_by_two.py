@@ -18,8 +18,8 @@ class TwoByTwoOptions:
 
     Attributes:
         out: run folder.
-        seeds: such as 0-4 or 0,2.
-        workers: processes at a time; they share the cores.
+        seeds: seeds to run, such as `0-4` or `0,2`.
+        workers: processes at the same time; they share the cores.
         plan: world and sizes of the experiment.
     """
 

@@ -88,10 +88,10 @@ class ValidateOptions:
         c3l validate-data runs/demo/version_0/vlit.json --check-images
 
     Attributes:
-        source: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, pipe:
-        images: folder of the images; as <stem>.meta.json says, or that of IN.
+        source: set to look at: .json, .jsonl, .parquet, or shards: .tar, .tgz, braces, `pipe:COMMAND`.
+        images: folder of the images; unless given, what `<stem>.meta.json` says, or the folder of IN.
         check_images: decode every image.
-        read_as: dialect of your own that IN is in, module.Class (docs/extending/dialect.md).
+        read_as: dialect of your own that IN is in, `module.Class` (docs/extending/dialect.md).
     """
 
     source: str

@@ -56,7 +56,7 @@ class Sampling:
     Attributes:
         samples: completions per prompt.
         max_new_tokens: maximum length of a completion, in tokens.
-        temperature: 0 is greedy decoding (then `samples` must be 1).
+        temperature: sampling temperature; 0 is greedy decoding (then `samples` must be 1).
         top_p: nucleus sampling: the likeliest tokens that together reach this probability mass are kept.
     """
 

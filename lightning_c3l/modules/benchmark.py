@@ -34,9 +34,9 @@ class EvaluationModule(TrainedWeightsModule):
         lvlm: the LVLM. With `--ckpt_path` of a run, it needs the adapter options of that run.
         batch_size: questions at the same time; halved if memory runs out.
         max_new_tokens: longest answer, in tokens.
-        text: generate an answer, greedily.
-        losses: compute the mean negative log-likelihood of each option, which `rank` of SEED-Bench needs.
-        judge: compares the answers with reference answers, if the benchmark has them.
+        text: whether to generate an answer, greedily.
+        losses: whether to compute the mean negative log-likelihood of each option, which `rank` of SEED-Bench needs.
+        judge: judge that compares the answers with reference answers, if the benchmark has them.
         generator: generates the answers with the LVLM's weights, such as `ServedGenerator` on inference servers; null
             leaves it to the LVLM.
 

@@ -42,32 +42,33 @@ class LossConfig:
 
     Attributes:
         contrastive_weight: lambda; 0 leaves the contrastive term and its candidates out.
-        nll_weight: of the likelihood terms; 0 is possible but makes the model forget how to generate.
+        nll_weight: weight of the likelihood terms; 0 is possible but makes the model forget how to generate.
         temperature: tau of the contrastive term, except of the form `dpo`.
         projection_size: width of z = mean ReLU(W h + b).
         anchor: what the anchor is pooled from: the prompt with its image, the image tokens alone, the instruction
             alone, or the model's own description of the image (ours; the paper's anchor is unknown).
         context: whether candidates are read after image and instruction, or after the instruction alone.
         cross_group: use the texts of other images of the batch (of all ranks) as negatives too.
-        form: of L_con. `representation`: -log softmax_k(cos(z_a, z_k) / tau) (our reading of C3L). `likelihood`:
+        form: form of L_con. `representation`: -log softmax_k(cos(z_a, z_k) / tau) (our reading of C3L). `likelihood`:
             InfoNCE (van den Oord et al., 2018) with log-probabilities as scores, -log softmax_k(log P(text_k) / tau)
             (ours). `dpo`: mean over negatives of -log sigmoid(beta (r_0 - r_k)),
             r = log P(text) - log P_reference(text) (Rafailov et al., 2023). Or module.function of your own
             (docs/extending/loss.md), for which any option may be set.
-        length_normalised: in the latter two, log P(text) is the mean over its tokens, end of turn included, instead of
-            the sum (Meng et al., SimPO, 2024); sums differ by some nats, which wants a temperature near 1.
-        beta: of the form `dpo`.
+        length_normalised: with `likelihood` and `dpo`, log P(text) is the mean over the text's tokens, end of turn
+            included, instead of the sum (Meng et al., SimPO, 2024); sums differ by some nats, which wants a temperature
+            near 1.
+        beta: beta of the form `dpo`, by which it multiplies r_0 - r_k.
         contrastive_warmup: steps over which lambda rises linearly, like `optimization.warmup_steps` (ours).
         layer: which hidden layer h is, as a share of the decoder's layers: 1 is the last one after its norm, 0.5 the
             output of the middle one (ours).
-        anchor_gradient: `stop` lets no gradient through z_a (Chen and He, SimSiam, 2021).
+        anchor_gradient: whether gradients pass through the anchor z_a: `full`, or `stop` (Chen and He, SimSiam, 2021).
         pooling: which tokens of a candidate count in L_con: `mean`, all of them; `visual`, the share with the largest
             |log p - log q| under the reference, q without the image; `parting`, for each negative the first token at
             which it and the positive differ (both ours): within the answer for negatives that answer the positive's
             question (`i2c.negatives`), mostly within the question for other candidates.
-        pooling_share: of the pooling `visual`.
-        token_weights: `visual` weighs the tokens of the positive in the likelihood terms by 1/2 + 1/2 s_t / mean(s),
-            s_t = max(0, p_t (log p_t - log q_t)) under the reference (ours).
+        pooling_share: share of the tokens that the pooling `visual` keeps.
+        token_weights: `none`, or `visual`, which weighs the tokens of the positive in the likelihood terms by
+            1/2 + 1/2 s_t / mean(s), s_t = max(0, p_t (log p_t - log q_t)) under the reference (ours).
         reference_kl: weight of KL(P_reference || P) over the vocabulary, mean over the tokens of the positive's answer
             to its question, which holds plain answering near the reference's (ours).
     """

@@ -42,12 +42,12 @@ class OptimizerConfig:
     """AdamW and its learning rate.
 
     Attributes:
-        learning_rate: peak.
-        weight_decay: on matrices only; gains and biases are left alone.
-        warmup_steps: steps of linear rise.
-        schedule: what follows: constant, or a cosine down to `final_share` of the peak.
-        final_share: see schedule.
-        beta2: decay of the second moment.
+        learning_rate: peak learning rate.
+        weight_decay: weight decay, applied to matrices only; gains and biases are left alone.
+        warmup_steps: steps over which the learning rate rises linearly to its peak.
+        schedule: learning rate after the warm-up: `constant`, or a `cosine` down to `final_share` of the peak.
+        final_share: share of the peak at which the cosine ends.
+        beta2: beta_2 of AdamW, the decay of the second moment.
     """
 
     learning_rate: float = 1e-4

@@ -35,11 +35,12 @@ class CollapseLimits:
     better and depend more on the image.
 
     Attributes:
-        parsed_rate: minimum share; texts without question and answer are the first sign of collapse.
-        distinct_rate: minimum share; good generators repeat themselves more too, so there is some room.
-        kind_entropy: minimum share; entropy of the types of questions; falls if one type takes over.
-        image_contrast: minimum share; falls if another image would do as well. With the trained model as the scorer
-            both means of S(I2C) may rise together, which their difference alone would not show.
+        parsed_rate: minimum share of parsed texts; those without question and answer are the first sign of collapse.
+        distinct_rate: minimum share of distinct questions; good generators repeat themselves more too.
+        kind_entropy: minimum share of the entropy of the types of questions, which falls if one type takes over.
+        image_contrast: minimum share of the contrast between S(I2C) with the right and with another image, which falls
+            if another image would do as well. With the trained model as the scorer both means of S(I2C) may rise
+            together, which their difference alone would not show.
         held_out: minimum share of the first state's `held_out_criterion`, scored by the frozen starting model.
         answer_tokens: answers may become at most this many times as long, or as short.
         inflation: S(I2C) by the run's scorer may rise at most this many times as much as by the frozen starting model;

@@ -28,12 +28,12 @@ class GenerationConfig:
     """How an LVLM generates candidates: question-answer pairs about images.
 
     Attributes:
-        templates: instructions: name of a shipped set (general, scenes, park, easy_vqa), or path of a YAML list of
-            kind and text.
+        templates: what is asked for: the name of a shipped set (`general`, `scenes`, `park`, `easy_vqa`), or the path
+            of a YAML list of `kind` and `text`.
         per_image: number of instruction kinds per image, in turn; null gives each image all of them.
         sampling: how completions are sampled; `samples` is the number of candidates per image and instruction.
-        begin: prefix of every candidate, put into the model's mouth; "Question:" helps weak models to keep the form.
-        batch_size: (image, instruction) prompts per batch, each with all of its samples; halved if memory runs out.
+        begin: beginning of every candidate, which the LVLM continues; `Question:` helps weak LVLMs to keep the form.
+        batch_size: prompts per batch when generating, each with all of its samples; halved if memory runs out.
         score_batch_size: images per batch when scoring, each with all of its candidates; halved if memory runs out.
     """
 

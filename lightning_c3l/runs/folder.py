@@ -40,13 +40,13 @@ class RunConfig:
         root: folder of all runs.
         name: name of the experiment.
         version: number of the run; the first free one unless given, the newest one with `--ckpt_path last`.
-        wandb: project that W&B logs to, or entity/project; null leaves W&B out.
-        wandb_mode: online, offline (to be uploaded by `wandb sync`) or disabled; null takes `WANDB_MODE` or what
-            `wandb offline` has set, and otherwise is online for whoever has logged in.
+        wandb: W&B project to log to, or `ENTITY/PROJECT`; null leaves W&B out.
+        wandb_mode: `online`, `offline` (to be uploaded by `wandb sync`) or `disabled`; null follows `WANDB_MODE` or
+            `wandb offline`, and otherwise is online if you are logged in.
         wandb_artifacts: whether the data set, the adapter and the report are uploaded too.
         checkpoint_every: optimizer steps between two writings of `checkpoints/last.ckpt`.
-        trial: SWEEP/TRIAL of a run that is a trial of a sweep; its folder is `<root>/sweeps/<trial>/version_<n>`. Under
-            `wandb agent` it is taken from WANDB_SWEEP_ID and WANDB_RUN_ID; `sweep-local` sets it.
+        trial: `SWEEP/TRIAL` of a run that is a trial of a sweep; its folder is `<root>/sweeps/<trial>/version_<n>`.
+            Under `wandb agent` it is taken from `WANDB_SWEEP_ID` and `WANDB_RUN_ID`; `sweep-local` sets it.
     """
 
     root: str = "runs"

@@ -14,23 +14,27 @@ from lightning_c3l.selection.quotas import best_of_each, top
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """The rules to apply; None and False leave a rule out.
+    """Rules of the selection.
+
+    None and False leave a rule out.
 
     Attributes:
         exact_duplicates: keep only the best of the records with the same texts.
-        near_duplicates: least Jaccard index of near-duplicates, above 0 and at most 1; drops exact ones, too.
+        near_duplicates: Jaccard index of word pairs from which records count as duplicates, of which the best is kept,
+            above 0 and at most 1.
         duplicates_over: whether duplicates are looked for among records of the same images or over the whole set.
         one_per_question: count records with the same images and the same question as near-duplicates.
-        min_score: least score in nats a token.
-        per_image: most records of the same images.
-        per_kind: most records of a kind.
-        top_k: most records.
-        top_fraction: share of the records that the rules before left, above 0 and at most 1.
-        balance: `kinds` divides the size equally over the kinds.
+        min_score: smallest score of a record, in nats a token.
+        per_image: maximum number of records about the same images.
+        per_kind: maximum number of records of a kind.
+        top_k: size of the selection: keep this many records, the best.
+        top_fraction: size of the selection as a share of what the rules above leave, above 0 and at most 1.
+        balance: `kinds` divides the size equally over the kinds of questions.
         balance_yes_no: fill the size with as many answers of yes as of no; S(I2C) ranks yes first, true or not.
-        length_matched: fill the size in each bin of answer length, as the lengths are distributed.
-        text_only: `keep` keeps records about no image beside the selection.
-        all_pairs: compare all pairs for near-duplicates, however many records an image has; MinHash does it else.
+        length_matched: fill the size so that the lengths of answers are distributed as in the set.
+        text_only: whether records about no image are dropped, or all kept beside the selection.
+        all_pairs: compare all pairs of records for near-duplicates, even where many are about the same images; without
+            it MinHash finds the candidates there.
 
     Raises:
         ValueError: an option is out of its range, or two do not go together.

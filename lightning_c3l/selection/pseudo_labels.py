@@ -39,8 +39,8 @@ class PseudoLabelConfig:
     """How pseudo-labels are chosen and weighed; flat options of `I2CReweighting`.
 
     Attributes:
-        reading: reading of S(I2C) that chooses and weighs: answer, positions, vocabulary, gap, or module.function of
-            your own (docs/extending/reading.md).
+        reading: reading of S(I2C) that chooses and weighs: `answer`, `positions`, `vocabulary`, `gap`, or one of your
+            own, `module.function` (docs/extending/reading.md).
         margin: a negative scores at least this much below the positive.
         positive_margin: a group is trained on if its positive scores at least this much above the next candidate that
             says something else; one whose candidates all say the same is trained on whatever the margin.
@@ -55,15 +55,15 @@ class PseudoLabelConfig:
             against forgetting how to answer; the likelihood of the answer is their loss. They come on top of what is
             drawn from the groups. At most 0.5; `writing.sampling.max_new_tokens` limits their length too.
         cap: no group weighs more than this many times the mean of its kind.
-        group_by: pseudo-labels are chosen among the candidates of one (image, instruction), or among all of one image
-            (an ablation in which one kind of instruction takes over).
+        group_by: whether pseudo-labels are chosen among the candidates of one image and `instruction`, or among all of
+            one `image` (an ablation in which one kind of instruction takes over).
         pooling: how the values of an answer's tokens become its value: their mean (of C3L, as we read it), the lowest
             mean of a sentence, or the mean of the lowest quarter of the tokens. The last two look for the one wrong
             detail of a long answer; short answers are hardly affected.
-        unit: `sentence` exports answers without the sentences that the image does not support. Rounds train on whole
-            answers.
-        sentence_min: least value of a supported sentence, in nats a token; at 0 the image makes it no less likely than
-            it is without.
+        unit: `answer`, or `sentence`, which exports answers without the sentences that the image does not support.
+            Rounds train on whole answers.
+        sentence_min: smallest value of a sentence that counts as supported, in nats a token; at 0 the image makes it
+            no less likely than it is without.
     """
 
     reading: str = "answer"

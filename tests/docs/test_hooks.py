@@ -39,6 +39,16 @@ def test_what_is_no_formula_stays() -> None:
 def test_a_name_in_code_is_kept_in_one_piece() -> None:
     content = html.on_page_content("<td><code>--i2c.margin</code> and <code>make demo</code></td>")
     assert content == '<td><code class="name">--i2c.margin</code> and <code>make demo</code></td>'
+    assert html.on_page_content("<code>--ckpt_path last</code>") == '<code class="name">--ckpt_path last</code>'
+
+
+def test_pages_that_are_one_table_are_there_and_have_the_room() -> None:
+    sources = {*repository.MARKDOWN.values(), *(file.name for file in (ROOT / "docs").glob("*.md"))}
+    for source in html._WIDE:
+        assert source in sources
+        wide = SimpleNamespace(file=SimpleNamespace(src_uri=source), meta={})
+        assert html.on_page_markdown("text", wide) == "text"
+        assert wide.meta == {"hide": ["toc"]}
 
 
 def test_a_notebook_becomes_a_page_of_its_cells() -> None:
@@ -82,7 +92,7 @@ def test_a_page_of_experiment_files_holds_all_of_its_folder() -> None:
 
 @pytest.mark.parametrize("verb", ["select", "convert", "serve-vllm", "check-scores"])
 def test_a_page_of_a_verb_has_every_option_of_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = verbs._verb_page(verb, command_line.VERBS[verb][1])
+    text = verbs._verb_page(verb)
     _, said = run_here(capsys, verb, "--help")
     options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", said, re.MULTILINE)) - {"--help", "--config", "--print_config"}
     assert len(options) > 1

@@ -11,14 +11,17 @@ from lightning_c3l.evaluation.judging.prompted import PromptedJudge
 
 @dataclass(frozen=True)
 class JudgeChoice:
-    """Which judge: one of the first three.
+    """Which judge.
+
+    One of the first three options is given.
 
     Attributes:
-        judge_model: model of an OpenAI-compatible endpoint; key: OPENAI_API_KEY.
-        judge_checkpoint: checkpoint that is loaded here and replies itself.
-        judge_class: class of a judge that needs no options, module.Class of your own (docs/extending/judge.md).
-        judge_url: address of the endpoint up to /v1; OpenAI unless given.
-        concurrency: requests at once.
+        judge_model: model of an OpenAI-compatible endpoint, whose key is in `OPENAI_API_KEY`.
+        judge_checkpoint: checkpoint of an LVLM that is loaded here and judges.
+        judge_class: class of a judge without options: `SceneJudge`, or `module.Class` of your own
+            (docs/extending/judge.md).
+        judge_url: address of the endpoint, up to `/v1`; `OPENAI_BASE_URL` or OpenAI itself unless given.
+        concurrency: requests at the same time.
         retries: times that a failed request is sent again.
         timeout: seconds that a request may take.
     """

@@ -50,8 +50,8 @@ class Endpoint:
     """An endpoint and how to send requests to it.
 
     Args:
-        model: the endpoint's name of the judge's model.
-        base_url: address up to `/v1`; default OPENAI_BASE_URL, or OpenAI itself.
+        model: name of the judge's model at the endpoint.
+        base_url: address of the endpoint, up to `/v1`; `OPENAI_BASE_URL` or OpenAI itself unless given.
         concurrency: requests at the same time.
         timeout: seconds that one request may take.
         retries: times that a request is repeated if the endpoint is busy, broken or unreachable.

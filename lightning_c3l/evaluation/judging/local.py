@@ -14,9 +14,9 @@ class LocalResponder:
     """Replies with an LVLM's greedy completions; see `Responder`.
 
     Args:
-        lvlm: the LVLM.
-        name: its name in reviews.
-        max_new_tokens: longest reply; the ratings are at its beginning.
+        lvlm: LVLM that replies.
+        name: name of the judge in reviews.
+        max_new_tokens: maximum length of a reply, in tokens; the ratings are at its beginning.
     """
 
     def __init__(self, lvlm: TextGenerator, name: str, max_new_tokens: int = MAX_NEW_TOKENS) -> None:

@@ -19,10 +19,10 @@ class LoRA:
     """Low-rank adapters on the linear layers of the decoder.
 
     Attributes:
-        rank: rank of each update.
+        rank: rank of each adapter's update.
         alpha: each update is scaled by alpha / rank.
-        dropout: probability, on the adapters' inputs.
-        vision: adapt the vision tower and the projector too.
+        dropout: dropout probability on the adapters' inputs.
+        vision: whether the vision tower and the projector have adapters too.
     """
 
     rank: int = 16

@@ -57,15 +57,15 @@ class LVLMOptions:
 
     Attributes:
         dtype: precision of the weights in memory.
-        keep_reference: under full fine-tuning, keep a frozen copy of the original model for `scorer: reference`.
+        keep_reference: under full fine-tuning, keep a frozen copy of the starting model, which scores in rounds.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
-        quantize: keep the frozen weights in 4 bits (nf4: QLoRA) or 8 bits (int8); CUDA only, with `lora`.
+        quantize: keep the frozen weights in 4 bits (`nf4`: QLoRA) or 8 bits (`int8`); needs a CUDA GPU and `lora`.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         chat_template: file with a Jinja template, for a model that has none or a wrong one; null uses the checkpoint's.
         chat_template_kwargs: values of the chat template's variables; null sets `enable_thinking: false` where the
             template has it, so that answers hold no thoughts.
-        path_choice: how the model is run: "fast" shares prefixes under a block mask, "cached" copies each prefix's
-            cache, "plain" runs what the processor encodes, "one_by_one" a row at a time; "auto" takes the first that
+        path_choice: how the model is run: `fast` shares prefixes under a block mask, `cached` copies each prefix's
+            cache, `plain` runs what the processor encodes, `one_by_one` a row at a time; `auto` takes the first that
             agrees with plain forwards, and every choice is checked before it is used.
     """
 
@@ -86,7 +86,7 @@ class HuggingFaceLVLM(ServableLVLM):
         path: checkpoint folder or Hub name; `shipped:scenes` and `shipped:park` are the bases of the embedded worlds.
             An adapter folder, such as the `adapter/` of a run, stands for its base with this adapter, which is not
             trained further.
-        lora: adapters to train; null trains all weights.
+        lora: adapters to train; null trains every weight.
         options: fields of `LVLMOptions`.
 
     Raises:

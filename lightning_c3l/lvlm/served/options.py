@@ -21,7 +21,7 @@ class ServedOptions:
     """How servers are asked; flat options of `ServedGenerator`.
 
     Attributes:
-        api: "vllm" hands the trained weights over and compares token rows; "openai" is plain chat of any
+        api: `vllm` hands the trained weights over and compares token rows; `openai` is plain chat of any
             OpenAI-compatible server, with the weights that it serves: for a base that has not been trained.
         concurrency: requests at the same time from each process, over all of its servers. 64 keeps one GPU busy
             with a 7 B model; lower it where requests time out.
@@ -29,7 +29,7 @@ class ServedOptions:
         retries: times in a row that a server may fail before it counts as gone; it is asked again after 1, 2, 4 ...
             seconds, at most 60.
         handover: folder for adapters and weights that are handed over; servers must see it under the same path.
-        tolerance: largest mean difference of log-probabilities of probe answers, in nats; null takes it by precision.
+        tolerance: largest mean difference of log-probabilities of probe answers, in nats; null: by precision.
         sleep: let servers that can do so give their GPU memory back while they are not needed.
         api_key_env: environment variable with the servers' key; without it, none is sent.
     """

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from data_modules.images.given import Pictures, given_images
+from data_modules.images.given import ImagesLike, given_images
 from data_modules.images.scanning import scan_shared, write_rejected
 from data_modules.images.sources import open_images, require_images
 from data_modules.loading.resumable import ResumableDataModule, ResumableLoader
@@ -26,7 +26,7 @@ from lightning_c3l.rounds.truth import Truth
 
 if TYPE_CHECKING:
     # a text is the name of a source
-    Images = str | Pictures
+    Images = str | ImagesLike
 else:
     # the command line has texts alone, and would offer to build the rest from class paths
     Images = str

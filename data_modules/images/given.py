@@ -19,9 +19,9 @@ from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.runs.digests import content_digest
 
 # an image of Pillow, an array [H, W], [H, W, 3] or [H, W, 4], or the path of a file
-Picture = Image.Image | NDArray[Any] | str | os.PathLike[str]
+ImageLike = Image.Image | NDArray[Any] | str | os.PathLike[str]
 # or several of them, or the path of a folder, a glob, drawn scenes (`scenes:count=8`), or a source that is open
-Pictures = Picture | Iterable[Picture] | ImageSource
+ImagesLike = ImageLike | Iterable[ImageLike] | ImageSource
 
 _WANTED = "give an image of Pillow, the path of a file, or an array [height, width, 3]"
 _CHANNELS = (1, 3, 4)
@@ -84,7 +84,7 @@ class GivenImages:
             raise ValueError(f"a pair is about {missing}, which is none of the images given ({len(known)})")
 
 
-def given_images(images: Pictures, longest_side: int | None = None) -> GivenImages:
+def given_images(images: ImagesLike, longest_side: int | None = None) -> GivenImages:
     """Name images, so that candidates can refer to them.
 
     Files are named by their path below the nearest folder that contains all of them. An image in memory is named by a

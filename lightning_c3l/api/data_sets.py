@@ -1,14 +1,16 @@
 """`select` and `write_vlit`: from scored candidates to an instruction-tuning set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from callbacks.dataset_files import ImagesOfSet, labelled, open_set
-from data_modules.images.given import Pictures, given_images
+from data_modules.images.given import ImagesLike, given_images
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.runs.atomic import require_writable
 from lightning_c3l.selection.candidates import NEAR_DUPLICATE, select_candidates
+
+Balance = Literal["kinds", "yes_no"]
 
 
 def select(
@@ -16,11 +18,10 @@ def select(
     size: int | None = None,
     *,
     reading: str = "answer",
-    near_duplicate: float = NEAR_DUPLICATE,
+    near_duplicates: float = NEAR_DUPLICATE,
     min_score: float | None = None,
     per_image: int | None = None,
-    balance_kinds: bool = True,
-    balance_yes_no: bool = True,
+    balance: Collection[Balance] = ("kinds", "yes_no"),
 ) -> list[ScoredCandidate]:
     """Choose the pairs of a data set from scored candidates, as `fit` and `predict` do.
 
@@ -30,13 +31,14 @@ def select(
     Args:
         candidates: with their scores, from `score_candidates` or `score`, or those of a round.
         size: pairs to keep; None keeps all that the other rules leave.
-        reading: the score to go by: `answer`, `gap`, `positions`, `vocabulary`, or `mean_logp`, plain confidence.
-        near_duplicate: share of common words (Jaccard index) from which two pairs about one image are near-duplicates,
+        reading: the score to go by: `answer`, `gap`, `positions`, `vocabulary`, or `mean_logp`, plain confidence; or
+            one of your own by which the candidates were scored, such as `my_reading.surprise`.
+        near_duplicates: share of common words (Jaccard index) from which two pairs about one image are near-duplicates,
             above 0 and at most 1.
         min_score: least score, in nats a token; at 0 the image makes an answer no less likely.
         per_image: most pairs about one image.
-        balance_kinds: divide the size equally over the kinds of instructions.
-        balance_yes_no: fill the size with as many answers of yes as of no: S(I2C) ranks yes first, true or not.
+        balance: `kinds` divides the size equally over the kinds of instructions; `yes_no` fills it with as many answers
+            of yes as of no, since S(I2C) ranks yes first, true or not.
 
     Returns:
         The pairs kept, with the status "kept", in the order in which they came.
@@ -56,22 +58,24 @@ def select(
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1, not {size}")
+    if unknown := set(balance).difference(get_args(Balance)):
+        raise ValueError(f"balance must hold none but {', '.join(get_args(Balance))}, not {', '.join(sorted(unknown))}")
     if any(not isinstance(one, ScoredCandidate) for one in candidates):
         raise ValueError("candidates are selected by their scores, which `score_candidates` gives them")
     selected = select_candidates(
         candidates,
         size or max(1, len(candidates)),
         reading,
-        near_duplicate,
+        near_duplicates,
         min_score=min_score,
         per_image=per_image,
-        balance="kinds" if balance_kinds else None,
-        balance_yes_no=balance_yes_no,
+        balance="kinds" if "kinds" in balance else None,
+        balance_yes_no="yes_no" in balance,
     )
     return [one for one in labelled(candidates, selected, None) if one.status == "kept"]
 
 
-def write_vlit(pairs: Iterable[ScoredCandidate], images: Pictures, path: str | Path, **made_by: Any) -> Path:
+def write_vlit(pairs: Iterable[ScoredCandidate], images: ImagesLike, path: str | Path, **made_by: Any) -> Path:
     """Write pairs as an instruction-tuning set, with their scores and where they come from.
 
     Images that are no files of their own are written to a folder `images` beside the set. The set's image paths are

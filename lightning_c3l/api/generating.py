@@ -2,28 +2,22 @@
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from data_modules.images.given import Pictures, given_images
+from data_modules.images.given import ImagesLike, given_images
 from lightning_c3l.lvlm.base import InferenceLVLM, Sampling
+from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.training_mode import eval_mode
 from lightning_c3l.records import Candidate, Instruction
-from lightning_c3l.rounds.engine import RoundEngine
-from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk
+from lightning_c3l.rounds.generation import GenerationConfig, ImageChunk, generate_candidates
 from lightning_c3l.rounds.templates import assign, load_templates, nothing_parsed
 
 Templates = str | Sequence[str | Instruction]
 
 
-def engine_of(lvlm: InferenceLVLM, config: GenerationConfig, seed: int = 0) -> RoundEngine:
-    """The round engine with an LVLM outside of a Trainer; training may have left it in train mode."""
-    return RoundEngine(lvlm, config, seed, partial(eval_mode, lvlm.network))
-
-
 def generate(
     lvlm: InferenceLVLM,
-    images: Pictures,
+    images: ImagesLike,
     templates: Templates = "general",
     *,
     per_image: int | None = None,
@@ -56,7 +50,7 @@ def generate(
         the text holds no pair.
 
     Raises:
-        ValueError: there is no image, one cannot be read, or an option is unknown or out of range.
+        ValueError: there is no image, one cannot be read, there are no such templates, or an option is out of range.
 
     Examples:
         >>> import lightning_c3l
@@ -69,10 +63,18 @@ def generate(
         ('color', 'What color are the triangles?', 'green')
     """
     given, instructions = given_images(images), _instructions(templates)
-    config = GenerationConfig(sampling=Sampling(**sampling), begin=begin, batch_size=batch_size)
+    size = BatchSize(batch_size, "batch_size")
+    try:
+        config = GenerationConfig(sampling=Sampling(**sampling), begin=begin, batch_size=batch_size)
+    except ValueError as error:
+        # where the fields stand in an experiment file
+        raise ValueError(str(error).removeprefix("sampling.")) from error
     keys = list(dict.fromkeys(given.keys))
     assigned = dict(zip(keys, assign(instructions, len(keys), per_image), strict=True))
-    found = engine_of(lvlm, config, seed).generate(ImageChunk(keys, given.read, instructions=assigned), seed)
+    # training may have left the LVLM in train mode
+    with eval_mode(lvlm.network):
+        chunk = ImageChunk(keys, given.read, instructions=assigned)
+        found = generate_candidates(lvlm, chunk, config, seed, "generate", size)
     if all(one.rejected for one in found):
         name = templates if isinstance(templates, str) else "those given"
         warnings.warn(nothing_parsed(name, (one.text for one in found)), stacklevel=2)

@@ -1,22 +1,23 @@
 """`score` and `score_candidates`: how much answers owe to their images."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
-from data_modules.images.given import Picture, Pictures, given_images
-from lightning_c3l.api.generating import engine_of
+from data_modules.images.given import ImageLike, ImagesLike, given_images
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.training_mode import eval_mode
-from lightning_c3l.records import Candidate, Instruction, Pooling, ScoredCandidate, exchange
+from lightning_c3l.records import Candidate, Instruction, ScoredCandidate, exchange
 from lightning_c3l.report.text import printable
 from lightning_c3l.report.token_values import TokenValues
+from lightning_c3l.rounds import scoring as rounds_scoring
 from lightning_c3l.rounds.answers import Scorer
-from lightning_c3l.rounds.generation import GenerationConfig, Read
-from lightning_c3l.rounds.scoring import Context
-from lightning_c3l.rounds.token_values import token_values
+from lightning_c3l.rounds.scoring import Context, score_contexts
+from lightning_c3l.rounds.turn_scores import TurnScore
 from lightning_c3l.selection.scoring_config import ScoringConfig
 
 if TYPE_CHECKING:
@@ -74,40 +75,40 @@ class ScoredAnswer(ScoredCandidate):
 
 
 @overload
-def score(  # type: ignore[overload-overlap]  # a text is a sequence of texts
+def score(
     lvlm: InferenceLVLM,
-    images: Picture,
+    images: ImageLike,
     question: str,
     answer: str,
     *,
     scorer: Scorer = ...,
-    pooling: Pooling = ...,
     batch_size: int = ...,
+    **scoring: Any,
 ) -> ScoredAnswer: ...
 
 
 @overload
 def score(
     lvlm: InferenceLVLM,
-    images: Pictures,
+    images: ImagesLike,
     question: str | Sequence[str],
     answer: str | Sequence[str],
     *,
     scorer: Scorer = ...,
-    pooling: Pooling = ...,
     batch_size: int = ...,
+    **scoring: Any,
 ) -> list[ScoredAnswer]: ...
 
 
 def score(
     lvlm: InferenceLVLM,
-    images: Pictures,
+    images: ImagesLike,
     question: str | Sequence[str],
     answer: str | Sequence[str],
     *,
     scorer: Scorer = "current",
-    pooling: Pooling = "mean",
     batch_size: int = 4,
+    **scoring: Any,
 ) -> ScoredAnswer | list[ScoredAnswer]:
     """Score answers to questions about images, and each of their tokens.
 
@@ -120,15 +121,17 @@ def score(
         question: a question, or one for each pair.
         answer: an answer, or one for each pair. What is given once counts for all pairs.
         scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off.
-        pooling: how the values of the tokens become that of the answer: `mean`, `min_sentence` or `lowest_quarter`.
         batch_size: images at once, each with all of its pairs; halved where memory runs out.
+        scoring: fields of `ScoringConfig`: `pooling`, how the values of the tokens become that of the answer (`mean`,
+            `min_sentence` or `lowest_quarter`); `readings`, a list of your own, such as `["my_reading.surprise"]`, or
+            `["__main__.surprise"]` for a function of the notebook; `shuffle_seed`, as for `score_candidates`.
 
     Returns:
         The scored pair, or a list of them if several images, questions or answers were given.
 
     Raises:
-        ValueError: the numbers of images, questions and answers do not go together, there is no image, or an answer
-            cannot be scored, for instance because it has no token.
+        ValueError: the numbers of images, questions and answers do not go together, there is no image, a reading
+            cannot be imported, or an answer cannot be scored, for instance because it has no token.
 
     Examples:
         >>> import lightning_c3l
@@ -142,33 +145,30 @@ def score(
         ('green',)
         >>> axes = right.plot()
     """
-    given = given_images(images)
+    given, config = given_images(images), ScoringConfig(**scoring, token_values=True)
+    if config.unit != "answer":
+        raise ValueError(f"unit must be answer, not {config.unit!r}; `score_candidates` scores sentences, too")
     pairs = _pairs(given.keys, question, answer)
-    candidates = [
-        Candidate(key, _GIVEN, number, f"Question: {asked}\nAnswer: {said}", asked, said)
-        for number, (key, asked, said) in enumerate(pairs)
-    ]
-    read = {key: given.read(key) for key in dict.fromkeys(given.keys)}.__getitem__
-    scored = _scored(lvlm, candidates, read, None, scorer, pooling, batch_size)
-    for number, one in enumerate((one.candidate for one in scored), start=1):
-        if one.rejected:
-            said = printable(f"{one.question} {one.answer}", 80)
-            raise ValueError(f"pair {number} ({said}): {one.rejected}")
-    tokens = _tokens(lvlm, candidates, read, scorer, batch_size)
-    out = [ScoredAnswer(one.candidate, one.scores, tokens=values) for one, values in zip(scored, tokens, strict=True)]
+    by_image = defaultdict[str, list[int]](list)
+    for number, (key, _, _) in enumerate(pairs):
+        by_image[key].append(number)
+    contexts = [Context((key,), tuple(exchange(*pairs[n][1:]) for n in own)) for key, own in by_image.items()]
+    with _scoring_with(lvlm, scorer):
+        found = score_contexts(lvlm, contexts, given.read, BatchSize(batch_size, "batch_size"), config)
+    turns = dict(zip(chain.from_iterable(by_image.values()), chain.from_iterable(found), strict=True))
+    out = [_scored_answer(number, *pair, turns[number]) for number, pair in enumerate(pairs)]
     is_one = given.is_one and isinstance(question, str) and isinstance(answer, str)
     return out[0] if is_one else out
 
 
 def score_candidates(
     lvlm: InferenceLVLM,
-    images: Pictures,
+    images: ImagesLike,
     candidates: Sequence[Candidate],
     *,
     scorer: Scorer = "current",
-    shuffle_seed: int | None = None,
-    pooling: Pooling = "mean",
     batch_size: int = 4,
+    **scoring: Any,
 ) -> list[ScoredCandidate]:
     """Score candidates that `generate` has made; `score` gives the values of tokens too.
 
@@ -178,16 +178,16 @@ def score_candidates(
         candidates: those to score; rejected ones stay as they are.
         scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off, which is what rounds and
             exported data sets are scored by.
-        shuffle_seed: scores each answer with another image too, the control of the score, chosen by this seed; None
-            leaves it out.
-        pooling: how the values of the tokens become that of the answer: `mean`, `min_sentence` or `lowest_quarter`.
         batch_size: images at once, each with all of its candidates; halved where memory runs out.
+        scoring: fields of `ScoringConfig`: `shuffle_seed`, which scores each answer with another image too, the control
+            of the score, chosen by this seed; `pooling` and `readings`, as for `score`; `unit="sentence"`, which
+            leaves out the sentences that the image does not support.
 
     Returns:
         The candidates in their order, with their readings; one that cannot be scored is rejected with the reason.
 
     Raises:
-        ValueError: a candidate is about none of the images.
+        ValueError: a candidate is about none of the images, or a reading cannot be imported.
 
     Examples:
         >>> import lightning_c3l
@@ -199,9 +199,21 @@ def score_candidates(
         >>> best.candidate.question, best.candidate.answer
         ('How many triangles are there?', 'one')
     """
-    given = given_images(images)
+    given, config, size = given_images(images), ScoringConfig(**scoring), BatchSize(batch_size, "batch_size")
     given.require(one.image for one in candidates)
-    return _scored(lvlm, candidates, given.read, shuffle_seed, scorer, pooling, batch_size)
+    with _scoring_with(lvlm, scorer):
+        return rounds_scoring.score_candidates(lvlm, candidates, given.read, size, config)
+
+
+@contextmanager
+def _scoring_with(lvlm: InferenceLVLM, scorer: Scorer) -> Iterator[None]:
+    """Within this context, the LVLM has the weights that score, and is in eval mode, which training may have left."""
+    if scorer not in get_args(Scorer):
+        raise ValueError(f"scorer must be one of {', '.join(get_args(Scorer))}, not {scorer!r}")
+    # one that cannot be trained is its own reference
+    reference = getattr(lvlm, "reference", nullcontext) if scorer == "reference" else nullcontext
+    with eval_mode(lvlm.network), reference():
+        yield
 
 
 def _pairs(
@@ -216,26 +228,9 @@ def _pairs(
     return list(zip(images, questions, answers, strict=True))
 
 
-def _scored(
-    lvlm: InferenceLVLM,
-    candidates: Sequence[Candidate],
-    read: Read,
-    seed: int | None,
-    scorer: Scorer,
-    pooling: Pooling,
-    batch_size: int,
-) -> list[ScoredCandidate]:
-    if scorer not in get_args(Scorer):
-        raise ValueError(f"scorer must be one of {', '.join(get_args(Scorer))}, not {scorer!r}")
-    engine = engine_of(lvlm, GenerationConfig(score_batch_size=batch_size))
-    return engine.score(candidates, read, seed, scorer, config=ScoringConfig(pooling=pooling))
-
-
-def _tokens(
-    lvlm: InferenceLVLM, candidates: Sequence[Candidate], read: Read, scorer: Scorer, batch_size: int
-) -> list[TokenValues | None]:
-    """Token values of the candidates' answers."""
-    contexts = [Context((one.image,), (exchange(one.question, one.answer),)) for one in candidates]
-    reference = getattr(lvlm, "reference", nullcontext)
-    with eval_mode(lvlm.network), reference() if scorer == "reference" else nullcontext(), lvlm.cache_image_features():
-        return [values for (values,) in token_values(lvlm, contexts, read, BatchSize(batch_size, "batch_size"))]
+def _scored_answer(number: int, image: str, question: str, answer: str, turn: TurnScore) -> ScoredAnswer:
+    if turn.scores is None:
+        raise ValueError(f"pair {number + 1} ({printable(f'{question} {answer}', 80)}): {turn.reason}")
+    text = f"Question: {question}\nAnswer: {answer}"
+    candidate = Candidate(image, _GIVEN, number, text, question, answer)
+    return ScoredAnswer(candidate, turn.scores, turn.shuffled, tokens=turn.tokens)

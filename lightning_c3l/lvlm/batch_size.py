@@ -15,9 +15,14 @@ class BatchSize:
     Args:
         size: initial size.
         name: option that sets it, for messages.
+
+    Raises:
+        ValueError: the size is less than 1.
     """
 
     def __init__(self, size: int, name: str) -> None:
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, not {size}")
         self.size, self.name = size, name
 
     def run(self, work: Callable[[int], _T]) -> _T:

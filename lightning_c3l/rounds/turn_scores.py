@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,14 @@ from lightning_c3l.functional.i2c import all_readings, answer_reading, own_readi
 from lightning_c3l.functional.pooling import pool_of
 from lightning_c3l.lvlm.base import AnswerTokens
 from lightning_c3l.records import Scores
+from lightning_c3l.report.token_values import TokenValues
 from lightning_c3l.selection.scoring_config import ScoringConfig
 from lightning_c3l.selection.sentences import sentence_numbers, sentence_spans
 
 NOT_FINITE = "score is not a finite number"
 NO_SENTENCE = "the image supports none of its sentences"
+# decimals of the log-probabilities of tokens, which are shown and stored
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,19 @@ class TurnScore:
         shuffled: the `answer` reading against another context's images, the control of the score.
         reason: why there are no scores.
         supported: its supported sentences, where the unit is a sentence and the answer has scores.
+        tokens: values of its tokens, where they are asked for and are numbers; row files leave them out.
     """
 
     scores: Scores | None
     shuffled: float | None = None
     reason: str = ""
     supported: Supported | None = None
+    tokens: TokenValues | None = None
 
     def to_row(self) -> dict[str, Any]:
         """The score as row files hold it."""
-        row = {**vars(self), "scores": self.scores and self.scores.to_row()}
-        kept = row.pop("supported")
-        return row | ({"supported": kept.to_row()} if kept else {})
+        row = {"scores": self.scores and self.scores.to_row(), "shuffled": self.shuffled, "reason": self.reason}
+        return row | ({"supported": self.supported.to_row()} if self.supported else {})
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "TurnScore":
@@ -81,8 +85,10 @@ def turn_scores(
         answers: the answers; needed where the unit is a sentence.
         texts: text of each token of each answer, where `config.needs_texts`.
     """
-    sentences = _sentences(tokens.mask, texts) if config.needs_texts else None
+    sentences = _sentences(tokens.mask, texts) if config.needs_sentences else None
     whole = list(_scored(tokens, tokens.mask, config, sentences))
+    if config.token_values:
+        whole = [replace(one, tokens=_token_values(tokens, row, texts[row])) for row, one in enumerate(whole)]
     if config.unit == "answer" or sentences is None:
         return whole
     kept = _supported(tokens, config, sentences)
@@ -97,7 +103,7 @@ def turn_scores(
             continue
         lost = set(sentences[row][tokens.mask[row] & ~kept[row]].tolist())
         dropped = tuple(span for number, span in enumerate(sentence_spans(answers[row])) if number in lost)
-        out.append(TurnScore(one.scores, one.shuffled, "", Supported(rest.scores, rest.shuffled, dropped)))
+        out.append(replace(one, supported=Supported(rest.scores, rest.shuffled, dropped)))
     return out
 
 
@@ -145,3 +151,15 @@ def _scored(tokens: AnswerTokens, mask: Tensor, config: ScoringConfig, sentences
             yield TurnScore(scores, other)
         else:
             yield TurnScore(None, reason=NOT_FINITE)
+
+
+def _token_values(tokens: AnswerTokens, row: int, texts: Sequence[str]) -> TokenValues | None:
+    """The values of one answer's tokens; None where it has none, or one that is no number."""
+    mask = tokens.mask[row]
+    with_image, without = (
+        [round(value, _DIGITS) for value in column[row][mask].tolist()]
+        for column in (tokens.logp_image, tokens.logp_blind)
+    )
+    if not texts or not all(map(math.isfinite, (*with_image, *without))):
+        return None
+    return TokenValues.merged(texts, with_image, without)

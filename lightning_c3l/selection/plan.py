@@ -59,19 +59,19 @@ class SelectionPlan:
         for name in ("near_duplicates", "top_fraction"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
-                raise ValueError(f"{_option(name)} must be above 0 and at most 1, not {value}")
+                raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
         for name in ("per_image", "per_kind", "top_k"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{_option(name)} must be at least 1, not {value}")
+                raise ValueError(f"{name} must be at least 1, not {value}")
         if self.min_score is not None and not np.isfinite(self.min_score):
-            raise ValueError(f"--min-score must be a finite number, not {self.min_score}")
+            raise ValueError(f"min_score must be a finite number, not {self.min_score}")
         if self.top_k is not None and self.top_fraction is not None:
-            raise ValueError("--top-k and --top-fraction exclude each other; give one")
+            raise ValueError("top_k and top_fraction exclude each other; give one")
         if (self.balance or self.length_matched) and not self.has_size:
-            raise ValueError("--balance and --length-matched need --top-k or --top-fraction")
+            raise ValueError("balance and length_matched need top_k or top_fraction")
         if self.duplicates_over == "set" and not self.drops_duplicates:
-            raise ValueError("--duplicates-over needs --exact-duplicates or --near-duplicates")
+            raise ValueError("duplicates_over needs exact_duplicates or near_duplicates")
 
     @property
     def drops_duplicates(self) -> bool:
@@ -269,7 +269,3 @@ def _fill_size(columns: Columns, plan: SelectionPlan, alive: Mask) -> _Outcome:
 
 def _nothing_left(step: Step, before: int, hint: str) -> str:
     return f"nothing is left: {step.rule} keeps none of {before:,} records ({hint})"
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")

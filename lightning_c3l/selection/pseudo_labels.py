@@ -283,6 +283,8 @@ def reading_of(scored: ScoredCandidate, reading: str) -> float:
     if reading not in _SELECTABLE and not is_path(reading):
         raise ValueError(f"unknown reading {reading!r}, choose from {', '.join(_SELECTABLE)}")
     value = scores_of(scored).value(reading)
+    if is_path(reading) and math.isnan(value):
+        raise ValueError(f"{_name(scored)}: it was not scored by {reading}; score it by this reading first")
     if not math.isfinite(value):
         raise ValueError(f"{_name(scored)}: its {reading} reading is {value}")
     return value

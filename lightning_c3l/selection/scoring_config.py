@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from lightning_c3l.extensions import is_path
 from lightning_c3l.functional.i2c import reading_function
-from lightning_c3l.records import POOLINGS, Pooling
+from lightning_c3l.records import POOLINGS, READINGS, Pooling
 
 Unit = Literal["answer", "sentence"]
 # readings whose sign says whether the image speaks for a sentence or against it
@@ -28,6 +28,7 @@ class ScoringConfig:
         sentence_min: least value of a supported sentence, pooled over its tokens. At 0 the image makes it no less
             likely than it is without.
         readings: dotted paths of readings of the user's own, which are computed beside the four.
+        token_values: keep the values of each token, too.
 
     Raises:
         ValueError: an option is unknown, or two do not go together.
@@ -39,6 +40,7 @@ class ScoringConfig:
     by: str = "answer"
     sentence_min: float = 0.0
     readings: tuple[str, ...] = ()
+    token_values: bool = False
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
@@ -47,17 +49,26 @@ class ScoringConfig:
             raise ValueError(f"unit must be answer or sentence, not {self.unit!r}")
         if self.unit == "sentence" and self.by not in SIGNED and not is_path(self.by):
             raise ValueError(f"unit sentence needs the reading {' or '.join(SIGNED)}, whose sign judges a sentence")
+        if isinstance(self.readings, str):
+            raise ValueError(f"readings must be a list of names, not {self.readings!r}")
         for name in self.readings:
-            reading_function("reading", name)
+            if name in READINGS:
+                raise ValueError(f"readings {name}: is always computed; name readings of your own")
+            reading_function("readings", name)
         if not math.isfinite(self.sentence_min):
             raise ValueError(f"sentence_min must be a finite number, not {self.sentence_min}")
         if self.sentence_min and self.unit != "sentence":
             raise ValueError(f"sentence_min {self.sentence_min} needs the unit sentence, not {self.unit}")
 
     @property
+    def needs_sentences(self) -> bool:
+        """Whether the sentence of each token is needed."""
+        return self.pooling == "min_sentence" or self.unit == "sentence"
+
+    @property
     def needs_texts(self) -> bool:
         """Whether the texts of tokens are needed."""
-        return self.pooling == "min_sentence" or self.unit == "sentence"
+        return self.needs_sentences or self.token_values
 
     def made_with(self) -> dict[str, Any]:
         """What scores depend on beside the LVLM and the seed, by name; empty for the defaults."""

@@ -26,7 +26,7 @@ def test_all_but_near_duplicates_and_rejected_texts() -> None:
     assert kept([*same, scored(None, 3)]) == [1, 2]
     assert kept([scored(0.1, 0, "one two three"), scored(0.2, 1, "one two four")]) == [0, 1]
     # with the answer, 3 of 5 words in common
-    assert kept([scored(0.1, 0, "one two three"), scored(0.2, 1, "one two four")], near_duplicate=0.6) == [1]
+    assert kept([scored(0.1, 0, "one two three"), scored(0.2, 1, "one two four")], near_duplicates=0.6) == [1]
 
 
 def test_the_best_by_a_reading() -> None:
@@ -42,10 +42,10 @@ def test_quotas_of_images_kinds_and_answers() -> None:
     assert kept(images, per_image=1) == [0, 2]
     kinds = [scored(1.0 - n / 10, n, kind="xxxy"[n], image=str(n)) for n in range(4)]
     assert kept(kinds, 2) == [0, 3]
-    assert kept(kinds, 2, balance_kinds=False) == [0, 1]
+    assert kept(kinds, 2, balance=["yes_no"]) == [0, 1]
     answers = [scored(1.0 - n / 10, n, answer=["yes", "yes", "no"][n], image=str(n)) for n in range(3)]
     assert kept(answers, 2) == [0, 2]
-    assert kept(answers, 2, balance_yes_no=False) == [0, 1]
+    assert kept(answers, 2, balance=["kinds"]) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,10 @@ def test_quotas_of_images_kinds_and_answers() -> None:
     [
         ({"size": 0}, "size must be at least 1, not 0"),
         ({"reading": "best"}, "unknown reading 'best'"),
-        ({"near_duplicate": 0.0}, "near-duplicates must be above 0"),
-        ({"per_image": 0}, "per-image must be at least 1"),
+        ({"near_duplicates": 0.0}, "^near_duplicates must be above 0"),
+        ({"per_image": 0}, "^per_image must be at least 1"),
+        ({"balance": "kinds"}, "balance must hold none but kinds, yes_no, not d, i, k, n, s"),
+        ({"reading": "my_reading.surprise"}, "was not scored by my_reading.surprise"),
         ({"candidates": [ScoredCandidate(scored(0.5).candidate)]}, "has no scores"),
         ({"candidates": [scored(0.5).candidate]}, "`score_candidates` gives them"),
     ],

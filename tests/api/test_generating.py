@@ -90,8 +90,8 @@ def test_it_says_why_there_is_no_pair(lvlm: HuggingFaceLVLM) -> None:
         ({"templates": []}, "templates: the list is empty"),
         ({"templates": ["Ask.", " "]}, "templates: template 2 has no text"),
         ({"per_image": 5}, "between 1 and 4"),
-        ({"samples": 0}, "samples must be at least 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"samples": 0}, "^samples must be at least 1"),
+        ({"batch_size": 0}, "^batch_size must be at least 1"),
     ],
 )
 def test_what_is_refused(lvlm: HuggingFaceLVLM, options: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,35 @@ def test_the_starting_model_scores_where_that_is_asked_for(lvlm: HuggingFaceLVLM
     assert found != lightning_c3l.score(lvlm, image, QUESTION, "top left")
 
 
+def test_an_answer_goes_through_the_lvlm_once(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, plain_score = list[int](), lvlm.score
+
+    def counting(images: Any, *rest: Any) -> Any:
+        sizes.append(len(images))
+        return plain_score(images, *rest)
+
+    monkeypatch.setattr(lvlm, "score", counting)
+    found = lightning_c3l.score(lvlm, pictures(3), QUESTION, "top left", batch_size=2)
+    assert sizes == [2, 1]
+    assert all(one.tokens for one in found)
+
+
+def test_a_reading_of_the_notebook(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise(logp_image: Any, logp_blind: Any, kl: Any, mask: Any, pool: Any) -> Any:
+        return (-logp_blind * mask).amax(dim=1)
+
+    monkeypatch.setattr(sys.modules["__main__"], "surprise", surprise, raising=False)
+    name, images = "__main__.surprise", pictures(2)
+    expected = [-min(logs(lvlm, None, answer)) for answer in ANSWERS]
+    found = lightning_c3l.score(lvlm, images, QUESTION, ANSWERS, readings=[name])
+    assert [one.scores.value(name) for one in found if one.scores] == pytest.approx(expected, abs=1e-4)
+    assert name in found[0]._repr_html_()
+    given = candidates(images, ANSWERS)
+    scored = lightning_c3l.score_candidates(lvlm, images, given, readings=[name])
+    (best,) = lightning_c3l.select(scored, 1, reading=name, balance=())
+    assert best.candidate == given[expected.index(max(expected))]
+
+
 def test_several_pairs_keep_their_order(lvlm: HuggingFaceLVLM) -> None:
     first, second = pictures(2)
     one_image = lightning_c3l.score(lvlm, first, QUESTION, ANSWERS)
@@ -96,8 +126,8 @@ def test_candidates_and_the_control_with_another_image(lvlm: HuggingFaceLVLM) ->
         seen, blind = logs(lvlm, other, one.candidate.answer), logs(lvlm, None, one.candidate.answer)
         expected = sum(math.exp(p) * (p - q) for p, q in zip(seen, blind, strict=True)) / len(seen)
         assert one.shuffled == pytest.approx(expected, abs=1e-4)
-    own = lightning_c3l.score(lvlm, images, QUESTION, ANSWERS)
-    assert [one.scores for one in own] == [one.scores for one in found[:2]]
+    own = lightning_c3l.score(lvlm, images, QUESTION, ANSWERS, shuffle_seed=0)
+    assert [(one.scores, one.shuffled) for one in own] == [(one.scores, one.shuffled) for one in found[:2]]
 
 
 def test_a_scored_answer_is_a_scored_candidate(lvlm: HuggingFaceLVLM) -> None:
@@ -123,7 +153,12 @@ def test_what_has_no_token_values_cannot_be_drawn(lvlm: HuggingFaceLVLM) -> None
         ({"question": ["a", "b"], "answer": ["a", "b", "c"]}, "1 images, 2 questions and 3 answers"),
         ({"images": []}, "no image given"),
         ({"scorer": "best"}, "scorer must be one of reference, current, not 'best'"),
+        ({"batch_size": 0}, "^batch_size must be at least 1, not 0"),
         ({"pooling": "most"}, "pooling must be one of"),
+        ({"unit": "sentence"}, "unit must be answer"),
+        ({"readings": "my_reading.surprise"}, "readings must be a list of names"),
+        ({"readings": ["gap"]}, "readings gap: is always computed"),
+        ({"readings": ["nowhere.surprise"]}, "readings nowhere.surprise: no module nowhere"),
         ({"question": "Where? " * 300}, "longer than the model's context"),
     ],
 )

@@ -76,7 +76,7 @@ def test_near_duplicate_threshold_and_reading_are_choices() -> None:
     found = select_candidates(pair, 9, reading="gap", near_duplicate=0.7)
     assert found.distinct.tolist() == [False, True]
     assert found.duplicates.tolist() == [True, False]
-    with pytest.raises(ValueError, match="near-duplicates must be above 0"):
+    with pytest.raises(ValueError, match="near_duplicates must be above 0"):
         select_candidates(pair, 9, near_duplicate=0.0)
     with pytest.raises(ValueError, match="no scores"):
         select_candidates([replace(pair[0], scores=None)], 9)
@@ -184,7 +184,7 @@ def test_yes_is_chosen_as_often_as_no() -> None:
 
 
 def test_bad_input_is_refused_and_nothing_is_chosen_from_nothing() -> None:
-    with pytest.raises(ValueError, match="top-k must be at least 1"):
+    with pytest.raises(ValueError, match="top_k must be at least 1"):
         select_candidates([], 0)
     with pytest.raises(ValueError, match="unknown reading 'length'"):
         select_candidates([scored(0.1)], 1, "length")

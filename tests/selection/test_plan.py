@@ -123,17 +123,17 @@ def test_nothing_scored_is_an_error(scores: list[float | None], hint: str) -> No
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"near_duplicates": 0.0}, "--near-duplicates must"),
-        ({"near_duplicates": 1.5}, "--near-duplicates must"),
-        ({"top_fraction": float("nan")}, "--top-fraction must"),
-        ({"top_k": 0}, "--top-k must"),
-        ({"per_image": 0}, "--per-image must"),
-        ({"per_kind": -1}, "--per-kind must"),
-        ({"min_score": float("nan")}, "--min-score must"),
+        ({"near_duplicates": 0.0}, "near_duplicates must"),
+        ({"near_duplicates": 1.5}, "near_duplicates must"),
+        ({"top_fraction": float("nan")}, "top_fraction must"),
+        ({"top_k": 0}, "top_k must"),
+        ({"per_image": 0}, "per_image must"),
+        ({"per_kind": -1}, "per_kind must"),
+        ({"min_score": float("nan")}, "min_score must"),
         ({"top_k": 1, "top_fraction": 0.5}, "exclude each other"),
-        ({"balance": "kinds"}, "need --top-k"),
-        ({"length_matched": True, "min_score": 0.0}, "need --top-k"),
-        ({"duplicates_over": "set"}, "--duplicates-over needs"),
+        ({"balance": "kinds"}, "need top_k"),
+        ({"length_matched": True, "min_score": 0.0}, "need top_k"),
+        ({"duplicates_over": "set"}, "duplicates_over needs"),
     ],
 )
 def test_options_out_of_range(options: dict[str, object], named: str) -> None:

@@ -112,17 +112,18 @@ class Checkpointing(Checkpoint):
         trainer.should_stop |= self._stop_at_step
         self._stop_at_step = False
         reason = self.interruption.agreed()
+        due = self.every and trainer.global_step % self.every == 0
+        if not (due or reason is not None or is_stopping(trainer)):
+            return
+        # the last step of a run that was told to stop is logged, whatever `log_every_n_steps` says
+        trainer.should_stop |= reason is not None
+        _log_step(trainer)
         # at an epoch's last batch Lightning would take the epoch for done, and leave out the hooks in which the next
         # round is made: the end of the epoch is about to write one, and a run that is interrupted here goes on from
         # the checkpoint before
         if not trainer.is_last_batch:
-            due = self.every and trainer.global_step % self.every == 0
-            if due or reason is not None or is_stopping(trainer):
-                save_last(trainer)
+            save_last(trainer)
         if reason is not None:
-            # Lightning logs a step after this hook, from which a run that was told to stop does not return
-            connector = trainer._logger_connector
-            connector.log_metrics(connector.metrics["log"])
             self.interruption.leave(reason)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,6 +140,21 @@ class Checkpointing(Checkpoint):
                 f"stopped after {loop.batch_progress.current.ready} of {trainer.num_training_batches} batches of epoch "
                 f"{trainer.current_epoch}; --ckpt_path last goes on with the rest"
             )
+
+
+def _log_step(trainer: Trainer) -> None:
+    """Log a step before the checkpoint that covers it: a run killed in between does not make the step again.
+
+    Lightning logs it after the hook `on_train_batch_end`, which is left out this once.
+    """
+    connector = trainer._logger_connector
+
+    def is_logged() -> None:
+        del connector.update_train_step_metrics
+
+    connector.update_train_step_metrics()
+    # hides the method of the class until it is deleted
+    connector.update_train_step_metrics = is_logged  # type: ignore[method-assign]
 
 
 def _remove(path: Path) -> None:

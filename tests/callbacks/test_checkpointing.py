@@ -1,5 +1,6 @@
 """`last.ckpt` is whole at any instant, and is written between two optimizer steps."""
 
+import csv
 import errno
 import os
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from callbacks.checkpointing import Checkpointing, WholeFile, save_last
 from callbacks.interruption import Interruption
+from callbacks.metrics_file import MetricsFile
+from callbacks.round_logger import RoundLogger
 from lightning_c3l.runs.folder import LAST, OLD, last_checkpoint
 
 
@@ -91,6 +94,40 @@ def test_training_goes_on_from_it(tmp_path):
     trainer = trainer_of(tmp_path, 1, max_epochs=1)
     trainer.fit(module, batches(5), ckpt_path=last_checkpoint(tmp_path), weights_only=True)
     assert (float(module.weight), trainer.global_step) == (5.0, 5)
+
+
+class Killed(Toy):
+    """Logs the number of each step, and fails after a step's callbacks, which is before Lightning logs the step."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def training_step(self, batch, batch_idx):
+        self.log("number", float(self.trainer.global_step))
+        return super().training_step(batch, batch_idx)
+
+    def on_train_batch_end(self, outputs, batch, batch_idx) -> None:
+        if self.trainer.global_step == self.after:
+            raise ValueError("killed")
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_step_is_logged_before_the_checkpoint_that_covers_it_and_once(tmp_path, accumulated):
+    def fit(after: int) -> None:
+        more = {"max_epochs": 2, "log_every_n_steps": 1, "accumulate_grad_batches": accumulated}
+        trainer = trainer_of(tmp_path, 2, RoundLogger(), **more)
+        trainer.loggers = [MetricsFile(tmp_path, name="", version="", flush_logs_every_n_steps=1)]
+        trainer.fit(Killed(after), batches(5 * accumulated), ckpt_path=last_checkpoint(tmp_path), weights_only=True)
+
+    for after in (4, 8):
+        with pytest.raises(ValueError, match="killed"):
+            fit(after)
+        assert Steps.steps(SimpleNamespace(default_root_dir=tmp_path)) == after
+    fit(-1)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = [(int(row["step"]), float(row["number"])) for row in csv.DictReader(file)]
+    assert rows == [(step, float(step)) for step in range(10)]
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):

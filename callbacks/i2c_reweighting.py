@@ -4,7 +4,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +37,8 @@ from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 
 # folder of the weights before training, in the run folder
 _START = "start"
+# fields of `PseudoLabelConfig` that manifests of older versions lack, with what was done then
+_LATER = {"positive_margin": 0.0, "negatives": "candidates", "weighting": "both", "balance_yes_no": False, "replay": 0.0}
 
 
 class I2CReweighting(Callback):
@@ -99,11 +101,9 @@ class I2CReweighting(Callback):
         self._run = run = RoundRun.of(trainer, pl_module)
         if run is None:
             return
-        if self.pseudo_labels.prior and not run.module.loss.contrasts:
-            rank_zero_warn(
-                f"i2c.negatives: {self.pseudo_labels.negatives} makes more answers that nothing is trained on, since "
-                "loss.contrastive_weight is 0"
-            )
+        if not run.module.loss.contrasts:
+            # nothing is trained on what the prior says
+            self.pseudo_labels = replace(self.pseudo_labels, negatives="candidates")
         needs = {
             "scorer: reference, unlike current,": self.scorer == "reference",
             "replay": self.pseudo_labels.replay > 0,
@@ -237,7 +237,7 @@ class I2CReweighting(Callback):
             descriptions=describes,
             group_by=chosen.group_by,
             thresholds={"reading": chosen.reading, "margin": chosen.margin, "cap": chosen.cap},
-            **changed_defaults(chosen, "positive_margin", "negatives", "weighting", "balance_yes_no", "replay"),
+            **{name: value for name, before in _LATER.items() if (value := getattr(chosen, name)) != before},
             **scoring.made_with(),
         )
         return Task(
@@ -316,12 +316,6 @@ class I2CReweighting(Callback):
         if self.images_per_round is None or self.images_per_round >= len(keys):
             return list(keys)
         return stream("images", seed, number).sample(list(keys), self.images_per_round)
-
-
-def changed_defaults(options: Any, *names: str) -> dict[str, Any]:
-    """Those of these fields of a dataclass that differ from their default: manifests of older versions lack them."""
-    defaults = {one.name: one.default for one in fields(options)}
-    return {name: value for name in names if (value := getattr(options, name)) != defaults[name]}
 
 
 def _is_whole(run: RoundRun, number: int, task: Task) -> bool:

@@ -25,6 +25,9 @@ _WRITING = (
     f"{_DATA}.longest_side",
     "i2c.scorer",
     "i2c.pooling",
+    # the prior answers the questions of the positives
+    "i2c.reading",
+    "i2c.group_by",
     "i2c.images_per_round",
 )
 _ADAPTER = f"{_MODEL}.lvlm.init_args.lora"

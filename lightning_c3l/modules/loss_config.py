@@ -80,7 +80,7 @@ class LossConfig:
     anchor: Anchor = "prompt"
     context: Context = "image"
     cross_group: bool = False
-    form: str = "representation"
+    form: str = "dpo"
     length_normalised: bool = False
     beta: float = 0.1
     contrastive_warmup: int = 0

@@ -46,7 +46,8 @@ class PseudoLabelConfig:
             says something else; one whose candidates all say the same is trained on whatever the margin.
         negatives: "candidates" for the other candidates of the group; "blind" or "shuffled" for answers of the scorer
             to the positive's question, without the image or about another one: what the language prior says;
-            several joined by "+". Such answers take `writing.sampling.samples` texts for each group.
+            several joined by "+". Such answers take `writing.sampling.samples` texts for each group; none are made
+            where the contrastive term does not take part.
         weighting: S(I2C) of the positive weighs a group in the loss, in the sampler, in both (to the square root each)
             or nowhere.
         balance_yes_no: whether the positives that answer yes weigh as much as those that answer no, within each kind
@@ -69,7 +70,7 @@ class PseudoLabelConfig:
     reading: str = "answer"
     margin: float = 0.0
     positive_margin: float = 0.0
-    negatives: str = _CANDIDATES
+    negatives: str = f"{_CANDIDATES}+blind"
     weighting: Weighting = "both"
     balance_yes_no: bool = False
     replay: float = 0.0

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from callbacks.checkpointing import is_stopping, save_last
@@ -38,7 +38,13 @@ from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
 # folder of the weights before training, in the run folder
 _START = "start"
 # fields of `PseudoLabelConfig` that manifests of older versions lack, with what was done then
-_LATER = {"positive_margin": 0.0, "negatives": "candidates", "weighting": "both", "balance_yes_no": False, "replay": 0.0}
+_LATER = {
+    "positive_margin": 0.0,
+    "negatives": "candidates",
+    "weighting": "both",
+    "balance_yes_no": False,
+    "replay": 0.0,
+}
 
 
 class I2CReweighting(Callback):

@@ -171,7 +171,8 @@ class StubModule(nn.Module):
     """
 
     seed, generator = 0, None
-    loss = SimpleNamespace(anchor="prompt")
+    # no answers of the prior: a round is measured in texts
+    loss = SimpleNamespace(anchor="prompt", contrasts=False)
 
     def __init__(self, stop_after: int | None = None) -> None:
         super().__init__()

@@ -82,7 +82,8 @@ def _require_answers(folder: Path, task: Task) -> None:
     if not has.issuperset(task.origins) or not (is_chosen_alike or task.origins == ("replay",)):
         raise ValueError(
             f"i2c.reuse: {folder} lacks the further answers ({', '.join(task.origins)}): make it with i2c.negatives "
-            "that include them and with i2c.replay above 0, the same reading and group_by, and no positive_margin"
+            "that include them and with i2c.replay above 0, the same reading and group_by, and no positive_margin; or "
+            "set i2c.negatives: candidates and i2c.replay: 0 here"
         )
 
 

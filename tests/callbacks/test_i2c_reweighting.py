@@ -23,7 +23,7 @@ BEGIN = "Question: Where are the circles?\nAnswer:"
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
     writing = GenerationConfig("scenes", sampling=Sampling(3, 4, 1.0), begin=BEGIN)
-    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(anchor="description"))
+    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(form="representation", anchor="description"))
 
 
 def test_a_round_is_kept_and_handed_over(module, tmp_path):
@@ -46,7 +46,7 @@ def test_negatives_that_the_prior_gives(module, tmp_path):
     data, callback = Data(3), I2CReweighting(negatives="blind", weighting="none", replay=0.25)
     callback.on_fit_start(Run(tmp_path, data), module)
     stored = RunStore(tmp_path).read_round(0)
-    plain = made(module, tmp_path / "plain", 3)
+    plain = made(module, tmp_path / "plain", 3, negatives="candidates")
     assert [one.candidate for one in stored.candidates] == [one.candidate for one in plain.candidates]
     assert {one.status for one in stored.candidates} <= {"positive", "unused", "duplicate", "rejected"}
     assert stored.figures["truth_rate"] == plain.figures["truth_rate"]
@@ -139,30 +139,28 @@ def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, m
 )
 def test_no_round_is_made_where_the_starting_model_is_not_kept(options, message, tiny_checkpoint, tmp_path):
     lvlm = load_tiny(tiny_checkpoint, lora=None, keep_reference=False)
-    module = C3LModule(lvlm, GenerationConfig("scenes", begin=BEGIN))
+    module = C3LModule(lvlm, GenerationConfig("scenes", begin=BEGIN), LossConfig(contrastive_weight=0.0))
     with pytest.raises(ValueError, match=message):
         I2CReweighting(**options).on_fit_start(Run(tmp_path, Data(2)), module)
     assert not (tmp_path / "rounds").exists()
 
 
-@pytest.mark.parametrize("loss", [{"anchor": "image"}, {"anchor": "image", "layer": 0.5, "pooling": "visual"}])
+@pytest.mark.parametrize("loss", [{}, {"layer": 0.5, "pooling": "visual"}])
 def test_no_round_is_made_where_the_model_lacks_what_the_loss_reads(loss, module, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "loss", LossConfig(**loss))
+    monkeypatch.setattr(module, "loss", LossConfig(form="representation", anchor="image", **loss))
     monkeypatch.setattr(FastPath, "image_token", -1)  # no position of its prompts is an image's
     with pytest.raises(LVLMError, match=r"loss\.anchor: .* no image tokens to pool: set another anchor"):
         I2CReweighting().on_fit_start(Run(tmp_path, Data(2)), module)
     assert not (tmp_path / "rounds").exists()
 
 
-def test_negatives_that_nothing_is_trained_on_are_told(module, tmp_path, monkeypatch):
-    def refuse():
-        raise LVLMError("enough")
-
-    monkeypatch.setattr(module.lvlm, "prepare_training", refuse)
+def test_the_prior_is_not_asked_where_nothing_is_contrasted(module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "loss", LossConfig(contrastive_weight=0.0))
-    told = pytest.warns(UserWarning, match="nothing is trained on, since loss.contrastive_weight is 0")
-    with told, pytest.raises(LVLMError, match="enough"):
-        I2CReweighting(negatives="candidates+blind").on_fit_start(Run(tmp_path, Data(2)), module)
+    without = made(module, tmp_path / "without", 2)
+    assert without.answers == ()
+    assert "negatives" not in json.loads((tmp_path / "without/rounds/0/manifest.json").read_text())
+    monkeypatch.undo()
+    assert {one.candidate.origin for one in made(module, tmp_path / "with", 2).answers} == {"blind"}
 
 
 def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):

@@ -24,7 +24,7 @@ def module(tiny_checkpoint) -> C3LModule:
 
 @pytest.fixture(scope="module")
 def earlier(module, tmp_path_factory):
-    """Folder of a run with a first round of three images."""
+    """Folder of a run with a first round of three images, in which the prior was asked."""
     folder = tmp_path_factory.mktemp("earlier")
     made(module, folder, 3)
     return folder
@@ -56,7 +56,7 @@ def test_the_same_options_make_the_same_round(module, earlier, tmp_path, without
 def test_the_selection_is_made_anew_for_another_margin_and_another_head(
     tiny_checkpoint, earlier, tmp_path, without_model
 ):
-    other = C3LModule(load_tiny(tiny_checkpoint), WRITING, LossConfig(projection_size=16))
+    other = C3LModule(load_tiny(tiny_checkpoint), WRITING, LossConfig(form="representation", projection_size=16))
     groups, stored = reuse(earlier, tmp_path, other, margin=1e9)
     before = RunStore(earlier).read_round(0)
     assert [one.candidate for one in stored.candidates] == [one.candidate for one in before.candidates]
@@ -76,10 +76,10 @@ def test_answers_of_the_prior_are_taken_too(module, earlier, tmp_path, monkeypat
     assert expected
     negatives = [one for group in stored.groups for one in group.negatives]
     assert {one.candidate.origin for one in negatives} == {"blind"}
-    assert reuse(tmp_path / "both", tmp_path / "none", module)[1].answers == ()
-    for folder, options in ((earlier, {}), (tmp_path / "both", {"reading": "gap"})):
-        with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks the further answers"):
-            reuse(folder, tmp_path / "other", module, negatives="blind", **options)
+    assert reuse(tmp_path / "both", tmp_path / "none", module, negatives="candidates")[1].answers == ()
+    for folder, options in ((earlier, {"negatives": "shuffled"}), (tmp_path / "both", {"reading": "gap"})):
+        with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks the further answers .* i2c\.negatives: cand"):
+            reuse(folder, tmp_path / "other", module, **options)
 
 
 def test_other_options_of_generation_are_refused(module, earlier, tmp_path, without_model, monkeypatch):
@@ -98,7 +98,7 @@ def test_other_images_are_refused(module, earlier, tmp_path, without_model):
 
 
 def test_descriptions_that_were_not_made_are_missed(module, earlier, tmp_path, without_model, monkeypatch):
-    monkeypatch.setattr(module, "loss", LossConfig(anchor="description"))
+    monkeypatch.setattr(module, "loss", LossConfig(form="representation", anchor="description"))
     with pytest.raises(ValueError, match=r"has no descriptions of its images, which loss\.anchor needs"):
         reuse(earlier, tmp_path, module)
 

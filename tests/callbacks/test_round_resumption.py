@@ -22,7 +22,7 @@ def module(tiny_checkpoint) -> C3LModule:
     writing = GenerationConfig(
         "scenes", sampling=Sampling(3, 4, 1.0), begin="Question: Where are the circles?\nAnswer:"
     )
-    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(anchor="description"))
+    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(form="representation", anchor="description"))
 
 
 def remembered(module, monkeypatch) -> list[str]:
@@ -39,8 +39,8 @@ def remembered(module, monkeypatch) -> list[str]:
 
 @pytest.fixture
 def bare(module, monkeypatch):
-    """Without descriptions, so that only texts are written."""
-    monkeypatch.setattr(module, "loss", LossConfig())
+    """Without descriptions and answers of the prior, so that only texts are written."""
+    monkeypatch.setattr(module, "loss", LossConfig(contrastive_weight=0.0))
     return module
 
 
@@ -84,7 +84,7 @@ def test_another_option_is_refused_until_the_round_is_restarted(bare, tmp_path, 
         made(bare, tmp_path, 3)
     data = Data(3)
     monkeypatch.undo()
-    monkeypatch.setattr(bare, "loss", LossConfig())
+    monkeypatch.setattr(bare, "loss", LossConfig(contrastive_weight=0.0))
     with pytest.raises(ValueError, match=r"created with thresholds=.*'margin': 0\.0.*'margin': 0\.5"):
         I2CReweighting(margin=0.5).on_fit_start(Run(tmp_path, data), bare)
     callback = I2CReweighting(margin=0.5, restart_round=True)

@@ -35,7 +35,7 @@ class Run:
         self.default_root_dir, self.datamodule = str(folder), data
 
 
-def made(module, folder, count: int):
+def made(module, folder, count: int, **options):
     data = Data(count)
-    I2CReweighting().on_fit_start(Run(folder, data), module)
+    I2CReweighting(**options).on_fit_start(Run(folder, data), module)
     return RunStore(folder).read_round(0)

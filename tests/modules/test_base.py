@@ -51,7 +51,9 @@ def data() -> RoundDataModule:
 
 def module_of(tiny: Path, lora: LoRA | None = SMALL_LORA, **loss: Any) -> C3LModule:
     lvlm = load_tiny(tiny, lora, awake=False, keep_reference=False)
-    return C3LModule(lvlm, loss=LossConfig(**loss), optimization=OptimizerConfig(learning_rate=1e-2))
+    # a form with a head and without a starting model
+    options = LossConfig(**{"form": "representation", **loss})
+    return C3LModule(lvlm, loss=options, optimization=OptimizerConfig(learning_rate=1e-2))
 
 
 def trained_checkpoint(tiny: Path, folder: Path, lora: LoRA | None = SMALL_LORA) -> tuple[C3LModule, Path]:

@@ -90,7 +90,12 @@ def by_hand(module: C3LModule, cross_group: bool) -> float:
 @pytest.mark.parametrize("cross_group", [False, True])
 def test_the_loss_is_its_formula(tiny_checkpoint: Path, cross_group: bool) -> None:
     module = module_of(
-        tiny_checkpoint, contrastive_weight=0.7, nll_weight=2.0, temperature=0.5, cross_group=cross_group
+        tiny_checkpoint,
+        form="representation",
+        contrastive_weight=0.7,
+        nll_weight=2.0,
+        temperature=0.5,
+        cross_group=cross_group,
     )
     with torch.no_grad():
         loss = module.training_step(module.encode(samples()), 0)
@@ -117,7 +122,7 @@ def stepped(module: C3LModule) -> set[str]:
 
 
 def test_a_step_changes_adapters_and_head_alone(tiny_checkpoint: Path) -> None:
-    module = module_of(tiny_checkpoint)
+    module = module_of(tiny_checkpoint, form="representation")
     adapters = {name for name in module.state_dict() if ".lora_" in name}
     assert len(adapters) == 28
     assert stepped(module) == adapters | {"contrastive.projection.weight", "contrastive.projection.bias"}
@@ -136,13 +141,13 @@ def test_without_contrast_head_and_negatives_stay_out(tiny_checkpoint: Path) -> 
 
 @pytest.mark.parametrize(("anchor", "context"), [("instruction", "text"), ("description", "image")])
 def test_other_anchors_train(tiny_checkpoint: Path, anchor: Any, context: Any) -> None:
-    module = module_of(tiny_checkpoint, anchor=anchor, context=context)
+    module = module_of(tiny_checkpoint, form="representation", anchor=anchor, context=context)
     batch = module.encode([replace(sample, description="two red rings") for sample in samples()])
     loss = module.training_step(batch, 0)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in module.parameters() if p.requires_grad]
     assert all(g is not None and bool(g.isfinite().all()) for g in gradients)
-    standard = module_of(tiny_checkpoint)
+    standard = module_of(tiny_checkpoint, form="representation")
     assert float(loss) != pytest.approx(float(standard.training_step(standard.encode(samples()), 0)), rel=1e-5)
 
 
@@ -298,7 +303,7 @@ def test_rounds_run_on_the_trainers_device(tiny_checkpoint: Path, monkeypatch: p
 def test_half_precisions_take_the_batches(tiny_checkpoint: Path, precision: Any) -> None:
     from lightning.pytorch.plugins.precision import HalfPrecision
 
-    module = module_of(tiny_checkpoint, anchor="instruction", context="text")
+    module = module_of(tiny_checkpoint, form="representation", anchor="instruction", context="text")
     batch = HalfPrecision(precision).convert_input(module.encode(samples()))
     half = torch.bfloat16 if precision == "bf16-true" else torch.float16
     assert batch.prefixes["pixel_values"].dtype == batch.weights.dtype == half

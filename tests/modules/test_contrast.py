@@ -184,15 +184,16 @@ def gradient(module: C3LModule, loss: Tensor) -> Tensor:
     return torch.cat([x.flatten() for x in parts if x is not None])
 
 
+REPRESENTATION = {"form": "representation"}
 FORMS: dict[str, dict[str, Any]] = {
     "likelihood": {"form": "likelihood", "temperature": 2.0},
     "likelihood where they part": {"form": "likelihood", "pooling": "parting", "temperature": 0.5},
     "dpo": {"form": "dpo", "beta": 0.5},
     "dpo of visual tokens": {"form": "dpo", "length_normalised": True, "pooling": "visual", "pooling_share": 0.3},
-    "image anchor": {"anchor": "image", "anchor_gradient": "stop"},
-    "middle layer": {"layer": 0.5, "pooling": "visual", "pooling_share": 0.5, "anchor": "image"},
-    "representations where they part": {"pooling": "parting"},
-    "texts without image": {"context": "text", "pooling": "parting", "layer": 0.5},
+    "image anchor": REPRESENTATION | {"anchor": "image", "anchor_gradient": "stop"},
+    "middle layer": REPRESENTATION | {"layer": 0.5, "pooling": "visual", "pooling_share": 0.5, "anchor": "image"},
+    "representations where they part": REPRESENTATION | {"pooling": "parting"},
+    "texts without image": REPRESENTATION | {"context": "text", "pooling": "parting", "layer": 0.5},
     "likelihood terms": {"token_weights": "visual", "reference_kl": 0.7, "contrastive_weight": 0.0},
 }
 CASES = [
@@ -239,20 +240,20 @@ def test_full_fine_tuning_compares_with_its_frozen_copy(tiny_checkpoint: Path) -
 
 
 def test_options_that_need_a_starting_model_are_refused_without_one(lvlms: dict[str, HuggingFaceLVLM]) -> None:
-    C3LModule(lvlms["base"], loss=LossConfig())
+    C3LModule(lvlms["base"], loss=LossConfig(**REPRESENTATION))
     with pytest.raises(ValueError, match=r"loss.form: dpo needs the starting model: .* set keep_reference"):
-        C3LModule(lvlms["base"], loss=LossConfig(form="dpo"))
+        C3LModule(lvlms["base"], loss=LossConfig())
     with pytest.raises(ValueError, match=r"loss.reference_kl: 0.5 needs the starting model"):
-        C3LModule(lvlms["base"], loss=LossConfig(reference_kl=0.5))
+        C3LModule(lvlms["base"], loss=LossConfig(**REPRESENTATION, reference_kl=0.5))
 
 
 def test_only_what_an_option_needs_is_made(lvlms: dict[str, HuggingFaceLVLM]) -> None:
-    module = C3LModule(lvlms["fast"], loss=LossConfig())
+    module = C3LModule(lvlms["fast"], loss=LossConfig(**REPRESENTATION))
     assert module.encode(samples()).blind is None
     assert module.loss.extras == GroupExtras()
     assert module.loss.reference_uses == []
     # without contrast, its options ask for nothing
-    assert LossConfig(contrastive_weight=0.0, pooling="visual", layer=0.5).extras == GroupExtras()
+    assert LossConfig(**REPRESENTATION, contrastive_weight=0.0, pooling="visual", layer=0.5).extras == GroupExtras()
     assert LossConfig(contrastive_weight=0.0, form="dpo").reference_uses == []
     for loss in (LossConfig(form="dpo"), LossConfig(contrastive_weight=0.0)):
         # a head that no loss reaches would stop DDP
@@ -302,15 +303,15 @@ def test_a_prompt_without_image_tokens_has_no_image_anchor(
         ({"form": "likelihood", "cross_group": True}, "loss.cross_group: True needs loss.form: representation"),
         ({"form": "dpo", "projection_size": 8}, "loss.projection_size: 8 needs loss.form: representation, not dpo"),
         ({"form": "dpo", "temperature": 1.0}, "loss.temperature: 1.0 needs loss.form: representation or likelihood"),
-        ({"length_normalised": True}, "loss.length_normalised: True needs loss.form: likelihood or dpo"),
+        (REPRESENTATION | {"length_normalised": True}, "loss.length_normalised: True needs loss.form: likeli"),
         ({"form": "likelihood", "beta": 2.0}, "loss.beta: 2.0 needs loss.form: dpo, not likelihood"),
         ({"pooling": "parting", "pooling_share": 0.5}, "loss.pooling_share: 0.5 needs loss.pooling: visual"),
-        ({"pooling": "parting", "cross_group": True}, "loss.cross_group: texts of other images"),
+        (REPRESENTATION | {"pooling": "parting", "cross_group": True}, "loss.cross_group: texts of other images"),
         (
             {"form": "dpo", "pooling": "parting", "length_normalised": True},
             "loss.length_normalised: pooling: parting compares single tokens",
         ),
-        ({"pooling": "visual", "context": "text"}, "set loss.context: image"),
+        (REPRESENTATION | {"pooling": "visual", "context": "text"}, "set loss.context: image"),
     ],
 )
 def test_options_that_do_not_fit_are_named(wrong: dict[str, Any], words: str) -> None:

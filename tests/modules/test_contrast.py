@@ -216,6 +216,26 @@ def test_each_form_is_its_formula(lvlms: dict[str, HuggingFaceLVLM], path: str, 
     assert module.network.training
 
 
+def test_logits_are_held_for_a_slice_of_the_texts_at_a_time(
+    lvlms: dict[str, HuggingFaceLVLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, kept = C3LModule(lvlms["fast"], loss=LossConfig(contrastive_weight=0.7)), list[torch.Size]()
+    vocabulary = module.lvlm.model.config.get_text_config().vocab_size
+    monkeypatch.setattr("lightning_c3l.lvlm.huggingface.forward._LOGITS", 3 * vocabulary)
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = module.training_step(module.encode(samples()), 0)
+    # the head's weight is, logits are not
+    assert not [shape for shape in kept if shape[-1:] == (vocabulary,) and len(shape) == 2]
+    hand = by_hand(module, lvlms["base"], 0.7)
+    found, expected = gradient(module, loss), gradient(module, hand)
+    assert float((found - expected).norm()) < 1e-4 * float(expected.norm())
+
+
 def test_the_first_step_of_a_warmup_has_its_share_of_the_contrast(lvlms: dict[str, HuggingFaceLVLM]) -> None:
     torch.manual_seed(3)
     loss = LossConfig(contrastive_weight=0.8, contrastive_warmup=4)

@@ -188,15 +188,19 @@ class FastPath(ModelPath):
             decoder = Decoder(decoder.model, decoder.images, decoder.head, decoder.blocks, decoder.copies, layer)
         prefix, hidden = decoder.run_shared(prefixes, suffixes)
         without = None if alone is None else decoder.run_rows(PromptRows(alone.ids, alone.mask, None, {}))[0]
-        logits = decoder.logits(predicting_states(decoder.last(hidden), suffixes.target))
-        logp = target_logp(logits, suffixes.ids, suffixes.target)
+        last, logits = decoder.last(hidden), None
+        if extras.answer_logits:
+            logits = decoder.logits(predicting_states(last, suffixes.target))
+            logp = target_logp(logits, suffixes.ids, suffixes.target)
+        else:
+            logp = decoder.token_logp(last, suffixes.ids, suffixes.target)
         return GroupForward(
             decoder.read(prefix),
             prefixes.mask,
             decoder.read(hidden),
             logp,
             None if without is None else decoder.read(without),
-            logits if extras.answer_logits else None,
+            logits,
         )
 
     def blind_logp(self, rows: TokenRows) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import Cache, DynamicCache
 
 from lightning_c3l.distributed.fsdp import announce_backward
@@ -22,7 +23,10 @@ from lightning_c3l.lvlm.huggingface.hidden_layers import layer_output
 from lightning_c3l.lvlm.huggingface.image_features import ImageFeatures
 from lightning_c3l.lvlm.huggingface.images import EncodedImage, ImageEncoder, Pixels
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
-from lightning_c3l.lvlm.huggingface.packing import left_padding, pack, predicting_states, target_logp
+from lightning_c3l.lvlm.huggingface.packing import chosen_logp, left_padding, pack, placed, predicting_states
+
+# logits of training held at once: 0.27 GB in float32, three times that with their softmax and its gradient
+_LOGITS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -252,8 +256,21 @@ class Decoder:
         return self.head(self.model, states)
 
     def token_logp(self, hidden: Tensor, ids: Tensor, target: Tensor) -> Tensor:
-        """Log-probabilities of the target tokens, [R, L], 0 elsewhere; the head runs on their positions only."""
-        return target_logp(self.logits(predicting_states(hidden, target)), ids, target)
+        """Log-probabilities of the target tokens, [R, L], 0 elsewhere.
+
+        The head runs on their positions alone, and on so many of them at a time that memory does not grow with them:
+        the backward pass computes their logits again.
+        """
+        states, wanted = predicting_states(hidden, target), ids[target]
+        size = max(1, _LOGITS // self.text.vocab_size)
+        if len(states) <= size:
+            return placed(chosen_logp(self.logits(states), wanted), target)
+        slices = zip(states.split(size), wanted.split(size), strict=True)
+        parts = [checkpoint(self._chosen, *own, use_reentrant=False, preserve_rng_state=False) for own in slices]
+        return placed(torch.cat(parts), target)
+
+    def _chosen(self, states: Tensor, ids: Tensor) -> Tensor:
+        return chosen_logp(self.logits(states), ids)
 
 
 def _as_positions(index: Tensor, like: Tensor) -> Tensor:

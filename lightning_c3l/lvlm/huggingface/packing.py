@@ -68,8 +68,12 @@ def predicting_states(hidden: Tensor, target: Tensor) -> Tensor:
 
 def target_logp(logits: Tensor, ids: Tensor, target: Tensor) -> Tensor:
     """Log-probabilities of the M target tokens from their logits [M, V], in their places in [R, L]; 0 elsewhere."""
-    chosen = chosen_logp(logits, ids[target])
-    return torch.zeros(ids.shape, dtype=chosen.dtype, device=ids.device).masked_scatter(target, chosen)
+    return placed(chosen_logp(logits, ids[target]), target)
+
+
+def placed(values: Tensor, target: Tensor) -> Tensor:
+    """Values of the M target tokens in their places in [R, L]; 0 elsewhere."""
+    return values.new_zeros(target.shape).masked_scatter(target, values)
 
 
 def chosen_logp(logits: Tensor, ids: Tensor) -> Tensor:

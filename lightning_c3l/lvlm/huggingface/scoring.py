@@ -10,7 +10,7 @@ from lightning_c3l.functional.i2c import log_kl
 from lightning_c3l.lvlm.base import AnswerTokens, Chats, Images
 from lightning_c3l.lvlm.huggingface.batching import pad_mask
 from lightning_c3l.lvlm.huggingface.model_path import ModelPath
-from lightning_c3l.lvlm.huggingface.packing import chosen_logp
+from lightning_c3l.lvlm.huggingface.packing import chosen_logp, placed
 
 # logits held at once, for each of the two distributions: 16 MB in float32, and no fewer than 16 positions
 _LOGITS = 1 << 22
@@ -28,11 +28,11 @@ def score_answers(
         p, q = (path.logits(states).log_softmax(-1) for states in (p_states, q_states))
         parts.append((p.gather(1, ids[:, None])[:, 0], q.gather(1, ids[:, None])[:, 0], log_kl(p, q)))
     mask = pad_mask(lengths).to(tokens.device)
-    logp_image, logp_blind, kl = (_scatter(mask, torch.cat(column)) for column in zip(*parts, strict=True))
+    logp_image, logp_blind, kl = (placed(torch.cat(column).float(), mask) for column in zip(*parts, strict=True))
     logp_shuffled = None
     if shuffled is not None:
         states, _, _ = path.answer_states(chats, shuffled)
-        logp_shuffled = _scatter(mask, _log_probabilities(path, states, tokens))
+        logp_shuffled = placed(_log_probabilities(path, states, tokens), mask)
     return AnswerTokens(logp_image, logp_blind, kl, mask, logp_shuffled)
 
 
@@ -42,7 +42,7 @@ def mean_nll(path: ModelPath, images: Sequence[Images], chats: Sequence[Chats]) 
     # a batch without any image may share prefixes in another way
     states, tokens, lengths = path.answer_states(chats, images if any(map(len, images)) else None)
     mask = pad_mask(lengths).to(tokens.device)
-    logp = _scatter(mask, _log_probabilities(path, states, tokens))
+    logp = placed(_log_probabilities(path, states, tokens), mask)
     turns = iter(zip(logp.cpu().double().sum(1).tolist(), lengths, strict=True))
     out = list[list[float]]()
     for own in chats:
@@ -57,14 +57,10 @@ def mean_nll(path: ModelPath, images: Sequence[Images], chats: Sequence[Chats]) 
 
 def _log_probabilities(path: ModelPath, states: Tensor, tokens: Tensor) -> Tensor:
     blocks = _blocks(path, states, tokens)
-    return torch.cat([chosen_logp(path.logits(block), ids) for block, ids in blocks])
+    return torch.cat([chosen_logp(path.logits(block), ids) for block, ids in blocks]).float()
 
 
 def _blocks(path: ModelPath, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The columns in blocks of positions, few enough for their logits to be in memory at the same time."""
     size = max(16, _LOGITS // path.vocab_size)
     return zip(*(torch.split(column, size) for column in columns), strict=True)
-
-
-def _scatter(mask: Tensor, values: Tensor) -> Tensor:
-    return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values.float())

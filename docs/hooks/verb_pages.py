@@ -106,7 +106,7 @@ def _classes_page() -> str:
     parts = [
         "# Classes of experiment files\n",
         "An experiment file names a class by `class_path` and gives its options under `init_args`. The command line "
-        "leaves `init_args` out: `--model.loss.temperature 0.1`. Each short name below stands for the class path "
+        "leaves `init_args` out: `--model.loss.beta 0.2`. Each short name below stands for the class path "
         "under it; a class of your own is named by its full path.\n",
     ]
     for name, built in class_pages().items():

@@ -23,7 +23,8 @@ def one_step(folder: Path, cross_group: bool) -> Experiment:
         "class_path": "tests.helpers.recorders.FirstGradient",
         "init_args": {"file": str(folder / "gradient.pt")},
     }
-    model = {"init_args": {"loss": {"cross_group": cross_group}, "lvlm": {"init_args": {"lora": {"dropout": 0.0}}}}}
+    loss = {"form": "representation", "cross_group": cross_group}
+    model = {"init_args": {"loss": loss, "lvlm": {"init_args": {"lora": {"dropout": 0.0}}}}}
     return Experiment(
         folder,
         rounds=1,

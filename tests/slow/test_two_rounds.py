@@ -23,6 +23,9 @@ SMALL = [
     *("--export.target_size", "8"),
     *("--guard.images", "4"),
     *("--exposure.measure", "false"),
+    # the defaults of then
+    *("--model.loss.form", "representation"),
+    *("--i2c.negatives", "candidates"),
 ]
 # (image, question, answer) of the data set
 DATASET = [

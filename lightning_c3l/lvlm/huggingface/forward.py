@@ -265,7 +265,7 @@ class Decoder:
         size = max(1, _LOGITS // self.text.vocab_size)
         if len(states) <= size:
             return placed(chosen_logp(self.logits(states), wanted), target)
-        slices = zip(states.split(size), wanted.split(size), strict=True)
+        slices = zip(torch.split(states, size), torch.split(wanted, size), strict=True)
         parts = [checkpoint(self._chosen, *own, use_reentrant=False, preserve_rng_state=False) for own in slices]
         return placed(torch.cat(parts), target)
 

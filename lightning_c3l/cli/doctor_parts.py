@@ -27,7 +27,8 @@ def wandb() -> Iterator[Finding]:
         source = "unset WANDB_MODE" if os.environ.get("WANDB_MODE") else "`wandb online`"
         yield Finding("W&B", "note", text, f"{source}, or --run.wandb_mode online for one run")
     else:
-        yield Finding("W&B", "note", text, "runs go on without; to be online: `wandb login`, or set WANDB_API_KEY")
+        rest = "`wandb sync` uploads what they have logged" if mode.name == "offline" else "nothing is logged there"
+        yield Finding("W&B", "note", text, f"runs go on, {rest}; to be online: `wandb login`, or set WANDB_API_KEY")
 
 
 def shipped_model() -> Iterator[Finding]:

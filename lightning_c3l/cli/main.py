@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning_c3l.cli.first_look import look
 from lightning_c3l.cli.output import readable_output
 from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
-from lightning_c3l.cli.words import HELP
+from lightning_c3l.cli.words import HELP, TRAINER_HELP
 from lightning_c3l.distributed.program import command_line
 from lightning_c3l.extensions import find_in_current_folder
 
@@ -85,7 +85,7 @@ def _guarded(run: Callable[[], int]) -> int:
 
 def _run_trainer(words: list[str]) -> int:
     look(words)
-    if words[0] in TRAINER_VERBS and not set(HELP).isdisjoint(words):
+    if words[0] in TRAINER_VERBS and not {*HELP, TRAINER_HELP}.isdisjoint(words):
         from lightning_c3l.cli.kept_help import help_text  # late: it imports the parser
 
         print(help_text(words), end="")

@@ -30,9 +30,7 @@ from lightning_c3l.cli.errors import exit_status
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.parser import Parser
 from lightning_c3l.cli.preflight import check, shorten
-from lightning_c3l.cli.trainer_help import lightning_help
-from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
-from lightning_c3l.cli.words import TRAINER_HELP
+from lightning_c3l.cli.trainer_verbs import OBJECTS, TRAINER_VERBS
 from lightning_c3l.distributed.program import program
 from lightning_c3l.runs.folder import RunConfig, claim_folder, release_folder, remove_unused_folder, run_folder_of
 from lightning_c3l.runs.lock import End
@@ -50,8 +48,7 @@ class C3LCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The Trainer methods that this project has a use for."""
-        skipped = {"model", "dataloaders", "datamodule"}
-        return {"fit": skipped | {"train_dataloaders", "val_dataloaders"}, "predict": skipped, "test": skipped}
+        return {verb: set(OBJECTS) for verb in TRAINER_VERBS}
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Trainer, data and model, which are built in this order: what the data lacks is said before a model loads."""
@@ -67,9 +64,6 @@ class C3LCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words given to `main`, whatever the words of the process are."""
         self.words = list(args)
-        if TRAINER_HELP in self.words and self.words[0] in TRAINER_VERBS:
-            print(lightning_help(self._parser(self.words[0]), self.words[0]), end="")
-            raise SystemExit(0)
         self.config = parser.parse_args(self.words)
 
     def _parse_ckpt_path(self) -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
+from docstring_parser import parse as parse_docstring
+from lightning import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LRSchedulerTypeTuple
+from torch.optim import Optimizer
 
 from callbacks import OPTION_GROUPS
 from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.parser import Parser
-from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
+from lightning_c3l.cli.trainer_verbs import OBJECTS, TRAINER_VERBS
 from lightning_c3l.cli.words import CONFIG, TRAINER_HELP, option_pairs, short_name
 from lightning_c3l.distributed.program import command_line
 from lightning_c3l.runs.folder import RunConfig
@@ -51,9 +55,7 @@ def options_parser(verb: str, chosen: Mapping[str, str] | None = None) -> Parser
     prog = command_line(verb)
     parser = Parser(prog=prog, usage=f"{prog} --config FILE", description=about)
     parser.examples = known.examples
-    parser.add_argument(
-        *CONFIG, action="config", metavar="FILE", help="experiment file; later ones overrule earlier ones"
-    )
+    _add_config(parser)
     parser.add_argument(TRAINER_HELP, action="store_true", help=_OF_LIGHTNING)
     parser.add_argument("--run", type=RunConfig, default=RunConfig())
     kinds = dict[str, type]()
@@ -64,22 +66,35 @@ def options_parser(verb: str, chosen: Mapping[str, str] | None = None) -> Parser
     return parser
 
 
-def lightning_help(parser: Any, verb: str) -> str:
+class _LightningParser(Parser, LightningArgumentParser):
+    """The parser of Lightning's options alone."""
+
+
+def lightning_help(verb: str) -> str:
     """The help of what Lightning adds to a Trainer method.
 
     Args:
-        parser: of all options of the verb; it cannot be used any more.
         verb: fit, predict or test.
     """
-    ours = ("run", "data", "model", *OPTION_GROUPS)
-    left_out = [group for name, group in parser.groups.items() if name.partition(".")[0] in ours]
-    parser.groups = {name: group for name, group in parser.groups.items() if group not in left_out}
-    parser._action_groups = [group for group in parser._action_groups if group not in left_out]
-    parser.prog = command_line(verb)
-    parser.usage = f"{parser.prog} --config FILE"
+    about = parse_docstring(getattr(Trainer, verb).__doc__).short_description
+    prog = command_line(verb)
+    parser = _LightningParser(prog=prog, usage=f"{prog} --config FILE", description=about)
     parser.examples = [f"c3l {verb} --config my.yaml --trainer.accelerator gpu --trainer.devices 2"]
-    _arrange(parser, {}, "`--{}.help CLASS`")
+    _add_config(parser)
+    seed = "of all random draws; true chooses one"
+    parser.add_argument("--seed_everything", type=bool | int, default=True, help=seed)
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_optimizer_args((Optimizer,))
+    parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
+    parser.add_method_arguments(Trainer, verb, skip=set(OBJECTS))
+    _arrange(parser, {}, "--{}.help CLASS")
     return str(parser.format_help())
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument(
+        *CONFIG, action="config", metavar="FILE", help="experiment file; later ones overrule earlier ones"
+    )
 
 
 def _add_class(parser: Parser, name: str, kind: type, classes: Mapping[str, str]) -> dict[str, type]:

@@ -21,6 +21,8 @@ class TrainerVerb:
     classes: Mapping[str, str]
 
 
+# what Lightning's methods are given as objects, which are no options
+OBJECTS = frozenset(("model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"))
 _ROUNDS = {"data": "RoundDataModule", "model": "C3LModule", "model.lvlm": "HuggingFaceLVLM"}
 TRAINER_VERBS = {
     "fit": TrainerVerb(

@@ -310,7 +310,7 @@ def test_where_a_run_is_is_said_when_it_begins_and_when_it_ends(
     _ = logger.experiment
     where = "wandb sync runs/name/version_0/wandb"
     assert [line.replace(_SERVER, "SERVER") for line in lines] == [
-        f"W&B: offline (nobody is logged in to SERVER): {where}"
+        f"W&B: offline (nobody is logged in to W&B's cloud, SERVER): {where}"
     ]
     logger.finalize("success")
     assert lines[1:] == [f"W&B: {where}"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import wandb
+from wandb.sdk.lib import urls
 
 from lightning_c3l.cli import doctor, doctor_machine, doctor_packages, doctor_parts
 from lightning_c3l.cli.finding import Finding
@@ -98,7 +99,14 @@ def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypatch: pyt
     ("environment", "state", "text", "todo"),
     [
         ({}, "note", "offline (nobody is logged in to wandb.example.org); no credentials", "wandb login"),
+        (
+            {"WANDB_BASE_URL": urls.DEFAULT_BASE_URL},
+            "note",
+            f"offline (nobody is logged in to W&B's cloud, {urls.DEFAULT_BASE_URL[8:]}); no credentials",
+            "wandb sync",
+        ),
         ({"WANDB_MODE": "offline"}, "note", "offline (WANDB_MODE); no credentials", "wandb login"),
+        ({"WANDB_MODE": "disabled"}, "note", "disabled (WANDB_MODE); no credentials", "nothing is logged"),
         ({"WANDB_API_KEY": KEY}, "ok", "online (WANDB_API_KEY for wandb.example.org); there are credentials", ""),
         (
             {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"},

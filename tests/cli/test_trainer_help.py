@@ -1,6 +1,7 @@
 """The help of Trainer methods: the project's own options, in their own words, and Lightning's apart."""
 
 import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -129,17 +130,23 @@ def test_the_usual_help_is_kept_until_a_source_changes(
     (source := tmp_path / "project" / "callbacks" / "one.py").parent.mkdir(parents=True)
     source.write_text("1")
     monkeypatch.setattr(kept_help, "_ROOT", tmp_path / "project")
-    texts = iter("abcdef")
+    texts, lightnings = iter("abcdef"), count()
     monkeypatch.setattr("lightning_c3l.cli.trainer_help.trainer_help", lambda words: next(texts))
     assert [kept_help.help_text(["fit", "--help"]) for _ in range(2)] == ["a", "a"]
     assert kept_help.help_text(["test", "--help"]) == "b"
+    # Lightning's options are the same whatever else the words say
+    monkeypatch.setattr("lightning_c3l.cli.trainer_help.lightning_help", lambda verb: f"{verb} {next(lightnings)}")
+    words = [["fit", "--help-trainer"], ["fit", "--config", "x", "--help-trainer"], ["test", "--help-trainer"]]
+    assert [kept_help.help_text(own) for own in words] == ["fit 0", "fit 0", "test 1"]
     # other classes may be chosen
     assert kept_help.help_text(["fit", "--model", "C3LModule", "--help"]) == "c"
     source.write_text("22")
     assert [kept_help.help_text(["fit", "--help"]) for _ in range(2)] == ["d", "d"]
     monkeypatch.setenv("COLUMNS", "60")
     assert kept_help.help_text(["fit", "--help"]) == "e"
-    assert sorted(file.name for file in caches.iterdir()) == ["fit-help.txt", "test-help.txt"]
+    assert sorted(file.name for file in caches.iterdir()) == [
+        f"{name}-help.txt" for name in ("fit", "fit-lightning", "test", "test-lightning")
+    ]
     # it is made each time where it cannot be kept
     monkeypatch.setenv("XDG_CACHE_HOME", str(source))
     assert kept_help.help_text(["fit", "--help"]) == "f"

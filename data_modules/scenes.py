@@ -95,10 +95,10 @@ def _world(name: str) -> RoundWorld:
     return world
 
 
-def own_world(spec: str) -> bool:
+def is_own_world(spec: str) -> bool:
     """Whether a spec names scenes of a world of the user's own."""
-    parts = spec.removeprefix("scenes:").split(",")
-    return is_scenes(spec) and any(is_path(part.removeprefix("world=")) for part in parts if part[:6] == "world=")
+    names = (part.partition("=")[2] for part in spec.removeprefix("scenes:").split(",") if part.startswith("world="))
+    return is_scenes(spec) and any(map(is_path, names))
 
 
 def is_scenes(spec: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Image
 
 from data_modules.images.sources import open_images, own_source
-from data_modules.scenes import is_scenes, own_world, parse_scenes
+from data_modules.scenes import is_own_world, is_scenes, parse_scenes
 from lightning_c3l.report.figures import nested
 
 if TYPE_CHECKING:  # the protocols bring torch along
@@ -69,7 +69,7 @@ class RunImages:
         if "pipe:" in spec:
             # a file of a run folder must not decide which command or which code runs
             raise ValueError("comes from a command, which is not run again")
-        if own_source(spec) or own_world(spec):
+        if own_source(spec) or is_own_world(spec):
             raise ValueError(f"{spec}: comes from code of your own, which only a run imports")
         if is_scenes(spec):
             return parse_scenes(spec)

@@ -63,7 +63,7 @@ def answer_reading(
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
-        kl: not looked at, `[B, T]`.
+        kl: unused, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.
 
@@ -92,9 +92,9 @@ def positions_reading(
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
-        kl: not looked at, `[B, T]`.
+        kl: unused, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: not used, since the reading is of the whole answer.
+        pool: unused, since the reading is of the whole answer.
 
     Returns:
         The reading of each row, `[B]`, nats.
@@ -125,7 +125,7 @@ def gap_reading(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor
     Args:
         logp_image: log-probability of each answer token with the image, `[B, T]`.
         logp_blind: the same without the image, `[B, T]`.
-        kl: not looked at, `[B, T]`.
+        kl: unused, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.
 
@@ -187,8 +187,8 @@ def vocabulary_reading(
     """Mean of the vocabulary divergence over answer tokens.
 
     Args:
-        logp_image: not looked at, `[B, T]`.
-        logp_blind: not looked at, `[B, T]`.
+        logp_image: unused, `[B, T]`.
+        logp_blind: unused, `[B, T]`.
         kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
         mask: true on answer tokens, `[B, T]`; other positions may hold anything.
         pool: takes the place of the mean.

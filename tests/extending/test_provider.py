@@ -56,9 +56,7 @@ def test_it_answers_a_benchmark(paths: list[str], working_folder: Path) -> None:
     questions = list[dict[str, Any]]()
     for number in range(2):
         draw(sample_scene(number, 0.2)).save(working_folder / f"{number}.png")
-        options = {
-            f"choice_{letter}": text for letter, text in zip("abcd", ("one", "two", "three", "four"), strict=True)
-        }
+        options = {f"choice_{letter}": text for letter, text in zip("abcd", NUMBERS, strict=True)}
         asked = {"question_id": str(number), "data_id": f"{number}.png", "question": "How many rings are there?"}
         questions.append({**asked, **options, "answer": "A", "question_type_id": 5, "data_type": "image"})
     document = {"questions": questions, "question_type": {"Instances Counting": 5}}

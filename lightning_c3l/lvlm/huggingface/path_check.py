@@ -19,7 +19,7 @@ from lightning_c3l.lvlm.huggingface.path_choice import PathChoice
 from lightning_c3l.lvlm.huggingface.probe import (
     CHATS,
     GREEDY,
-    Reference,
+    PlainForwards,
     mode,
     probe_groups,
     probe_images,
@@ -53,7 +53,7 @@ def choose_path(model: Any, encoder: ChatEncoder, option: PathOption) -> PathCho
     Raises:
         LVLMError: if there is none; says why.
     """
-    name, kind, reference = encoder.name, type(model).__name__, Reference(model, encoder)
+    name, kind, reference = encoder.name, type(model).__name__, PlainForwards(model, encoder)
     if model.config.is_encoder_decoder:
         raise LVLMError(f"{name}: {kind} reads prompts with an encoder; only decoders complete conversations")
     with mode(model, False), torch.no_grad():
@@ -123,20 +123,20 @@ def _contexts() -> Iterator[list[Images] | None]:
     yield None
 
 
-def _expected(reference: Reference) -> list[Tensor]:
+def _expected(reference: PlainForwards) -> list[Tensor]:
     """Logits of the answers with images and without."""
     reference.require_causal()
     return [reference.answer_logits(images) for images in _contexts()]
 
 
-def _candidates(reference: Reference, option: PathOption) -> list[PathChoice]:
+def _candidates(reference: PlainForwards, option: PathOption) -> list[PathChoice]:
     types = set(getattr(reference.model.config.get_text_config(), "layer_types", None) or ())
     names = _PATHS[1:] if option == "auto" and types - _MASKED_LAYERS else _PATHS
     typed = reference.encoder.answers_are_typed
     return [PathChoice(one, head=reference.head, typed=typed) for one in names if option in ("auto", one)]
 
 
-def _checked(candidate: PathChoice, reference: Reference, expected: Sequence[Tensor]) -> PathChoice:
+def _checked(candidate: PathChoice, reference: PlainForwards, expected: Sequence[Tensor]) -> PathChoice:
     """The candidate with what was found out about it; raises whatever it raises, or a Disagreement."""
     model, encoder = reference.model, reference.encoder
     path = candidate.build(model, encoder)
@@ -176,7 +176,7 @@ def _with_blocks(candidate: PathChoice, model: Any, encoder: ChatEncoder) -> Pat
     raise reason
 
 
-def _check_completions(path: ModelPath, reference: Reference) -> None:
+def _check_completions(path: ModelPath, reference: PlainForwards) -> None:
     first, second, _ = probe_images()
     long = GenerationRequest(CHATS[0][0][0].text, second, answer_prefix="It")
     requests = [GenerationRequest("Where?", first), long, GenerationRequest("Why?")]
@@ -188,7 +188,7 @@ def _check_completions(path: ModelPath, reference: Reference) -> None:
             raise Disagreement(f"completions differ {'with' if request.image else 'without'} an image")
 
 
-def _check_several(path: ModelPath, reference: Reference) -> None:
+def _check_several(path: ModelPath, reference: PlainForwards) -> None:
     """Conversations with two images, of equal and of unequal size, and with one image, in one batch."""
     (first, second, third), chat = probe_images(), CHATS[0][0]
     contexts: list[Images] = [(first, third), (first, second), (second,)]

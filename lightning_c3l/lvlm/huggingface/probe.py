@@ -45,7 +45,7 @@ CHATS = [
 
 
 @dataclass(frozen=True)
-class Reference:
+class PlainForwards:
     """Plain forwards, one unpadded row each.
 
     Attributes:

@@ -12,7 +12,7 @@ from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, path_check, path_cho
 from lightning_c3l.lvlm.huggingface.output_head import OutputHead
 from lightning_c3l.lvlm.huggingface.path_check import choose_path, choose_training_path
 from lightning_c3l.lvlm.huggingface.path_choice import PathChoice
-from lightning_c3l.lvlm.huggingface.probe import Reference
+from lightning_c3l.lvlm.huggingface.probe import PlainForwards
 from lightning_c3l.rounds.scoring import score_pairs
 from tests.helpers.tiny import SMALL_LORA, generate_texts, load_tiny, pictures
 
@@ -125,7 +125,7 @@ def test_training_is_checked_apart(lvlm: HuggingFaceLVLM, monkeypatch: pytest.Mo
 
 def test_layers_that_carry_a_state_are_not_masked(lvlm: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lvlm.model.config.text_config, "layer_types", ["full_attention", "mamba"], raising=False)
-    names = [one.name for one in path_check._candidates(Reference(lvlm.model, lvlm.encoder), "auto")]
+    names = [one.name for one in path_check._candidates(PlainForwards(lvlm.model, lvlm.encoder), "auto")]
     assert names == ["cached", "plain", "one_by_one"]
 
 

@@ -118,3 +118,10 @@ def test_a_yaml_block_is_what_it_shows(
         assert parsed["run"]["name"] == content["run"]["name"]
     else:
         assert content
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = (one.text for one in markdown.blocks() if (one.file, one.language) == ("README.md", "python"))
+    exec(code.replace("count=20", "count=1").replace(", 40)", ", 4)"), {})
+    assert len(yaml.safe_load((tmp_path / "vlit.json").read_text())) == 4

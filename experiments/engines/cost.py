@@ -1,6 +1,6 @@
 """Hours and cost of making and scoring large data sets: tables from figures an item.
 
-`python -m experiments.engines.cost` prints the tables of docs/engines.md; `--help` lists what to put in for your own.
+`python -m experiments.engines.cost` prints the tables of docs/engine-speed.md; `--help` lists what can be put in.
 """
 
 import sys

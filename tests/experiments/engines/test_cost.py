@@ -46,4 +46,4 @@ def test_assumptions_that_give_no_hours_are_refused(wrong: dict[str, Any]) -> No
 
 
 def test_the_documentation_holds_the_tables_of_the_script() -> None:
-    assert tables(GpuInputs(), Plan()) in (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    assert tables(GpuInputs(), Plan()) in (ROOT / "docs" / "engine-speed.md").read_text(encoding="utf-8")

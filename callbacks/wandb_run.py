@@ -69,7 +69,10 @@ def decide_mode(wanted: Literal["online", "offline", "disabled"] | None) -> Mode
         return Mode("disabled", source)
     if settings.mode in ("offline", "dryrun"):
         return Mode("offline", source)
-    server = _server(settings)
+    server = urlsplit(settings.base_url).netloc.rpartition("@")[2]
+    if settings.base_url == wandb.Settings.model_fields["base_url"].default:
+        # its host, which has had other names, may surprise
+        server = f"W&B's cloud, {server}"
     try:
         if not wandb.login(prompt=False, verify=False):
             return Mode("offline", f"nobody is logged in to {server}")
@@ -377,12 +380,6 @@ class _NoRun:
 def _settings(**own: Any) -> wandb.Settings:
     """Settings of wandb in this process, in which it prints nothing."""
     return wandb.setup(wandb.Settings(silent=True, **own)).settings
-
-
-def _server(settings: wandb.Settings) -> str:
-    """The server that runs go to. wandb's own has had other names, so that its host alone may surprise."""
-    host = urlsplit(settings.base_url).netloc.rpartition("@")[2]
-    return f"W&B's cloud, {host}" if settings.base_url == wandb.Settings.model_fields["base_url"].default else host
 
 
 def _for_wandb(value: Any) -> Any:

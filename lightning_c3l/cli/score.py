@@ -12,7 +12,6 @@ from data_modules.formats.writers import check_target
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.cli.scored_output import images_folder
 from lightning_c3l.lvlm.hub import require_reachable
-from lightning_c3l.records import READINGS
 from lightning_c3l.runs.atomic import require_writable
 from lightning_c3l.runs.project_names import require_project
 
@@ -145,13 +144,14 @@ def _check(options: ScoreOptions) -> None:
         raise ValueError(f"{options.out}: would replace the set that is scored; give another name")
     if not re.fullmatch(r"auto|-?\d+(,\d+)*,?", options.devices):
         raise ValueError(f"--devices {options.devices}: must be a number of processes, a list such as 0,3, or auto")
-    for name in options.values.readings:
+    if options.values.readings:
         # late: it takes a second to import torch
-        from lightning_c3l.functional.i2c import reading_function
+        from lightning_c3l.selection.scoring_config import ScoringConfig
 
-        if name in READINGS:
-            raise ValueError(f"--readings {name}: is always computed; name readings of your own")
-        reading_function("--readings", name)
+        try:
+            ScoringConfig(readings=tuple(options.values.readings))
+        except ValueError as error:
+            raise ValueError(f"--{error}") from error
     check_target(options.out, options.lossy)
     require_writable(options.out)
     folder = images_folder(options.out, read_layout(options.source, options.read_as))

@@ -99,3 +99,20 @@ def test_select_and_check_scores_read_it_without_the_file(
     right, wrong = [[turn[NAME] for turn in scored[start::2]] for start in (0, 1)]
     won = sum((r > w) + 0.5 * (r == w) for r in right for w in wrong)
     assert found["all"][NAME]["auroc"] == pytest.approx(won / 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gap", "--readings gap: is always computed"),
+        (
+            "my_reading.suprise",
+            "--readings my_reading.suprise: module my_reading has no attribute suprise",
+        ),
+    ],
+)
+def test_what_score_does_not_take(
+    name: str, said: str, scored: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "set.jsonl", "new.jsonl", "--model", "shipped:scenes", "--readings", name]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")

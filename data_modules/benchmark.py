@@ -26,7 +26,8 @@ class BenchmarkDataModule(LightningDataModule):
     """The questions in a benchmark's own files, for `EvaluationModule`.
 
     Args:
-        benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own (docs/extending/benchmark.md).
+        benchmark: the benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own
+            (docs/extending/benchmark.md).
         questions: the benchmark's file, several of them, or the folder that contains them.
         images: folder of the benchmark's images; not needed if the question file contains them, or with `blind`.
         blind: ask without images, as a baseline.

@@ -71,7 +71,7 @@ def _values(one: Action) -> str:
     else:
         plain = re.sub(r"Optional\[(.*)\]$", r"\1", re.sub(r"(?:\w+\.)+(\w+)", r"\1", kind))
         names = [name for name in plain.split(" | ") if name not in ("", "None")]
-    text = " · ".join([*names, *["null"] * takes_null])
+    text = " · ".join([*names, *["null"] * takes_null]) + " ..." * (one.nargs == "+" and bool(names))
     return f"<br>{_cell(text)}" if text and len(text) < _LONGEST else ""
 
 

@@ -24,7 +24,8 @@ class EvaluateOptions:
         c3l evaluate pope --questions runs/scenes-benchmarks/pope --answers runs/pope/version_0/answers.jsonl
 
     Attributes:
-        benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own (docs/extending/benchmark.md).
+        benchmark: the benchmark: `pope`, `seed`, `mmbench`, `llava_w`, or `module.Class` of your own
+            (docs/extending/benchmark.md).
         questions: the benchmark's files, or their folder.
         answers: answer file, or one for each split.
         reviews: for `llava_w`: a judge's reviews, one file for each round of it.

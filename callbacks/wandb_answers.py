@@ -60,11 +60,11 @@ def evaluation_figures(evaluation: Evaluation, benchmark: Benchmark) -> Iterator
                 yield name, real
 
 
-def answers_table(benchmark: str | Benchmark, pairs: Sequence[Pair], protocol: str | None) -> Table:
+def answers_table(benchmark: Benchmark, pairs: Sequence[Pair], protocol: str | None) -> Table:
     """Some answers in the order of their questions, and whether each is right where that is known.
 
     Args:
-        benchmark: asks the questions; one of ours by its name, too.
+        benchmark: asks the questions.
         pairs: questions with their answers.
         protocol: decides whether an answer is right; None if nothing does.
     """
@@ -101,7 +101,7 @@ def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
     return [pairs[index] for index in sorted(chosen)]
 
 
-def _is_right(benchmark: str | Benchmark, question: Question, answer: Answer, protocol: str) -> bool | None:
+def _is_right(benchmark: Benchmark, question: Question, answer: Answer, protocol: str) -> bool | None:
     right: Any = benchmarks.load_scored(benchmark).score([(question, answer)], protocol).right
     return None if right is None else bool(right[0])
 

@@ -108,21 +108,21 @@ def test_an_answer_without_a_text_is_the_likeliest_option() -> None:
         (question, Answer("1", None, (0.1, 0.5, 1.0))),
         (question, Answer("1", None, None, "no image")),
     ]
-    shown = answers_table("seed", pairs, "rank")
+    shown = answers_table(benchmarks.load("seed"), pairs, "rank")
     rows = [dict(zip(shown.columns, row, strict=True)) for row in shown.rows]
     assert [(row["answer"], row["right"]) for row in rows] == [("B", True), ("A", False), ("no image", False)]
     assert rows[0]["options"] == "A. a cat\nB. a dog\nC. none"
     # nothing scores them
-    assert [row[-1] for row in answers_table("seed", pairs, None).rows] == [None, None, None]
+    assert [row[-1] for row in answers_table(benchmarks.load("seed"), pairs, None).rows] == [None, None, None]
 
 
 def test_a_table_of_many_answers_is_a_part_in_order() -> None:
     pairs = [(Question(str(number), "Is it?"), Answer(str(number), "yes")) for number in range(1000)]
-    numbers = [int(row[0]) for row in answers_table("pope", pairs, None).rows]
+    numbers = [int(row[0]) for row in answers_table(benchmarks.load("pope"), pairs, None).rows]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 200
     assert numbers[-1] > 500
-    assert [int(row[0]) for row in answers_table("pope", pairs, None).rows] == numbers
+    assert [int(row[0]) for row in answers_table(benchmarks.load("pope"), pairs, None).rows] == numbers
 
 
 def test_reviewed_answers_have_both_ratings() -> None:

@@ -20,6 +20,11 @@ def fitting(most: int, tried: list[int]) -> Callable[[int], str]:
     return work
 
 
+def test_less_than_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^some\.option must be at least 1, not 0$"):
+        BatchSize(0, "some.option")
+
+
 def test_what_fits_is_done_once() -> None:
     size, tried = BatchSize(8, "some.option"), list[int]()
     with warnings.catch_warnings():

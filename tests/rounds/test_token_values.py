@@ -7,8 +7,10 @@ import pytest
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import exchange
 from lightning_c3l.report.token_values import TokenValues
-from lightning_c3l.rounds.scoring import Context
+from lightning_c3l.rounds.scoring import Context, score_contexts
 from lightning_c3l.rounds.token_values import token_values
+from lightning_c3l.rounds.turn_scores import TurnScore
+from lightning_c3l.selection.scoring_config import ScoringConfig
 from tests.helpers.doubles import TableLVLM
 
 BLIND = {"red": [0.5, 0.25], "no": [0.125]}
@@ -41,6 +43,17 @@ def test_every_turn_of_a_conversation_has_its_values() -> None:
     assert first is not None
     assert second is not None
     assert (first.texts, second.texts) == (("no",), ("r", "ed"))
+
+
+def test_row_files_leave_them_out() -> None:
+    contexts, lvlm = [context("a", ("q", "red"), ("q", "no"))], TableLVLM(SEEN, BLIND)
+    (plain, found) = (
+        score_contexts(lvlm, contexts, lambda key: key, BatchSize(8, "size"), config)[0]  # type: ignore[arg-type, return-value]
+        for config in (ScoringConfig(), ScoringConfig(token_values=True))
+    )
+    assert all(one.tokens for one in found)
+    assert [one.to_row() for one in found] == [one.to_row() for one in plain]
+    assert [TurnScore.from_row(one.to_row()) for one in found] == plain
 
 
 def test_a_value_that_is_no_number_is_left_out() -> None:

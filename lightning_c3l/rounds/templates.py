@@ -79,7 +79,7 @@ def assign(
     kinds = list(by_kind)
     count = len(kinds) if per_image is None else per_image
     if not 1 <= count <= len(kinds):
-        raise ValueError(f"instructions per image must lie between 1 and {len(kinds)}, the number of kinds")
+        raise ValueError(f"per_image must lie between 1 and {len(kinds)}, the number of kinds, not {per_image}")
 
     def instruction(slot: int) -> Instruction:
         # each kind has its own turn: the image's number would tie a kind that comes every n-th image to one wording

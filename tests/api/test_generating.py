@@ -89,7 +89,7 @@ def test_it_says_why_there_is_no_pair(lvlm: HuggingFaceLVLM) -> None:
         ({"templates": "nothing"}, "nothing: no such template file, nor one of the shipped sets"),
         ({"templates": []}, "templates: the list is empty"),
         ({"templates": ["Ask.", " "]}, "templates: template 2 has no text"),
-        ({"per_image": 5}, "between 1 and 4"),
+        ({"per_image": 5}, "^per_image must lie between 1 and 4"),
         ({"samples": 0}, "^samples must be at least 1"),
         ({"batch_size": 0}, "^batch_size must be at least 1"),
     ],

@@ -58,7 +58,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("data.batch_size=0", "batch_size must be at least 1, not 0"),
         ("model.writing.templates=lost.yaml", "lost.yaml: no such template file"),
         ("model.writing.templates=file", "file: a template file is a list of entries with kind and text"),
-        ("model.writing.per_image=5", "instructions per image must lie between 1 and 4"),
+        ("model.writing.per_image=5", "per_image must lie between 1 and 4, the number of kinds, not 5"),
         ("model.writing.sampling.samples=0", "sampling.samples must be at least 1, not 0"),
         ("model.loss.contrastive_weight=-1", "loss.contrastive_weight must be at least 0, not -1.0"),
         ("model.optimization.learning_rate=0", "optimization.learning_rate must be above 0, not 0.0"),

@@ -1,7 +1,6 @@
 """Answers to a benchmark's questions and their figures on W&B."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -9,7 +8,15 @@ from callbacks.order import Order
 from callbacks.wandb_run import wandb_run_of
 from callbacks.wandb_values import Table
 from lightning_c3l.evaluation import benchmarks
-from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Pair, Question, figure_name
+from lightning_c3l.evaluation.benchmarks.base import (
+    Answer,
+    Benchmark,
+    Pair,
+    Question,
+    ScoredBenchmark,
+    figure_name,
+    score_pairs,
+)
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation
 from lightning_c3l.evaluation.judging.base import Review
 from lightning_c3l.evaluation.results import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
@@ -70,9 +77,12 @@ def answers_table(benchmark: Benchmark, pairs: Sequence[Pair], protocol: str | N
     """
     columns = ["question id", "image", "question", "options", "right answer", "answer", "right"]
     rows = []
-    for question, answer in _chosen(pairs):
+    shown, right_of = _chosen(pairs), dict[str, bool]()
+    if protocol is not None:
+        right_of = _right_answers(benchmarks.load_scored(benchmark), pairs, shown, protocol)
+    for question, answer in shown:
         options = "\n".join(f"{letter}. {text}" for letter, text in question.options.items())
-        right = None if protocol is None or not question.truth else _is_right(benchmark, question, answer, protocol)
+        right = right_of.get(question.id) if question.truth else None
         said = answer.problem or answer.text or _likeliest(question, answer)
         rows.append([question.id, question.image, question.text, options, question.truth, said, right])
     return Table(columns, rows)
@@ -101,9 +111,21 @@ def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
     return [pairs[index] for index in sorted(chosen)]
 
 
-def _is_right(benchmark: Benchmark, question: Question, answer: Answer, protocol: str) -> bool | None:
-    right: Any = benchmarks.load_scored(benchmark).score([(question, answer)], protocol).right
-    return None if right is None else bool(right[0])
+def _right_answers(
+    benchmark: ScoredBenchmark, pairs: Sequence[Pair], shown: Sequence[Pair], protocol: str
+) -> dict[str, bool]:
+    """Whether the shown answers are right, by the id of the question; empty if nothing is right or wrong.
+
+    All are scored together where each question is a unit: of one answer alone a figure need not exist, such as the mean
+    of the accuracies on yes and on no.
+    """
+    is_unit = all(benchmark.unit(question) == question.id for question, _ in pairs)
+    found = dict[str, bool]()
+    for scored in [pairs] if is_unit else [[pair] for pair in shown]:
+        right = score_pairs(benchmark, scored, protocol).right
+        if right is not None:
+            found |= {question.id: bool(value) for (question, _), value in zip(scored, right, strict=True)}
+    return found
 
 
 def _likeliest(question: Question, answer: Answer) -> str | None:

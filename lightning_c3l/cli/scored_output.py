@@ -25,6 +25,7 @@ from data_modules.formats.images import as_file, is_inline
 from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.scored_sample import AnswerSample, RejectedAnswer, RejectedSample
+from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.row_files import Row, RowFiles
@@ -73,7 +74,8 @@ class Tally:
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        return (*self.ranks.readings, "mean_logq", "shuffled")
+        own = [name for name in self.ranks.readings if name not in READINGS_AND_RIVAL]
+        return (*READINGS_AND_RIVAL, "mean_logq", *own, "shuffled")
 
     def add(self, number: int, record: Record, turns: list[Row]) -> None:
         """Count a record, which has a number in its set, and its answers."""

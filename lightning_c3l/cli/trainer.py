@@ -178,6 +178,8 @@ def run_trainer(words: list[str]) -> C3LCLI:
             parser_kwargs={"parser_mode": "omegaconf+"},
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
+            # Lightning would warn and take 0
+            seed_everything_default=0,
             args=words,
         )
     except BaseException as error:

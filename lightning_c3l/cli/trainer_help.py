@@ -81,8 +81,7 @@ def lightning_help(verb: str) -> str:
     parser = _LightningParser(prog=prog, usage=f"{prog} --config FILE", description=about)
     parser.examples = [f"c3l {verb} --config my.yaml --trainer.accelerator gpu --trainer.devices 2"]
     _add_config(parser)
-    seed = "of all random draws; true chooses one"
-    parser.add_argument("--seed_everything", type=bool | int, default=True, help=seed)
+    parser.add_argument("--seed_everything", type=bool | int, default=0, help="seed of all random draws")
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_optimizer_args((Optimizer,))
     parser.add_lr_scheduler_args(LRSchedulerTypeTuple)

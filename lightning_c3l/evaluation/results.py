@@ -14,7 +14,14 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.distributed.program import command_line
 from lightning_c3l.evaluation import benchmarks
 from lightning_c3l.evaluation.benchmarks.answers import answer_row, read_answers
-from lightning_c3l.evaluation.benchmarks.base import Answer, Benchmark, Question, QuestionSet, headline_name
+from lightning_c3l.evaluation.benchmarks.base import (
+    Answer,
+    Benchmark,
+    Question,
+    QuestionSet,
+    headline_name,
+    score_pairs,
+)
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, evaluate
 from lightning_c3l.evaluation.benchmarks.pope import SPLITS
 from lightning_c3l.evaluation.benchmarks.review_scores import evaluate_reviews
@@ -135,7 +142,7 @@ class BenchmarkResults:
                 if name in METRICS:
                     metric.update(*scoring.metric_inputs(self.pairs[share], protocol))
                 else:  # the same value from every rank
-                    metric.update(scoring.score(self.pairs, protocol).headline)
+                    metric.update(score_pairs(scoring, self.pairs, protocol).headline)
             yield headline_name(benchmark, protocol), metric
 
     def report(self, reviews: Sequence[Review], headlines: Mapping[str, float]) -> Evaluation | None:
@@ -168,7 +175,8 @@ class BenchmarkResults:
             print("the question file has no right answers, so nothing is scored", flush=True)
             return None
         write_json_atomic(self.folder / EVALUATION, evaluation.as_json())
-        run = {"benchmark": evaluation.benchmark, "blind": self.data.blind, "model": self.model_id}
+        run = {"benchmark": evaluation.benchmark, "questions": questions.digest}
+        run |= {"blind": self.data.blind, "model": self.model_id}
         RunStore(self.folder).update_summary(evaluation={**run, "n": len(self.answers), **headlines})
         console().print(evaluation_tables(evaluation))
         return evaluation

@@ -13,6 +13,7 @@ from lightning_c3l.report.differences import (
     difference_of,
     run_figures,
     same_images,
+    same_questions,
     same_reading,
     same_scorer,
 )
@@ -36,7 +37,7 @@ _SHOWN = {
     "dataset_random_truth_rate": FigureLabel("truth of a random data set", "Of the same size, kinds and lengths."),
     "dataset_pairs": FigureLabel("pairs in the data set", digits=0),
     "i2c_right": FigureLabel("S(I\u00b2C), right image", "Of the exported state, on the guard's images."),
-    "i2c_other": FigureLabel("S(I\u00b2C), another image", "The same against another image."),
+    "i2c_other": FigureLabel("S(I\u00b2C) answer, another image", "By the reading `answer`, against another image."),
     "parsed_rate": figure("parsed_rate"),
     "distinct_rate": figure("distinct_rate"),
     "kind_entropy": figure("kind_entropy"),
@@ -281,6 +282,8 @@ def _notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
         if apart:
             what = " and ".join(apart)
             yield f"{run.name} measured {what} on other images than {first.name}: the intervals are not paired."
+        if not same_questions(first.summary, run.summary):
+            yield f"{run.name} answered other questions than {first.name}: their figures are not compared."
         versions = [nested(one.summary, "run").get("version") for one in (first, run)]
         if None not in versions and versions[0] != versions[1]:
             yield f"{run.name} was made by version {versions[1]}, {first.name} by {versions[0]}."

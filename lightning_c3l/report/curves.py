@@ -31,9 +31,13 @@ _GUARDED = {
     "answer_tokens": ("Answer length", False, "Mean length of the answers, in tokens."),
 }
 _SCORES = {"i2c_mean": "right image", "i2c_shuffled_mean": "another image", "i2c_positive_mean": "positives"}
+# where pseudo-labels are chosen by another reading than `answer`, which another image is scored by
+_OWN_SCORES = {"i2c_mean": "all texts", "i2c_positive_mean": "positives"}
+_CONTROL = {"i2c_answer_mean": "right image", "i2c_shuffled_mean": "another image"}
 _TRUTHS = {"truth_rate": "all texts", "positive_truth_rate": "positives", "random_truth_rate": "random selection"}
 _CAPTIONS = {
     "Mean S(I²C)": "In nats per token, of the texts of the round.",
+    "Mean S(I²C) answer": "By the reading answer, in nats per token, of the texts of the round.",
     "Truth rate": "Right pairs: of all texts, and of what S(I²C) or chance selects from them.",
 }
 _LOSSES = {
@@ -68,7 +72,7 @@ def curves(summary: Mapping[str, Any], candidates_by_round: Rounds, extras: RunE
     by_round, by_state = Axis(last), Axis(last, "state" if states else "round")
     found = [
         _criterion(nested(summary, "guard"), states, by_state, limits),
-        _over_rounds("Mean S(I²C)", rounds, _SCORES, by_round),
+        *_scores(rounds, by_round),
         _over_rounds("Truth rate", rounds, _TRUTHS, by_round, 1.0),
         *(_guarded(key, rounds, states, by_state, limits) for key in _GUARDED),
         _columns("Question types", {one["round"]: _types(one) for one in rounds}, by_round, _TYPES),
@@ -141,6 +145,16 @@ def _bounds(key: str, first: object, limits: Mapping[str, Any]) -> list[Bound]:
     if key in _FACTORS:
         return [Bound(start / limit, "below"), Bound(start * limit, "above")]
     return [Bound(start * limit, "below")]
+
+
+def _scores(rounds: Sequence[Mapping[str, Any]], axis: Axis) -> list[Panel | None]:
+    """Means of the score, with another image in a panel of its own where the score is another reading than that."""
+    if not any("i2c_answer_mean" in one for one in rounds):
+        return [_over_rounds("Mean S(I²C)", rounds, _SCORES, axis)]
+    return [
+        _over_rounds("Mean S(I²C)", rounds, _OWN_SCORES, axis),
+        _over_rounds("Mean S(I²C) answer", rounds, _CONTROL, axis),
+    ]
 
 
 def _over_rounds(

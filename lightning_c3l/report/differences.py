@@ -66,8 +66,10 @@ def difference_of(
         other: summary of the other run.
 
     Returns:
-        None where the runs' scores are by different models.
+        None where the runs' scores are by different models, or the runs answered different questions.
     """
+    if key in benchmark_figures(other) and not same_questions(first, other):
+        return None
     if key.startswith(_BY_SCORER) and not same_scorer(first, other):
         return None
     theirs, ours = (image_values(key, summary) for summary in (first, other))
@@ -105,6 +107,13 @@ def same_scorer(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     if prints[0] is None or prints[1] is None:
         return "" in models or models[0] == models[1]
     return prints[0][1] == prints[1][1]
+
+
+def same_questions(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs of `test` answered the same questions of a benchmark; True where it is not known."""
+    told = [nested(summary, "evaluation") for summary in (first, other)]
+    sides = [[one.get(name) for name in ("benchmark", "questions", "n")] for one in told]
+    return all(None in pair or pair[0] == pair[1] for pair in zip(*sides, strict=True))
 
 
 def same_reading(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -94,7 +94,7 @@ def _panels(name: str, rounds: Mapping[int, Groups], edges: list[float]) -> list
     shares = [counts.max() / counts.sum() for groups in rounds.values() for counts in groups.values() if counts.any()]
     highest = 1.05 * max(shares, default=1.0)
     panels = [
-        histogram_panel(f"Round {number}", groups, edges, highest, "S(I²C), nats per token", name)
+        histogram_panel(f"Round {number}", groups, edges, highest, "S(I²C) answer, nats per token", name)
         for number, groups in rounds.items()
     ]
     return [panel for panel in panels if panel is not None]

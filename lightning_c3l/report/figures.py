@@ -37,9 +37,12 @@ FIGURES: dict[str, FigureLabel] = {
     ),
     "i2c_mean": FigureLabel("S(I²C), all", "Mean score of the parsed texts, in nats per token."),
     "i2c_positive_mean": FigureLabel("S(I²C), positives", "Mean score of the texts that became positives."),
+    "i2c_answer_mean": FigureLabel(
+        "S(I²C) answer, all", "Mean of the reading `answer`, where the score is another reading: beside the next line."
+    ),
     "i2c_shuffled_mean": FigureLabel(
-        "S(I²C), another image",
-        "Mean score against another sample's image; it should stay well below the mean with the right one.",
+        "S(I²C) answer, another image",
+        "Mean of the reading `answer` with another sample's image; it should stay well below that with the right one.",
     ),
     "answer_negatives": FigureLabel(
         "negatives from the prior", "Answers without the image, or about another one, that became negatives.", 0

@@ -97,15 +97,20 @@ class FirstScreen:
 
 
 def _cost(summary: Mapping[str, Any]) -> tuple[str, list[StageShare]]:
-    """The cost in words, and the seconds of the stages; what no stage accounts for is measuring and exporting."""
+    """The cost in words, and the seconds of the stages; what no stage accounts for is measuring and exporting.
+
+    Nothing where no time was measured, as in a run of `test`.
+    """
     figures, devices = final_figures(summary), nested(summary, "run").get("devices")
     prefix = "seconds_"
     seconds = {
         name.removeprefix(prefix): value for name, value in figures.items() if name.startswith(prefix) and value > 0
     }
     total = seconds.pop("total", sum(seconds.values()))
+    if not total:
+        return "", []
     words = [
-        duration(total) if total else "",
+        duration(total),
         f"on {printable(devices, 120)}" if devices else "",
         f"for {number(int(figures['candidates_total']))} candidates" if "candidates_total" in figures else "",
     ]

@@ -144,7 +144,8 @@ def benchmarks_table(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTabl
             interval = " to ".join(number(end) for end in ends) if len(ends) == 2 else MISSING
             cells = [result.get("metric"), result.get("headline"), interval, result.get("n")]
             name = f"{evaluation.get('benchmark')}, {protocol}"
-            rows.append(FigureRow(name, cells, str(result.get("meaning") or folder)))
+            # the run folder itself is no name
+            rows.append(FigureRow(name, cells, str(result.get("meaning") or folder.strip("."))))
     heads = ["benchmark, protocol", "metric", "value", "95 % interval", "answers"]
     return (
         FigureTable("Headline figures, shares in [0, 1] but for llava_w, which is in percent", heads, rows)

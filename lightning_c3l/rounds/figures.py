@@ -160,6 +160,8 @@ class RoundFigures:
             **self._writer.finish(),
             "i2c_mean": mean(self._scores),
             "i2c_positive_mean": self._positives.mean(),
+            # by the reading of the control, so that the two can be compared
+            **({} if self._reading == "answer" else {"i2c_answer_mean": self._contrast.right.mean()}),
             "i2c_shuffled_mean": self._contrast.other.mean(),
             "image_contrast": self._contrast.value(),
             "answer_tokens": mean(self._tokens),

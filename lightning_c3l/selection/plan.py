@@ -113,7 +113,9 @@ class YesNoBalance:
 
     def __str__(self) -> str:
         before, after = ("{} yes and {} no".format(*pair) for pair in (self.by_score, self.balanced))
-        return f"answers balanced: {after}; by score alone {before}"
+        yes, no = self.balanced
+        balanced = "balanced" if abs(yes - no) <= 1 else f"not balanced, too few say {'no' if yes > no else 'yes'}"
+        return f"answers {balanced}: {after}; by score alone {before}"
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ class ProtocolScore:
         parts: what each unit (question, or base question) adds to the sums behind the headline, `[N_p, K]` for each
             part that is resampled on its own.
         figure: from totals `[..., P, K]` to the headline `[...]`.
-        right: whether each unit is right, `[U]` bool; None if nothing is right or wrong.
+        right: whether each unit is right, `[U]` bool, in the order of the pairs where each is a unit; None if nothing
+            is right or wrong.
         meaning: what the headline is, if its name does not say it.
     """
 
@@ -187,11 +188,27 @@ class ScoredBenchmark(Benchmark, Protocol):
         raise NotImplementedError
 
     def score(self, pairs: Sequence[Pair], protocol: str) -> ProtocolScore:
-        """Compute all figures of at least one pair."""
+        """Compute all figures of at least one pair, of each question once."""
 
     def notes(self, pairs: Sequence[Pair], protocol: str) -> list[str]:
         """Return remarks that a reader of the figures needs, by default none."""
         return []
+
+
+def score_pairs(benchmark: ScoredBenchmark, pairs: Sequence[Pair], protocol: str) -> ProtocolScore:
+    """All figures of pairs, from a benchmark that may be the user's own.
+
+    Raises:
+        ValueError: it returns something else than a `ProtocolScore`, or not one value of `right` for each unit.
+    """
+    found: Any = benchmark.score(pairs, protocol)
+    where = f"benchmark {benchmark.name}, protocol {protocol}: score"
+    if not isinstance(found, ProtocolScore):
+        raise ValueError(f"{where} returned a {type(found).__name__}, expected a ProtocolScore")
+    units = len({benchmark.unit(question) for question, _ in pairs})
+    if found.right is not None and len(found.right) != units:
+        raise ValueError(f"{where} returned `right` of {len(found.right)} values, expected {units}, one a question")
+    return found
 
 
 def by_category(pairs: Sequence[Pair]) -> Mapping[str, Mapping[str, list[int]]]:

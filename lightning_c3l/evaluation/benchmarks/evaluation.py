@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning_c3l.evaluation.benchmarks import load_scored
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile
-from lightning_c3l.evaluation.benchmarks.base import Benchmark, QuestionSet, ScoredBenchmark, headline_name
+from lightning_c3l.evaluation.benchmarks.base import Benchmark, QuestionSet, ScoredBenchmark, headline_name, score_pairs
 from lightning_c3l.evaluation.benchmarks.matching import MatchedAnswers, match_answers
 from lightning_c3l.functional.finite import jsonable
 from lightning_c3l.functional.significance import SAMPLES, SEED, bootstrap_interval, mcnemar, paired_interval
@@ -239,7 +239,7 @@ def _result(
     others: Mapping[str, Comparison],
     left_out: Sequence[str],
 ) -> ProtocolResult:
-    score = benchmark.score(matched.pairs, protocol)
+    score = score_pairs(benchmark, matched.pairs, protocol)
     return ProtocolResult(
         headline_name(benchmark, protocol),
         score.headline,
@@ -250,7 +250,7 @@ def _result(
         score.tables,
         others,
         (*benchmark.notes(matched.pairs, protocol), *left_out),
-        score.meaning,
+        score.meaning or benchmark.headline.replace("_", " "),
     )
 
 
@@ -260,7 +260,8 @@ def _compare(benchmark: ScoredBenchmark, protocol: str, ours: MatchedAnswers, th
     if not shared:
         raise ValueError("the two answer files have no question in common")
     left, right = (
-        benchmark.score([pair for pair in side.pairs if pair[0].id in shared], protocol) for side in (ours, theirs)
+        score_pairs(benchmark, [pair for pair in side.pairs if pair[0].id in shared], protocol)
+        for side in (ours, theirs)
     )
     p = mcnemar(left.right, right.right) if left.right is not None and right.right is not None else None
     return Comparison(

@@ -15,6 +15,8 @@ _CARRIED = {
     "mmbench": "index, the options and answer",
     "seed": "question_id and gt_answer",
 }
+# what to do with answers to another version of the questions
+OTHER_VERSION = "answer these with `test`, or give the questions that were asked"
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,10 @@ def _usable_questions(
     # if each row contains its question, `_check_wording` compares those that both have
     checked = shared and file.carried is not None and all(row.question.text for row in file.rows)
     if file.version and file.version != questions.digest and not checked:
-        hint = "; give the questions that both answer with --questions" if carried else ""
+        hint = "give the questions that both answer with --questions" if carried else OTHER_VERSION
         raise ValueError(
             f"{file.source} answers version {file.version} of the questions, {questions.source} is "
-            f"{questions.digest}{hint}"
+            f"{questions.digest}; {hint}"
         )
     if unknown := next((question for question in questions.questions if not question.truth), None):
         raise ValueError(f"{questions.source}: question {unknown.id} has no right answer, so nothing can be scored")

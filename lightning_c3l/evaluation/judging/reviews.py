@@ -14,6 +14,7 @@ from typing import Any
 from lightning_c3l.evaluation.benchmarks.answers import AnswerFile
 from lightning_c3l.evaluation.benchmarks.base import Answer, Question, QuestionSet
 from lightning_c3l.evaluation.benchmarks.llava_w import KIND, llava_w_kind
+from lightning_c3l.evaluation.benchmarks.matching import OTHER_VERSION
 from lightning_c3l.evaluation.benchmarks.rows import cell_id, read_rows
 from lightning_c3l.evaluation.judging.base import ORDERS, REFERENCE_FIRST, UNPARSED, AnswerPair, Review
 from lightning_c3l.runs.atomic import write_text_atomic
@@ -36,7 +37,8 @@ def pair_answers(questions: QuestionSet, file: AnswerFile) -> list[AnswerPair]:
     """
     if file.version and file.version != questions.digest:
         raise ValueError(
-            f"{file.source} answers version {file.version} of the questions, {questions.source} is {questions.digest}"
+            f"{file.source} answers version {file.version} of the questions, {questions.source} is {questions.digest}; "
+            f"{OTHER_VERSION}"
         )
     answers = {answer.id: answer for answer in file.answers}
     known = {question.id: question for question in questions.questions}

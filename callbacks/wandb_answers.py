@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from callbacks.order import Order
 from callbacks.wandb_run import wandb_run_of
 from callbacks.wandb_values import Table
-from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.benchmarks import load_scored
 from lightning_c3l.evaluation.benchmarks.base import (
     Answer,
     Benchmark,
@@ -77,14 +77,13 @@ def answers_table(benchmark: Benchmark, pairs: Sequence[Pair], protocol: str | N
     """
     columns = ["question id", "image", "question", "options", "right answer", "answer", "right"]
     rows = []
-    shown, right_of = _chosen(pairs), dict[str, bool]()
-    if protocol is not None:
-        right_of = _right_answers(benchmarks.load_scored(benchmark), pairs, shown, protocol)
-    for question, answer in shown:
+    shown = _chosen(pairs)
+    right = [None] * len(shown) if protocol is None else _right_answers(load_scored(benchmark), pairs, shown, protocol)
+    for (question, answer), is_right in zip(shown, right, strict=True):
         options = "\n".join(f"{letter}. {text}" for letter, text in question.options.items())
-        right = right_of.get(question.id) if question.truth else None
         said = answer.problem or answer.text or _likeliest(question, answer)
-        rows.append([question.id, question.image, question.text, options, question.truth, said, right])
+        known = is_right if question.truth else None
+        rows.append([question.id, question.image, question.text, options, question.truth, said, known])
     return Table(columns, rows)
 
 
@@ -113,19 +112,19 @@ def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
 
 def _right_answers(
     benchmark: ScoredBenchmark, pairs: Sequence[Pair], shown: Sequence[Pair], protocol: str
-) -> dict[str, bool]:
-    """Whether the shown answers are right, by the id of the question; empty if nothing is right or wrong.
+) -> list[bool | None]:
+    """Whether the shown answers are right; None if nothing is right or wrong.
 
     All are scored together where each question is a unit: of one answer alone a figure need not exist, such as the mean
     of the accuracies on yes and on no.
     """
-    is_unit = all(benchmark.unit(question) == question.id for question, _ in pairs)
-    found = dict[str, bool]()
-    for scored in [pairs] if is_unit else [[pair] for pair in shown]:
-        right = score_pairs(benchmark, scored, protocol).right
-        if right is not None:
-            found |= {question.id: bool(value) for (question, _), value in zip(scored, right, strict=True)}
-    return found
+    ids = [question.id for question, _ in pairs]
+    if len(set(ids)) == len(ids) and ids == [benchmark.unit(question) for question, _ in pairs]:
+        right = score_pairs(benchmark, pairs, protocol).right
+        right_of = {} if right is None else dict(zip(ids, map(bool, right), strict=True))
+        return [right_of.get(question.id) for question, _ in shown]
+    alone = [score_pairs(benchmark, [pair], protocol).right for pair in shown]
+    return [None if right is None else bool(right[0]) for right in alone]
 
 
 def _likeliest(question: Question, answer: Answer) -> str | None:

@@ -175,8 +175,12 @@ class BenchmarkResults:
             print("the question file has no right answers, so nothing is scored", flush=True)
             return None
         write_json_atomic(self.folder / EVALUATION, evaluation.as_json())
-        run = {"benchmark": evaluation.benchmark, "questions": questions.digest}
-        run |= {"blind": self.data.blind, "model": self.model_id}
+        run = {
+            "benchmark": evaluation.benchmark,
+            "questions": questions.digest,
+            "blind": self.data.blind,
+            "model": self.model_id,
+        }
         RunStore(self.folder).update_summary(evaluation={**run, "n": len(self.answers), **headlines})
         console().print(evaluation_tables(evaluation))
         return evaluation

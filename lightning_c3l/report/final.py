@@ -10,6 +10,7 @@ from lightning_c3l.report.figures import nested, rounds_of
 # figures of a state on the guard's images, by the names that they have at the end
 _OF_STATE = {
     "i2c_mean": "i2c_right",
+    "i2c_answer_mean": "i2c_answer",
     "i2c_shuffled_mean": "i2c_other",
     "parsed_rate": "parsed_rate",
     "distinct_rate": "distinct_rate",

@@ -1,6 +1,7 @@
 """What `test` and instruction tuning log to W&B, read back from their offline files with wandb's own reader."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import yaml
 from callbacks.wandb_answers import answers_table, evaluation_figures, reviews_table
 from lightning_c3l.cli.main import main
 from lightning_c3l.evaluation import benchmarks
-from lightning_c3l.evaluation.benchmarks.base import Answer, Question
+from lightning_c3l.evaluation.benchmarks.base import Answer, Pair, ProtocolScore, Question
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation, ProtocolResult
+from lightning_c3l.evaluation.benchmarks.pope import Pope
 from lightning_c3l.evaluation.judging.base import Review
 from tests.experiments.test_finetune import write_set
 from tests.helpers.benchmark_runs import answer_rows, benchmark_config
@@ -99,6 +101,24 @@ def test_a_figure_that_is_no_number_is_left_out() -> None:
         "test/seed_n": 4.0,
         "test/seed_parse_failures": 1.0,
     }
+
+
+def test_answers_are_scored_together() -> None:
+    """A figure over classes has none of one answer alone."""
+
+    class OfBoth(Pope):
+        name = "of_both"
+
+        def score(self, pairs: Sequence[Pair], protocol: str) -> ProtocolScore:
+            assert {question.truth for question, _ in pairs} == {"yes", "no"}
+            return super().score(pairs, protocol)
+
+    truths, said = ("yes", "no", "yes"), ("Yes.", "Yes.", "No.")
+    pairs = [
+        (Question(f"random/{i}", "Is there?", truth, "a.png", splits=("random",)), Answer(f"random/{i}", text))
+        for i, (truth, text) in enumerate(zip(truths, said, strict=True))
+    ]
+    assert [row[-1] for row in answers_table(OfBoth(), pairs, "strict").rows] == [True, False, False]
 
 
 def test_an_answer_without_a_text_is_the_likeliest_option() -> None:

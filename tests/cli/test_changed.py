@@ -31,6 +31,8 @@ class Parsed(Exception):
             },
         ),
         (f"fit --config {DEMO} --data.held_out null", {"data.held_out": None}),
+        # a seed that nobody gave is the default
+        ("fit --config {seedless} --i2c.margin 0.5", {"i2c.margin": 0.5}),
         # the file leaves the images to the command line: what was typed
         (
             "fit --config {half} --data.images scenes:count=4 --model.loss.contrastive_weight=0.5",
@@ -42,6 +44,10 @@ def test_options_that_are_not_those_of_the_experiment_file(words, changed, monke
     half = tmp_path / "half.yaml"
     lvlm = "lvlm: {class_path: HuggingFaceLVLM, init_args: {path: 'shipped:scenes'}}"
     half.write_text(f"data: {{class_path: RoundDataModule}}\nmodel: {{class_path: C3LModule, init_args: {{{lvlm}}}}}\n")
+    seedless = tmp_path / "seedless.yaml"
+    seedless.write_text(
+        half.read_text().replace("RoundDataModule", "RoundDataModule, init_args: {images: scenes:count=4}")
+    )
     found = list[dict]()
 
     def stop(parser, config, *_):
@@ -59,5 +65,5 @@ def test_options_that_are_not_those_of_the_experiment_file(words, changed, monke
 
     monkeypatch.setattr(C3LCLI, "before_instantiate_classes", watched)
     with pytest.raises(Parsed):
-        run_trainer(words.replace("{half}", str(half)).split())
+        run_trainer(words.replace("{half}", str(half)).replace("{seedless}", str(seedless)).split())
     assert found == [changed]

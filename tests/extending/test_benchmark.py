@@ -35,7 +35,7 @@ def questions(written: Any, working_folder: Path) -> Path:
     return file
 
 
-def test_figures_from_an_answer_file(working_folder: Path) -> None:
+def test_figures_from_an_answer_file(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader((working_folder / "questions.csv").open()))
     # the first two right, the third wrong, the last unreadable
     right = [row["answer"].lower() for row in rows]
@@ -44,6 +44,7 @@ def test_figures_from_an_answer_file(working_folder: Path) -> None:
     (working_folder / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
     words = ["--questions", "questions.csv", "--answers", "a.jsonl", "--against", "a.jsonl", "--out", "a.json"]
     assert main(["evaluate", NAME, *words]) == 0
+    assert "headline (accuracy)" in capsys.readouterr().err
     found = json.loads((working_folder / "a.json").read_text())
     assert found["headline"]["metric"] == "test/yes_no_table_accuracy"
     assert found["headline"]["value"] == 0.5
@@ -93,6 +94,29 @@ def test_what_is_no_benchmark(code: str, said: str, working_folder: Path, reques
     (working_folder / f"{name}.py").write_text(start + code + "\n")
     with pytest.raises(ValueError, match=f"data.benchmark {name}.Own: {said}"):
         benchmarks.choose("data.benchmark", f"{name}.Own")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("return 0.5", "score returned a float, expected a ProtocolScore"),
+        (
+            "return replace(super().score(pairs, protocol), right=np.ones(3, bool))",
+            "score returned `right` of 3 values, expected 4, one a question",
+        ),
+    ],
+)
+def test_a_score_that_is_none_is_said(
+    change: str, said: str, working_folder: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"wrong_{request.node.callspec.indices['change']}"
+    start = "from dataclasses import replace\nimport numpy as np\nfrom my_bench import YesNoTable\n"
+    code = f"class Own(YesNoTable):\n  def score(self, pairs, protocol):\n    {change}\n"
+    (working_folder / f"{name}.py").write_text(start + code)
+    rows = [{"question_id": f"q{number}", "text": "yes"} for number in range(4)]
+    (working_folder / "yes.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert main(["evaluate", f"{name}.Own", "--questions", "questions.csv", "--answers", "yes.jsonl"]) == 2
+    assert f"error: benchmark yes_no_table, protocol first_word: {said}" in capsys.readouterr().err
 
 
 def test_an_answer_file_names_no_code(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,6 +145,18 @@ def test_runs_of_a_benchmark_are_compared_by_its_figures() -> None:
     assert (found.key, found.cells[1].value, found.cells[1].difference) == ("pope_f1", 0.75, FigureDifference(0.25))
 
 
+@pytest.mark.parametrize(("other", "is_same"), [({"n": 24}, True), ({"questions": "feed"}, False), ({"n": 12}, False)])
+def test_answers_to_other_questions_are_not_compared(other: dict[str, Any], is_same: bool) -> None:
+    asked = {"benchmark": "quiz", "questions": "beef", "n": 24, "test/quiz_accuracy": 0.5}
+    told = [asked, {**asked, "test/quiz_accuracy": 0.75, **other}]
+    found = compare(
+        [ComparedRun(name, "finished", {"evaluation": one}, {}) for name, one in zip("ab", told, strict=True)]
+    )
+    assert found.figures[0].cells[1].difference == (FigureDifference(0.25) if is_same else None)
+    note = "b answered other questions than a: their figures are not compared."
+    assert (note in found.notes) is not is_same
+
+
 def test_the_best_run_is_that_with_most_truth_on_the_same_images() -> None:
     low = run("low", last={"a": 9.0, "b": 9.0}, tuned={"a": 0.25, "b": 0.5})
     high = run("high", last=START, tuned={"a": 0.5, "b": 0.75})

@@ -45,6 +45,15 @@ def test_every_panel_has_the_figures_of_the_summary() -> None:
     assert shares == [("0", "detail"), ("0", "yes/no"), ("1", "detail")]
 
 
+def test_another_image_is_beside_the_right_one_by_the_same_reading() -> None:
+    rounds = [
+        {"round": 0, "i2c_mean": 3.0, "i2c_positive_mean": 4.0, "i2c_answer_mean": 0.5, "i2c_shuffled_mean": 0.25}
+    ]
+    found = panels({"rounds": rounds})
+    assert points(found["Mean S(I²C)"]) == [("0", "3.0"), ("0", "4.0")]
+    assert points(found["Mean S(I²C) answer"]) == [("0", "0.5"), ("0", "0.25")]
+
+
 def test_limits_are_counted_from_the_first_state() -> None:
     guard = states()
     for state in guard["states"]:

@@ -43,6 +43,10 @@ def test_costs_are_those_of_the_summary() -> None:
     assert [one.share for one in first.stages] == pytest.approx([121 / 200, 62.5 / 200, 16.5 / 200])
 
 
+def test_without_a_time_no_cost_is_told() -> None:
+    assert FirstScreen.of({"run": {"devices": "1 x cpu"}}).cost == ""
+
+
 def test_what_is_not_known_is_left_out() -> None:
     first = FirstScreen.of({})
     assert (first.cost, list(first.stages), first.facts, first.changed, list(first.figures)) == ("", [], {}, {}, [])

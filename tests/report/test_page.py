@@ -209,14 +209,14 @@ def test_rounds_table_shows_the_given_figures() -> None:
         "parsed rate": ["0.9375", "0.9375"],
         "S(I²C), all": ["0.25", "0.25"],
         "S(I²C), positives": ["0.5", "0.5"],
-        "S(I²C), another image": ["-0.125", "-0.125"],
+        "S(I²C) answer, another image": ["-0.125", "-0.125"],
         "truth rate": ["0.75", "0.8125"],
         "truth rate, selected by S(I²C)": ["0.875", "0.875"],
         "truth rate, random selection": ["0.7421875", "0.7421875"],
         "seconds: generate": ["31.25", "31.25"],
         "seconds: train": ["60.5", "60.5"],
     }
-    assert [one.text for one in cells["S(I²C), another image"]] == ["\u22120.125"] * 2
+    assert [one.text for one in cells["S(I²C) answer, another image"]] == ["\u22120.125"] * 2
     assert [one.text for one in cells["candidates"]] == ["1,200"] * 2
 
 
@@ -280,6 +280,9 @@ def test_benchmark_figures_have_their_intervals() -> None:
         "pope, reference": ["f1", "0.812", "0.750 to 0.875", "3,000"],
         "pope, strict": ["f1", "0.812", "\u2013", "3,000"],
     }
+    # of the run folder itself nothing is to be said
+    own = RunExtras(evaluations={".": {"benchmark": "pope", "protocols": {"reference": {**result, "meaning": ""}}}})
+    assert not parse(render_report({}, {}, no_image, own)).find("th")[-1].find("small")
 
 
 def test_configuration_and_digests_are_folded() -> None:

@@ -30,6 +30,10 @@ def one(answer: float | None, shuffled: float | None = None, tokens: int = 1, sa
     return ScoredCandidate(candidate, Scores(answer, 0.0, 0.0, 0.0, 0.0, 0.0, tokens), shuffled)
 
 
+# readings `answer` with the own and with another image, and `gap`
+CONTROLLED = ((0.75, 0.5, 2.0), (0.25, 0.0, 4.0))
+
+
 def only(name: str, limit: float) -> CollapseLimits:
     return CollapseLimits(**{field.name: limit if field.name == name else None for field in fields(CollapseLimits)})
 
@@ -145,6 +149,16 @@ def test_the_contrast_does_not_depend_on_the_size_of_the_score() -> None:
     assert image_contrast([one(0.75, -0.25), one(9.0), one(None)]) == 1.0
     assert image_contrast([one(0.5), one(None)]) is None
     assert image_contrast([one(0.0, 0.0)]) is None
+
+
+def test_another_image_stands_beside_the_reading_that_it_is_scored_by() -> None:
+    texts = [replace(one(right, other), scores=replace(one(right).scores, gap=gap)) for right, other, gap in CONTROLLED]
+    by_gap = round_figures(texts, "gap", 0)
+    assert [by_gap[f"i2c_{name}_mean"] for name in ("answer", "shuffled")] == [0.5, 0.25]
+    assert by_gap["i2c_mean"] == 3.0
+    # there the score is that reading
+    by_answer = round_figures(texts, "answer", 0)
+    assert (by_answer["i2c_mean"], "i2c_answer_mean" in by_answer) == (0.5, False)
 
 
 def test_a_round_tells_the_length_of_its_answers() -> None:

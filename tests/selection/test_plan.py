@@ -82,6 +82,8 @@ def test_yes_is_kept_as_often_as_no_unless_told_otherwise() -> None:
     )
     assert [balanced.why(position) for position in (1, 3)] == ["beyond the balance of yes and no", "not among the best"]
     assert str(balanced.yes_no) == "answers balanced: 1 yes and 1 no; by score alone 2 yes and 0 no"
+    many = select_records(columns, SelectionPlan(top_k=5)).yes_no
+    assert str(many) == "answers not balanced, too few say no: 3 yes and 1 no; by score alone 3 yes and 1 no"
     by_score = select_records(columns, SelectionPlan(top_k=3, balance_yes_no=False))
     assert positions(by_score) == [1, 2, 3]
     assert by_score.steps[-1] == Step("--top-k 3", 3, {"not among the best": 2})

@@ -170,7 +170,9 @@ def test_another_version_of_the_questions_is_named(pope: QuestionSet, tmp_path: 
         with pytest.raises(ValueError, match=says):
             match_answers(load_scored("pope"), pope, found)
 
-    named(lambda q: {"question_id": q.id, "text": "No", "questions": "feed"}, f"version feed .* is {pope.digest}")
+    named(
+        lambda q: {"question_id": q.id, "text": "No", "questions": "feed"}, f"version feed .* is {pope.digest}; answer"
+    )
     named(lambda q: {"question_id": q.id, "prediction": "No", "question": "Is there a dog?"}, "another version")
     named(
         lambda q: {"question_id": q.id, "text": "No", "prompt": "Is there a dog? Answer."}, "'Is there a cat.'.*another"

@@ -58,7 +58,7 @@ def test_what_does_not_belong_together(questions: list[Question], answers: list[
 
 
 def test_another_version_of_the_questions() -> None:
-    with pytest.raises(ValueError, match="said answers version 4567 of the questions, asked is 0123"):
+    with pytest.raises(ValueError, match="said answers version 4567 of the questions, asked is 0123; answer these"):
         put_together(QUESTIONS, ANSWERS, "4567")
 
 

@@ -50,7 +50,8 @@ def open_reader(source: str | Path, read_as: str | None = None) -> JsonReader | 
         return ParquetReader(Path(name), rewrite) if suffix == ".parquet" else JsonReader(Path(name), rewrite)
     if looks_like_shards(name):
         return ShardReader(name, rewrite)
-    raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}")
+    hint = "; write each row as a JSON line with image, question and answer" if suffix in (".csv", ".tsv") else ""
+    raise ValueError(f"{name}: cannot be read; known are {', '.join(READABLE)}{hint}")
 
 
 def read_records(source: str | Path, take: Take = lambda number: True, read_as: str | None = None) -> Iterator[Entry]:

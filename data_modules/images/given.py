@@ -1,6 +1,7 @@
 """Images that a program has: objects, arrays, paths, or a source of images."""
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from data_modules.images.folders import FolderImages
 from data_modules.images.lists import below_one_root
+from data_modules.images.scanning import scan
 from data_modules.images.sources import EncodedImages
 from data_modules.loading.decoding import UnreadableImage, decode_rgb
 from data_modules.scenes import is_scenes, parse_scenes
@@ -25,6 +27,8 @@ ImagesLike = ImageLike | Iterable[ImageLike] | ImageSource
 
 _WANTED = "give an image of Pillow, the path of a file, or an array [height, width, 3]"
 _CHANNELS = (1, 3, 4)
+# images that cannot be read which a warning names
+_NAMED = 5
 
 
 class MemoryImages:
@@ -72,6 +76,26 @@ class GivenImages:
             return self.source.read(key)
         except UnreadableImage as error:
             raise ValueError(f"{key}: {error.reason}") from error
+
+    def readable(self) -> list[str]:
+        """The keys, each once, of the images that can be read. Of several, the others are left out with a warning.
+
+        A single image is not looked at: `read` says what is wrong with it.
+
+        Raises:
+            ValueError: none can be read; names the first.
+        """
+        keys = list(dict.fromkeys(self.keys))
+        if self.is_one:
+            return keys
+        found, rejected = scan(self.source, keys)
+        reasons = "; ".join(f"{one.key}: {one.reason}" for one in rejected[:_NAMED])
+        if not found:
+            raise ValueError(f"none of the {len(keys)} images given can be read: {reasons}")
+        if rejected:
+            more = f" and {len(rejected) - _NAMED} more" if len(rejected) > _NAMED else ""
+            warnings.warn(f"{len(rejected)} of {len(keys)} images are left out: {reasons}{more}", stacklevel=3)
+        return found
 
     def require(self, keys: Iterable[str]) -> None:
         """Refuse keys of other images.
@@ -145,7 +169,8 @@ def _decoded(image: Any, number: int, longest_side: int | None) -> Image.Image:
             raise UnreadableImage(f"{type(image).__name__} is no image; {_WANTED}")
         return decode_rgb(image, longest_side=longest_side)
     except UnreadableImage as error:
-        raise ValueError(f"image {number} of those given: {error.reason}") from error
+        name = f" ({image})" if isinstance(image, str | os.PathLike) else ""
+        raise ValueError(f"image {number} of those given{name}: {error.reason}") from error
 
 
 def _of_array(values: NDArray[Any]) -> Image.Image:

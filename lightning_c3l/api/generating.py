@@ -33,7 +33,8 @@ def generate(
     Args:
         lvlm: the LVLM.
         images: an image or several: objects of Pillow, numpy arrays [height, width, 3], or paths; or a folder, a glob,
-            drawn scenes (`scenes:count=8`) or an image source.
+            drawn scenes (`scenes:count=8`) or an image source. Of several files, those that cannot be read are left
+            out, with a warning.
         templates: what is asked for: the name of a shipped set (`general`; `scenes` and `park` for the LVLMs that come
             with this package), the path of a YAML list of `kind` and `text`, or a list of prompts, each a text or an
             `Instruction(kind, text)`. A prompt has to ask for the form "Question: ... Answer: ...".
@@ -50,7 +51,8 @@ def generate(
         the text holds no pair.
 
     Raises:
-        ValueError: there is no image, one cannot be read, there are no such templates, or an option is out of range.
+        ValueError: there is no image, or none that can be read, there are no such templates, or an option is out of
+            range.
 
     Examples:
         >>> import lightning_c3l
@@ -69,7 +71,7 @@ def generate(
     except ValueError as error:
         # where the fields stand in an experiment file
         raise ValueError(str(error).removeprefix("sampling.")) from error
-    keys = list(dict.fromkeys(given.keys))
+    keys = given.readable()
     assigned = dict(zip(keys, assign(instructions, len(keys), per_image), strict=True))
     # training may have left the LVLM in train mode
     with eval_mode(lvlm.network):

@@ -75,6 +75,8 @@ def is_cached_only(path: str) -> bool:
         cached = try_to_load_from_cache(path, "config.json")
     except HFValidationError as error:
         hint = "; a name there is OWNER/NAME alone" if "://" in path else ""
+        if path.startswith("shipped:"):
+            raise LVLMError(f"{path}: does not come with the package; known are {', '.join(_SHIPPED)}") from error
         raise LVLMError(
             f"{path}: no such folder{_alike(path)}, and not a valid name of a model on the Hub{hint}"
         ) from error

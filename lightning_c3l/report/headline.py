@@ -127,19 +127,22 @@ def _truth(summary: Mapping[str, Any]) -> HeadlineFigure | None:
 
 
 def _criterion(guard: Mapping[str, Any]) -> HeadlineFigure | None:
-    """The guard's held-out criterion of the first and of the exported state."""
+    """The guard's held-out criterion of the first and of the exported state, under a name that says on which images."""
     states, exported = guard.get("states") or [], exported_state(guard)
     if not states or exported.get("round") == states[0].get("round"):
         return None
     before, after = finite(states[0].get("held_out")), finite(exported.get("held_out"))
     if before is None or after is None:
         return None
-    where = "held-out images" if guard.get("source", "held_out") == "held_out" else "images of the rounds"
+    is_held_out = guard.get("source", "held_out") == "held_out"
+    where = "held-out images" if is_held_out else "images of the rounds"
     meaning = (
         f"S(I\u00b2C) with the own image less that with another, on {where}, by the starting model, in nats per token."
     )
     interval = change_interval(nested(states[0], "by_image"), nested(exported, "by_image"))
-    return HeadlineFigure("held-out criterion", meaning, before, after, interval)
+    # the same measure, but what it was measured on was trained on too
+    name = "held-out criterion" if is_held_out else "criterion on the rounds' own images"
+    return HeadlineFigure(name, meaning, before, after, interval)
 
 
 def _dataset(summary: Mapping[str, Any]) -> HeadlineFigure | None:

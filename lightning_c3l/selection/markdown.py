@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from lightning_c3l.report.text import printable
 
-# What may stay as it is within a line. The underscore is emphasis, `www.` becomes a link on some sites.
-_SPECIAL = re.compile(r"[^\w\s,.-]|_|(?<=[wW])\.|^[-.]")
+# What may not stay as it is within a line. The underscore is emphasis, `www.` becomes a link on some sites, and so does
+# a colon before a slash; parentheses are a link only behind brackets, and a hyphen an item only before white space.
+_SPECIAL = re.compile(r"[^\w\s,.;:/()-]|_|(?<=[wW])\.|^\.|^-(?!-?\w)|^:|:(?!\s)")
 # begins an ordered list
-_NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 
 
 def escape(text: object, limit: int = 200) -> str:
@@ -19,7 +20,8 @@ def escape(text: object, limit: int = 200) -> str:
         limit: longest text in characters; the rest is cut.
     """
     line = " ".join(printable(text, limit).split())
-    return _NUMBERED.sub(r"\1&#46;", _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line))
+    line = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _NUMBERED.sub(lambda found: f"{found[1]}&#{ord(found[2])};", line)
 
 
 def fenced(text: str) -> str:

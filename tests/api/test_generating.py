@@ -72,6 +72,15 @@ def test_files_keep_their_names(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
     assert files == generate(lvlm, tmp_path, per_image=1, samples=1)
 
 
+def test_a_damaged_file_of_a_folder_is_left_out(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
+    (image,) = pictures(1)
+    image.save(tmp_path / "fine.png")
+    alone = generate(lvlm, tmp_path)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "fine.png").read_bytes()[:60])
+    with pytest.warns(UserWarning, match=r"1 of 2 images are left out: cut\.png: damaged"):
+        assert generate(lvlm, tmp_path) == alone
+
+
 def test_it_says_why_there_is_no_pair(lvlm: HuggingFaceLVLM) -> None:
     with pytest.warns(
         UserWarning, match=r"none of 2 texts holds a question and its answer. The templates \(those given\)"

@@ -152,7 +152,7 @@ def test_predict_writes_a_data_set_with_a_trained_checkpoint(finished, capsys):
     assert 0 < len(records) <= 5
     assert {record["image"] for record in records} <= {f"picture {n}.png" for n in range(3)}
     card = (work / "runs" / "tiny" / "version_1" / "vlit.card.md").read_text()
-    assert "weights of tiny&#47;version&#95;0&#47;checkpoints&#47;last.ckpt" in card
+    assert "weights of tiny/version&#95;0/checkpoints/last.ckpt" in card
     # the run that was read from stays as it was
     assert json.loads((folder / "vlit.json").read_text()) != records
 

@@ -150,6 +150,7 @@ def served(code: str, status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     [
         ("some/folder/model", ": no such folder, and not a valid name of a model on the Hub"),
         ("https://huggingface.co/some/model", "Hub; a name there is OWNER/NAME alone"),
+        ("shipped:parks", "shipped:parks: does not come with the package; known are shipped:scenes, shipped:park"),
         ("{tmp}/Checkpoint", ": no such folder (did you mean {tmp}/checkpoint?), and not a valid name"),
         ("~/chekpoint", "{tmp}/chekpoint: no such folder (did you mean {tmp}/checkpoint?), and not a valid name"),
         ("{tmp}/model.gguf", "is a file; give the folder of a checkpoint, which holds config.json"),

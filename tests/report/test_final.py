@@ -85,6 +85,15 @@ def test_without_truth_the_held_out_criterion_decides() -> None:
     assert told.notes == ()
 
 
+def test_a_criterion_on_images_of_the_rounds_is_not_called_held_out() -> None:
+    measured = summary(state(0, 0.5), state(1, 0.75))
+    measured["guard"]["source"] = "images"
+    told = headline(measured)
+    assert told.sentence.startswith("The rounds helped: criterion on the rounds' own images 0.500 \u2192 0.750")
+    assert told.figures[0].name == "criterion on the rounds' own images"
+    assert "on images of the rounds" in told.figures[0].meaning
+
+
 def test_known_truth_decides_where_there_is_some() -> None:
     writers = {
         "base": {"truth_rate": 0.75, "by_image": {"a": 0.5, "b": 1.0}},

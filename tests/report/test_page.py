@@ -182,7 +182,8 @@ def test_the_first_screen_says_whether_the_rounds_helped() -> None:
     (verdict,) = head.find("p", "verdict")
     # both images lose 0.25, so every resample does
     assert verdict.attributes["class"] == "verdict worse"
-    assert "held-out criterion 0.375 \u2192 0.125 (change \u22120.250, 95 % \u22120.250 to \u22120.250)" in verdict.text
+    change = "0.375 \u2192 0.125 (change \u22120.250, 95 % \u22120.250 to \u22120.250)"
+    assert f"criterion on the rounds' own images {change}" in verdict.text
     notes = [one.text for one in head.find("ul", "notes")[0].find("li")]
     assert notes[0] == "State 1 broke a limit: parsed rate fell."
     assert "Exported is state 1" in notes[1]

@@ -23,6 +23,9 @@ NASTY = [
     "# head",
     "- item",
     "1. item",
+    "1) item",
+    ": item",
+    "--",
     "&lt;b&gt; &#60;",
     "\\| \\<",
     "$x$ {{ x }} {% x %}",
@@ -62,6 +65,16 @@ def test_characters_that_reorder_a_line_are_spelled_out() -> None:
 
 def test_long_texts_are_cut() -> None:
     assert escape("x" * 1000, 10) == "x" * 10 + "&#8230;"
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_an_item_of_a_list_is_text_and_nothing_else(text: str) -> None:
+    assert tags(f"- x{escape(text)}\n- {escape(text)}") == ["ul", "li", "/li", "li", "/li", "/ul"]
+
+
+def test_prose_stays_readable_in_an_editor() -> None:
+    for text in ("S(I\u00b2C) ranks yes above no: 56 yes; 52 no", "--top-k 10, not 9", "path/to/images"):
+        assert escape(text) == text
 
 
 def test_no_link_of_its_own() -> None:

@@ -163,5 +163,7 @@ def test_a_large_file_takes_little_memory(tmp_path: Path, name: str) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"x\.json"):
         list(read_records(tmp_path / "x.json"))
+    with pytest.raises(ValueError, match=r"x\.csv: .*; write each row as a JSON line with image, question and answer"):
+        list(read_records(tmp_path / "x.csv"))
     with pytest.raises(ValueError, match=r"x\.txt: cannot be read; known are \.json"):
         list(read_records(tmp_path / "x.txt"))

@@ -135,6 +135,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             given.read(key)
 
 
+def test_several_are_used_without_those_that_cannot_be_read(tmp_path: Path) -> None:
+    picture(RED).save(tmp_path / "fine.png")
+    for number in range(6):
+        (tmp_path / f"text {number}.jpg").write_text("no image")
+    with pytest.warns(UserWarning, match=r"^6 of 7 images are left out: text 0\.jpg: not an .* and 1 more$"):
+        assert given_images(tmp_path).readable() == ["fine.png"]
+    # several that are the same image are one
+    assert given_images([tmp_path / "fine.png"] * 2).readable() == ["fine.png"]
+    # without any, there is nothing to go on with
+    with pytest.raises(ValueError, match=r"none of the 6 images given can be read: text 0\.jpg: not an image"):
+        given_images(f"{tmp_path}/*.jpg").readable()
+    # one alone says so itself when it is read
+    assert given_images(tmp_path / "text 0.jpg").readable() == ["text 0.jpg"]
+
+
+def test_a_file_among_objects_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(ValueError, match=r"image 2 of those given \(.*/text\.jpg\): not an image"):
+        given_images([picture(RED), tmp_path / "text.jpg"])
+
+
 def test_other_images_are_refused() -> None:
     given = given_images([picture(RED)])
     given.require(given.keys)

@@ -13,7 +13,7 @@ from experiments.two_by_two.plan import STARTING, TRUE, TUNED, ExperimentPlan
 from experiments.two_by_two.tuning import fit
 from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
-from lightning_c3l.modules.c3l import C3LModule, LossConfig
+from lightning_c3l.modules.c3l import C3LModule
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.figures import judged
@@ -27,8 +27,6 @@ FOLLOW = 0.2
 _ROUND_STREAM, _FRESH_STREAM = 100_000, 200_000
 # of the draws, the same for both writers
 _WRITE = 15_485_863
-# as the baseline of the recipes: selection and likelihood alone
-_LOSS = LossConfig(contrastive_weight=0.0)
 _OPTIMIZATION = OptimizerConfig(learning_rate=1e-3, warmup_steps=10)
 _BATCH = 16
 # kinds for each image, in turn
@@ -66,7 +64,7 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
         return
     torch.manual_seed(seed)  # adapters and heads start alike whenever this seed is resumed
     writing = generation(WORLDS[plan.world])
-    module = C3LModule(HuggingFaceLVLM(plan.base, LoRA()), writing, _LOSS, _OPTIMIZATION)
+    module = C3LModule(HuggingFaceLVLM(plan.base, LoRA()), writing, optimization=_OPTIMIZATION)
     module.seed = seed
     chunk = ImageChunk(images.keys(), images.read)
 

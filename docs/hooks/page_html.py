@@ -6,13 +6,14 @@ from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.structure.pages import Page
+from repository_pages import FOLDER, MEASURED
 
 # what pymdownx.arithmatex leaves with `generic: true`
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(?:\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
 # `--model.loss.beta` would be broken behind its dashes
 _NAME = re.compile(r"<code>([^\s<]{1,44}|--[^<]{1,34})</code>")
 # pages that are one table, which takes the place of the table of contents
-_WIDE = ("families.md", "repository/contrastive-search.md", "repository/contrastive-confirm.md")
+_WIDE = ("families.md", *(f"{FOLDER}/{name}.md" for name in MEASURED))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -70,7 +70,7 @@ class PseudoLabelConfig:
     reading: str = "answer"
     margin: float = 0.0
     positive_margin: float = 0.0
-    negatives: str = f"{_CANDIDATES}+blind"
+    negatives: str = _CANDIDATES
     weighting: Weighting = "both"
     balance_yes_no: bool = False
     replay: float = 0.0

@@ -156,11 +156,12 @@ def test_no_round_is_made_where_the_model_lacks_what_the_loss_reads(loss, module
 
 def test_the_prior_is_not_asked_where_nothing_is_contrasted(module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "loss", LossConfig(contrastive_weight=0.0))
-    without = made(module, tmp_path / "without", 2)
+    without = made(module, tmp_path / "without", 2, negatives="blind")
     assert without.answers == ()
     assert "negatives" not in json.loads((tmp_path / "without/rounds/0/manifest.json").read_text())
     monkeypatch.undo()
-    assert {one.candidate.origin for one in made(module, tmp_path / "with", 2).answers} == {"blind"}
+    asked = made(module, tmp_path / "with", 2, negatives="blind").answers
+    assert {one.candidate.origin for one in asked} == {"blind"}
 
 
 def test_rounds_follow_epochs_and_none_follows_the_last(module, tmp_path):

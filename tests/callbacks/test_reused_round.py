@@ -24,7 +24,7 @@ def module(tiny_checkpoint) -> C3LModule:
 
 @pytest.fixture(scope="module")
 def earlier(module, tmp_path_factory):
-    """Folder of a run with a first round of three images, in which the prior was asked."""
+    """Folder of a run with a first round of three images."""
     folder = tmp_path_factory.mktemp("earlier")
     made(module, folder, 3)
     return folder
@@ -76,10 +76,10 @@ def test_answers_of_the_prior_are_taken_too(module, earlier, tmp_path, monkeypat
     assert expected
     negatives = [one for group in stored.groups for one in group.negatives]
     assert {one.candidate.origin for one in negatives} == {"blind"}
-    assert reuse(tmp_path / "both", tmp_path / "none", module, negatives="candidates")[1].answers == ()
-    for folder, options in ((earlier, {"negatives": "shuffled"}), (tmp_path / "both", {"reading": "gap"})):
+    assert reuse(tmp_path / "both", tmp_path / "none", module)[1].answers == ()
+    for folder, options in ((earlier, {}), (tmp_path / "both", {"reading": "gap"})):
         with pytest.raises(ValueError, match=r"i2c\.reuse: .* lacks the further answers .* i2c\.negatives: cand"):
-            reuse(folder, tmp_path / "other", module, **options)
+            reuse(folder, tmp_path / "other", module, negatives="blind", **options)
 
 
 def test_other_options_of_generation_are_refused(module, earlier, tmp_path, without_model, monkeypatch):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -59,7 +60,9 @@ def written(module: C3LModule, count: int) -> list[list[str]]:
 
 def check_steps(rank: int, folder: str) -> None:
     """A step on two split halves of a batch beside the same step on whole weights, before and after a round."""
-    plain, halves = module_of(Path(folder)), split(module_of(Path(folder)))
+    # with a head of its own
+    form = {"form": "representation"}
+    plain, halves = module_of(Path(folder), **form), split(module_of(Path(folder), **form))
     assert all(isinstance(parameter, DTensor) for parameter in halves.parameters())
     held = sum(p.to_local().numel() for p in halves.parameters() if isinstance(p, DTensor))
     assert held < 0.6 * sum(p.numel() for p in plain.parameters())
@@ -87,8 +90,19 @@ def check_steps(rank: int, folder: str) -> None:
         assert written(halves, 1 + rank) == written(plain.eval(), 1 + rank)
 
 
-def test_a_step_on_split_weights_is_a_step_on_whole_ones(tiny_checkpoint: Path) -> None:
-    run_ranks(check_steps, str(tiny_checkpoint))
+def check_slices(rank: int, folder: str) -> None:
+    """The default loss on halves with unlike numbers of tokens, and so of slices of logits."""
+    plain, halves = module_of(Path(folder)), split(module_of(Path(folder)))
+    size = 3 * plain.lvlm.model.config.get_text_config().vocab_size
+    with patch("lightning_c3l.lvlm.huggingface.forward._LOGITS", size):
+        plain.training_step(plain.encode(samples()), 0).backward()  # type: ignore[no-untyped-call]
+        halves.training_step(halves.encode(samples()[rank : rank + 1]), 0).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(gradients(halves), gradients(plain), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("check", [check_steps, check_slices])
+def test_a_step_on_split_weights_is_a_step_on_whole_ones(check: Any, tiny_checkpoint: Path) -> None:
+    run_ranks(check, str(tiny_checkpoint))
 
 
 def check_preparation(rank: int, folder: str) -> None:
@@ -119,10 +133,23 @@ def test_weights_in_few_bits_are_refused() -> None:
         fsdp.shard(nn.Sequential(layer), nn.ModuleList([layer]), None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("anchor", "context"), [("prompt", "image"), ("instruction", "image"), ("prompt", "text")])
-def test_passes_depend_on_options_alone(anchor: Any, context: Any, tiny_checkpoint: Path) -> None:
+REPRESENTATION = {"form": "representation"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (REPRESENTATION, 2),
+        (REPRESENTATION | {"anchor": "instruction"}, 3),
+        (REPRESENTATION | {"context": "text"}, 3),
+        # the starting model reads the same rows
+        ({}, 4),
+    ],
+    ids=["representation", "instruction", "text", "dpo"],
+)
+def test_passes_depend_on_options_alone(loss: dict[str, Any], expected: int, tiny_checkpoint: Path) -> None:
     """Ranks with unlike batches must run the same layers the same number of times."""
-    module, passes = module_of(tiny_checkpoint, anchor=anchor, context=context), list[int]()
+    module, passes = module_of(tiny_checkpoint, **loss), list[int]()
     module.lvlm.prepare_training()
     layer = module.lvlm.model.get_decoder().layers[0]
     layer.register_forward_hook(lambda *_: passes.__setitem__(-1, passes[-1] + 1))
@@ -131,4 +158,4 @@ def test_passes_depend_on_options_alone(anchor: Any, context: Any, tiny_checkpoi
     for batch in ([first], [short], [first, second], [second, short, first]):
         passes.append(0)
         module.training_step(module.encode(batch), 0)
-    assert passes == [2 if (anchor, context) == ("prompt", "image") else 3] * 4
+    assert passes == [expected] * 4

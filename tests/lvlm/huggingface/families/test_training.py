@@ -13,7 +13,7 @@ from lightning_c3l.lvlm.batches import GroupBatch
 from lightning_c3l.lvlm.huggingface import HuggingFaceLVLM, LoRA
 from lightning_c3l.lvlm.huggingface.forward import PromptRows
 from lightning_c3l.lvlm.huggingface.images import grid_of
-from lightning_c3l.modules.c3l import C3LModule
+from lightning_c3l.modules.c3l import C3LModule, LossConfig
 from lightning_c3l.modules.optimization import OptimizerConfig
 from lightning_c3l.records import Conversation, Turn
 from tests.helpers.families import Family
@@ -114,7 +114,8 @@ def test_records_are_those_of_plain_forwards(lvlm: HuggingFaceLVLM, native: Nati
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 def test_a_step_changes_adapters_and_head_alone(checkpoint: Path, images: list[Image]) -> None:
-    module = C3LModule(load_tiny(checkpoint), optimization=OptimizerConfig(learning_rate=1e-2))
+    loss = LossConfig(form="representation")
+    module = C3LModule(load_tiny(checkpoint), loss=loss, optimization=OptimizerConfig(learning_rate=1e-2))
     before = {key: value.clone() for key, value in module.state_dict().items()}
     configured: Any = module.optimization.configure(module.parameters(), lambda: 10)
     module.training_step(module.encode(group_samples(images)), 0).backward()  # type: ignore[no-untyped-call]

@@ -71,7 +71,7 @@ class RankOptions(Callback):
         rounds = next(one for one in trainer.callbacks if isinstance(one, I2CReweighting))
         options = {
             "learning_rate": pl_module.optimization.learning_rate,
-            "temperature": pl_module.loss.temperature,
+            "beta": pl_module.loss.beta,
             "cap": rounds.pseudo_labels.cap,
             "folder": str(trainer.default_root_dir),
         }

@@ -83,7 +83,7 @@ def test_every_rank_of_a_trial_gets_the_values_of_the_sweep(tmp_path, tiny_check
     config.write_text(yaml.safe_dump(changed))
     values = {
         "model.init_args.optimization.learning_rate": 3e-05,
-        "model.init_args.loss.temperature": 0.7,
+        "model.init_args.loss.beta": 0.7,
         "i2c.cap": 2.5,
     }
     args = create_sweep_command_args({"args": {name: {"value": value} for name, value in values.items()}})["args"]
@@ -94,7 +94,7 @@ def test_every_rank_of_a_trial_gets_the_values_of_the_sweep(tmp_path, tiny_check
     words = ["--config", str(config), "--config", overlay, "--ckpt_path=last", *args]
     status, printed = run("fit", *words, cwd=tmp_path, timeout=840)
     assert status == 0, printed[-3000:]
-    expected = {"learning_rate": 3e-05, "temperature": 0.7, "cap": 2.5}
+    expected = {"learning_rate": 3e-05, "beta": 0.7, "cap": 2.5}
     ranks = [json.loads((tmp_path / "ranks" / f"{rank}.json").read_text()) for rank in (0, 1)]
     home = tmp_path / "runs" / "sweeps" / "sweep1" / "run1" / "version_0"
     assert ranks == [{**expected, "folder": str(home)}] * 2

@@ -107,8 +107,11 @@ class I2CReweighting(Callback):
         self._run = run = RoundRun.of(trainer, pl_module)
         if run is None:
             return
-        if not run.module.loss.contrasts:
-            # nothing is trained on what the prior says
+        if self.pseudo_labels.prior and not run.module.loss.contrasts:
+            rank_zero_info(
+                f"i2c.negatives: {self.pseudo_labels.negatives}: the prior is not asked, since nothing is contrasted "
+                "(loss.contrastive_weight is 0)"
+            )
             self.pseudo_labels = replace(self.pseudo_labels, negatives="candidates")
         needs = {
             "scorer: reference, unlike current,": self.scorer == "reference",

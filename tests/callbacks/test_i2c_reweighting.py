@@ -154,10 +154,11 @@ def test_no_round_is_made_where_the_model_lacks_what_the_loss_reads(loss, module
     assert not (tmp_path / "rounds").exists()
 
 
-def test_the_prior_is_not_asked_where_nothing_is_contrasted(module, tmp_path, monkeypatch):
+def test_the_prior_is_not_asked_where_nothing_is_contrasted(module, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(module, "loss", LossConfig(contrastive_weight=0.0))
     without = made(module, tmp_path / "without", 2, negatives="blind")
     assert without.answers == ()
+    assert "i2c.negatives: blind: the prior is not asked" in caplog.text
     assert "negatives" not in json.loads((tmp_path / "without/rounds/0/manifest.json").read_text())
     monkeypatch.undo()
     asked = made(module, tmp_path / "with", 2, negatives="blind").answers

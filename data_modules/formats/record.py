@@ -1,7 +1,7 @@
 """One record of an instruction-tuning set, independent of the format it came in."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,20 @@ Take = Callable[[int], bool]
 
 class Inexpressible(ValueError):
     """A record holds something that the target format cannot."""
+
+
+def trim_at_images(message: Message) -> Message:
+    """A message without the white space that sets an image apart at an end of its text, such as LLaVA's line break."""
+    text, positions = message.text, message.image_positions
+    if not positions:
+        return message
+    if not text[: positions[0]].strip():
+        gone = len(text) - len(text.lstrip())
+        text, positions = text[gone:], tuple(max(0, position - gone) for position in positions)
+    if not text[positions[-1] :].strip():
+        text = text.rstrip()
+        positions = tuple(min(position, len(text)) for position in positions)
+    return replace(message, text=text, image_positions=positions)
 
 
 def record_kind(record: Record) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from data_modules.formats.dialects import to_json
-from data_modules.formats.record import Record, WriteOptions
+from data_modules.formats.record import Record, WriteOptions, trim_at_images
 
 # What a spreadsheet may run as a formula: `=`, `+`, `-` or `@`, also full-width (U+FF0x, U+FF1D, U+FF20), behind any
 # white space, control or invisible characters, which spreadsheets strip; a leading tab or carriage return is enough.
@@ -56,7 +56,8 @@ class JsonWriter:
 class CsvWriter:
     """Writes a row for each answer: id, images, question, answer.
 
-    Whatever a spreadsheet would run as a formula gets an apostrophe in front.
+    Texts stand without their images, and without the white space that sets one apart at an end of its text. Whatever a
+    spreadsheet would run as a formula gets an apostrophe in front.
 
     Args:
         path: the file.
@@ -74,7 +75,7 @@ class CsvWriter:
         """Add the rows of a record; its number is its id if it has none."""
         name, question = record.extra.get("id"), ""
         images = ";".join(image.name for image in record.images)
-        for message in record.messages:
+        for message in map(trim_at_images, record.messages):
             if message.role == "user":
                 question = message.text
             elif message.role == "assistant":

@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 from data_modules.formats.images import as_file, require_file
 from data_modules.formats.readers import read_records
-from data_modules.formats.record import Message, Record
+from data_modules.formats.record import Message, Record, trim_at_images
 from lightning_c3l.records import Conversation, Role, Turn
 
 _ROLES = get_args(Role)
@@ -81,14 +81,8 @@ def to_conversation(record: Record, number: int) -> Conversation:
     images: str | tuple[str, ...] | None = tuple(image.name for image in record.images) or None
     turns = []
     for message in record.messages:
-        text, positions = message.text, message.image_positions
-        if positions and not text[: positions[0]].strip():
-            gone = len(text) - len(text.lstrip())
-            text, positions = text[gone:], tuple(max(0, position - gone) for position in positions)
-        if positions and not text[positions[-1] :].strip():
-            text = text.rstrip()
-            positions = tuple(min(position, len(text)) for position in positions)
-        turns.append(Turn(cast(Role, message.role), text, positions))
+        trimmed = trim_at_images(message)
+        turns.append(Turn(cast(Role, trimmed.role), trimmed.text, trimmed.image_positions))
     index = 1 if turns[0].role == "system" else 0
     first = record.messages[index]
     if len(record.images) == 1 and first.image_positions and not first.text[: first.image_positions[0]].strip():

@@ -1,5 +1,6 @@
 """`convert` through the real command line, and what it refuses."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -28,6 +29,26 @@ def source(tmp_path: Path) -> Path:
     path.write_text(json.dumps([GOOD, {"conversations": []}, GOOD | {"id": "3"}]))
     (path.parent / "a.jpg").write_bytes(b"\xff\xd8picture")
     return path
+
+
+# a question with its image in every layout that is read
+LAYOUTS = {
+    "llava": GOOD,
+    "image behind": GOOD | {"conversations": [{"from": "human", "value": "Why?\n<image>"}, TURNS[1]]},
+    "sharegpt": {"images": ["a.jpg"], "conversations": TURNS},
+    "messages": {"messages": CHAT},
+    "parts apart": {"messages": [{"role": "user", "content": [PARTS[0], {"type": "text", "text": "Why?"}]}, CHAT[1]]},
+    "pairs": {"image": "a.jpg", "question": "<image>\nWhy?", "answer": "So."},
+    "alpaca": {"image": "a.jpg", "instruction": "<image>", "input": "Why?", "output": "So."},
+    "swift": {"images": ["a.jpg"], "query": "<image>\nWhy?", "response": "So."},
+    "xtuner": {"image": "a.jpg", "conversation": [{"input": "<image>\nWhy?", "output": "So."}]},
+    "cauldron": {"images": ["a.jpg"], "texts": [{"user": "Why?", "assistant": "So."}]},
+    "minicpm": {
+        "image": {"<image_00>": "a.jpg"},
+        "conversations": [{**TURNS[0], "value": "<image_00>\nWhy?"}, TURNS[1]],
+    },
+    "qwen": {"conversations": [{"from": "user", "value": "<img>a.jpg</img>\r\nWhy?"}, TURNS[1]]},
+}
 
 
 def lines(path: Path) -> list[Any]:
@@ -200,3 +221,11 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert "Exception ignored" not in ended.stderr
     assert [(tmp_path / name).read_text() for name in names] == ["old"] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", *names]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_questions_of_a_table_begin_with_their_words(tmp_path: Path, layout: str) -> None:
+    (tmp_path / "x.json").write_text(json.dumps([LAYOUTS[layout]]))
+    assert main([str(tmp_path / "x.json"), str(tmp_path / "x.csv"), "--lossy"]) == 0
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        assert [row[1:] for row in csv.reader(file)][1:] == [["a.jpg", "Why?", "So."]]

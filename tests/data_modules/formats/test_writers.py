@@ -86,7 +86,7 @@ def test_spreadsheets_run_nothing(tmp_path: Path) -> None:
 )
 def test_formulas_behind_what_shows_nothing(tmp_path: Path, sign: str, before: str) -> None:
     cell = f"{before}{sign}cmd|' /C calc'!A0"
-    record = Record((ImageRef(cell),), (Message("user", cell, (0,)), Message("assistant", cell)), {"id": cell})
+    record = Record((ImageRef(cell),), (Message("user", cell), Message("assistant", cell)), {"id": cell})
     with open_writer(tmp_path / "x.csv", WriteOptions(lossy=True)) as writer:
         writer.write(record, 1)
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:

@@ -17,6 +17,7 @@ from data_modules.images.scanning import scan
 from data_modules.images.sources import EncodedImages
 from data_modules.loading.decoding import UnreadableImage, decode_rgb
 from data_modules.scenes import is_scenes, parse_scenes
+from lightning_c3l.lvlm.errors import ImageError
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.runs.digests import content_digest
 
@@ -27,7 +28,7 @@ ImagesLike = ImageLike | Iterable[ImageLike] | ImageSource
 
 _WANTED = "give an image of Pillow, the path of a file, or an array [height, width, 3]"
 _CHANNELS = (1, 3, 4)
-# images that cannot be read which a warning names
+# what a warning names of all that is left out
 _NAMED = 5
 
 
@@ -70,12 +71,12 @@ class GivenImages:
         """The RGB image.
 
         Raises:
-            ValueError: it cannot be read; names it.
+            ImageError: it cannot be read; names it.
         """
         try:
             return self.source.read(key)
         except UnreadableImage as error:
-            raise ValueError(f"{key}: {error.reason}") from error
+            raise ImageError(f"{key}: {error.reason}") from error
 
     def readable(self) -> list[str]:
         """The keys, each once, of the images that can be read. Of several, the others are left out with a warning.
@@ -89,12 +90,11 @@ class GivenImages:
         if self.is_one:
             return keys
         found, rejected = scan(self.source, keys)
-        reasons = "; ".join(f"{one.key}: {one.reason}" for one in rejected[:_NAMED])
+        reasons = [f"{one.key}: {one.reason}" for one in rejected]
         if not found:
-            raise ValueError(f"none of the {len(keys)} images given can be read: {reasons}")
-        if rejected:
-            more = f" and {len(rejected) - _NAMED} more" if len(rejected) > _NAMED else ""
-            warnings.warn(f"{len(rejected)} of {len(keys)} images are left out: {reasons}{more}", stacklevel=3)
+            raise ValueError(f"none of the {len(keys)} images given can be read: {'; '.join(reasons[:_NAMED])}")
+        if reasons:
+            warnings.warn(left_out(reasons, len(keys), "images"), stacklevel=3)
         return found
 
     def require(self, keys: Iterable[str]) -> None:
@@ -106,6 +106,12 @@ class GivenImages:
         known = set(self.keys)
         if missing := next((key for key in keys if key not in known), None):
             raise ValueError(f"a pair is about {missing}, which is none of the images given ({len(known)})")
+
+
+def left_out(reasons: Sequence[str], total: int, what: str) -> str:
+    """The text of a warning: how many of all are left out, and why, of the first few."""
+    more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return f"{len(reasons)} of {total} {what} are left out: {'; '.join(reasons[:_NAMED])}{more}"
 
 
 def given_images(images: ImagesLike, longest_side: int | None = None) -> GivenImages:

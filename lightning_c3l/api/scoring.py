@@ -1,5 +1,6 @@
 """`score` and `score_candidates`: how much answers owe to their images."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
-from data_modules.images.given import ImageLike, ImagesLike, given_images
+from data_modules.images.given import ImageLike, ImagesLike, given_images, left_out
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.training_mode import eval_mode
@@ -117,7 +118,8 @@ def score(
 
     Args:
         lvlm: the LVLM that judges.
-        images: an image, or one for each pair; see `generate`.
+        images: an image, or one for each pair; see `generate`. Of several files, the pairs of those that cannot be read
+            are left out, with a warning.
         question: a question, or one for each pair.
         answer: an answer, or one for each pair. What is given once counts for all pairs.
         scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off.
@@ -127,11 +129,13 @@ def score(
             `["__main__.surprise"]` for a function of the notebook; `shuffle_seed`, as for `score_candidates`.
 
     Returns:
-        The scored pair, or a list of them if several images, questions or answers were given.
+        The scored pair, or a list of them if several images, questions or answers were given. Of several, a pair that
+            cannot be scored, for instance because its answer has no token, is left out with a warning; `candidate` of
+            the others says which image, question and answer each is of.
 
     Raises:
         ValueError: the numbers of images, questions and answers do not go together, there is no image, a reading
-            cannot be imported, or an answer cannot be scored, for instance because it has no token.
+            cannot be imported, or no image can be read or no answer be scored.
 
     Examples:
         >>> import lightning_c3l
@@ -148,15 +152,21 @@ def score(
     given, config = given_images(images), ScoringConfig(**scoring, token_values=True)
     if config.unit != "answer":
         raise ValueError(f"unit must be answer, not {config.unit!r}; `score_candidates` scores sentences, too")
-    pairs = _pairs(given.keys, question, answer)
+    pairs, readable = _pairs(given.keys, question, answer), frozenset(given.readable())
     by_image = defaultdict[str, list[int]](list)
     for number, (key, _, _) in enumerate(pairs):
-        by_image[key].append(number)
+        if key in readable:
+            by_image[key].append(number)
     contexts = [Context((key,), tuple(exchange(*pairs[n][1:]) for n in own)) for key, own in by_image.items()]
     with _scoring_with(lvlm, scorer):
         found = score_contexts(lvlm, contexts, given.read, BatchSize(batch_size, "batch_size"), config)
     turns = dict(zip(chain.from_iterable(by_image.values()), chain.from_iterable(found), strict=True))
-    out = [_scored_answer(number, *pair, turns[number]) for number, pair in enumerate(pairs)]
+    reasons = [_why_not(number, *pairs[number], turns[number]) for number in sorted(turns)]
+    if all(reasons):
+        raise ValueError(reasons[0])
+    if refused := list(filter(None, reasons)):
+        warnings.warn(left_out(refused, len(turns), "pairs"), stacklevel=2)
+    out = [_scored_answer(number, *pairs[number], turns[number]) for number in sorted(turns) if turns[number].scores]
     is_one = given.is_one and isinstance(question, str) and isinstance(answer, str)
     return out[0] if is_one else out
 
@@ -184,7 +194,8 @@ def score_candidates(
             leaves out the sentences that the image does not support.
 
     Returns:
-        The candidates in their order, with their readings; one that cannot be scored is rejected with the reason.
+        The candidates in their order, with their readings; one that cannot be scored, or whose image cannot be read, is
+            rejected with the reason.
 
     Raises:
         ValueError: a candidate is about none of the images, or a reading cannot be imported.
@@ -228,9 +239,11 @@ def _pairs(
     return list(zip(images, questions, answers, strict=True))
 
 
+def _why_not(number: int, image: str, question: str, answer: str, turn: TurnScore) -> str:
+    return "" if turn.scores else f"pair {number + 1} ({printable(f'{question} {answer}', 80)}): {turn.reason}"
+
+
 def _scored_answer(number: int, image: str, question: str, answer: str, turn: TurnScore) -> ScoredAnswer:
-    if turn.scores is None:
-        raise ValueError(f"pair {number + 1} ({printable(f'{question} {answer}', 80)}): {turn.reason}")
     text = f"Question: {question}\nAnswer: {answer}"
     candidate = Candidate(image, _GIVEN, number, text, question, answer)
     return ScoredAnswer(candidate, turn.scores, turn.shuffled, tokens=turn.tokens)

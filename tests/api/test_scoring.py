@@ -107,6 +107,50 @@ def test_training_mode_changes_nothing(lvlm: HuggingFaceLVLM) -> None:
     lvlm.network.eval()
 
 
+def damaged_folder(folder: Path) -> Path:
+    """A photograph in the middle of which is cut."""
+    for number, image in enumerate(pictures(3)):
+        image.save(folder / f"{number}.png")
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    return folder
+
+
+def test_a_damaged_file_of_a_folder_is_left_out(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
+    folder, images = damaged_folder(tmp_path), pictures(3)
+    with pytest.warns(UserWarning, match=r"1 of 3 images are left out: 1\.png: damaged") as caught:
+        found = lightning_c3l.score(lvlm, folder, QUESTION, "top left")
+    assert caught[0].filename == __file__
+    assert [one.candidate.image for one in found] == ["0.png", "2.png"]
+    for one, image in zip(found, images[::2], strict=True):
+        require_values(one, logs(lvlm, image, "top left"), logs(lvlm, None, "top left"))
+    # what was given for it goes with it
+    with pytest.warns(UserWarning, match="1 of 3 images"):
+        found = lightning_c3l.score(lvlm, sorted(folder.iterdir()), QUESTION, ["red", "top", "blue"])
+    assert [(one.candidate.image, one.candidate.answer) for one in found] == [("0.png", "red"), ("2.png", "blue")]
+    with pytest.raises(ValueError, match=r"1\.png: damaged"):
+        lightning_c3l.score(lvlm, folder / "1.png", QUESTION, "top left")
+
+
+def test_a_pair_that_cannot_be_scored_is_left_out(lvlm: HuggingFaceLVLM) -> None:
+    image = pictures(1)[0]
+    with pytest.warns(UserWarning, match=r"^1 of 3 pairs are left out: pair 2 \(Where .*\): answer has no token$"):
+        found = lightning_c3l.score(lvlm, image, QUESTION, ["top", "", "left"])
+    assert [one.candidate.answer for one in found] == ["top", "left"]
+    require_values(found[1], logs(lvlm, image, "left"), logs(lvlm, None, "left"))
+
+
+def test_candidates_of_a_damaged_file_are_rejected(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
+    given = [Candidate(f"{n}.png", Instruction("a", "W"), 0, "t", QUESTION, "top left") for n in range(3)]
+    found = lightning_c3l.score_candidates(lvlm, damaged_folder(tmp_path), given)
+    assert [one.candidate for one in found[::2]] == given[::2]
+    for one, image in zip(found[::2], pictures(3)[::2], strict=True):
+        assert one.scores is not None
+        seen, blind = logs(lvlm, image, "top left"), logs(lvlm, None, "top left")
+        assert one.scores.gap == pytest.approx(sum(seen) / len(seen) - sum(blind) / len(blind), abs=1e-4)
+    assert found[1].scores is None
+    assert found[1].candidate.rejected.startswith("1.png: damaged")
+
+
 def candidates(images: Any, answers: list[str]) -> list[Candidate]:
     keys = given_images(images).keys
     return [
@@ -149,7 +193,7 @@ def test_what_has_no_token_values_cannot_be_drawn(lvlm: HuggingFaceLVLM) -> None
     ("options", "message"),
     [
         ({"answer": ""}, r"pair 1 \(Where are the circles\? \): answer has no token"),
-        ({"answer": ["top", ""]}, "pair 2"),
+        ({"answer": ["", ""]}, "pair 1"),
         ({"question": ["a", "b"], "answer": ["a", "b", "c"]}, "1 images, 2 questions and 3 answers"),
         ({"images": []}, "no image given"),
         ({"scorer": "best"}, "scorer must be one of reference, current, not 'best'"),

@@ -9,7 +9,7 @@ from json import dumps, loads
 from pathlib import Path
 
 from data_modules.images.sources import EncodedImages
-from data_modules.loading.decode_pool import DecodePool
+from data_modules.loading.decode_pool import DecodePool, scan_workers
 from data_modules.loading.decoding import UnreadableImage
 from data_modules.loading.samplers import share
 from lightning_c3l.distributed import collectives
@@ -18,8 +18,6 @@ from lightning_c3l.report.progress import track
 from lightning_c3l.rounds.protocols import ImageSource
 from lightning_c3l.runs.atomic import write_text_atomic
 from lightning_c3l.runs.digests import content_digest, file_digest
-
-_MOST_WORKERS = 8
 
 
 def scan(
@@ -77,7 +75,7 @@ def scan_shared(
 def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, UnreadableImage | None]]:
     """Each key with the reason why it cannot be read, in order."""
     if isinstance(source, EncodedImages):
-        files, workers = source, min(_MOST_WORKERS, os.cpu_count() or 1)
+        files = source
 
         def raw(key: str) -> bytes | Path | UnreadableImage:
             try:
@@ -85,7 +83,7 @@ def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, Unr
             except UnreadableImage as error:
                 return error
 
-        with DecodePool(workers, max_pixels=source.max_pixels, longest_side=source.longest_side) as pool:
+        with DecodePool(scan_workers(), max_pixels=source.max_pixels, longest_side=source.longest_side) as pool:
             for key, found in pool.map((key, raw(key)) for key in keys):
                 yield key, found if isinstance(found, UnreadableImage) else None
         return

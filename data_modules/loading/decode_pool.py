@@ -1,5 +1,6 @@
 """Decoding in separate processes, so that an image on which a decoder hangs or dies costs that image only."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import cycle
@@ -16,6 +17,12 @@ __all__ = ["DecodePool", "Decoded"]
 K = TypeVar("K")
 # called by the processes, which import it by this name
 _DECODER = "data_modules.loading.decoding:decode_rgb"
+_MOST_WORKERS = 8
+
+
+def scan_workers() -> int:
+    """Processes to decode every image of a set with: one for each core, at most 8."""
+    return min(_MOST_WORKERS, os.cpu_count() or 1)
 
 
 class DecodePool:

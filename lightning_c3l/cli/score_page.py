@@ -11,7 +11,7 @@ from lightning_c3l.cli.set_pairs import answer_pair, image_reader
 from lightning_c3l.cli.set_tokens import AnswerTokenValues, write_tokens
 from lightning_c3l.lvlm.base import AnswerScorer
 from lightning_c3l.report.charts import histogram
-from lightning_c3l.report.figures import reading_label
+from lightning_c3l.report.figures import mean_of, reading_label
 from lightning_c3l.report.gallery import GalleryPair
 from lightning_c3l.report.set_page import SetPage, render_set_page
 from lightning_c3l.report.templating import FigureRow, FigureTable
@@ -113,8 +113,7 @@ def _counts(figures: Mapping[str, Any]) -> FigureTable:
     rows += [FigureRow(f"answers {name.replace('_', '-')}", [figures[name]]) for name in _STATUSES]
     for name, mean in figures["mean"].items():
         if name != SHUFFLED:
-            shown = reading_label(name)
-            rows.append(FigureRow(f"mean {shown.label.removeprefix('mean ')}", [mean], shown.meaning))
+            rows.append(FigureRow(mean_of(name), [mean], reading_label(name).meaning))
     if figures["above_shuffled"] is not None:
         meaning = "Share of the answers that score higher with their own image than with another."
         rows.append(FigureRow("above another image", [figures["above_shuffled"]], meaning))

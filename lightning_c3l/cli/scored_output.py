@@ -26,6 +26,7 @@ from data_modules.formats.rejected import rejected_list
 from data_modules.formats.writers import can_carry_images
 from lightning_c3l.cli.scored_sample import AnswerSample, RejectedAnswer, RejectedSample
 from lightning_c3l.records import READINGS_AND_RIVAL
+from lightning_c3l.report.figures import mean_of
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import write_json_atomic
 from lightning_c3l.runs.row_files import Row, RowFiles
@@ -189,7 +190,7 @@ def figures_table(figures: dict[str, Any]) -> RenderableType:
     for name in ("records", "scored", "text_only", "rejected"):
         table.add_row(name if name == "records" else f"answers {name.replace('_', '-')}", str(figures[name]))
     for name, value in figures["mean"].items():
-        table.add_row(f"mean {name}", f"{value:.4f}")
+        table.add_row(mean_of(name), f"{value:.4f}")
     if figures["above_shuffled"] is not None:
         table.add_row("answers above their score with another image", f"{figures['above_shuffled']:.3f}")
     return Group(table, ranks_table(figures["ranks"])) if figures["scored"] else table

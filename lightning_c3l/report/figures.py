@@ -133,6 +133,7 @@ READINGS: dict[str, FigureLabel] = {
     "gap": FigureLabel("S(I²C) gap", "Mean of log p - log q."),
     "mean_logp": FigureLabel("mean log p", "Confidence with the image: the baseline that every reading must beat."),
     "mean_logq": FigureLabel("mean log q", "Confidence without the image."),
+    "shuffled": FigureLabel("S(I²C) answer, other image", "The control: the answer reading with another image."),
     "tokens": FigureLabel("tokens", "Length of the answer.", 0),
 }
 
@@ -146,6 +147,11 @@ def figure(key: str) -> FigureLabel:
 def reading_label(name: str) -> FigureLabel:
     """How a reading is shown; one of the user's own by its dotted path."""
     return READINGS.get(name) or FigureLabel(name, "A reading of your own.")
+
+
+def mean_of(name: str) -> str:
+    """How the mean of a reading over answers is shown; two of the readings are means already."""
+    return f"mean {reading_label(name).label.removeprefix('mean ')}"
 
 
 def question_type_label(name: str) -> str:

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from data_modules.formats import count_records, image_root, read_layout, read_records
 from data_modules.tuning_sets import FileRecords
 from lightning_c3l.cli import convert, score, select, validate_data
-from lightning_c3l.cli.scored_output import Scored, images_folder, write_scored
+from lightning_c3l.cli.scored_output import Scored, figures_table, images_folder, write_scored
 from lightning_c3l.records import READINGS_AND_RIVAL
 from lightning_c3l.runs.row_files import RowFiles
 
@@ -137,3 +138,15 @@ def test_every_verb_refuses_a_second_column_of_images_at_once(tmp_path: Path) ->
         with pytest.raises(ValueError, match=r"x\.parquet: column 'thumbnail' holds binary data, which is not read"):
             verb()
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_means_have_the_names_of_the_page() -> None:
+    names = (*READINGS_AND_RIVAL, "mean_logq", "shuffled", "my_reading.surprise")
+    counts = dict.fromkeys(("records", "scored", "text_only", "rejected"), 0)
+    table = figures_table({**counts, "mean": dict.fromkeys(names, 0.5), "above_shuffled": None})
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table)
+    said = [line.strip("│┃ ").split("│")[0].strip() for line in console.export_text().splitlines() if "0.5000" in line]
+    readings = ["mean S(I²C) answer", "mean S(I²C) positions", "mean S(I²C) vocabulary", "mean S(I²C) gap"]
+    others = ["mean log p", "mean log q", "mean S(I²C) answer, other image", "mean my_reading.surprise"]
+    assert sorted(said) == sorted(readings + others)

@@ -16,6 +16,7 @@ from lightning_c3l.distributed import collectives
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.best_state import BestState
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.figures import criterion_name
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.collapse import (
     CollapseLimits,
@@ -162,7 +163,7 @@ class GuardRails(Callback):
             began = first["figures"] if not made else first.get("own") or run.store.read_figures(first["round"])
             # a state without a round has nothing by the run's own scorer
             before, now = _with_state(began, first if made else {**first, "inflation": None}), _with_state(own, state)
-            return {**state, "tripped": tripped(before, now, self.limits)}
+            return {**state, "tripped": tripped(before, now, self.limits, criterion_name(self._measured))}
 
         # all ranks must go on alike
         state = collectives.on_rank_zero(judgement)

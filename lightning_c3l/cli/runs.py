@@ -14,20 +14,22 @@ from rich.text import Text
 
 from lightning_c3l.cli.options import parse_options, word
 from lightning_c3l.report.differences import benchmark_figures, run_figures
-from lightning_c3l.report.figures import nested
+from lightning_c3l.report.figures import HELD_OUT, OWN_IMAGES, criterion_name, nested
 from lightning_c3l.report.headline import headline
 from lightning_c3l.report.terminal import console
 from lightning_c3l.report.text import MISSING, number, printable
 from lightning_c3l.runs.listing import FoundRun, find_runs, read_run
 
 # figures of the table, before and after the rounds, with their heads
+_CRITERION = ("held_out_criterion_start", "held_out_criterion")
 _SHOWN = {
-    "held-out criterion": ("held_out_criterion_start", "held_out_criterion"),
+    HELD_OUT: _CRITERION,
+    OWN_IMAGES: _CRITERION,
     "truth": ("base_truth_rate", "tuned_truth_rate"),
     "pairs": ("dataset_pairs",),
 }
 # columns that a narrow terminal has no room for, the first to go first
-_DROPPED = ("seconds", "pairs", "began", "verb", "truth", "verdict", "benchmark", "held-out criterion")
+_DROPPED = ("seconds", "pairs", "began", "verb", "truth", "verdict", "benchmark", OWN_IMAGES, HELD_OUT)
 # characters of one cell, and of the options that differ
 _LONGEST = 300
 
@@ -157,7 +159,13 @@ def _lines(runs: Sequence[ListedRun], sort: str | None, width: int) -> Iterator[
     if sort is not None and sort not in {name for names in _SHOWN.values() for name in names}:
         columns[sort] = [number(run.figures.get(sort)) for run in runs]
     for head, names in _SHOWN.items():
-        columns[head] = [_change([run.figures.get(name) for name in names]) for run in runs]
+        columns[head] = [
+            # a run has the criterion under one of its two names
+            MISSING
+            if names == _CRITERION and head != criterion_name(nested(run.found.summary, "guard"))
+            else _change([run.figures.get(name) for name in names])
+            for run in runs
+        ]
     columns["seconds"] = [number(run.figures.get("seconds_total"), 0) for run in runs]
     cells = {
         head: [printable(one, _LONGEST) for one in (head, *column)]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from lightning_c3l.report.differences import (
     same_reading,
     same_scorer,
 )
-from lightning_c3l.report.figures import FigureLabel, figure, nested
+from lightning_c3l.report.figures import HELD_OUT, FigureLabel, criterion_name, figure, nested
 from lightning_c3l.report.headline import Headline, headline
 from lightning_c3l.report.text import number, signed
 from lightning_c3l.runs.config_file import differences
@@ -25,11 +25,11 @@ from lightning_c3l.runs.config_file import differences
 # figures of the table, in its order; all others that a run has follow, folded away
 _SHOWN = {
     "held_out_criterion": FigureLabel(
-        "held-out criterion",
+        HELD_OUT,
         "S(I\u00b2C) with the own image less that with another, of the exported state, in nats per token.",
     ),
-    "held_out_criterion_start": FigureLabel("held-out criterion, starting model", "The same of state 0."),
-    "held_out_criterion_best": FigureLabel("held-out criterion, best state", "The same of the best state."),
+    "held_out_criterion_start": FigureLabel(f"{HELD_OUT}, starting model", "The same of state 0."),
+    "held_out_criterion_best": FigureLabel(f"{HELD_OUT}, best state", "The same of the best state."),
     "tuned_truth_rate": FigureLabel("truth of generated pairs", "Right pairs among all about held-out images."),
     "base_truth_rate": FigureLabel("truth of generated pairs, starting model"),
     "tuned_qa_accuracy": FigureLabel("answering accuracy", "Given questions that the tuned model answers correctly."),
@@ -168,7 +168,9 @@ def compare(runs: Sequence[ComparedRun]) -> RunComparison:
     """
     known = dict.fromkeys(key for run in runs for key in run.figures)
     benchmarks = dict.fromkeys(key for run in runs for key in benchmark_figures(run.summary))
-    labels = {**{key: figure(key) for key in benchmarks}, **_SHOWN}
+    name = shared_criterion(runs)
+    ours = {key: replace(label, label=label.label.replace(HELD_OUT, name)) for key, label in _SHOWN.items()}
+    labels = {**{key: figure(key) for key in benchmarks}, **ours}
     shown = [key for key in labels if key in known]
     return RunComparison(
         runs=runs,
@@ -178,6 +180,12 @@ def compare(runs: Sequence[ComparedRun]) -> RunComparison:
         best=best_run(runs),
         notes=list(_notes(runs)),
     )
+
+
+def shared_criterion(runs: Sequence[ComparedRun]) -> str:
+    """What the guard's criterion of all runs is called; of runs that measured it on different kinds of images, both."""
+    guards = [nested(run.summary, "guard") for run in runs]
+    return " or ".join(sorted({criterion_name(one) for one in guards if one.get("states")}, reverse=True)) or HELD_OUT
 
 
 def _compared(runs: Sequence[ComparedRun], key: str, label: FigureLabel) -> ComparedFigure:
@@ -222,7 +230,7 @@ def _value(config: Any, option: str) -> str | None:
 
 
 def best_run(runs: Sequence[ComparedRun]) -> BestRun:
-    """The finished run that is best by known truth, else by the held-out criterion.
+    """The finished run that is best by known truth, else by the guard's criterion.
 
     A figure decides only where it was measured on the same images in all finished runs, and by the same scorer.
     """
@@ -237,14 +245,15 @@ def best_run(runs: Sequence[ComparedRun]) -> BestRun:
         if is_shared and (key != "held_out_criterion" or all(same_scorer(summaries[0], one) for one in summaries[1:])):
             return _best_by(finished, key)
     return BestRun(
-        "No run is called best: neither truth nor the held-out criterion was measured on the same images, by the same "
+        "No run is called best: neither truth nor the guard's criterion was measured on the same images, by the same "
         "starting model, in all finished runs."
     )
 
 
 def _best_by(runs: Sequence[ComparedRun], key: str) -> BestRun:
     best, second = sorted(runs, key=lambda run: -run.figures[key])[:2]
-    label, (high, low) = _SHOWN[key].label, (number(run.figures[key]) for run in (best, second))
+    label = shared_criterion(runs) if key == "held_out_criterion" else _SHOWN[key].label
+    high, low = (number(run.figures[key]) for run in (best, second))
     equal = [run.name for run in runs if run.figures[key] == best.figures[key]]
     if len(equal) > 1:
         others = equal[1] if len(equal) == 2 else f"{len(equal) - 1} others"

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.report.comparison import Cell, ComparedFigure, ComparedRun, RunComparison
+from lightning_c3l.report.comparison import Cell, ComparedFigure, ComparedRun, RunComparison, shared_criterion
 from lightning_c3l.report.figures import nested, rounds_of
 from lightning_c3l.report.panels import Axis, Line, Panel, line_panel
 from lightning_c3l.report.templating import page_environment
@@ -109,7 +109,14 @@ def _curves(runs: Sequence[ComparedRun]) -> list[Panel]:
     last = max((int(one["round"]) for own in [*states, *rounds] for one in _rows(own)), default=0)
     more = "" if len(runs) <= _MOST_LINES else f" The first {_MOST_LINES} of {len(runs)} runs."
     found = [
-        _panel("Held-out criterion", shown, states, "held_out", Axis(last, "state"), f"In nats per token.{more}"),
+        _panel(
+            shared_criterion(shown).capitalize(),
+            shown,
+            states,
+            "held_out",
+            Axis(last, "state"),
+            f"In nats per token.{more}",
+        ),
         _panel("Mean S(I²C)", shown, rounds, "i2c_mean", Axis(last), f"In nats per token.{more}"),
         _panel("Truth rate", shown, rounds, "truth_rate", Axis(last), f"Of all texts of the round.{more}"),
     ]

@@ -12,7 +12,7 @@ from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.significance import bootstrap_interval
 from lightning_c3l.report.candidate_columns import CandidateColumns
 from lightning_c3l.report.extras import RunExtras
-from lightning_c3l.report.figures import nested, question_type_label, rounds_of
+from lightning_c3l.report.figures import criterion_name, nested, question_type_label, rounds_of
 from lightning_c3l.report.final import exported_state
 from lightning_c3l.report.panels import Axis, Bound, Line, Panel, column_panel, line_panel
 
@@ -90,7 +90,7 @@ def _numbers(rows: Iterable[Mapping[str, Any]]) -> list[int]:
 def _criterion(
     guard: Mapping[str, Any], states: Sequence[Mapping[str, Any]], axis: Axis, limits: Mapping[str, Any]
 ) -> Panel | None:
-    """The held-out criterion of each state with its interval, the best and the exported state marked."""
+    """The guard's criterion of each state with its interval, the best and the exported state marked."""
     intervals = {
         x: ends for state in states if (x := finite(state.get("round"))) is not None and (ends := _interval(state))
     }
@@ -98,16 +98,15 @@ def _criterion(
     for word, state in (("best", nested(guard, "best")), ("exported", exported_state(guard))):
         if (x := finite(state.get("round"))) is not None:
             notes[x].append(word)
-    where = "images of the rounds" if guard.get("source") == "images" else "held-out images"
     bounds = _bounds("held_out", states[0].get("held_out") if states else None, limits)
     return line_panel(
-        "Held-out criterion",
+        criterion_name(guard).capitalize(),
         [Line("", _points(states, "held_out"), intervals)],
         axis,
         bounds=bounds,
         notes={x: ", ".join(words) for x, words in notes.items()},
-        caption=f"S(I²C) with the own image less that with another one, by the starting model, on {where}. Bars: 95 % "
-        "bootstrap over images.",
+        caption="S(I²C) with the own image less that with another one, by the starting model. Bars: 95 % bootstrap "
+        "over images.",
     )
 
 

@@ -20,6 +20,9 @@ class FigureLabel:
     digits: int = 3
 
 
+# the guard's criterion: the same measure on what was trained on too has another name
+HELD_OUT, OWN_IMAGES = "held-out criterion", "criterion on the rounds' own images"
+
 FIGURES: dict[str, FigureLabel] = {
     "images": FigureLabel("images", "Unlabelled images of the round.", 0),
     "groups": FigureLabel("groups", "One image with one instruction; pseudo-labels are chosen inside a group.", 0),
@@ -58,7 +61,7 @@ FIGURES: dict[str, FigureLabel] = {
         "(r \u2212 s) / (|r| + |s|) of the mean S(I²C) with the right image, r, and with another one, s.",
     ),
     "held_out": FigureLabel(
-        "held-out criterion",
+        HELD_OUT,
         "S(I²C) with the own minus that with another image, by the starting model; unparsed texts count as 0.",
     ),
     "inflation": FigureLabel(
@@ -152,6 +155,11 @@ def reading_label(name: str) -> FigureLabel:
 def mean_of(name: str) -> str:
     """How the mean of a reading over answers is shown; two of the readings are means already."""
     return f"mean {reading_label(name).label.removeprefix('mean ')}"
+
+
+def criterion_name(guard: Mapping[str, Any]) -> str:
+    """What the criterion of a guard is called, by the images that it was measured on."""
+    return OWN_IMAGES if guard.get("source") == "images" else HELD_OUT
 
 
 def question_type_label(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.functional.significance import paired_interval
-from lightning_c3l.report.figures import nested
+from lightning_c3l.report.figures import OWN_IMAGES, criterion_name, nested
 from lightning_c3l.report.final import exported_state
 from lightning_c3l.report.text import number, signed
 
@@ -58,7 +58,7 @@ class Headline:
 def headline(summary: Mapping[str, Any]) -> Headline:
     """Judge a run by what was measured before its first and after its last training.
 
-    Known truth decides where there is some, else the held-out criterion of the guard's states, unless a state broke a
+    Known truth decides where there is some, else the criterion of the guard's states, unless a state broke a
     limit of the guard: the criterion rises in a collapse too, if questions drift to kinds that score high.
 
     Args:
@@ -127,21 +127,19 @@ def _truth(summary: Mapping[str, Any]) -> HeadlineFigure | None:
 
 
 def _criterion(guard: Mapping[str, Any]) -> HeadlineFigure | None:
-    """The guard's held-out criterion of the first and of the exported state, under a name that says on which images."""
+    """The guard's criterion of the first and of the exported state, under a name that says on which images."""
     states, exported = guard.get("states") or [], exported_state(guard)
     if not states or exported.get("round") == states[0].get("round"):
         return None
     before, after = finite(states[0].get("held_out")), finite(exported.get("held_out"))
     if before is None or after is None:
         return None
-    is_held_out = guard.get("source", "held_out") == "held_out"
-    where = "held-out images" if is_held_out else "images of the rounds"
+    name = criterion_name(guard)
+    where = "images of the rounds" if name == OWN_IMAGES else "held-out images"
     meaning = (
         f"S(I\u00b2C) with the own image less that with another, on {where}, by the starting model, in nats per token."
     )
     interval = change_interval(nested(states[0], "by_image"), nested(exported, "by_image"))
-    # the same measure, but what it was measured on was trained on too
-    name = "held-out criterion" if is_held_out else "criterion on the rounds' own images"
     return HeadlineFigure(name, meaning, before, after, interval)
 
 
@@ -227,7 +225,7 @@ def _notes(guard: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(broken)
     scores = [number(one.get("held_out")) for one in (best, exported)]
     better = (
-        f"Exported is state {exported.get('round')} (held-out criterion {scores[1]}); "
+        f"Exported is state {exported.get('round')} ({criterion_name(guard)} {scores[1]}); "
         f"the best was state {best['round']} ({scores[0]}), kept in best/."
     )
     return (*broken, better)

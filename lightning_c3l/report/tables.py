@@ -6,7 +6,16 @@ from typing import Any
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.report.candidate_columns import CandidateColumns
-from lightning_c3l.report.figures import EXPOSURE, STATUSES, figure, nested, question_type_label, rounds_of
+from lightning_c3l.report.figures import (
+    EXPOSURE,
+    HELD_OUT,
+    STATUSES,
+    criterion_name,
+    figure,
+    nested,
+    question_type_label,
+    rounds_of,
+)
 from lightning_c3l.report.headline import change_interval
 from lightning_c3l.report.templating import FigureRow, FigureTable
 from lightning_c3l.report.text import MISSING, number, signed
@@ -79,17 +88,18 @@ def writers_figures(writers: Mapping[str, Any]) -> FigureTable | None:
 
 
 def guard_figures(guard: Mapping[str, Any]) -> FigureTable | None:
-    """What each state of the model generates on the guard's images, and how it changed the held-out criterion."""
+    """What each state of the model generates on the guard's images, and how it changed the guard's criterion."""
     states = [state for state in guard.get("states") or [] if isinstance(state, Mapping)]
     if not states:
         return None
     figures = [{**nested(state, "figures"), **state} for state in states]
     rows = [_row(key, figures) for key in _GUARDED if any(finite(one.get(key)) is not None for one in figures)]
+    rows = [replace(row, name=criterion_name(guard)) if row.name == HELD_OUT else row for row in rows]
     first = nested(states[0], "by_image")
     intervals = [change_interval(first, nested(state, "by_image")) for state in states[1:]]
     if any(intervals):
         cells = [MISSING, *(_range(one) for one in intervals)]
-        meaning = "95 % interval of the change of the held-out criterion since state 0, from the same images."
+        meaning = "95 % interval of the change of the criterion since state 0, from the same images."
         rows.insert(1, FigureRow("its change", cells, meaning))
     heads = ["figure", *(f"state {state.get('round')}" for state in states)]
     return FigureTable("What each state generates on the guard's images", heads, rows)

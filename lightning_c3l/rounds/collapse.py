@@ -13,13 +13,13 @@ from typing import Any
 
 from lightning_c3l.functional.finite import finite
 from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.report.figures import HELD_OUT
 
 _NAMES = {
     "parsed_rate": "parsed rate",
     "distinct_rate": "rate of distinct questions",
     "kind_entropy": "entropy of question types",
     "image_contrast": "contrast of S(I2C) between the right and another image",
-    "held_out": "held-out criterion",
     "answer_tokens": "mean answer length in tokens",
     "inflation": "S(I2C) by the run's scorer over that by the starting model",
 }
@@ -68,7 +68,12 @@ class CollapseLimits:
                 )
 
 
-def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLimits = CollapseLimits()) -> list[str]:
+def tripped(
+    first: Mapping[str, Any],
+    now: Mapping[str, Any],
+    limits: CollapseLimits = CollapseLimits(),
+    criterion: str = HELD_OUT,
+) -> list[str]:
     """Limits that a state violates.
 
     A figure that is missing in the first state, or not above 0 there, is ignored. One that was there and is missing now
@@ -78,17 +83,18 @@ def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLi
         first: figures of the first state, by the names of `CollapseLimits`.
         now: figures of the state that is judged.
         limits: how far they may fall.
+        criterion: name of `held_out`, which says on which images it was measured.
 
     Returns:
         A sentence per violated limit.
     """
-    sentences = list[str]()
+    sentences, names = list[str](), {**_NAMES, "held_out": criterion}
     for name, limit in asdict(limits).items():
         before, after = finite(first.get(name)), finite(now.get(name))
         if limit is None or before is None or before <= 0:
             continue
         if after is None:
-            sentences.append(f"{_NAMES[name]} was {before:.3f} at first and cannot be measured any more")
+            sentences.append(f"{names[name]} was {before:.3f} at first and cannot be measured any more")
             continue
         if name == "answer_tokens":
             holds, bound = before / limit <= after <= before * limit, f"more than {limit:g} times as long or as short"
@@ -97,7 +103,7 @@ def tripped(first: Mapping[str, Any], now: Mapping[str, Any], limits: CollapseLi
         else:
             holds, bound = after >= limit * before, f"below {limit:g} of it"
         if not holds:
-            sentences.append(f"{_NAMES[name]} went from {before:.3f} at first to {after:.3f}, {bound}")
+            sentences.append(f"{names[name]} went from {before:.3f} at first to {after:.3f}, {bound}")
     return sentences
 
 

@@ -85,7 +85,9 @@ def test_a_score_that_rises_for_the_model_alone_is_told(tmp_path):
 
 def test_the_frozen_scorer_sees_what_the_rounds_own_figures_hide(tmp_path):
     module, run = Writer(), Run(tmp_path, GuardRails("stop"))
-    with pytest.warns(UserWarning, match=r"state 1: held-out criterion went from 0\.500 at first to 0\.375"):
+    with pytest.warns(
+        UserWarning, match=r"state 1: criterion on the rounds' own images went from 0\.500 at first to 0\.375"
+    ):
         told = run.go(module, (0.5, {}), (0.375, {"image_contrast": 0.9}), (0.5, {}))
     assert told["exported"] == 0
     assert module.worth.item() == 0.5
@@ -93,7 +95,7 @@ def test_the_frozen_scorer_sees_what_the_rounds_own_figures_hide(tmp_path):
 
 def test_the_state_after_the_last_round_is_judged_by_what_it_writes(tmp_path):
     module, run = Writer(), Run(tmp_path, GuardRails("stop"))
-    with pytest.warns(UserWarning, match="state 2: held-out criterion"):
+    with pytest.warns(UserWarning, match="state 2: criterion on the rounds' own images"):
         told = run.go(module, (0.5, {}), (0.75, {}), (0.125, {}))
     assert not run.should_stop
     assert told["exported"] == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lightning_c3l.report.text import MISSING
 from lightning_c3l.runs import lock
 from tests.helpers.commandline import run_here
 from tests.helpers.run_folders import guard, state, write_run
@@ -58,6 +59,23 @@ def test_newest_first_with_figures_and_options(folder: Path, capsys: pytest.Capt
     assert "interrupted" in killed
     assert "pope_f1 0.875" in printed
     assert "killed/version_0/summary.json: is damaged" in lines[-1]
+
+
+def test_the_criterion_is_called_held_out_only_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = measured(0.5, 0.75, "2026-01-01T10:00:00+00:00")
+    own["guard"]["source"] = "images"
+    write_run(tmp_path / "runs/own/version_0", own)
+    _, printed = run_here(capsys, "runs", str(tmp_path / "runs"))
+    assert "verdict  criterion on the rounds' own images" in printed
+    assert "held-out" not in printed
+    write_run(tmp_path / "runs/held/version_0", measured(0.25, 0.375, "2026-01-02T10:00:00+00:00"))
+    _, printed = run_here(capsys, "runs", str(tmp_path / "runs"))
+    lines = printed.splitlines()
+    held_out, on_own = (lines[0].index(head) for head in ("held-out criterion", "criterion on the rounds' own images"))
+    rows = {line.split("/")[0]: line for line in lines if "/version_0" in line}
+    assert rows["held"][held_out:].split("  ")[0] == "0.250 → 0.375"
+    assert rows["own"][on_own:].split("  ")[0] == "0.500 → 0.750"
+    assert [rows["held"][on_own], rows["own"][held_out]] == [MISSING, MISSING]
 
 
 def test_sorted_by_a_figure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

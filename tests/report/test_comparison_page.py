@@ -1,6 +1,7 @@
 """The page that compares runs, and its tables in the terminal."""
 
 import re
+from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_the_page_says_which_run_is_best_and_shows_the_differences() -> None:
         "one",
         "two",
     ] * 2
+
+
+def on_own_images(compared: ComparedRun) -> ComparedRun:
+    told = compared.summary["guard"]
+    return replace(compared, summary={**compared.summary, "guard": {**told, "source": "images"}})
+
+
+def test_the_criterion_is_named_by_its_images() -> None:
+    own = on_own_images(run("one", 0.5, 0.0))
+    page = page_of(own, on_own_images(run("two", 0.75, 0.1)))
+    name = "criterion on the rounds' own images"
+    assert page.find("p", "verdict")[0].text.startswith(f"Best by {name}: two with 0.750")
+    assert row_of(page, f"{name}, starting model") == ["0.500", "0.500|the same"]
+    assert name.capitalize() in [one.text for one in page.find("h3")]
+    assert "eld-out criterion" not in page.all_text()
+    both = f"held-out criterion or {name}"
+    assert row_of(page_of(own, run("two", 0.75, 0.1)), f"{both}, best state") == [
+        "0.500",
+        "0.750|+0.250 (+0.250 to +0.250)",
+    ]
 
 
 def test_unpaired_differences_say_so() -> None:

@@ -16,6 +16,10 @@ from tests.report.test_charts import marks
 LIMITS = "guard: {limits: {held_out: 0.8, parsed_rate: 0.9, distinct_rate: null, answer_tokens: 2.0}}"
 
 
+# of `states`, whose guard had no held-out images
+CRITERION = "Criterion on the rounds' own images"
+
+
 def panels(figures: dict[str, Any], rounds: Any = None, extras: RunExtras | None = None) -> dict[str, Panel]:
     return {one.title: one for one in curves(figures, columns(rounds or {}), extras or RunExtras())}
 
@@ -35,9 +39,9 @@ def limits(panel: Panel) -> list[float]:
 def test_every_panel_has_the_figures_of_the_summary() -> None:
     found = panels({**summary(), "guard": states()})
     assert list(found) == [
-        *("Held-out criterion", "Mean S(I²C)", "Truth rate", "Parsed texts", "Distinct questions", "Question types"),
+        *(CRITERION, "Mean S(I²C)", "Truth rate", "Parsed texts", "Distinct questions", "Question types"),
     ]
-    assert points(found["Held-out criterion"]) == [("0", "0.375"), ("1", "0.125")]
+    assert points(found[CRITERION]) == [("0", "0.375"), ("1", "0.125")]
     assert points(found["Truth rate"])[:2] == [("0", "0.75"), ("1", "0.8125")]
     # on the guard's images, then in the rounds
     assert points(found["Parsed texts"]) == [("0", "0.5"), ("1", "0.5"), ("0", "0.9375"), ("1", "0.9375")]
@@ -59,7 +63,7 @@ def test_limits_are_counted_from_the_first_state() -> None:
     for state in guard["states"]:
         state["figures"] = {**state["figures"], "answer_tokens": 3.0}
     found = panels({"guard": guard}, extras=RunExtras(LIMITS))
-    assert limits(found["Held-out criterion"]) == pytest.approx([0.8 * 0.375])
+    assert limits(found[CRITERION]) == pytest.approx([0.8 * 0.375])
     assert limits(found["Parsed texts"]) == pytest.approx([0.9 * 0.5])
     assert limits(found["Distinct questions"]) == []
     assert limits(found["Answer length"]) == pytest.approx([1.5, 6.0])
@@ -67,13 +71,13 @@ def test_limits_are_counted_from_the_first_state() -> None:
 
 @pytest.mark.parametrize("config", ["", "a: [", "3", "guard: 3", "guard: {limits: {held_out: x}}"])
 def test_without_limits_none_is_drawn(config: str) -> None:
-    assert limits(panels({"guard": states()}, extras=RunExtras(config))["Held-out criterion"]) == []
+    assert limits(panels({"guard": states()}, extras=RunExtras(config))[CRITERION]) == []
 
 
 def test_the_interval_of_a_state_is_that_of_its_mean_over_images() -> None:
     guard = states()
     guard["states"][0]["by_image"] = {str(index): 0.375 for index in range(5)}
-    (first, second) = marks(panels({"guard": guard})["Held-out criterion"].svg, "y")
+    (first, second) = marks(panels({"guard": guard})[CRITERION].svg, "y")
     # equal values have an interval without width
     assert "0.375 (0.375 to 0.375)" in "".join(first.itertext())
     # two images of 0 and 0.25: the means of two draws are 0, 0.125 and 0.25
@@ -81,10 +85,15 @@ def test_the_interval_of_a_state_is_that_of_its_mean_over_images() -> None:
 
 
 def test_best_and_exported_states_are_marked() -> None:
-    texts = panels({"guard": states()})["Held-out criterion"].svg
+    texts = panels({"guard": states()})[CRITERION].svg
     assert ">best</text>" in texts
     assert ">exported</text>" in texts
-    assert ">best, exported</text>" in panels({"guard": {**states(), "exported": 0}})["Held-out criterion"].svg
+    assert ">best, exported</text>" in panels({"guard": {**states(), "exported": 0}})[CRITERION].svg
+
+
+def test_the_criterion_is_called_held_out_only_where_it_is() -> None:
+    assert next(iter(panels({"guard": states()}))) == "Criterion on the rounds' own images"
+    assert next(iter(panels({"guard": {**states(), "source": "held_out"}}))) == "Held-out criterion"
 
 
 def test_status_and_kind_come_from_the_texts() -> None:

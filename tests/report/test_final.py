@@ -159,6 +159,9 @@ def test_limits_and_a_better_state_are_told() -> None:
     told = headline(summary(state(0, 0.5), state(1, 0.75), state(2, 0.625, ("contrast fell",))))
     assert told.notes[0] == "State 2 broke a limit: contrast fell."
     assert "Exported is state 2 (held-out criterion 0.625); the best was state 1 (0.750)" in told.notes[1]
+    guard = {**summary(state(0, 0.5), state(1, 0.75), state(2, 0.625))["guard"], "source": "images"}
+    (note,) = headline({"guard": guard}).notes
+    assert note.startswith("Exported is state 2 (criterion on the rounds' own images 0.625)")
 
 
 @pytest.mark.parametrize("told", [{}, summary(), summary(state(0, 0.5)), {"writers": {"base": {}, "tuned": {}}}])

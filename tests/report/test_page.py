@@ -156,7 +156,7 @@ def test_sections_of_a_run_with_truth() -> None:
         *("rounds", "scores", "auroc", "pairs", "texts", "models", "exposure", "dataset"),
     ]
     titles = [one.text for one in root.find("h3")]
-    assert titles[:3] == ["Held-out criterion", "Mean S(I²C)", "Truth rate"]
+    assert titles[:3] == ["Criterion on the rounds' own images", "Mean S(I²C)", "Truth rate"]
 
 
 def test_nothing_is_empty_on_the_page_of_a_run_without_truth() -> None:
@@ -264,7 +264,7 @@ def test_states_that_the_guard_judged_are_shown() -> None:
     text = render_report({**summary(), "guard": states("parsed rate <b>fell</b>")}, {}, no_image)
     cells = table_cells(parse(text), "What each state generates on the guard's images")
     assert {name: [one.text for one in row] for name, row in cells.items()} == {
-        "held-out criterion": ["0.375", "0.125"],
+        "criterion on the rounds' own images": ["0.375", "0.125"],
         "its change": ["\u2013", "\u22120.250 to \u22120.250"],
         "parsed rate": ["0.500", "0.500"],
         "distinct questions": ["0.750", "0.750"],

@@ -80,6 +80,11 @@ def test_a_figure_that_is_gone_breaks_its_limit(value: Any) -> None:
 def test_the_sentence_has_the_figures() -> None:
     (said,) = tripped(FIRST, {**FIRST, "parsed_rate": 0.737})
     assert said == "parsed rate went from 1.000 at first to 0.737, below 0.9 of it"
+    worse = {**FIRST, "held_out": FIRST["held_out"] / 2}
+    (said,) = tripped(FIRST, worse)
+    assert said.startswith("held-out criterion went from")
+    (said,) = tripped(FIRST, worse, criterion="criterion on other images")
+    assert said.startswith("criterion on other images went from")
     (said,) = tripped(FIRST, {**FIRST, "answer_tokens": 20.0})
     assert (
         said == "mean answer length in tokens went from 8.000 at first to 20.000, more than 2 times as long or as short"

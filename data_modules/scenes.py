@@ -87,7 +87,7 @@ def _world(name: str) -> RoundWorld:
     world: RoundWorld = extensions.choose("world", name, WORLDS, "world", extensions.takes(()))()
     needed = [one for one in vars(RoundWorld) if not one.startswith("_")]
     if missing := [one for one in needed if not hasattr(world, one)]:
-        raise ValueError(f"world {name}: has no {', '.join(missing)}")
+        raise ValueError(extensions.misfit("world", name, "world", f"it has no {', '.join(missing)}"))
     known = type(_BY_PREFIX.get(world.prefix, world))
     if (known.__module__, known.__qualname__) != (type(world).__module__, type(world).__qualname__):
         raise ValueError(f"world {name}: its prefix {world.prefix!r} is that of {known.__name__}; take another")

@@ -63,7 +63,7 @@ def load(option: str, path: str, what: str, objection: Objection) -> Any:
     """
     name, _, attribute = path.rpartition(".")
     if not is_path(path):
-        raise ValueError(f"{option} {path}: must be module.attribute of a {what}")
+        raise ValueError(f"{option} {path}: must be module.attribute of your own {what}")
     module = _imported(option, path, name)
     if not hasattr(module, attribute):
         alike = get_close_matches(attribute, vars(module), 1)
@@ -71,20 +71,34 @@ def load(option: str, path: str, what: str, objection: Objection) -> Any:
         raise ValueError(f"{option} {path}: module {name} has no attribute {attribute}{hint}")
     found = getattr(module, attribute)
     if reason := objection(found):
-        raise ValueError(f"{option} {path}: is no {what}: {reason}")
+        raise ValueError(misfit(option, path, what, reason))
     return found
+
+
+def misfit(option: str, path: str, what: str, reason: str) -> str:
+    """Says of a part that was imported why it is not what the option asks for, and which page shows how to write one.
+
+    Args:
+        option: that names it.
+        path: its dotted path.
+        what: it should be; the last word is the name of its page.
+        reason: what is wrong, and what to write instead.
+    """
+    article = "an" if what[0] in "aeiou" else "a"
+    return f"{option} {path}: cannot be used as {article} {what}: {reason} (see docs/extending/{what.split()[-1]}.md)"
 
 
 def takes(arguments: Sequence[str]) -> Objection:
     """An objection to all that cannot be called with these positional arguments."""
+    how = f"with ({', '.join(arguments)})" if arguments else "without arguments"
 
     def objection(found: Any) -> str:
         if not callable(found):
-            return f"it cannot be called; define a function of ({', '.join(arguments)})"
+            return f"it is a {type(found).__name__}; write a function or class that can be called {how}"
         try:
             inspect.signature(found).bind(*arguments)
         except TypeError as error:
-            return f"it is called with ({', '.join(arguments)}): {error}"
+            return f"it must be possible to call it {how}, but: {error}"
         except ValueError:  # a builtin without a signature
             pass
         return ""
@@ -97,7 +111,7 @@ def derives_from(base: type[Any]) -> Objection:
 
     def objection(found: Any) -> str:
         is_one = inspect.isclass(found) and base in found.__mro__[1:]
-        return "" if is_one else f"it is no class that derives from {base.__module__}.{base.__qualname__}"
+        return "" if is_one else f"write a class that derives from {base.__qualname__} of {base.__module__}"
 
     return objection
 

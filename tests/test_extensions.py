@@ -2,12 +2,20 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from data_modules.formats.own_dialect import own_dialect
+from data_modules.images.sources import open_images
+from data_modules.scenes import parse_scenes
 from lightning_c3l import extensions
+from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.judging.choose import JudgeChoice, make_judge
+from lightning_c3l.functional.i2c import reading_function
+from lightning_c3l.modules.contrast import form_of
+from tests.helpers.commandline import ROOT
 
 OURS = {"one": 1, "two": 2}
 THEIRS = """
@@ -60,8 +68,16 @@ def test_a_path_is_found_in_the_environment_before_the_current_folder() -> None:
         ("theirs.ad", "--number theirs.ad: module theirs has no attribute ad; did you mean add?"),
         ("broken.add", "--number broken.add: broken needs the module not_installed_here, which is missing"),
         ("wrong.add", "--number wrong.add: importing wrong failed: RuntimeError: first line second line"),
-        ("theirs.__name__", "--number theirs.__name__: is no number: it cannot be called; define a function of (a, b)"),
-        ("theirs.Base", "--number theirs.Base: is no number: it is called with (a, b): too many positional arguments"),
+        (
+            "theirs.__name__",
+            "--number theirs.__name__: cannot be used as a number: it is a str; write a function or class that can be "
+            "called with (a, b) (see docs/extending/number.md)",
+        ),
+        (
+            "theirs.Base",
+            "--number theirs.Base: cannot be used as a number: it must be possible to call it with (a, b), but: too "
+            "many positional arguments (see docs/extending/number.md)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(name: str, said: str) -> None:
@@ -74,8 +90,31 @@ def test_a_class_must_derive() -> None:
     base = extensions.load("--x", "theirs.Base", "x", lambda found: "")
     assert extensions.load("--x", "theirs.Derived", "x", extensions.derives_from(base)).__name__ == "Derived"
     for name in ("Base", "add"):
-        with pytest.raises(ValueError, match=f"--x theirs.{name}: is no x: it is no class that derives from theirs.B"):
+        said = rf"--x theirs.{name}: cannot be used as a x: write a class that derives from Base of theirs \(see"
+        with pytest.raises(ValueError, match=said):
             extensions.load("--x", f"theirs.{name}", "x", extensions.derives_from(base))
+
+
+@pytest.mark.parametrize(
+    ("page", "load"),
+    [
+        ("reading", lambda: reading_function("i2c.reading", "builtins.len")),
+        ("loss", lambda: form_of("model.loss.form", "builtins.len")),
+        ("benchmark", lambda: benchmarks.choose("data.benchmark", "builtins.list")),
+        ("dialect", lambda: own_dialect("--dialect", "builtins.len")),
+        ("dialect", lambda: own_dialect("--dialect", "builtins.list")),
+        ("judge", lambda: make_judge(JudgeChoice(judge_class="builtins.len"), None)),
+        ("judge", lambda: make_judge(JudgeChoice(judge_class="builtins.list"), None)),
+        ("source", lambda: open_images("builtins.__name__:x", Path())),
+        ("source", lambda: open_images("builtins.str:x", Path())),
+        ("world", lambda: parse_scenes("scenes:count=2,world=builtins.len")),
+        ("world", lambda: parse_scenes("scenes:count=2,world=builtins.list")),
+    ],
+)
+def test_whoever_gives_something_else_is_sent_to_a_page_that_exists(page: str, load: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=rf" builtins\.\w+: cannot be used as an? .*see docs/extending/{page}\.md\)$"):
+        load()
+    assert (ROOT / f"docs/extending/{page}.md").is_file()
 
 
 def test_names_of_data_are_told_from_paths_by_their_form_alone() -> None:

@@ -39,7 +39,8 @@ def own_dialect(option: str, path: str) -> OwnDialect:
     """
     found: OwnDialect = extensions.load(option, path, "dialect", extensions.takes(()))()
     if not (hasattr(found, "read") or (hasattr(found, "write") and hasattr(found, "base"))):
-        raise ValueError(f"{option} {path}: is no dialect: it needs `read`, or `write` and `base`, or all three")
+        needs = "it needs `read`, or `write` and `base`, or all three"
+        raise ValueError(extensions.misfit(option, path, "dialect", needs))
     return found
 
 

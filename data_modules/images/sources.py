@@ -155,7 +155,8 @@ def _load(path: str) -> Any:
 def _own(path: str, rest: str) -> EncodedSource:
     source: EncodedSource = _load(path)(rest)
     if missing := [name for name in ("keys", "raw") if not callable(getattr(source, name, None))]:
-        raise ValueError(f"data.images {path}: is no image source: what it returns has no {' and no '.join(missing)}")
+        reason = f"what it returns has no {' and no '.join(missing)}"
+        raise ValueError(extensions.misfit("data.images", path, "image source", reason))
     return source
 
 

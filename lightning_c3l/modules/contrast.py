@@ -186,7 +186,7 @@ def form_of(option: str, name: str) -> Form:
         ValueError: there is no such form, or it needs something else; says which option and why.
     """
     takes = extensions.takes(("states", "options", "reference", "head"))
-    term: Form | Term = extensions.choose(option, name, FORMS, "form of the contrastive term", takes)
+    term: Form | Term = extensions.choose(option, name, FORMS, "form of the contrastive loss", takes)
     if isinstance(term, Form):
         return term
     needs = tuple(getattr(term, "needs", ("negatives",)))

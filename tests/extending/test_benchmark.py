@@ -83,9 +83,18 @@ def test_an_lvlm_is_tested_with_it(working_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("class Own: name = 'own'", "is no benchmark: it is no class that derives from"),
-        ("class Own(ScoredBenchmark): name, protocols = 'pope', ('a',)", "needs a `name` in letters that no other"),
-        ("class Own(ScoredBenchmark):\n  def __init__(self, path): ...", "must be made without options"),
+        (
+            "class Own: name = 'own'",
+            "cannot be used as a benchmark: write a class that derives from ScoredBenchmark of",
+        ),
+        (
+            "class Own(ScoredBenchmark): name, protocols = 'pope', ('a',)",
+            "cannot be used as a benchmark: it needs a `name` in letters that no other",
+        ),
+        (
+            "class Own(ScoredBenchmark):\n  def __init__(self, path): ...",
+            "cannot be used as a benchmark: it must take no options",
+        ),
     ],
 )
 def test_what_is_no_benchmark(code: str, said: str, working_folder: Path, request: pytest.FixtureRequest) -> None:

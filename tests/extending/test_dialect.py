@@ -79,9 +79,12 @@ def test_answers_are_scored(working_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--read-as", "my_dialect.TO_OURS"], "read_as my_dialect.TO_OURS: is no dialect: it cannot be called"),
+        (["--read-as", "my_dialect.TO_OURS"], "read_as my_dialect.TO_OURS: cannot be used as a dialect: it is a "),
         (["--dialect", "xml"], "--dialect must be one of llava, sharegpt, messages, pairs, or module.attribute"),
-        (["--dialect", "builtins.list"], "builtins.list: is no dialect: it needs `read`, or `write` and `base`"),
+        (
+            ["--dialect", "builtins.list"],
+            "builtins.list: cannot be used as a dialect: it needs `read`, or `write` and `base`",
+        ),
     ],
 )
 def test_what_is_no_dialect(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

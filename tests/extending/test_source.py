@@ -49,8 +49,11 @@ def test_rounds_list_what_cannot_be_read() -> None:
     [
         (f"{NAME}:nothing.sqlite", r"nothing\.sqlite: no such file"),
         ("my_source.Albums:x", r"data\.images my_source\.Albums: .*did you mean Album\?"),
-        ("builtins.dict:", r"data\.images builtins\.dict: is no image source: what it returns has no raw"),
-        ("my_source.sqlite3:x", r"is no image source: it cannot be called"),
+        (
+            "builtins.dict:",
+            r"data\.images builtins\.dict: cannot be used as an image source: what it returns has no raw",
+        ),
+        ("my_source.sqlite3:x", r"cannot be used as an image source: it is a module; write"),
     ],
 )
 def test_what_is_no_source(spec: str, said: str, working_folder: Path) -> None:

@@ -38,10 +38,13 @@ def choose(option: str, name: str) -> Benchmark:
     try:
         benchmark: ScoredBenchmark = found()
     except TypeError as error:
-        raise ValueError(f"{option} {name}: must be made without options: {error}") from error
+        raise ValueError(
+            extensions.misfit(option, name, "benchmark", f"it must take no options, but: {error}")
+        ) from error
     own = getattr(benchmark, "name", "")
     if own in NAMES or not str(own).isidentifier() or not getattr(benchmark, "protocols", ()):
-        raise ValueError(f"{option} {name}: needs a `name` in letters that no other benchmark has, and `protocols`")
+        needs = "it needs a `name` in letters that no other benchmark has, and `protocols`"
+        raise ValueError(extensions.misfit(option, name, "benchmark", needs))
     return benchmark
 
 

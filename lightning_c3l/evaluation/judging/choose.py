@@ -77,7 +77,7 @@ def _from_checkpoint(path: str, cache: Path | None) -> Judge:
 
 
 def _from_class(path: str) -> Judge:
-    judge: Judge = extensions.load("--judge-class", path, "class of a judge", extensions.takes(()))()
+    judge: Judge = extensions.load("--judge-class", path, "judge", extensions.takes(()))()
     if not isinstance(getattr(judge, "name", None), str) or not callable(getattr(judge, "review", None)):
-        raise JudgeError(f"--judge-class {path}: is not a judge; it needs `name` and `review`")
+        raise JudgeError(extensions.misfit("--judge-class", path, "judge", "it needs `name`, a text, and `review`"))
     return judge

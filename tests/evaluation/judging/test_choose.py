@@ -70,9 +70,9 @@ def test_a_checkpoint(tiny_checkpoint: Path) -> None:
         (["--judge-class", "Judge"], "must be module.attribute"),
         (
             ["--judge-class", f"{__name__}.Picky"],
-            "is no class of a judge: it is called with .*missing a required",
+            "cannot be used as a judge: it must be possible to call it without arguments, but: missing a required",
         ),
-        (["--judge-class", f"{__name__}.NoJudge"], "is not a judge"),
+        (["--judge-class", f"{__name__}.NoJudge"], "cannot be used as a judge: it needs `name`"),
         (["--judge-checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["--judge-model", "a", "--judge-url", ""], "--judge-url is empty"),
         (["--judge-model", "a", "--concurrency", "0"], "--concurrency"),

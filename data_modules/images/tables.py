@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from data_modules.images.names import ImageNames
 from data_modules.loading.decoding import UnreadableImage
+from lightning_c3l.lvlm.installation import install_command
 from lightning_c3l.report.progress import track
 
 # a row group is read as a whole; arrow cannot hold columns of nested bytes beyond 2 GiB
@@ -127,9 +128,7 @@ class SavedDatasetImages:
         try:
             import datasets  # an extra
         except ImportError as error:
-            raise ValueError(
-                f"{folder}: a saved data set needs the extra: pip install 'lightning_c3l[datasets]'"
-            ) from error
+            raise ValueError(f"{folder}: a saved data set needs the extra: {install_command('[datasets]')}") from error
         try:
             table: Any = datasets.load_from_disk(str(folder))
         except Exception as error:  # json, arrow and datasets each raise their own types

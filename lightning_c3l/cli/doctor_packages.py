@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from lightning_c3l.cli.finding import Finding
+from lightning_c3l.lvlm.installation import install_command
 
 _PROJECT = "lightning_c3l"
 # in a line of their own, in this order
@@ -34,7 +35,9 @@ def packages() -> Iterator[Finding]:
     shown = [name for name in _SHOWN if name in needed]
     for name in (*shown, *(name for name in needed if name not in shown and problems[name])):
         if problems[name]:
-            yield Finding(name, "problem", problems[name], f"pip install '{needed[name].name}{needed[name].specifier}'")
+            yield Finding(
+                name, "problem", problems[name], install_command(f"{needed[name].name}{needed[name].specifier}")
+            )
         else:
             yield Finding(name, "ok", version(name))
     others = [name for name in sorted(needed) if name not in shown and not problems[name]]
@@ -45,9 +48,13 @@ def extras() -> Iterator[Finding]:
     """What can be installed in addition, and what for."""
     for extra, purpose in EXTRAS.items():
         missing = [one.name for one in _requirements(extra) if _problem(one)]
-        command = f"pip install '{_PROJECT}[{extra}]'"
         if missing:
-            yield Finding(f"[{extra}]", "note", f"not installed: {', '.join(missing)}", f"for {purpose}: {command}")
+            yield Finding(
+                f"[{extra}]",
+                "note",
+                f"not installed: {', '.join(missing)}",
+                f"for {purpose}: {install_command(f'[{extra}]')}",
+            )
         else:
             yield Finding(f"[{extra}]", "ok", f"installed: {purpose}")
 

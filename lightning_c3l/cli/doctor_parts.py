@@ -41,7 +41,7 @@ def shipped_model() -> Iterator[Finding]:
     text = f"a true answer scores {found.true_score:.2f}, a false one {found.false_score:.2f}, in {seconds:.1f} s"
     if found.problem or not found.tells:
         said = f"; generated {found.generated!r} ({found.problem})" if found.problem else ""
-        todo = "the checkpoint or a package is damaged: install the versions of constraints.txt, and report this output"
+        todo = "the checkpoint or a package is damaged: install this package anew, and report this output"
         yield Finding("self-test", "problem", text + said, todo)
     elif seconds > _SLOW:
         yield Finding("self-test", "note", text, "slow: other programs use the CPU, or OMP_NUM_THREADS is too low")

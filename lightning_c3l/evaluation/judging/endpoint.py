@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from lightning_c3l.evaluation.judging.base import UNPARSED, JudgeError
 from lightning_c3l.evaluation.judging.prompted import parse_ratings
+from lightning_c3l.lvlm.installation import install_command
 from lightning_c3l.runs.endpoints import (
     NO_KEY_STATUSES,
     SECRET_LENGTH,
@@ -133,7 +134,7 @@ class EndpointResponder:
         try:
             import openai  # noqa: F401
         except ImportError:
-            raise JudgeError("asking an endpoint needs a package: pip install 'lightning_c3l[judge]'") from None
+            raise JudgeError(f"asking an endpoint needs a package: {install_command('[judge]')}") from None
         requests = _Requests(self._endpoint, iter(prompts.items()), on_reply)
         with quiet_loggers():
             failed = asyncio.run(requests.send(min(self._endpoint.concurrency, len(prompts))))

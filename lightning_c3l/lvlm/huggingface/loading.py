@@ -18,6 +18,7 @@ from lightning_c3l.lvlm.base import LVLMError
 from lightning_c3l.lvlm.hub import is_cached_only
 from lightning_c3l.lvlm.huggingface.configuration import load_config
 from lightning_c3l.lvlm.huggingface.folders import file_problem, require_weight_files, weight_files
+from lightning_c3l.lvlm.installation import install_command
 from lightning_c3l.lvlm.load_errors import one_line
 from lightning_c3l.runs.digests import sha256_digest
 from lightning_c3l.runs.weight_files import weights_digest
@@ -44,7 +45,7 @@ def load_checkpoint(
     if quantize is not None and not torch.cuda.is_available():
         raise LVLMError(f"{path}: quantize: {quantize} needs a CUDA GPU; leave it out, or set dtype: bfloat16")
     if quantize is not None and find_spec("bitsandbytes") is None:
-        raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: pip install 'lightning_c3l[qlora]'")
+        raise LVLMError(f"{path}: quantize: {quantize} needs bitsandbytes: {install_command('[qlora]')}")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_cached_only(path)}
     _tell_of_download(path)
     config = load_config(path, options)

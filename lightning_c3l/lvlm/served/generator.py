@@ -14,6 +14,7 @@ from torch import nn
 from lightning_c3l.distributed import collectives
 from lightning_c3l.lvlm.base import GenerationRequest, LVLMError, Sampling
 from lightning_c3l.lvlm.external import GENERATOR_DTYPE, ExternalGenerator, ServableLVLM
+from lightning_c3l.lvlm.installation import install_command
 from lightning_c3l.lvlm.served.batch import RequestBatch
 from lightning_c3l.lvlm.served.client import ChatClient, Recovery
 from lightning_c3l.lvlm.served.handover import HandOver
@@ -53,7 +54,7 @@ class ServedGenerator(ExternalGenerator):
         if not model:
             raise LVLMError("generator.model: is empty; give the name under which the servers serve the base")
         if find_spec("openai") is None:
-            raise LVLMError("generating on servers needs a package: pip install 'lightning_c3l[served]'")
+            raise LVLMError(f"generating on servers needs a package: {install_command('[served]')}")
         self.fingerprint = ""
         self._lvlm: ServableLVLM | None = None
         self._is_reference = False

@@ -8,6 +8,7 @@ import pytest
 from data_modules.formats import Message, Record
 from lightning_c3l.cli.set_tokens import read_tokens, write_tokens
 from lightning_c3l.report.token_values import TokenValues
+from tests.helpers import markdown
 
 VALUES = TokenValues(("re", "d\ud800"), (-1.0, -2.0), (-3.0, -4.0))
 RECORDS = {7: Record((), (Message("user", "Why?"), Message("assistant", "red\ud800")))}
@@ -19,6 +20,16 @@ def test_they_come_back(tmp_path: Path) -> None:
     changed = {7: Record((), (Message("user", "Why?"), Message("assistant", "blue")))}
     assert read_tokens(tmp_path / "set.tokens.json", changed) == {}
     assert read_tokens(tmp_path / "set.tokens.json", {}) == {}
+
+
+def test_the_documentation_shows_such_a_file(tmp_path: Path) -> None:
+    (shown,) = (block.text for block in markdown.blocks() if '"logp_blind"' in block.text)
+    (tmp_path / "shown.json").write_text(shown)
+    record = Record((), (Message("user", "How many?"), Message("assistant", "two rings")))
+    found = read_tokens(tmp_path / "shown.json", {1: record})
+    assert found == {(1, 1): TokenValues(("two", " rings"), (-0.25, -0.5), (-1.25, -0.75))}
+    write_tokens(tmp_path / "written.json", "ff8081ef4fc7a78a", found, {1: record})
+    assert json.loads((tmp_path / "written.json").read_text()) == json.loads(shown)
 
 
 @pytest.mark.parametrize("damage", [{"turn": 5}, {"turn": "1"}, {"record": [7]}, {"tokens": None}, {"answer": 3}])

@@ -10,15 +10,16 @@ _PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 needs_chromium = pytest.mark.skipif(_PROGRAM is None, reason="needs Chromium: apt-get install chromium")
 
 
-def dump_dom(page: Path, fragment: str = "") -> tuple[str, list[str]]:
+def dump_dom(page: Path, fragment: str = "", width: int = 800) -> tuple[str, list[str]]:
     """The page as HTML after its script has run, and what it wrote to the console, errors of the page included.
 
     Args:
         page: the file.
         fragment: what follows `#` in the address.
+        width: of the window, in pixels.
     """
     address = page.resolve().as_uri() + (f"#{fragment}" if fragment else "")
-    done = _run(page, "--enable-logging=stderr", "--dump-dom", address)
+    done = _run(page, "--enable-logging=stderr", f"--window-size={width},600", "--dump-dom", address)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 

@@ -14,7 +14,7 @@ from experiments.two_by_two.plan import parse_seeds
 
 
 @dataclass(frozen=True)
-class Stage:
+class ProtocolStage:
     """One look at recipes: all of its trials are measured on the same images.
 
     Attributes:
@@ -109,7 +109,7 @@ class Protocol:
         resamples: of the bootstrap.
     """
 
-    stages: Mapping[str, Stage]
+    stages: Mapping[str, ProtocolStage]
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     target: Target = field(default_factory=Target)
     resamples: int = 2000
@@ -124,7 +124,7 @@ class Protocol:
         if self.resamples < 1:
             raise ValueError(f"resamples must be at least 1, not {self.resamples}")
 
-    def stage(self, name: str) -> Stage:
+    def stage(self, name: str) -> ProtocolStage:
         """A stage by its name.
 
         Raises:
@@ -148,7 +148,8 @@ def read_protocol(path: Path) -> Protocol:
         if "stages" not in found:
             raise ValueError("stages is missing")
         stages = {
-            str(name): _built(Stage, one, f"stages.{name}") for name, one in mapping(found["stages"], "stages").items()
+            str(name): _built(ProtocolStage, one, f"stages.{name}")
+            for name, one in mapping(found["stages"], "stages").items()
         }
         return Protocol(
             stages,

@@ -16,7 +16,7 @@ from lightning_c3l.report.figures import nested, reading_label
 from lightning_c3l.report.first_screen import FirstScreen
 from lightning_c3l.report.gallery import Gallery, exported_pairs, shown_pairs, with_tokens
 from lightning_c3l.report.tables import (
-    benchmarks_table,
+    benchmark_tables,
     dataset_figures,
     exposure_figures,
     guard_figures,
@@ -79,7 +79,7 @@ def render_report(
         "models": writers_figures(nested(summary, "writers")),
         "exposure": exposure_figures(nested(summary, "exposure_bias")),
         "dataset": dataset_figures(nested(summary, "dataset")),
-        "benchmarks": benchmarks_table(extras.evaluations),
+        "benchmarks": benchmark_tables(extras.evaluations),
         "settings": extras.config or extras.digests,
     }
     return (

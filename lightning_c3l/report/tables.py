@@ -139,13 +139,13 @@ def dataset_figures(data: Mapping[str, Any]) -> FigureTable | None:
     return FigureTable("The exported data set", ["figure", "value"], rows) if rows else None
 
 
-def benchmarks_table(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTable | None:
-    """Headline figure of every protocol of every benchmark, with its interval.
+def benchmark_tables(evaluations: Mapping[str, Mapping[str, Any]]) -> list[FigureTable]:
+    """Headline figure of every protocol of every benchmark, then its other figures, over all answers and by category.
 
     Args:
         evaluations: content of each evaluation.json, by the name of its folder.
     """
-    rows = []
+    headlines, further = list[FigureRow](), list[FigureTable]()
     for folder, evaluation in evaluations.items():
         for protocol, result in nested(evaluation, "protocols").items():
             if not isinstance(result, Mapping):
@@ -155,13 +155,22 @@ def benchmarks_table(evaluations: Mapping[str, Mapping[str, Any]]) -> FigureTabl
             cells = [result.get("metric"), result.get("headline"), interval, result.get("n")]
             name = f"{evaluation.get('benchmark')}, {protocol}"
             # the run folder itself is no name
-            rows.append(FigureRow(name, cells, str(result.get("meaning") or folder.strip("."))))
+            headlines.append(FigureRow(name, cells, str(result.get("meaning") or folder.strip("."))))
+            figures = {"parse failures": result.get("parse_failures"), **nested(result, "figures")}
+            rows = [FigureRow(key, [figures[key]]) for key in _keys([figures]) if figures[key] is not None]
+            further += [FigureTable(f"{name}: all answers", ["figure", "value"], rows)] if rows else []
+            tables = nested(result, "tables")
+            further += [_by_category(f"{name}: by {key}", nested(tables, key)) for key in tables]
     heads = ["benchmark, protocol", "metric", "value", "95 % interval", "answers"]
-    return (
-        FigureTable("Headline figures, shares in [0, 1] but for llava_w, which is in percent", heads, rows)
-        if rows
-        else None
-    )
+    title = "Headline figures, shares in [0, 1] but for llava_w, which is in percent"
+    return [FigureTable(title, heads, headlines), *further] if headlines else []
+
+
+def _by_category(title: str, categories: Mapping[str, Any]) -> FigureTable:
+    rows = {category: nested(categories, category) for category in categories}
+    heads = _keys(rows.values())
+    cells = [FigureRow(category, [row.get(head) for head in heads]) for category, row in rows.items()]
+    return FigureTable(title, ["category", *heads], cells)
 
 
 def type_shares(summary: Mapping[str, Any]) -> FigureTable | None:

@@ -281,9 +281,35 @@ def test_benchmark_figures_have_their_intervals() -> None:
         "pope, reference": ["f1", "0.812", "0.750 to 0.875", "3,000"],
         "pope, strict": ["f1", "0.812", "\u2013", "3,000"],
     }
+    assert not parse(page).find("details")
     # of the run folder itself nothing is to be said
     own = RunExtras(evaluations={".": {"benchmark": "pope", "protocols": {"reference": {**result, "meaning": ""}}}})
     assert not parse(render_report({}, {}, no_image, own)).find("th")[-1].find("small")
+
+
+def test_a_benchmark_has_its_categories() -> None:
+    splits = {"random": {"f1": 0.875, "n": 3000}, "<b>": {"f1": 0.75, "n": 12, "unparsable": 1}}
+    result = {"metric": "f1", "headline": 0.8125, "interval": None, "n": 3012, "parse_failures": 2}
+    result |= {"figures": {"pooled_f1": 0.8}, "tables": {"split": splits}}
+    page = render_report(
+        {}, {}, no_image, RunExtras(evaluations={".": {"benchmark": "pope", "protocols": {"strict": result}}})
+    )
+    assert "<b>" not in page
+    root = parse(page)
+    cells = table_cells(root, "pope, strict: by split")
+    assert {name: [one.text for one in row] for name, row in cells.items()} == {
+        "random": ["0.875", "3,000", "\u2013"],
+        "<b>": ["0.750", "12", "1"],
+    }
+    (table,) = (one for one in root.find("table") if one.find("caption")[0].text == "pope, strict: by split")
+    assert [one.text for one in table.find("thead")[0].find("th")] == ["category", "f1", "n", "unparsable"]
+    cells = table_cells(root, "pope, strict: all answers")
+    assert {name: row[0].text for name, row in cells.items()} == {"parse failures": "2", "pooled_f1": "0.800"}
+    # the headlines are seen at once
+    assert [one.find("summary")[0].text for one in root.find("details")] == [
+        "pope, strict: all answers",
+        "pope, strict: by split",
+    ]
 
 
 def test_configuration_and_digests_are_folded() -> None:

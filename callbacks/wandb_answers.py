@@ -8,24 +8,14 @@ from callbacks.order import Order
 from callbacks.wandb_run import wandb_run_of
 from callbacks.wandb_values import Table
 from lightning_c3l.evaluation.benchmarks import load_scored
-from lightning_c3l.evaluation.benchmarks.base import (
-    Answer,
-    Benchmark,
-    Pair,
-    Question,
-    ScoredBenchmark,
-    figure_name,
-    score_pairs,
-)
+from lightning_c3l.evaluation.benchmarks.base import Benchmark, Pair, figure_name
 from lightning_c3l.evaluation.benchmarks.evaluation import Evaluation
 from lightning_c3l.evaluation.judging.base import Review
-from lightning_c3l.evaluation.results import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
+from lightning_c3l.evaluation.result_files import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
+from lightning_c3l.evaluation.shown_answers import right_answers, said, some_pairs
 from lightning_c3l.functional.finite import finite
-from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.modules.benchmark import EvaluationModule
 
-# rows of the table of answers
-_ROWS = 200
 _FILES = (ANSWERS, BLIND_ANSWERS, EVALUATION, REVIEWS)
 
 
@@ -77,13 +67,14 @@ def answers_table(benchmark: Benchmark, pairs: Sequence[Pair], protocol: str | N
     """
     columns = ["question id", "image", "question", "options", "right answer", "answer", "right"]
     rows = []
-    shown = _chosen(pairs)
-    right = [None] * len(shown) if protocol is None else _right_answers(load_scored(benchmark), pairs, shown, protocol)
+    shown = some_pairs(pairs)
+    right = [None] * len(shown) if protocol is None else right_answers(load_scored(benchmark), pairs, shown, protocol)
     for (question, answer), is_right in zip(shown, right, strict=True):
         options = "\n".join(f"{letter}. {text}" for letter, text in question.options.items())
-        said = answer.problem or answer.text or _likeliest(question, answer)
         known = is_right if question.truth else None
-        rows.append([question.id, question.image, question.text, options, question.truth, said, known])
+        rows.append(
+            [question.id, question.image, question.text, options, question.truth, said(question, answer), known]
+        )
     return Table(columns, rows)
 
 
@@ -97,38 +88,8 @@ def reviews_table(pairs: Sequence[Pair], reviews: Sequence[Review]) -> Table:
     columns = ["question id", "image", "question", "reference", "answer", "rating", "reference's rating"]
     review_of = {review.id: review for review in reviews}
     rows = []
-    for question, answer in _chosen(pairs):
+    for question, answer in some_pairs(pairs):
         review = review_of.get(question.id)
         found = (None, None) if review is None or not review.parsed else (review.candidate, review.reference)
         rows.append([question.id, question.image, question.text, question.reference, answer.text, *found])
     return Table(columns, rows)
-
-
-def _chosen(pairs: Sequence[Pair]) -> list[Pair]:
-    """At most as many as a table has rows, drawn at random, the same in every run on the same questions."""
-    chosen = stream("wandb", len(pairs)).sample(range(len(pairs)), min(_ROWS, len(pairs)))
-    return [pairs[index] for index in sorted(chosen)]
-
-
-def _right_answers(
-    benchmark: ScoredBenchmark, pairs: Sequence[Pair], shown: Sequence[Pair], protocol: str
-) -> list[bool | None]:
-    """Whether the shown answers are right; None if nothing is right or wrong.
-
-    All are scored together where each question is a unit: of one answer alone a figure need not exist, such as the mean
-    of the accuracies on yes and on no.
-    """
-    ids = [question.id for question, _ in pairs]
-    if len(set(ids)) == len(ids) and ids == [benchmark.unit(question) for question, _ in pairs]:
-        right = score_pairs(benchmark, pairs, protocol).right
-        right_of = {} if right is None else dict(zip(ids, map(bool, right), strict=True))
-        return [right_of.get(question.id) for question, _ in shown]
-    alone = [score_pairs(benchmark, [pair], protocol).right for pair in shown]
-    return [None if right is None else bool(right[0]) for right in alone]
-
-
-def _likeliest(question: Question, answer: Answer) -> str | None:
-    """The letter of the option with the lowest loss, for answers without a text."""
-    if not answer.losses:
-        return None
-    return min(zip(answer.losses, question.options, strict=True))[1]

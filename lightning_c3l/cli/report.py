@@ -70,7 +70,9 @@ def distinct_names(folders: Sequence[Path]) -> list[str]:
 
 def _make_again(found: FoundRun, page: Path) -> None:
     """Write the page of one run, and show what `fit` shows at its end."""
-    from lightning_c3l.rounds.run_page import read_rounds, write_page  # late: a wrong word need not wait for jinja2
+    # late: a wrong word need not wait for jinja2
+    from lightning_c3l.cli.wrong_answers import wrong_answers
+    from lightning_c3l.rounds.run_page import read_rounds, write_page
 
     folder, notes = found.folder, [*found.problems]
     config, problems = _config(folder)
@@ -82,7 +84,7 @@ def _make_again(found: FoundRun, page: Path) -> None:
         own = found.summary if found.status == "finished" and "rounds" in found.summary else {"rounds": figures}
         summary = {"name": name_of_run(folder), **found.summary, **own}
         summary["notes"] = [*(summary.get("notes") or []), *notes, *problems]
-        write_page(folder, summary, candidates, images.read, page)
+        write_page(folder, summary, candidates, images.read, page, wrong_answers(folder))
     out = console()
     for note in [*notes, *problems, *images.problems]:
         out.print(Text(printable(note, 1000)))

@@ -29,13 +29,12 @@ from lightning_c3l.evaluation.benchmarks.tables import evaluation_tables
 from lightning_c3l.evaluation.judging.base import Judge, Review
 from lightning_c3l.evaluation.judging.reviews import pair_answer, write_reviews
 from lightning_c3l.evaluation.metrics.headlines import ChoiceAccuracy, CircularAccuracy, RelativeScore, YesNoF1
+from lightning_c3l.evaluation.result_files import ANSWERS, BLIND_ANSWERS, EVALUATION, JUDGED, REVIEWS
 from lightning_c3l.report.terminal import console
 from lightning_c3l.rounds.store import RunStore
 from lightning_c3l.runs.atomic import write_json_atomic, write_text_atomic
 from lightning_c3l.runs.row_jobs import RowJob
 
-# the benchmark whose answers a judge scores
-JUDGED = "llava_w"
 # the headline by benchmark of ours; it takes `ScoredBenchmark.metric_inputs`, or the judge's ratings
 METRICS: Mapping[str, Callable[[], Metric]] = {
     "pope": partial(YesNoF1, len(SPLITS)),
@@ -43,9 +42,6 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
     "mmbench": CircularAccuracy,
     JUDGED: RelativeScore,
 }
-# files in the run folder
-ANSWERS, BLIND_ANSWERS = "answers.jsonl", "answers-blind.jsonl"
-REVIEWS, EVALUATION = "reviews.jsonl", "evaluation.json"
 
 
 class BenchmarkData(Protocol):

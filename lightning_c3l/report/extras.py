@@ -10,7 +10,7 @@ import yaml
 from lightning_c3l.extensions import is_path
 from lightning_c3l.records import READINGS, ScoredCandidate
 from lightning_c3l.report.figures import nested
-from lightning_c3l.report.gallery import PairKey
+from lightning_c3l.report.gallery import GalleryPair, PairKey
 from lightning_c3l.report.token_values import TokenValues
 
 
@@ -27,6 +27,7 @@ class RunExtras:
         tokens: token values of the pairs that are shown.
         folder: name of the run folder, such as `version_0`.
         answers: further answers to the questions of each round that has some, with their status.
+        wrong: some wrong answers to the questions of a benchmark.
     """
 
     config: str = ""
@@ -37,6 +38,7 @@ class RunExtras:
     tokens: Mapping[PairKey, TokenValues] = field(default_factory=dict)
     folder: str = ""
     answers: Mapping[int, Sequence[ScoredCandidate]] = field(default_factory=dict)
+    wrong: Sequence[GalleryPair] = ()
 
     def group(self, name: str) -> Mapping[str, Any]:
         """A group of options; empty where the configuration does not say."""

@@ -95,6 +95,7 @@ def render_report(
             auroc_texts=nested(summary, "i2c_auroc").get("n"),
             config=extras.config[:_CONFIG_LIMIT],
             digests=extras.digests,
+            wrong=extras.wrong,
             images=thumbnails(read_image),
         )
     )

@@ -4,12 +4,14 @@ import csv
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lightning_c3l.records import ScoredCandidate
 from lightning_c3l.report.extras import RunExtras
 from lightning_c3l.report.figures import nested
+from lightning_c3l.report.gallery import GalleryPair
 from lightning_c3l.report.page import render_report
 from lightning_c3l.report.thumbnails import ImageReader
 from lightning_c3l.rounds.gallery import read_token_values
@@ -43,6 +45,7 @@ def write_page(
     candidates: Candidates,
     read_image: ImageReader,
     page: Path | None = None,
+    wrong: Sequence[GalleryPair] = (),
 ) -> Path:
     """Write the page of a run.
 
@@ -52,12 +55,14 @@ def write_page(
         candidates: of each of its rounds.
         read_image: the image of a key, None where it cannot be had.
         page: file to write, report.html in the folder unless given.
+        wrong: answers to the questions of a benchmark that it shows.
 
     Returns:
         The page.
     """
     page = page or folder / "report.html"
-    write_text_atomic(page, render_report(summary, candidates, read_image, read_extras(folder, summary)))
+    extras = replace(read_extras(folder, summary), wrong=wrong)
+    write_text_atomic(page, render_report(summary, candidates, read_image, extras))
     return page
 
 

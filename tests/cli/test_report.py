@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from lightning_c3l.cli.report import distinct_names
+from lightning_c3l.evaluation import benchmarks
+from lightning_c3l.evaluation.benchmarks.answers import read_answers
+from lightning_c3l.evaluation.benchmarks.evaluation import evaluate
 from lightning_c3l.rounds.store import Round, RunStore
 from tests.helpers.commandline import run_here
 from tests.helpers.run_folders import guard, state, write_run
@@ -146,6 +149,59 @@ def test_what_is_damaged_or_unfinished_is_named_and_shown_with_what_it_has(
     assert "cut/version_0 was not finished (interrupted)" in notes
     assert "summary.json: is damaged" in notes
     assert "fewer than two have finished" in printed
+
+
+def of_pope(folder: Path) -> Path:
+    """A run of `test` on three questions of POPE, two of which were answered wrongly."""
+    rows = [
+        {"question_id": f"random/{number}", "question": f"Is there {thing}?", "splits": ["random"], "image": "a.png"}
+        | {"truth": truth, "text": said, "model_id": "tiny", "blind": False}
+        for number, (thing, truth, said) in enumerate(
+            (("a dog", "yes", "Yes."), ("<b>a cat", "no", "Yes <i>it is"), ("a cow", "yes", "No."))
+        )
+    ]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = evaluate(benchmarks.load("pope"), None, read_answers([folder / "answers.jsonl"], "pope"), partial=True)
+    (folder / "evaluation.json").write_text(json.dumps(found.as_json()))
+    return folder
+
+
+def test_a_run_of_test_shows_categories_and_wrong_answers(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = of_pope(write_run(work / "runs/pope/version_0", {"evaluation": {"n": 3}}, CONFIG, verb="test"))
+    status, printed = run_here(capsys, "report", "runs/pope")
+    assert status == 0, printed
+    text = (folder / "report.html").read_text()
+    assert "<b>a cat" not in text
+    assert "<i>it" not in text
+    section = next(one for one in parse(text).find("section") if one.attributes["id"] == "benchmarks")
+    assert "pope, strict: by split" in [one.text for one in section.find("summary")]
+    assert [one.text for one in section.find("p", "question")] == ["Is there <b>a cat?", "Is there a cow?"]
+    assert [one.text for one in section.find("p", "answer")] == ["Yes <i>it is", "No."]
+    assert [one.text for one in section.find("p", "score")] == ["right is no", "right is yes"]
+    assert len(section.find("img")) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("answers.jsonl", "[", "answers.jsonl"),
+        ("evaluation.json", '{"benchmark": "pope", "headline": {"protocol": "x"}}', "pope has no protocol 'x'"),
+        # neither is anything of a run folder imported, nor does a judge tell right from wrong
+        ("evaluation.json", '{"benchmark": "theirs.Own", "headline": {"protocol": "strict"}}', ""),
+        ("evaluation.json", '{"benchmark": "llava_w", "headline": {"protocol": "strict"}}', ""),
+    ],
+)
+def test_answers_that_cannot_be_shown_are_left_out(
+    work: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, said: str
+) -> None:
+    (work / "theirs.py").write_text("raise SystemExit('imported')\n")
+    folder = of_pope(write_run(work / "runs/pope/version_0", {}, CONFIG, verb="test"))
+    (folder / file).write_text(text)
+    status, printed = run_here(capsys, "report", "runs/pope")
+    assert status == 0, printed
+    assert ("no answers are shown" in " ".join(printed.split())) == bool(said)
+    assert said in " ".join(printed.split())
+    assert "Wrong answers" not in (folder / "report.html").read_text()
 
 
 def test_damaged_rounds_and_data_sets_are_left_out(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,16 +91,21 @@ class I2CReweighting(Callback):
         self._round = -1
         self._wanted = 0
         self._ended = 0
-        self._epoch_began = 0.0
+        # when the running epoch began, its seconds in earlier starts counted; None between epochs
+        self._epoch_began: float | None = None
+        self._trained = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The last finished round, the one that training needs next, and the epochs of a run that came to its end."""
-        return {"round": self._round, "wanted": self._wanted, "ended": self._ended}
+        """The last finished round, the one that training needs next, and the epochs of a run that came to its end.
+
+        `trained` is the seconds of an epoch that is not at its end.
+        """
+        return {"round": self._round, "wanted": self._wanted, "ended": self._ended, "trained": self._epoch_seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume: a finished round is read back from the run folder instead of being made again."""
         self._round, self._wanted = state_dict["round"], state_dict["wanted"]
-        self._ended = state_dict.get("ended", 0)
+        self._ended, self._trained = state_dict.get("ended", 0), state_dict.get("trained", 0.0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the first round, before the first loader is built; on resume, read the stored one."""
@@ -135,7 +140,7 @@ class I2CReweighting(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start timing: a run resumed in the middle of an epoch has no call at the start of that epoch."""
-        self._epoch_began = time.perf_counter()
+        self._epoch_began = time.perf_counter() - self._trained
         # a resumed optimizer has its state since `on_fit_start`
         self._clear_optimizers(trainer)
 
@@ -148,8 +153,8 @@ class I2CReweighting(Callback):
         if self._run is None:
             return
         if collectives.is_rank_zero():
-            seconds = time.perf_counter() - self._epoch_began
-            self._run.store.add_seconds(self._round, "train", seconds)
+            self._run.store.add_seconds(self._round, "train", self._epoch_seconds())
+        self._epoch_began = None
         if not trainer.is_last_batch:
             # training stopped in the middle of the epoch; a run that goes on trains on the rest of it first
             return
@@ -165,6 +170,9 @@ class I2CReweighting(Callback):
         self._make_round(self._run, profiler)
         self._restart_training(trainer, self._run)
         self._clear_optimizers(trainer)
+
+    def _epoch_seconds(self) -> float:
+        return 0.0 if self._epoch_began is None else time.perf_counter() - self._epoch_began
 
     def _keep_start(self, trainer: Trainer, run: RoundRun) -> None:
         """Store the weights that each round is to begin with, or look for them; every rank must call it.

@@ -72,20 +72,22 @@ def main(arguments: list[str]) -> int:
     options = parse_options("check-scores", CheckScoresOptions, arguments)
     ranks = RankSample(more=options.readings)
     kinds = _read(options, ranks)
-    if not kinds[ALL].right["answer"] or not kinds[ALL].wrong["answer"]:
+    right, wrong = len(kinds[ALL].right["answer"]), len(kinds[ALL].wrong["answer"])
+    if not right or not wrong:
         raise ValueError(
-            f"{options.source}: needs scored records (see `score`) of both sorts, with {options.label!r} "
-            f"{options.right!r} and {options.wrong!r}"
+            f"{options.source}: needs right and wrong records with scores, and has {right} and {wrong}: give each "
+            f"record {options.label!r}, {options.right!r} or {options.wrong!r}, and run `score` on the set"
         )
     found = {kind: {name: own.figures(name) for name in ranks.readings} for kind, own in sorted(kinds.items())}
     how = ranks.figures()
-    write_json_atomic(options.source.with_suffix(".check.json"), {**found, "ranks": how})
+    figures, drawing = (options.source.with_suffix(f".check.{kind}") for kind in ("json", "svg"))
+    write_json_atomic(figures, {**found, "ranks": how})
     groups = {"right": kinds[ALL].right["answer"], "wrong": kinds[ALL].wrong["answer"]}
     title = "S(I²C) of right and of wrong records"
     chart = histogram(title, groups, "answer reading, nats per token", "records")
-    write_text_atomic(options.source.with_suffix(".check.svg"), chart)
+    write_text_atomic(drawing, chart)
     Console().print(_table(found), ranks_table(how))
-    print(f"figures in {options.source.with_suffix('.check.json')}, a chart beside it")
+    print(f"figures in {figures}, chart in {drawing}")
     reached = found[ALL]["answer"]["auroc"]
     if options.at_least is not None and reached < options.at_least:
         print(f"answer reaches {reached:.3f}, less than {options.at_least}")
@@ -103,19 +105,26 @@ def _read(options: CheckScoresOptions, ranks: RankSample) -> dict[str, Labelled]
             found = {name: record_score(entry.record.extra, name) for name in (*ranks.readings, SHUFFLED)}
             scores = {name: one.value for name, one in found.items()}
             ranks.add({**scores, TOKENS: float(found["answer"].tokens)})
-            for kind in (ALL, record_kind(entry.record)):
-                columns = kinds[kind].right if label == options.right else kinds[kind].wrong
-                for name in ranks.readings:
-                    if math.isfinite(found[name].value):
-                        columns[name].append(found[name].value)
+            for name in ranks.readings:
+                # a kind none of whose records has a score is none to show
+                for kind in (ALL, record_kind(entry.record)) if math.isfinite(found[name].value) else ():
+                    columns = kinds[kind].right if label == options.right else kinds[kind].wrong
+                    columns[name].append(found[name].value)
     return kinds
 
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:
-    readings = found[ALL]
-    table = Table("AUROC", *readings, "right", "wrong")
+    """The areas of each kind, and below those of all records their intervals."""
+    table = Table("AUROC", *found[ALL], "right", "wrong", caption="from, to: 95 % intervals of all records")
     for kind, figures in found.items():
-        own, areas = figures["answer"], (figures[name]["auroc"] for name in readings)
-        cells = ("-" if area is None else f"{area:.3f}" for area in areas)
-        table.add_row(kind, *cells, str(own["right"]), str(own["wrong"]))
+        own, areas = figures["answer"], [one["auroc"] for one in figures.values()]
+        table.add_row(kind, *map(_cell, areas), str(own["right"]), str(own["wrong"]))
+        if kind == ALL:
+            ends = zip(*(one["interval"] or (None, None) for one in figures.values()), strict=True)
+            for name, values in zip(("  from", "  to"), ends, strict=True):
+                table.add_row(name, *map(_cell, values))
     return table
+
+
+def _cell(area: float | None) -> str:
+    return "-" if area is None else f"{area:.3f}"

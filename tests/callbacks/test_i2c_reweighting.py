@@ -231,14 +231,26 @@ def test_groups_accumulate_and_weights_start_again(tiny_checkpoint, tmp_path):
 
 def test_training_time_of_an_epoch_resumed_in_its_middle(module, tmp_path, monkeypatch):
     # the clock's zero is arbitrary: often when the machine started
-    now = time.perf_counter
-    monkeypatch.setattr(time, "perf_counter", lambda: now() + 1e6)
+    clock = [1e6]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     run, callback = Run(tmp_path, Data(2)), I2CReweighting()
     callback.on_fit_start(run, module)
-    # Lightning calls no on_train_epoch_start here
+    assert callback.state_dict()["trained"] == 0
     callback.on_train_start(run, module)
-    callback.on_train_epoch_end(run, module)
-    assert 0 <= RunStore(tmp_path).read_figures(0)["seconds"]["train"] < 60
+    callback.on_train_epoch_start(run, module)
+    clock[0] += 20
+    resumed = I2CReweighting()
+    resumed.load_state_dict(callback.state_dict())
+    clock[0] = 5
+    resumed.on_fit_start(run, module)
+    # Lightning calls no on_train_epoch_start here
+    resumed.on_train_start(run, module)
+    clock[0] += 3
+    run.current_epoch = 3
+    resumed.on_train_epoch_end(run, module)
+    assert RunStore(tmp_path).read_figures(0)["seconds"]["train"] == 23
+    # the next epoch begins at 0
+    assert resumed.state_dict()["trained"] == 0
 
 
 @pytest.mark.parametrize("per_image", [None, 1])

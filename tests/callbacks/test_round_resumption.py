@@ -145,7 +145,7 @@ def test_a_checkpoint_is_left_before_a_round_is_made(bare, tmp_path, monkeypatch
     callback.on_fit_start(run, bare)
     callback.on_train_epoch_start(run, bare)
     callback.on_train_epoch_end(run, bare)
-    assert saved == [({"round": 0, "wanted": 1, "ended": 0}, 1)]
+    assert saved == [({"round": 0, "wanted": 1, "ended": 0, "trained": 0.0}, 1)]
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert [number for number, _, _ in data.handed] == [0, 1]
 

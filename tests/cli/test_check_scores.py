@@ -1,6 +1,7 @@
 """`check-scores` on sets whose areas are known by hand."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,31 @@ def test_a_bar_that_is_missed_is_status_1(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_set_without_labels_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path, [record("Is it?", "right"), record("Is it?", "right")])
-    with pytest.raises(ValueError, match=r"set\.jsonl: needs scored records .* of both sorts, with 'verdict' 'right'"):
+    with pytest.raises(ValueError, match=r"set\.jsonl: needs right and wrong .* has 2 and 0: give .*'verdict'"):
         main([str(source)])
+
+
+def test_a_set_without_scores_is_refused(tmp_path: Path) -> None:
+    records = [record("Is it?", verdict) for verdict in ("right", "wrong")]
+    source = write(tmp_path, [{name: one[name] for name in one if name != "c3l_scores"} for one in records])
+    with pytest.raises(ValueError, match=r"set\.jsonl: .* has 0 and 0: .* and run `score` on the set"):
+        main([str(source)])
+
+
+def test_intervals_are_shown_and_kinds_without_a_score_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart = [record("Is it?", "right", answer=2.0 + n, gap=-n) for n in range(3)]
+    apart += [record("Is it?", "wrong", answer=1.0 - n, gap=1.0 + n) for n in range(3)]
+    unread = {**record("What color is it?", "right"), "c3l_scores": [{"turn": 1, "status": "rejected"}]}
+    assert main([str(write(tmp_path, [*apart, unread]))]) == 0
+    rows = [re.findall(r"[\w.]+", line) for line in capsys.readouterr().out.splitlines()]
+    # whatever is drawn, `answer` has all right records above all wrong ones, `gap` below them
+    for name in ("all", "from", "to"):
+        assert next(row[1:5] for row in rows if row[:1] == [name]) == ["1.000", "0.500", "0.500", "0.000"]
+    assert ["yes_no", "1.000", "0.500", "0.500", "0.000", "0.500", "3", "3"] in rows
+    assert not any("color" in row for row in rows)
+    assert "color" not in json.loads((tmp_path / "set.check.json").read_text())
 
 
 def test_labels_of_other_names(tmp_path: Path) -> None:

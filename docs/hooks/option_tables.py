@@ -80,6 +80,8 @@ def _default(value: Any) -> str:
         if not value:
             return "none"
         value = " ".join(map(str, value))
+    if value == "":
+        return "empty"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{_cell(text)}`" if text and len(text) < _LONGEST and "{" not in text else ""
 

@@ -25,6 +25,14 @@ MARKDOWN = {
 }
 # the search lists the pages of the documentation itself before these
 _LAST = "---\nsearch: {boost: 0.2}\n---\n"
+# of a page of experiment files
+_HEAD = """\
+The comments at the beginning of a file are its lab note: what it claims, its command, and what was measured.
+[Rounds and their options](../rounds.md) explains the options, and
+[Classes of experiment files](../reference/classes.md) lists them.
+
+| file | what it is |
+| --- | --- |"""
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
@@ -92,9 +100,14 @@ def _anchor(name: str) -> str:
 
 
 def _experiments(folder: str) -> str:
+    """A table of what each file is, by its first comment, then all of them."""
     where = ROOT / "experiments" / folder
-    parts = [f"# Experiment files: {where.relative_to(ROOT).as_posix()}/\n"]
-    for path in (path for path in _files() if path.parent == where):
-        text = path.read_text(encoding="utf-8").rstrip()
+    texts = {path: path.read_text(encoding="utf-8").rstrip() for path in _files() if path.parent == where}
+    parts = [f"# Experiment files: {where.relative_to(ROOT).as_posix()}/\n", _HEAD]
+    for path, text in texts.items():
+        about = text.partition("\n#\n")[0].replace("\n#", "").removeprefix("# ")
+        parts.append(f"| [{path.name}](#{_anchor(path.name)}) | {about} |")
+    parts.append("")
+    for path, text in texts.items():
         parts.append(f"## {path.name} {{ #{_anchor(path.name)} }}\n\n```yaml\n{text}\n```\n")
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 Nothing is written to the repository: the pages exist while the site is built.
 """
 
+import re
 from functools import cache
 from importlib import import_module
 from inspect import cleandoc, getdoc, signature
@@ -28,6 +29,8 @@ which takes precedence. Below are the options of the usual classes; [Classes of 
 those of all classes, and `c3l {verb} --help-trainer` those of Lightning: `--trainer.*`, `--seed_everything`,
 `--ckpt_path` and others. `--print_config` prints what files and options make together, and runs nothing.
 """
+# columns of a line of code
+_LONGEST = 88
 # what an experiment file calls the objects of a class
 _PREFIXES = {"Module": "--model.", "DataModule": "--data.", "LVLM": "--model.lvlm.", "Generator": "--model.generator."}
 
@@ -95,11 +98,22 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 def _verb_page(verb: str) -> str:
     parser, method = parser_of(verb), TRAINER_VERBS.get(verb)
     about = prose(parser.description or "") if method is None else sentence(method.about)
-    examples = "\n".join(parser.examples).replace("\\\n", "\\\n    ")
+    examples = "\n".join(map(_folded, parser.examples))
     text = f"# {verb}\n\n{about}\n\n```sh\n{examples}\n```\n"
     if method is not None:
         text += _METHOD.format(verb=verb)
     return "\n".join([text, *option_tables(parser)])
+
+
+def _folded(command: str) -> str:
+    """A command in lines that fit beside the lists of contents, broken before options."""
+    lines = [""]
+    for part in re.split(r"\s+(?:\\\n\s*)?(?=--)", command):
+        if lines[-1] and len(lines[-1]) + len(part) > _LONGEST:
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}" if lines[-1] else part
+    return " \\\n".join(lines)
 
 
 def _classes_page() -> str:

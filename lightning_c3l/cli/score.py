@@ -89,7 +89,7 @@ class ScoreOptions:
         lossy: write what OUT's format cannot hold as near as possible, instead of rejecting the record.
         no_page: leave out the page about the scored set, and the token values that it shows.
         trust_remote_code: run Python code that comes with the checkpoint; only for sources that you trust.
-        accelerator: accelerator of Lightning's Trainer: `auto`, `cpu`, `gpu` ...
+        accelerator: accelerator of Lightning's Trainer: `auto`, `cpu`, `gpu` and others.
         devices: number of processes, one for each device, or a list of devices such as `0,3`.
         num_nodes: number of machines.
         strategy: strategy of Lightning's Trainer.

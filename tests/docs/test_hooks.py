@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -38,17 +39,27 @@ def test_what_is_no_formula_stays() -> None:
 
 def test_a_name_in_code_is_kept_in_one_piece() -> None:
     content = html.on_page_content("<td><code>--i2c.margin</code> and <code>make demo</code></td>")
-    assert content == '<td><code class="name">--i2c.margin</code> and <code>make demo</code></td>'
-    assert html.on_page_content("<code>--ckpt_path last</code>") == '<code class="name">--ckpt_path last</code>'
+    assert content == '<td><code class="name">--i2c.<wbr>margin</code> and <code>make demo</code></td>'
+    content = html.on_page_content("<code>--ckpt_path last</code> <code>[B, T]</code>")
+    assert content == '<code class="name">--ckpt_<wbr>path last</code> <code class="name">[B, T]</code>'
+    content = html.on_page_content("<code>instances.json::folder-of-images</code>")
+    assert content == '<code class="name long">instances.<wbr>json::folder-of-images</code>'
+    content = html.on_page_content("<code>convert a --lossy</code><pre><code>convert a --lossy</code></pre>")
+    assert content == (
+        '<code>convert a <span class="name">--lossy</span></code><pre><code>convert a --lossy</code></pre>'
+    )
 
 
-def test_pages_that_are_one_table_are_there_and_have_the_room() -> None:
-    sources = {*repository.MARKDOWN.values(), *(file.name for file in (ROOT / "docs").glob("*.md"))}
-    for source in html._WIDE:
-        assert source in sources
-        wide = SimpleNamespace(file=SimpleNamespace(src_uri=source), meta={})
-        assert html.on_page_markdown("text", wide) == "text"
-        assert wide.meta == {"hide": ["toc"]}
+def test_pages_that_are_one_table_or_files_are_there_and_have_the_room() -> None:
+    own = {file.name for file in (ROOT / "docs").glob("*.md")}
+    sources = {*repository.MARKDOWN.values(), *repository._folders().values(), *own}
+    wide = {"families.md", "repository/choices-search.md", "repository/experiments.md", "repository/experiments-c3l.md"}
+    assert wide <= sources
+    for source in sources:
+        one = SimpleNamespace(file=SimpleNamespace(src_uri=source), meta={})
+        assert html.on_page_markdown("text", one) == "text"
+        if source in wide or source in ("rounds.md", "repository/notebook.md"):
+            assert one.meta == ({"hide": ["toc"]} if source in wide else {})
 
 
 def test_a_notebook_becomes_a_page_of_its_cells() -> None:
@@ -88,6 +99,9 @@ def test_a_page_of_experiment_files_holds_all_of_its_folder() -> None:
     for file in sorted((ROOT / "experiments" / "c3l").glob("*.yaml")):
         assert f"## {file.name} " in text
         assert file.read_text().strip() in text
+    assert "| [llava15_7b.yaml](#llava15-7b-yaml) | C3L rounds with LLaVA-1.5 7B on one GPU of 40 GB. |\n" in text
+    # a first comment of two lines
+    assert "trained from scratch by ordinary instruction tuning. |\n" in repository._experiments("")
 
 
 @pytest.mark.parametrize("verb", ["select", "convert", "serve-vllm", "check-scores"])
@@ -97,6 +111,14 @@ def test_a_page_of_a_verb_has_every_option_of_its_help(verb: str, capsys: pytest
     options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", said, re.MULTILINE)) - {"--help", "--config", "--print_config"}
     assert len(options) > 1
     assert [option for option in options if f"`{option}" not in text and f", {option}`" not in text] == []
+
+
+@pytest.mark.parametrize("verb", ["fit", "judge", "select", "evaluate"])
+def test_an_example_fits_and_can_be_typed(verb: str) -> None:
+    shown = verbs._verb_page(verb).partition("```sh\n")[2].partition("```")[0]
+    assert max(map(len, shown.splitlines())) <= 95
+    typed = shlex.split(shown.replace("\\\n", " "))
+    assert typed == [word for one in verbs.parser_of(verb).examples for word in shlex.split(one.replace("\\\n", " "))]
 
 
 def test_every_verb_has_a_page() -> None:

@@ -106,12 +106,12 @@ def test_a_target_is_one_of_the_makefile(file: str, target: str) -> None:
 def test_a_yaml_block_is_what_it_shows(
     block: markdown.Block, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Experiment files are parsed, templates are loaded, anything else is YAML."""
+    """Experiment files of the project's classes are parsed, templates are loaded, anything else is YAML."""
     content, file = yaml.safe_load(block.text), tmp_path / "shown.yaml"
     file.write_text(block.text)
     if isinstance(content, list) and content and "kind" in content[0]:
         assert len(load_templates(str(file))) == len(content)
-    elif isinstance(content, dict) and {"model", "data"} <= content.keys():
+    elif isinstance(content, dict) and {"model", "data"} <= content.keys() and "class_path: my_" not in block.text:
         parsed = printed(["fit", "--config", str(file)], capsys)
         expected = with_class_paths(content, SHORT_NAMES)
         assert parsed["model"]["class_path"] == expected["model"]["class_path"]
@@ -125,3 +125,11 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     (code,) = (one.text for one in markdown.blocks() if (one.file, one.language) == ("README.md", "python"))
     exec(code.replace("count=20", "count=1").replace(", 40)", ", 4)"), {})
     assert len(yaml.safe_load((tmp_path / "vlit.json").read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in markdown.blocks() if block.file.startswith("docs/")], ids=lambda block: block.file
+)
+def test_code_fits_beside_the_lists_of_contents(block: markdown.Block) -> None:
+    """At 1300 pixels; what a program prints is wrapped."""
+    assert block.language == "text" or max(map(len, block.text.splitlines()), default=0) <= 95

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from tests.helpers.commandline import ROOT
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)(?: [^\n]*)?\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
+)
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 # how a command of ours begins, after variables
 _PROGRAMS = (["c3l"], ["python", "-m", "lightning_c3l"], [".venv/bin/python", "-m", "lightning_c3l"])

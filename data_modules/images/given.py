@@ -94,7 +94,7 @@ class GivenImages:
         if not found:
             raise ValueError(f"none of the {len(keys)} images given can be read: {'; '.join(reasons[:_NAMED])}")
         if reasons:
-            warnings.warn(left_out(reasons, len(keys), "images"), stacklevel=3)
+            warnings.warn(some_of(reasons, len(keys), "images are left out"), stacklevel=3)
         return found
 
     def require(self, keys: Iterable[str]) -> None:
@@ -108,10 +108,10 @@ class GivenImages:
             raise ValueError(f"a pair is about {missing}, which is none of the images given ({len(known)})")
 
 
-def left_out(reasons: Sequence[str], total: int, what: str) -> str:
-    """The text of a warning: how many of all are left out, and why, of the first few."""
+def some_of(reasons: Sequence[str], total: int, what: str) -> str:
+    """The text of a warning: of how many of all something is to be said, and why, of the first few."""
     more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-    return f"{len(reasons)} of {total} {what} are left out: {'; '.join(reasons[:_NAMED])}{more}"
+    return f"{len(reasons)} of {total} {what}: {'; '.join(reasons[:_NAMED])}{more}"
 
 
 def given_images(images: ImagesLike, longest_side: int | None = None) -> GivenImages:

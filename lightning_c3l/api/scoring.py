@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
-from data_modules.images.given import ImageLike, ImagesLike, given_images, left_out
+from data_modules.images.given import ImageLike, ImagesLike, given_images, some_of
 from lightning_c3l.lvlm.base import InferenceLVLM
 from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.lvlm.training_mode import eval_mode
@@ -119,7 +119,7 @@ def score(
     Args:
         lvlm: the LVLM that judges.
         images: an image, or one for each pair; see `generate`. Of several files, the pairs of those that cannot be read
-            are left out, with a warning.
+            have no score.
         question: a question, or one for each pair.
         answer: an answer, or one for each pair. What is given once counts for all pairs.
         scorer: "current" for the LVLM as it is; "reference" for the LVLM with its adapter off.
@@ -129,9 +129,9 @@ def score(
             `["__main__.surprise"]` for a function of the notebook; `shuffle_seed`, as for `score_candidates`.
 
     Returns:
-        The scored pair, or a list of them if several images, questions or answers were given. Of several, a pair that
-            cannot be scored, for instance because its answer has no token, is left out with a warning; `candidate` of
-            the others says which image, question and answer each is of.
+        The scored pair, or a list of them, in the order given, if several images, questions or answers were given. Of
+            several, a pair that cannot be scored, for instance because its answer has no token, has no `scores`;
+            `candidate.rejected` says why, and so does a warning.
 
     Raises:
         ValueError: the numbers of images, questions and answers do not go together, there is no image, a reading
@@ -152,21 +152,20 @@ def score(
     given, config = given_images(images), ScoringConfig(**scoring, token_values=True)
     if config.unit != "answer":
         raise ValueError(f"unit must be answer, not {config.unit!r}; `score_candidates` scores sentences, too")
-    pairs, readable = _pairs(given.keys, question, answer), frozenset(given.readable())
+    pairs = _pairs(given.keys, question, answer)
     by_image = defaultdict[str, list[int]](list)
     for number, (key, _, _) in enumerate(pairs):
-        if key in readable:
-            by_image[key].append(number)
+        by_image[key].append(number)
     contexts = [Context((key,), tuple(exchange(*pairs[n][1:]) for n in own)) for key, own in by_image.items()]
     with _scoring_with(lvlm, scorer):
         found = score_contexts(lvlm, contexts, given.read, BatchSize(batch_size, "batch_size"), config)
     turns = dict(zip(chain.from_iterable(by_image.values()), chain.from_iterable(found), strict=True))
-    reasons = [_why_not(number, *pairs[number], turns[number]) for number in sorted(turns)]
-    if all(reasons):
+    out = [_scored_answer(number, *pair, turns[number]) for number, pair in enumerate(pairs)]
+    reasons = [_why_not(one.candidate) for one in out if one.scores is None]
+    if len(reasons) == len(out):
         raise ValueError(reasons[0])
-    if refused := list(filter(None, reasons)):
-        warnings.warn(left_out(refused, len(turns), "pairs"), stacklevel=2)
-    out = [_scored_answer(number, *pairs[number], turns[number]) for number in sorted(turns) if turns[number].scores]
+    if reasons:
+        warnings.warn(some_of(reasons, len(out), "pairs have no score"), stacklevel=2)
     is_one = given.is_one and isinstance(question, str) and isinstance(answer, str)
     return out[0] if is_one else out
 
@@ -239,11 +238,12 @@ def _pairs(
     return list(zip(images, questions, answers, strict=True))
 
 
-def _why_not(number: int, image: str, question: str, answer: str, turn: TurnScore) -> str:
-    return "" if turn.scores else f"pair {number + 1} ({printable(f'{question} {answer}', 80)}): {turn.reason}"
-
-
 def _scored_answer(number: int, image: str, question: str, answer: str, turn: TurnScore) -> ScoredAnswer:
     text = f"Question: {question}\nAnswer: {answer}"
-    candidate = Candidate(image, _GIVEN, number, text, question, answer)
+    rejected = "" if turn.scores else turn.reason
+    candidate = Candidate(image, _GIVEN, number, text, question, answer, rejected)
     return ScoredAnswer(candidate, turn.scores, turn.shuffled, tokens=turn.tokens)
+
+
+def _why_not(pair: Candidate) -> str:
+    return f"pair {pair.sample + 1} ({printable(f'{pair.question} {pair.answer}', 80)}): {pair.rejected}"

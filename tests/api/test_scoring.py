@@ -115,28 +115,32 @@ def damaged_folder(folder: Path) -> Path:
     return folder
 
 
-def test_a_damaged_file_of_a_folder_is_left_out(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
-    folder, images = damaged_folder(tmp_path), pictures(3)
-    with pytest.warns(UserWarning, match=r"1 of 3 images are left out: 1\.png: damaged") as caught:
+def test_a_damaged_file_of_a_folder_has_no_score(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:
+    folder: Any = damaged_folder(tmp_path)
+    images = pictures(3)
+    with pytest.warns(UserWarning, match=r"1 of 3 pairs have no score: pair 2 \(Where .*\): 1\.png: damaged") as caught:
         found = lightning_c3l.score(lvlm, folder, QUESTION, "top left")
     assert caught[0].filename == __file__
-    assert [one.candidate.image for one in found] == ["0.png", "2.png"]
-    for one, image in zip(found, images[::2], strict=True):
+    assert [(one.candidate.image, one.scores is None) for one in found] == [
+        ("0.png", False),
+        ("1.png", True),
+        ("2.png", False),
+    ]
+    for one, image in zip(found[::2], images[::2], strict=True):
         require_values(one, logs(lvlm, image, "top left"), logs(lvlm, None, "top left"))
-    # what was given for it goes with it
-    with pytest.warns(UserWarning, match="1 of 3 images"):
-        found = lightning_c3l.score(lvlm, sorted(folder.iterdir()), QUESTION, ["red", "top", "blue"])
-    assert [(one.candidate.image, one.candidate.answer) for one in found] == [("0.png", "red"), ("2.png", "blue")]
+    # whoever goes on with it need not know
+    assert [one.candidate.image for one in lightning_c3l.select(found)] == ["0.png", "2.png"]
+    assert "no score: 1.png: damaged" in found[1]._repr_html_()
     with pytest.raises(ValueError, match=r"1\.png: damaged"):
         lightning_c3l.score(lvlm, folder / "1.png", QUESTION, "top left")
 
 
-def test_a_pair_that_cannot_be_scored_is_left_out(lvlm: HuggingFaceLVLM) -> None:
+def test_a_pair_that_cannot_be_scored_keeps_its_place(lvlm: HuggingFaceLVLM) -> None:
     image = pictures(1)[0]
-    with pytest.warns(UserWarning, match=r"^1 of 3 pairs are left out: pair 2 \(Where .*\): answer has no token$"):
+    with pytest.warns(UserWarning, match=r"^1 of 3 pairs have no score: pair 2 \(Where .*\): answer has no token$"):
         found = lightning_c3l.score(lvlm, image, QUESTION, ["top", "", "left"])
-    assert [one.candidate.answer for one in found] == ["top", "left"]
-    require_values(found[1], logs(lvlm, image, "left"), logs(lvlm, None, "left"))
+    assert [one.candidate.rejected for one in found] == ["", "answer has no token", ""]
+    require_values(found[2], logs(lvlm, image, "left"), logs(lvlm, None, "left"))
 
 
 def test_candidates_of_a_damaged_file_are_rejected(lvlm: HuggingFaceLVLM, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class LossConfig:
     anchor_gradient: Literal["full", "stop"] = "full"
     pooling: Literal["mean", "visual", "parting"] = "mean"
     pooling_share: float = 0.25
-    token_weights: Literal["none", "visual"] = "none"
+    token_weights: Literal["none", "visual"] = "visual"
     reference_kl: float = 0.0
 
     def __post_init__(self) -> None:

@@ -23,7 +23,11 @@ BEGIN = "Question: Where are the circles?\nAnswer:"
 @pytest.fixture(scope="module")
 def module(tiny_checkpoint) -> C3LModule:
     writing = GenerationConfig("scenes", sampling=Sampling(3, 4, 1.0), begin=BEGIN)
-    return C3LModule(load_tiny(tiny_checkpoint), writing, LossConfig(form="representation", anchor="description"))
+    return C3LModule(
+        load_tiny(tiny_checkpoint),
+        writing,
+        LossConfig(form="representation", anchor="description", token_weights="none"),
+    )
 
 
 def test_a_round_is_kept_and_handed_over(module, tmp_path):
@@ -139,7 +143,9 @@ def test_no_round_is_made_for_a_model_that_cannot_be_trained(module, tmp_path, m
 )
 def test_no_round_is_made_where_the_starting_model_is_not_kept(options, message, tiny_checkpoint, tmp_path):
     lvlm = load_tiny(tiny_checkpoint, lora=None, keep_reference=False)
-    module = C3LModule(lvlm, GenerationConfig("scenes", begin=BEGIN), LossConfig(contrastive_weight=0.0))
+    module = C3LModule(
+        lvlm, GenerationConfig("scenes", begin=BEGIN), LossConfig(contrastive_weight=0.0, token_weights="none")
+    )
     with pytest.raises(ValueError, match=message):
         I2CReweighting(**options).on_fit_start(Run(tmp_path, Data(2)), module)
     assert not (tmp_path / "rounds").exists()

@@ -41,7 +41,7 @@ def test_the_formula_by_hand() -> None:
 
 def test_the_form_says_what_it_needs() -> None:
     loss = LossConfig(form=NAME, beta=2.0, temperature=1.0, length_normalised=True)
-    assert (loss.needs, loss.has_head, loss.reference_uses) == (("negatives",), False, [])
+    assert (loss.needs, loss.has_head, loss.reference_uses) == (("negatives",), False, ["token_weights: visual"])
     assert loss.extras.negatives
 
 
@@ -50,7 +50,7 @@ def test_other_needs(working_folder: Path) -> None:
     text += "def odd(*all): ...\nodd.needs = ('gradient',)\n"
     (working_folder / "my_forms.py").write_text(text)
     loss = LossConfig(form="my_forms.own", layer=0.5)
-    assert (loss.has_head, loss.reference_uses) == (True, ["form: my_forms.own"])
+    assert (loss.has_head, loss.reference_uses) == (True, ["form: my_forms.own", "token_weights: visual"])
     assert (loss.extras.blind, loss.extras.negatives, loss.extras.depth) == (True, False, 0.5)
     assert LossConfig(form="my_forms.plain").needs == ("negatives",)
     assert LossConfig(form="my_forms.own", contrastive_weight=0.0).needs == ()

@@ -52,7 +52,7 @@ def data() -> RoundDataModule:
 def module_of(tiny: Path, lora: LoRA | None = SMALL_LORA, **loss: Any) -> C3LModule:
     lvlm = load_tiny(tiny, lora, awake=False, keep_reference=False)
     # a form with a head and without a starting model
-    options = LossConfig(**{"form": "representation", **loss})
+    options = LossConfig(**{"form": "representation", "token_weights": "none", **loss})
     return C3LModule(lvlm, loss=options, optimization=OptimizerConfig(learning_rate=1e-2))
 
 

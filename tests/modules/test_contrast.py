@@ -184,7 +184,7 @@ def gradient(module: C3LModule, loss: Tensor) -> Tensor:
     return torch.cat([x.flatten() for x in parts if x is not None])
 
 
-REPRESENTATION = {"form": "representation"}
+REPRESENTATION = {"form": "representation", "token_weights": "none"}
 FORMS: dict[str, dict[str, Any]] = {
     "likelihood": {"form": "likelihood", "temperature": 2.0},
     "likelihood where they part": {"form": "likelihood", "pooling": "parting", "temperature": 0.5},
@@ -263,6 +263,8 @@ def test_options_that_need_a_starting_model_are_refused_without_one(lvlms: dict[
     C3LModule(lvlms["base"], loss=LossConfig(**REPRESENTATION))
     with pytest.raises(ValueError, match=r"loss.form: dpo needs the starting model: .* set keep_reference"):
         C3LModule(lvlms["base"], loss=LossConfig())
+    with pytest.raises(ValueError, match=r"loss.token_weights: visual needs the starting model"):
+        C3LModule(lvlms["base"], loss=LossConfig(contrastive_weight=0.0))
     with pytest.raises(ValueError, match=r"loss.reference_kl: 0.5 needs the starting model"):
         C3LModule(lvlms["base"], loss=LossConfig(**REPRESENTATION, reference_kl=0.5))
 
@@ -274,7 +276,7 @@ def test_only_what_an_option_needs_is_made(lvlms: dict[str, HuggingFaceLVLM]) ->
     assert module.loss.reference_uses == []
     # without contrast, its options ask for nothing
     assert LossConfig(**REPRESENTATION, contrastive_weight=0.0, pooling="visual", layer=0.5).extras == GroupExtras()
-    assert LossConfig(contrastive_weight=0.0, form="dpo").reference_uses == []
+    assert LossConfig(contrastive_weight=0.0, token_weights="none").reference_uses == []
     for loss in (LossConfig(form="dpo"), LossConfig(contrastive_weight=0.0)):
         # a head that no loss reaches would stop DDP
         assert not any(p.requires_grad for p in C3LModule(lvlms["fast"], loss=loss).contrastive.parameters())

@@ -37,7 +37,7 @@ class Cut(NamedTuple):
 
 
 LOSSES: dict[str, dict[str, Any]] = {
-    "rounds": {"form": "representation", "contrastive_weight": 0.3, "temperature": 0.2},
+    "rounds": {"form": "representation", "contrastive_weight": 0.3, "temperature": 0.2, "token_weights": "none"},
     # these run the starting model in each step; some batches have no negative
     "dpo": {"form": "dpo", "pooling": "visual", "contrastive_weight": 0.3},
     "parting": {"pooling": "parting", "token_weights": "visual", "reference_kl": 0.5},

@@ -89,7 +89,7 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
 
 def generation(world: World) -> GenerationConfig:
     """How both writers generate pairs."""
-    kinds, sampling = min(_KINDS, len(world.kinds)), Sampling(4, world.longest, 0.7)
+    kinds, sampling = min(_KINDS, len(world.kinds)), Sampling(4, world.longest, 0.5)
     return GenerationConfig(world.templates, kinds, sampling, batch_size=64, score_batch_size=32)
 
 

@@ -120,7 +120,7 @@ exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C
 TABLE ?= contrastive
 STAGE ?= search
 
-exp-recipe: $(ENVIRONMENT)  ## recipes of TABLE=contrastive or choices against a baseline, STAGE=search or confirm [ONLY="rows"] [SEEDS=0-1]; goes on
+exp-recipe: $(ENVIRONMENT)  ## recipes of TABLE=contrastive, choices or rounds against a baseline, STAGE=search or confirm [ONLY="rows"] [SEEDS=0-1]; goes on
 	$(RUN) recipe experiments/recipe/$(TABLE).yaml --stage $(STAGE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
 
 # OPTIONS="--world corners --images 40 ..." as `detector --help` lists

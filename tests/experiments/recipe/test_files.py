@@ -18,7 +18,7 @@ from lightning_c3l.modules.optimization import OptimizerConfig
 from tests.helpers.commandline import ROOT
 
 FOLDER = ROOT / "experiments" / "recipe"
-TABLES = ("contrastive", "choices")
+TABLES = ("contrastive", "choices", "rounds")
 
 
 def mixed(rows: Iterable[Options]) -> list[Options]:

@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m lightning_c3l
 ENVIRONMENT := $(if $(filter .venv/bin/python,$(PYTHON)),.venv/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: agent docs docs-serve help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-long demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two exp-detector scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
+.PHONY: agent docs docs-serve help install test test-slow test-vllm serve-vllm test-families families-table test-kill check demo demo-corners demo-images exp-easy-vqa exp-collapse exp-recipe exp-two-by-two exp-detector scenes-base park-base bench bench-data bench-engines bench-scale gpu-check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -89,11 +89,11 @@ docs: $(ENVIRONMENT)  ## build the documentation into build/site; a link that le
 docs-serve: $(ENVIRONMENT)  ## show the documentation on this machine, and follow changes
 	$(PYTHON) -m mkdocs serve
 
-demo: $(ENVIRONMENT)  ## rounds of C3L on the embedded world, about 3 minutes on a laptop (SEED=k for another seed)
+demo: $(ENVIRONMENT)  ## rounds of C3L on drawn scenes with long answers, about 4 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
 
-demo-long: $(ENVIRONMENT)  ## the same on the park, whose texts are long, about 4 minutes
-	$(RUN) fit --config experiments/demo_long.yaml --seed_everything $(SEED)
+demo-corners: $(ENVIRONMENT)  ## the same with answers of a word or two, about 2 minutes
+	$(RUN) fit --config experiments/demo_corners.yaml --seed_everything $(SEED)
 
 EASY_VQA_BASE := runs/easy-vqa-base/version_0/model
 

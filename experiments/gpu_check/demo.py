@@ -8,13 +8,13 @@ from typing import Any
 
 from experiments.gpu_check.checks import Outcome, Setting
 
-# what experiments/demo.yaml expects
+# what experiments/demo_corners.yaml expects
 _AUROC, _TRUTH_GAIN = 0.80, 0.10
 
 
 def check_demo(setting: Setting) -> Outcome:
     """Two rounds of C3L on the embedded world; the measures of its notebook entry must hold."""
-    words = [sys.executable, "-m", "lightning_c3l", "fit", "--config", "experiments/demo.yaml"]
+    words = [sys.executable, "-m", "lightning_c3l", "fit", "--config", "experiments/demo_corners.yaml"]
     words += ["--run.root", str(setting.folder), "--run.wandb", "null"]
     words += ["--trainer.accelerator", "gpu", "--trainer.devices", "1"]
     start = time.perf_counter()
@@ -22,7 +22,7 @@ def check_demo(setting: Setting) -> Outcome:
     seconds = time.perf_counter() - start
     if done.returncode:
         return Outcome("", [f"fit ended with status {done.returncode}"])
-    summary = json.loads((setting.folder / "demo" / "version_0" / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads((setting.folder / "demo-corners" / "version_0" / "summary.json").read_text(encoding="utf-8"))
     return judge(summary, seconds)
 
 

@@ -15,7 +15,7 @@ class MergeOptions:
     """Write a checkpoint folder that needs no peft: a base with a trained adapter folded into its weights.
 
     Example:
-        c3l merge shipped:scenes runs/demo/version_0/adapter merged
+        c3l merge shipped:park runs/demo/version_0/adapter merged
 
     Attributes:
         base: checkpoint folder or Hub name that the adapter was trained on.

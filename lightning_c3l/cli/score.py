@@ -70,7 +70,7 @@ class ScoreOptions:
     """Score every answer of a set: with its image, without, and with another one.
 
     Example:
-        c3l score runs/demo/version_0/vlit.json scored.jsonl --model shipped:scenes
+        c3l score runs/demo/version_0/vlit.json scored.jsonl --model shipped:park
         c3l score set.json scored.jsonl --model llava-hf/llava-1.5-7b-hf --images path/to/images
 
     Attributes:

@@ -38,7 +38,7 @@ TRAINER_VERBS = {
     "predict": TrainerVerb(
         "a data set about other images, with a trained checkpoint",
         (
-            "c3l predict --config experiments/demo.yaml --data.images scenes:count=50,follow=0.2,seed=9 \\\n"
+            "c3l predict --config experiments/demo.yaml --data.images scenes:world=park,count=50,follow=0.2,seed=9 \\\n"
             "--ckpt_path runs/demo/version_0/checkpoints/last.ckpt --export.target_size 100",
         ),
         ("i2c", "export"),

@@ -20,7 +20,7 @@ from tests.helpers.offline_wandb import offline_records
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789" * 4
-WORDS = ["fit", "--config", str(ROOT / "experiments" / "demo.yaml"), "--trainer.log_every_n_steps", "1"]
+WORDS = ["fit", "--config", str(ROOT / "experiments" / "demo_corners.yaml"), "--trainer.log_every_n_steps", "1"]
 WORDS += ["--trainer.enable_progress_bar", "false", "--exposure.measure", "false", "--exposure.control", "false"]
 WORDS += ["--data.images", "scenes:count=6,follow=0.2,seed=1,hide=true", "--data.fresh", "scenes:count=4,seed=2"]
 WORDS += ["--data.held_out", "scenes:count=4,follow=0.0,seed=3", "--guard.images", "4", "--run.wandb_mode", "offline"]

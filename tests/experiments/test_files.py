@@ -36,8 +36,8 @@ NAMES = [
     "c3l/qwen3vl_8b.yaml",
     "c3l/smolvlm_2b.yaml",
     "demo.yaml",
+    "demo_corners.yaml",
     "demo_images.yaml",
-    "demo_long.yaml",
     "easy_vqa_answers.yaml",
     "easy_vqa_base.yaml",
     "eval/llava_w.yaml",
@@ -68,6 +68,7 @@ NAMES = [
     "recipe/contrastive.yaml",
     "recipe/park.yaml",
     "recipe/protocol.yaml",
+    "recipe/rounds.yaml",
     "scenes_base.yaml",
     "sweeps/readings_grid.yaml",
     "sweeps/recipe_bayes.yaml",
@@ -80,7 +81,7 @@ SERVERS = "hardware/vllm.yaml"
 # W&B's own, about other files; tests/experiments/sweeps parses what its agent makes of them
 SWEEPS = [name for name in NAMES if name.startswith("sweeps/")]
 # of the verb `recipe`: tables, whose rows tests/experiments/recipe parses, and what is fixed before they are run
-RECIPES = ["recipe/choices.yaml", "recipe/contrastive.yaml", "recipe/protocol.yaml"]
+RECIPES = ["recipe/choices.yaml", "recipe/contrastive.yaml", "recipe/protocol.yaml", "recipe/rounds.yaml"]
 EXPERIMENTS = [name for name in NAMES if name not in (*OVERLAYS, *SWEEPS, *RECIPES)]
 # that ask instead of training
 EVALUATIONS = [name for name in NAMES if name.startswith("eval/")]

@@ -13,10 +13,10 @@ TWO = ["--data.init_args.batch_size", "8", "--trainer.devices", "2", "--trainer.
 
 
 def measured(folder, *words: str):
-    given = ["fit", "--config", "experiments/demo.yaml", "--run.root", str(folder), *SHORT, *words]
+    given = ["fit", "--config", "experiments/demo_corners.yaml", "--run.root", str(folder), *SHORT, *words]
     status, printed = run(*given, cwd=ROOT, timeout=600)
     assert status == 0, printed[-3000:]
-    summary = json.loads((folder / "demo/version_0/summary.json").read_text())
+    summary = json.loads((folder / "demo-corners/version_0/summary.json").read_text())
     return summary, printed
 
 
@@ -40,7 +40,7 @@ def test_two_processes_measure_what_one_measures(alone, tmp_path):
 
 def test_a_run_that_goes_on_at_its_end_measures_nothing_again(alone):
     folder, before = alone
-    summary, printed = measured(folder, "--ckpt_path", str(folder / "demo/version_0/checkpoints/last.ckpt"))
+    summary, printed = measured(folder, "--ckpt_path", str(folder / "demo-corners/version_0/checkpoints/last.ckpt"))
     assert "training again on the stored rounds" not in printed
     assert "exposure: write" not in printed
     assert summary["exposure_bias"] == before["exposure_bias"]

@@ -129,14 +129,14 @@ ANYTHING = {
 
 def test_the_parser_takes_all_kinds_of_values(agents_words, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    command = ["${env}", "${interpreter}", "-m", "lightning_c3l", "fit", "--config", "experiments/demo.yaml", "${args}"]
+    command = ["${env}", "${interpreter}", "-m", "lightning_c3l", "fit", "--config", "experiments/demo_corners.yaml", "${args}"]
     config = parsed(capsys, agents_words(command, "", ANYTHING))
     assert {name: leaf(config, name) for name in ANYTHING} == ANYTHING
 
 
 def test_the_parser_takes_nested_parameters(agents_words, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    command = ["${interpreter}", "-m", "lightning_c3l", "fit", "--config", "experiments/demo.yaml", "${args}"]
+    command = ["${interpreter}", "-m", "lightning_c3l", "fit", "--config", "experiments/demo_corners.yaml", "${args}"]
     config = parsed(capsys, agents_words(command, "", {"i2c": {"margin": 0.5, "reading": "gap"}}))
     assert (config["i2c"]["margin"], config["i2c"]["reading"]) == (0.5, "gap")
     # what the nested value does not name stays as the experiment says

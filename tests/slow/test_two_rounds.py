@@ -25,6 +25,7 @@ SMALL = [
     *("--exposure.measure", "false"),
     # the defaults of then
     *("--model.loss.form", "representation"),
+    *("--model.loss.token_weights", "none"),
     *("--i2c.negatives", "candidates"),
 ]
 # (image, question, answer) of the data set

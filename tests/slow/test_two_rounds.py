@@ -44,7 +44,16 @@ DATASET = [
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rounds")
-    words = ["fit", "--config", "experiments/demo_corners.yaml", *SMALL, "--run.root", str(folder), "--run.wandb", "null"]
+    words = [
+        "fit",
+        "--config",
+        "experiments/demo_corners.yaml",
+        *SMALL,
+        "--run.root",
+        str(folder),
+        "--run.wandb",
+        "null",
+    ]
     status, printed = run(*words, cwd=ROOT, timeout=1400)
     assert status == 0, printed[-3000:]
     return folder / "demo-corners" / "version_0"

@@ -129,7 +129,16 @@ ANYTHING = {
 
 def test_the_parser_takes_all_kinds_of_values(agents_words, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    command = ["${env}", "${interpreter}", "-m", "lightning_c3l", "fit", "--config", "experiments/demo_corners.yaml", "${args}"]
+    command = [
+        "${env}",
+        "${interpreter}",
+        "-m",
+        "lightning_c3l",
+        "fit",
+        "--config",
+        "experiments/demo_corners.yaml",
+        "${args}",
+    ]
     config = parsed(capsys, agents_words(command, "", ANYTHING))
     assert {name: leaf(config, name) for name in ANYTHING} == ANYTHING
 

@@ -1,7 +1,8 @@
 """Fixtures for every test."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ torchvision_shim.enable()
 # on a busy machine the first example of a property can take any time
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+
+@pytest.fixture(autouse=True)
+def _search_path() -> Iterator[None]:
+    """The command line adds the current folder to where modules are looked for, for as long as the process lives."""
+    before = [*sys.path]
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def test_none_in_a_file_is_null_for_what_may_be_null(capsys, tmp_path):
 
 def test_files_interpolate(capsys, tmp_path):
     config = parsed(capsys, *changed(tmp_path, "model.init_args.writing.begin", "${fit.run.name}: ${.templates}"))
-    assert config["model"]["init_args"]["writing"]["begin"] == "demo: scenes"
+    assert config["model"]["init_args"]["writing"]["begin"] == "demo: park"
 
 
 @pytest.mark.parametrize(

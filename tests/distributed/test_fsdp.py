@@ -133,7 +133,7 @@ def test_weights_in_few_bits_are_refused() -> None:
         fsdp.shard(nn.Sequential(layer), nn.ModuleList([layer]), None)  # type: ignore[arg-type]
 
 
-REPRESENTATION = {"form": "representation"}
+REPRESENTATION = {"form": "representation", "token_weights": "none"}
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,11 @@ REPRESENTATION = {"form": "representation"}
         (REPRESENTATION, 2),
         (REPRESENTATION | {"anchor": "instruction"}, 3),
         (REPRESENTATION | {"context": "text"}, 3),
-        # the starting model reads the same rows
-        ({}, 4),
+        # the starting model reads the same rows, and by default the texts without their image too
+        ({"token_weights": "none"}, 4),
+        ({}, 5),
     ],
-    ids=["representation", "instruction", "text", "dpo"],
+    ids=["representation", "instruction", "text", "dpo", "default"],
 )
 def test_passes_depend_on_options_alone(loss: dict[str, Any], expected: int, tiny_checkpoint: Path) -> None:
     """Ranks with unlike batches must run the same layers the same number of times."""

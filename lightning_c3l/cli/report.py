@@ -81,6 +81,9 @@ def _make_again(found: FoundRun, page: Path) -> None:
         candidates, figures = read_rounds(RunStore(folder))
         if found.status != "finished":
             notes.append(f"This run has not finished ({found.status}): the page shows what it has so far.")
+        if found.status == "interrupted" and found.verb == "fit":
+            version = folder.name.removeprefix("version_")
+            notes.append(f"Its command with --ckpt_path last --run.version {version} goes on.")
         own = found.summary if found.status == "finished" and "rounds" in found.summary else {"rounds": figures}
         summary = {"name": name_of_run(folder), **found.summary, **own}
         summary["notes"] = [*(summary.get("notes") or []), *notes, *problems]

@@ -137,6 +137,7 @@ def test_what_is_damaged_or_unfinished_is_named_and_shown_with_what_it_has(
     for said in (notes, " ".join(printed.split())):
         assert "summary.json: is damaged" in said
         assert "This run has not finished (interrupted)" in said
+        assert "Its command with --ckpt_path last --run.version 0 goes on." in said
         assert "config.yaml: is damaged" in said
     # the round is there
     assert "Is it red?" in [one.text for one in page.find("p", "question")]

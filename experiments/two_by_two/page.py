@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import PackageLoader
 from markupsafe import Markup
 
-from experiments.two_by_two.results import SET_FIGURES, TITLES, interval_text, summary
+from experiments.two_by_two.results import SET_FIGURES, TITLES, interval_text, set_cells, summary
 from lightning_c3l.report.drawing import chart, label, palette
 from lightning_c3l.report.templating import FigureRow, FigureTable, page_environment
 
@@ -23,7 +23,7 @@ def render(results: Mapping[str, Any]) -> str:
         rows = [FigureRow(row, [interval_text(own[row]) for own in columns.values()]) for row in names]
         tables.append(FigureTable(f"{caption}, with 95 % intervals", ["", *(TITLES[name] for name in columns)], rows))
     titles = [title.replace("I2C", "I²C") for title in SET_FIGURES.values()]
-    sets = [FigureRow(name, [own[key] for key in SET_FIGURES]) for name, own in results["means_of_sets"].items()]
+    sets = [FigureRow(name, set_cells(own)) for name, own in results["means_of_sets"].items()]
     tables.append(FigureTable("Sets, means over the seeds", ["set", *titles], sets))
     template = page_environment(PackageLoader(__package__)).get_template("two_by_two.html")
     return template.render(results=results, claim=summary(results), charts=charts, tables=tables)

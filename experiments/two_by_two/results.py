@@ -109,7 +109,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     for title in SET_FIGURES.values():
         sets.add_column(title, justify="right")
     for name, own in results["means_of_sets"].items():
-        sets.add_row(Text(name), *(number(own[key], 0 if key == "pairs" else 3) for key in SET_FIGURES))
+        sets.add_row(Text(name), *set_cells(own))
     return [
         sets,
         _interval_table("figure, %", results["figures"], MODELS),
@@ -125,6 +125,11 @@ def _interval_table(title: str, columns: Mapping[str, Mapping[str, Any]], rows: 
     for row in rows:
         table.add_row(Text(row), *(interval_text(own[row]).replace(" (", "\n(") for own in columns.values()))
     return table
+
+
+def set_cells(means: Mapping[str, float | None]) -> list[str]:
+    """The means of a set for reading, in the order of `SET_FIGURES`; the number of pairs is whole, or nearly."""
+    return [number(means[key], 0 if key == "pairs" else 3) for key in SET_FIGURES]
 
 
 def interval_text(figure: Mapping[str, Any], digits: int = 1) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from experiments.two_by_two.plan import GRID, NONE
-from experiments.two_by_two.results import CONTRASTS, claim_verdict, summary
+from experiments.two_by_two.results import CONTRASTS, claim_verdict, set_cells, summary
 
 FIGURES = ("pope_f1", "seed_rank", "mmbench_circular", "llava_w_score")
 CLAIM = "tuned-top-even - starting-random"
@@ -63,3 +63,8 @@ def test_the_summary_says_what_speaks_for_and_against() -> None:
     assert summary({"claim": {**claim, "no_room": []}}) == (
         f"{CLAIM} does not hold; higher in POPE, F1 and SEED, rank; lower by more than 1 point in LLaVA-Bench, score"
     )
+
+
+def test_numbers_of_pairs_are_whole_where_sets_are_shown() -> None:
+    means = {"pairs": 640.0, "truth_rate": 0.5008, "i2c_mean": -0.25, "yes_share": None}
+    assert set_cells(means) == ["640", "0.501", "\u22120.250", "\u2013"]

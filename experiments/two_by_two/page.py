@@ -54,6 +54,8 @@ def interval_chart(title: str, rows: Mapping[str, Mapping[str, Any]], digits: in
         axes.grid(visible=True, axis="x")
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(length=0)
+        # the labels of small differences are long
+        axes.locator_params(axis="x", nbins=5)
         axes.set_yticks(range(len(rows)), list(map(label, rows)))
         axes.set(xlabel=title, ylim=(len(rows) - 0.5, -0.5))
         return drawn.svg()

@@ -23,7 +23,8 @@ def test_they_come_back(tmp_path: Path) -> None:
 
 
 def test_the_documentation_shows_such_a_file(tmp_path: Path) -> None:
-    (shown,) = (block.text for block in markdown.blocks() if '"logp_blind"' in block.text)
+    found_in = (one for one in markdown.blocks() if one.language == "json")
+    (shown,) = (one.text for one in found_in if '"logp_blind"' in one.text)
     (tmp_path / "shown.json").write_text(shown)
     record = Record((), (Message("user", "How many?"), Message("assistant", "two rings")))
     found = read_tokens(tmp_path / "shown.json", {1: record})

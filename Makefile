@@ -89,7 +89,7 @@ docs: $(ENVIRONMENT)  ## build the documentation into build/site; a link that le
 docs-serve: $(ENVIRONMENT)  ## show the documentation on this machine, and follow changes
 	$(PYTHON) -m mkdocs serve
 
-demo: $(ENVIRONMENT)  ## rounds of C3L on drawn scenes with long answers, about 4 minutes on a laptop (SEED=k for another seed)
+demo: $(ENVIRONMENT)  ## rounds of C3L on drawn scenes with long answers, about 3 minutes on a laptop (SEED=k for another seed)
 	$(RUN) fit --config experiments/demo.yaml --seed_everything $(SEED)
 
 demo-corners: $(ENVIRONMENT)  ## the same with answers of a word or two, about 2 minutes

@@ -83,7 +83,9 @@ def write_pairs(plan: ExperimentPlan, seed: int, folder: Path) -> None:
         count = _SPARE * plan.round_images
         spec = f"scenes:world={plan.world},count={count},follow={FOLLOW},seed={_ROUND_STREAM + seed}"
         data = RoundDataModule(images=spec, truth=SceneTruth(), batch_size=_BATCH)
-        fit(module, data, folder / "c3l", plan.rounds, I2CReweighting(images_per_round=plan.round_images))
+        # without balance the tuned writer says no in six of seven cases, and the sets lack yes
+        reweighting = I2CReweighting(images_per_round=plan.round_images, balance_yes_no=True)
+        fit(module, data, folder / "c3l", plan.rounds, reweighting)
         save(TUNED, engine_of(module).final_records(folder / TUNED, chunk, _WRITE))
 
 

@@ -143,24 +143,27 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
     """The scored set of one process, beside what it was made from; in a process of its own, as those compared to it."""
     folder = tmp_path_factory.mktemp("score")
     source = write_set(folder, 192)  # six chunks
-    status, printed = run("score", *words(source, folder / "whole.jsonl", tiny_checkpoint), cwd=folder)
+    status, printed = run("score", *words(source, folder / "whole.jsonl", tiny_checkpoint), cwd=folder, timeout=400)
     assert status == 0, printed
     return folder / "whole.jsonl"
 
 
+@pytest.mark.timeout(900)  # three starts of the frameworks, on a busy machine too
 def test_two_processes_write_the_same_bytes(whole: Path, tiny_checkpoint: Path) -> None:
     out = whole.with_name("two.jsonl")
     two = ("--devices", "2", "--strategy", "ddp")
-    status, printed = run("score", *words(whole.with_name("set.jsonl"), out, tiny_checkpoint), *two, cwd=whole.parent)
+    given = words(whole.with_name("set.jsonl"), out, tiny_checkpoint)
+    status, printed = run("score", *given, *two, cwd=whole.parent, timeout=400)
     assert status == 0, printed
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.timeout(900)  # three starts of the frameworks, on a busy machine too
 def test_a_killed_run_goes_on_where_it_was(whole: Path, tiny_checkpoint: Path) -> None:
     folder, out = whole.parent, whole.with_name("out.jsonl")
     killed = words(folder / "set.jsonl", out, tiny_checkpoint)
     process = start("score", *killed, cwd=folder)
-    parts, ends = folder / "out.jsonl.parts", time.monotonic() + 120
+    parts, ends = folder / "out.jsonl.parts", time.monotonic() + 300
     while sum(file.read_bytes().count(b"\n") for file in parts.glob("*.jsonl")) < 64:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < ends
@@ -170,7 +173,7 @@ def test_a_killed_run_goes_on_where_it_was(whole: Path, tiny_checkpoint: Path) -
     assert not out.exists()
     with pytest.raises(ValueError, match="created with seed=0, got seed=1"):
         main([*killed, "--seed", "1"])
-    status, printed = run("score", *killed, "--devices", "2", "--strategy", "ddp", cwd=folder)
+    status, printed = run("score", *killed, "--devices", "2", "--strategy", "ddp", cwd=folder, timeout=400)
     assert status == 0, printed
     assert "of 192 records are done already" in printed
     assert out.read_bytes() == whole.read_bytes()

@@ -1,7 +1,7 @@
 """What an answer states: each statement with what it is about, and how strong the prior about that is."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def facts_of(row: Row) -> list[Fact]:
     stated = _TRUTH.statements(row["image"], question, answer)
     query = understand(question) if Path(row["image"]).name.startswith(WORLDS["park"].prefix) else None
     if query is None:
-        return [Fact(one.start, one.end, one.right, _asked(question), normalised(answer)) for one in stated]
+        return [Fact(one.start, one.end, one.right, _of_question(question), normalised(answer)) for one in stated]
     return [
         Fact(
             one.start,
@@ -59,7 +59,7 @@ def facts_of(row: Row) -> list[Fact]:
     ]
 
 
-def _asked(question: str) -> Topic:
+def _of_question(question: str) -> Topic:
     return ("question", normalised(question))
 
 
@@ -74,28 +74,22 @@ class SelfConsistency:
 
     def __init__(self, rows: Sequence[Row], facts: Sequence[Sequence[Fact]], by_kind: bool) -> None:
         self._by_kind = by_kind
-        self._spoken = defaultdict[Topic, Counter[Topic]](Counter)
-        self._said = defaultdict[Topic, Counter[tuple[Topic, str]]](Counter)
+        self._speaking = defaultdict[Topic, Counter[Topic]](Counter)
+        self._agreeing = defaultdict[Topic, Counter[tuple[Topic, str]]](Counter)
         for row, own in zip(rows, facts, strict=True):
-            group, said = self._group(row), {(one.topic, one.value) for one in own} or {_text(row)}
-            self._said[group].update(said)
-            self._spoken[group].update({topic for topic, _ in said})
-
-    def of_fact(self, row: Row, fact: Fact) -> float:
-        """Share of the samples speaking of its topic that state the same."""
-        return self._share(self._group(row), (fact.topic, fact.value))
+            group, values = self._group(row), set(_values(row, own))
+            self._agreeing[group].update(values)
+            self._speaking[group].update({topic for topic, _ in values})
 
     def of_facts(self, row: Row, facts: Sequence[Fact]) -> float:
-        """Mean over some statements; of a text that cannot be understood, the share of equal answers."""
-        group, said = self._group(row), [(one.topic, one.value) for one in facts] or [_text(row)]
-        return sum(self._share(group, one) for one in said) / len(said)
+        """Share of the samples speaking of a topic that state the same of it, mean over some statements of a row."""
+        group, values = self._group(row), _values(row, facts)
+        return sum(self._agreeing[group][one] / self._speaking[group][one[0]] for one in values) / len(values)
 
-    def _share(self, group: Topic, said: tuple[Topic, str]) -> float:
-        return self._said[group][said] / self._spoken[group][said[0]]
-
-    def _group(self, row: Mapping[str, str]) -> Topic:
+    def _group(self, row: Row) -> Topic:
         return (row["image"], row["kind"]) if self._by_kind else (row["image"],)
 
 
-def _text(row: Row) -> tuple[Topic, str]:
-    return _asked(row["question"]), normalised(row["answer"])
+def _values(row: Row, facts: Sequence[Fact]) -> list[tuple[Topic, str]]:
+    """What is stated of each topic; an answer that cannot be understood is one statement about its question."""
+    return [(one.topic, one.value) for one in facts] or [(_of_question(row["question"]), normalised(row["answer"]))]

@@ -1,6 +1,6 @@
 """What the scores have to tell apart: whole answers, sentences and tokens, each with its label and all scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,16 @@ from experiments.detector.facts import Fact, SelfConsistency, facts_of
 from experiments.detector.stored import Row
 from lightning_c3l.functional.i2c import all_readings, answer_reading
 from lightning_c3l.functional.pooling import pool_of
-from lightning_c3l.records import POOLINGS
+from lightning_c3l.functional.ranking import midranks
+from lightning_c3l.records import POOLINGS, READINGS
 from lightning_c3l.selection.sentences import sentence_numbers
 
 Floats = NDArray[np.float64]
 LEVELS = ("answers", "sentences", "tokens")
 LOGP, CONSISTENT, OTHER = "mean log p", "self-consistency, group", "answer, another image"
 _COLUMNS = ("logp", "logq", "kl", "other")
+# what an item is of a candidate: the candidate's number, a mask of its tokens, [T], and the statements in them
+_Part = tuple[int, Tensor, list[Fact]]
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,21 @@ def all_items(rows: Iterable[Row]) -> dict[str, Items]:
     Args:
         rows: of `stored.read_candidates`.
     """
-    kept = [row for row in rows if not row["rejected"] and row.get("texts")]
-    facts = [facts_of(row) for row in kept]
-    width = max((len(row["texts"]) for row in kept), default=0)
-    mask, sentences = torch.zeros(len(kept), width, dtype=torch.bool), torch.zeros(len(kept), width, dtype=torch.int64)
-    columns = {name: torch.zeros(len(kept), width, dtype=torch.float64) for name in _COLUMNS}
-    for number, row in enumerate(kept):
+    found = _padded([row for row in rows if not row["rejected"] and row.get("texts")])
+    whole = [(number, found.mask[number], own) for number, own in enumerate(found.facts)]
+    return {
+        "answers": _items(found, whole, pooled=True),
+        "sentences": _items(found, list(_sentences(found))),
+        "tokens": _items(found, list(_tokens(found))),
+    }
+
+
+def _padded(rows: list[Row]) -> _Candidates:
+    facts = [facts_of(row) for row in rows]
+    width = max((len(row["texts"]) for row in rows), default=0)
+    mask, sentences = torch.zeros(len(rows), width, dtype=torch.bool), torch.zeros(len(rows), width, dtype=torch.int64)
+    columns = {name: torch.zeros(len(rows), width, dtype=torch.float64) for name in _COLUMNS}
+    for number, row in enumerate(rows):
         length = len(row["texts"])
         mask[number, :length] = True
         sentences[number, :length] = torch.tensor(sentence_numbers(row["texts"]))
@@ -80,9 +92,8 @@ def all_items(rows: Iterable[Row]) -> dict[str, Items]:
             # with no other image to compare, the control is that of no image
             column[number, :length] = torch.tensor(row.get(name) or row["logq"], dtype=torch.float64)
     ways = {CONSISTENT: True, "self-consistency, image": False}
-    consistency = {name: SelfConsistency(kept, facts, by_kind) for name, by_kind in ways.items()}
-    found = _Candidates(kept, facts, columns, mask, sentences, consistency)
-    return {"answers": _answers(found), "sentences": _sentences(found), "tokens": _tokens(found)}
+    consistency = {name: SelfConsistency(rows, facts, by_kind) for name, by_kind in ways.items()}
+    return _Candidates(rows, facts, columns, mask, sentences, consistency)
 
 
 def token_spans(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -94,13 +105,7 @@ def token_spans(texts: Sequence[str]) -> list[tuple[int, int]]:
     return out
 
 
-def _answers(found: _Candidates) -> Items:
-    everything = [(number, found.mask[number], own) for number, own in enumerate(found.facts)]
-    return _items(found, everything, pooled=True)
-
-
-def _sentences(found: _Candidates) -> Items:
-    parts = list[tuple[int, Tensor, list[Fact]]]()
+def _sentences(found: _Candidates) -> Iterator[_Part]:
     for number, own in enumerate(found.facts):
         of_tokens = _facts_of_tokens(found.rows[number], own)
         for sentence in dict.fromkeys(found.sentences[number][found.mask[number]].tolist()):
@@ -109,18 +114,15 @@ def _sentences(found: _Candidates) -> Items:
             # in the order of the answer, each once
             stated = list(dict.fromkeys(one for token in within for one in of_tokens.get(token, ())))
             if stated:
-                parts.append((number, mask, stated))
-    return _items(found, parts)
+                yield number, mask, stated
 
 
-def _tokens(found: _Candidates) -> Items:
-    parts = list[tuple[int, Tensor, list[Fact]]]()
+def _tokens(found: _Candidates) -> Iterator[_Part]:
     for number, own in enumerate(found.facts):
         for token, stated in _facts_of_tokens(found.rows[number], own).items():
             mask = torch.zeros_like(found.mask[number])
             mask[token] = True
-            parts.append((number, mask, stated))
-    return _items(found, parts)
+            yield number, mask, stated
 
 
 def _facts_of_tokens(row: Row, facts: Sequence[Fact]) -> dict[int, list[Fact]]:
@@ -137,11 +139,12 @@ def _facts_of_tokens(row: Row, facts: Sequence[Fact]) -> dict[int, list[Fact]]:
     return out
 
 
-def _items(found: _Candidates, parts: Sequence[tuple[int, Tensor, list[Fact]]], pooled: bool = False) -> Items:
-    """Items of parts of candidates: number of the candidate, mask of the tokens, statements."""
+def _items(found: _Candidates, parts: Sequence[_Part], pooled: bool = False) -> Items:
+    """Items of parts of candidates; `pooled` adds scores by the lowest sentence and the lowest tokens of each."""
     numbers = [number for number, _, _ in parts]
     mask = torch.stack([own for _, own, _ in parts]) if parts else found.mask[:0]
-    share = np.array([_share(stated) for _, _, stated in parts], dtype=np.float64)
+    right = [sum(one.right for one in stated) / max(len(stated), 1) for _, _, stated in parts]
+    share = np.array(right, dtype=np.float64)
     strengths = [max((one.strength for one in stated), default=float("nan")) for _, _, stated in parts]
     scores = _scores(found, numbers, mask, pooled)
     for name, one in found.consistency.items():
@@ -158,16 +161,12 @@ def _items(found: _Candidates, parts: Sequence[tuple[int, Tensor, list[Fact]]], 
     )
 
 
-def _share(facts: Sequence[Fact]) -> float:
-    return sum(one.right for one in facts) / len(facts) if facts else 0.0
-
-
 def _scores(found: _Candidates, numbers: Sequence[int], mask: Tensor, pooled: bool) -> dict[str, Floats]:
     """All scores that come from log-probabilities."""
     logp, logq, kl, other = (found.columns[name][list(numbers)] for name in _COLUMNS)
     sentences = found.sentences[list(numbers)]
     readings = all_readings(logp, logq, kl, mask)
-    out = {name: getattr(readings, name).numpy() for name in ("answer", "positions", "vocabulary", "gap")}
+    out = {name: getattr(readings, name).numpy() for name in READINGS}
     if pooled:
         for pooling in POOLINGS[1:]:
             pool, title = pool_of(pooling, sentences), pooling.replace("_", " ")
@@ -178,14 +177,7 @@ def _scores(found: _Candidates, numbers: Sequence[int], mask: Tensor, pooled: bo
     # what the prior says scores low, whatever the image shows
     out["mean log q, negative"] = -readings.mean_logq.numpy()
     for name in ("answer", "gap"):
-        out[f"{name} and log p, mean rank"] = (_ranks(out[name]) + _ranks(out[LOGP])) / 2
+        out[f"{name} and log p, mean rank"] = (midranks(out[name]) + midranks(out[LOGP])) / max(2 * len(numbers), 1)
     out["gap + log p"] = out["gap"] + out[LOGP]
     out[OTHER] = answer_reading(other, logq, kl, mask).numpy()
     return out
-
-
-def _ranks(column: Floats) -> Floats:
-    """Mean rank of each value, from 0 to 1."""
-    _, number, counts = np.unique(column, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray(((ends - (counts - 1) / 2) / max(len(column), 1))[number])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.detector.items import CONSISTENT, LEVELS, LOGP, Floats, Items
-from experiments.detector.ranked import Interval, Ranking, best_of_groups, interval, resamples, share
+from experiments.detector.ranked import Ranking, best_of_groups, interval, resamples, share
 from lightning_c3l.functional.ranking import rank_correlation
 from lightning_c3l.report.text import number
 from lightning_c3l.selection.markdown import markdown_table
@@ -22,6 +22,8 @@ _LENGTHS = (1, 3, 9, 21)
 # a slice with fewer right or wrong items is left out
 _LEAST = 10
 Mask = NDArray[np.bool_]
+# caption, names of the columns, and cells of each row
+TextTable = tuple[str, list[str], list[list[str]]]
 
 
 def compute_results(levels: Mapping[str, Items], samples: int = SAMPLES) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def compute_results(levels: Mapping[str, Items], samples: int = SAMPLES) -> dict
     """
     return {
         "levels": {name: _level(levels[name], samples) for name in LEVELS},
-        "dropping": dropping(levels["sentences"], samples),
+        "dropping": _dropping(levels["sentences"], samples),
     }
 
 
@@ -57,28 +59,19 @@ def _level(items: Items, samples: int) -> dict[str, Any]:
             "rank_correlation": rank_correlation(column.tolist(), items.share.tolist()),
             "best_of_group": _best_of_group(items, column, weights),
         }
-    slices = {
-        title: {
-            name: {
-                "count": int(own.sum()),
-                "right": float(items.right[own].mean()),
-                "auroc": {
-                    score: asdict(interval(Ranking(items.scores[score][own], items.right[own]).auroc(weights[:, own])))
-                    for score in SLICED
-                    if score in items.scores
-                },
-            }
-            for name, own in masks
-            if min(int(items.right[own].sum()), int((~items.right[own]).sum())) >= _LEAST
-        }
-        for title, masks in _slices(items)
-    }
     return {
         "count": len(items.right),
         "images": len(set(items.images)),
         "right": float(items.right.mean()),
         "scores": scores,
-        "slices": slices,
+        "slices": {
+            title: {
+                name: _slice(items, own, weights)
+                for name, own in masks
+                if _LEAST <= items.right[own].sum() <= own.sum() - _LEAST
+            }
+            for title, masks in _slices(items)
+        },
     }
 
 
@@ -101,16 +94,22 @@ def _slices(items: Items) -> Iterator[tuple[str, list[tuple[str, Mask]]]]:
     yield "strength of the prior", [(f"{one:g}", items.strength == one) for one in strengths]
 
 
-def dropping(sentences: Items, samples: int = SAMPLES) -> dict[str, Any]:
+def _slice(items: Items, own: Mask, weights: Floats) -> dict[str, Any]:
+    right, scores = items.right[own], [score for score in SLICED if score in items.scores]
+    aurocs = {score: Ranking(items.scores[score][own], right).auroc(weights[:, own]) for score in scores}
+    return {
+        "count": int(own.sum()),
+        "right": float(right.mean()),
+        "auroc": {score: asdict(interval(values)) for score, values in aurocs.items()},
+    }
+
+
+def _dropping(sentences: Items, samples: int) -> dict[str, Any]:
     """What leaving out sentences does to the answers: those below 0, or as many with the lowest mean log p.
 
-    Args:
-        sentences: items of the level of sentences.
-        samples: resamples of the intervals.
-
     Returns:
-        For each rule the share of sentences dropped, of answers that are left, of these that are wholly right, and
-        their mean length in tokens.
+        For each rule the share of sentences dropped, of answers that are left, of these that are wholly right, of the
+        sentences left that are right, and the mean length of the answers left, in tokens.
     """
     everything = np.ones_like(sentences.right)
     rules = {"none": everything, **{f"{name} below 0": sentences.scores[name] >= 0 for name in ("answer", "gap")}}
@@ -129,49 +128,45 @@ def _after(sentences: Items, kept: Mask, weights: Floats) -> dict[str, Any]:
     # an answer is right if none of the sentences kept is wrong
     right = left & (np.bincount(own, kept & ~sentences.right) == 0)
     of_answers = weights[:, first]
-    with np.errstate(invalid="ignore"):
-        truth = (of_answers * right).sum(axis=1) / (of_answers * left).sum(axis=1)
-        of_sentences = (weights * (kept & sentences.right)).sum(axis=1) / (weights * kept).sum(axis=1)
     return {
         "dropped": float(1 - kept.mean()),
         "answers_left": float(left.mean()),
-        "right_answers": asdict(interval(truth)),
-        "right_sentences": asdict(interval(of_sentences)),
+        "right_answers": asdict(interval(share(np.stack([of_answers @ right, of_answers @ left])))),
+        "right_sentences": asdict(interval(share(np.stack([weights @ (kept & sentences.right), weights @ kept])))),
         "tokens": float(sentences.tokens[kept].sum() / max(int(left.sum()), 1)),
     }
 
 
-def text_of(found: Mapping[str, float] | Interval) -> str:
+def _text(found: Mapping[str, float]) -> str:
     """A figure with its interval."""
-    value = asdict(found) if isinstance(found, Interval) else found
-    if value["value"] is None or not np.isfinite(value["value"]):
+    if not np.isfinite(found["value"]):
         return "-"
-    return f"{number(value['value'], 3)} ({number(value['low'], 3)} to {number(value['high'], 3)})"
+    return f"{number(found['value'], 3)} ({number(found['low'], 3)} to {number(found['high'], 3)})"
 
 
-def tables(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """All tables: caption, names of the columns, and rows of texts."""
-    out = list[tuple[str, list[str], list[list[str]]]]()
+def tables(results: Mapping[str, Any]) -> list[TextTable]:
+    """All tables of the results of `compute_results`."""
+    out = list[TextTable]()
     for level, found in results["levels"].items():
         head = ["score", "AUROC", "AUROC within kinds", "less mean log p"]
         head += [f"precision, best {kept:.0%}" for kept in KEPT]
         rows = [
             [
                 name,
-                *(text_of(one[key]) for key in ("auroc", "within_kinds", "above_log_p")),
-                *map(text_of, one["precision"].values()),
+                *(_text(one[key]) for key in ("auroc", "within_kinds", "above_log_p")),
+                *map(_text, one["precision"].values()),
             ]
             for name, one in found["scores"].items()
         ]
         if level == "answers":
             head += ["best of its group right", "its statements right", "correlation with right share"]
             for row, one in zip(rows, found["scores"].values(), strict=True):
-                row += [*map(text_of, one["best_of_group"].values()), number(one["rank_correlation"], 3)]
+                row += [*map(_text, one["best_of_group"].values()), number(one["rank_correlation"], 3)]
         caption = f"{level}: {found['count']:,} about {found['images']} images, {found['right']:.3f} of them right"
         out.append((caption, head, rows))
         for title, slices in found["slices"].items():
             cells = [
-                [name, f"{one['count']:,}", number(one["right"], 3), *map(text_of, one["auroc"].values())]
+                [name, f"{one['count']:,}", number(one["right"], 3), *map(_text, one["auroc"].values())]
                 for name, one in slices.items()
             ]
             if len(cells) > 1:
@@ -181,15 +176,15 @@ def tables(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     return out
 
 
-def _dropping_table(found: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+def _dropping_table(found: Mapping[str, Any]) -> TextTable:
     head = ["sentences left out", "share", "answers left", "right sentences", "wholly right answers", "tokens"]
     rows = [
         [
             name,
             number(one["dropped"], 3),
             number(one["answers_left"], 3),
-            text_of(one["right_sentences"]),
-            text_of(one["right_answers"]),
+            _text(one["right_sentences"]),
+            _text(one["right_answers"]),
             number(one["tokens"], 1),
         ]
         for name, one in found.items()
@@ -197,7 +192,7 @@ def _dropping_table(found: Mapping[str, Any]) -> tuple[str, list[str], list[list
     return "Answers without the sentences that the image does not support", head, rows
 
 
-def markdown(found: Sequence[tuple[str, list[str], list[list[str]]]]) -> str:
+def markdown(found: Sequence[TextTable]) -> str:
     """The tables as Markdown."""
     parts = [
         f"## {caption}\n\n" + markdown_table(head, rows, "l" + "r" * (len(head) - 1)) for caption, head, rows in found

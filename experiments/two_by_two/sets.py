@@ -1,4 +1,4 @@
-"""Sets of one size and one distribution of kinds and rough answer lengths, selected from written pairs, as files."""
+"""Sets of one size and one distribution of kinds and rough answer lengths, selected from generated pairs, as files."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from lightning_c3l.records import ScoredCandidate, VLITRecord
 from lightning_c3l.rounds.figures import truth_rate
 from lightning_c3l.runs.atomic import atomic_path
 from lightning_c3l.selection.candidates import deduplicate
-from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig
+from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, reading_of, scores_of
 from lightning_c3l.selection.quotas import apportion, balanced_yes_no, equal_quotas
 from lightning_c3l.selection.texts import polarity
 
@@ -27,8 +27,7 @@ READING = PseudoLabelConfig().reading
 
 def cell_of(pair: ScoredCandidate) -> Cell:
     """The cell of a scored pair."""
-    assert pair.scores is not None  # pools hold scored pairs only
-    return pair.candidate.instruction.kind, pair.scores.tokens.bit_length()
+    return pair.candidate.instruction.kind, scores_of(pair).tokens.bit_length()
 
 
 def cell_name(cell: Cell) -> str:
@@ -40,7 +39,7 @@ def cell_name(cell: Cell) -> str:
 def best_first(pairs: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
     """The scored pairs without near-duplicates, the highest S(I2C) first."""
     scored = [pair for pair in pairs if pair.scores is not None]
-    return deduplicate(sorted(scored, key=lambda pair: -getattr(pair.scores, READING)))
+    return deduplicate(sorted(scored, key=lambda pair: -reading_of(pair, READING)))
 
 
 def shuffled(pairs: Sequence[ScoredCandidate], seed: int) -> list[ScoredCandidate]:
@@ -131,23 +130,25 @@ def write_sets(plan: ExperimentPlan, seed: int, folder: Path) -> dict[str, Any]:
     for key in list(images.keys()):
         with atomic_path(folder / "images" / key) as path:
             images.read(key).save(path)
-    figures = dict[str, Any]()
     for name, pairs in sets.items():
         records = list[VLITRecord]()
         for number, pair in enumerate(pairs):
             source = {"prompt": pair.candidate.instruction.text, "sample": pair.candidate.sample}
             records.append(VLITRecord.of(number, pair, {"set": name, "seed": seed, **source}))
         write_llava_json(set_file(folder, name), records, str((folder / "images").resolve()))
-        scores = [getattr(pair.scores, READING) for pair in pairs]
-        cells: Mapping[Cell, int] = Counter(map(cell_of, pairs))
-        figures[name] = {
-            "pairs": len(pairs),
-            "cells": {cell_name(cell): count for cell, count in sorted(cells.items())},
-            "truth_rate": truth_rate(pairs),
-            "i2c_mean": sum(scores) / len(scores),
-            "yes_share": yes_share(pairs),
-        }
-    return figures
+    return {name: figures_of(pairs) for name, pairs in sets.items()}
+
+
+def figures_of(pairs: Sequence[ScoredCandidate]) -> dict[str, Any]:
+    """What a set is like: its size, pairs by cell, and means over its pairs."""
+    cells = sorted(Counter(map(cell_of, pairs)).items())
+    return {
+        "pairs": len(pairs),
+        "cells": {cell_name(cell): count for cell, count in cells},
+        "truth_rate": truth_rate(pairs),
+        "i2c_mean": sum(reading_of(pair, READING) for pair in pairs) / len(pairs),
+        "yes_share": yes_share(pairs),
+    }
 
 
 def set_file(folder: Path, name: str) -> Path:

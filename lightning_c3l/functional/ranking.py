@@ -39,7 +39,7 @@ def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
     if not right or not wrong:
         return float("nan")
     # the ranks of the right items, less what they would sum to below all others (Mann and Whitney's U)
-    return float(_midranks(values)[target == 1].sum() - right * (right + 1) / 2) / (right * wrong)
+    return float(midranks(values)[target == 1].sum() - right * (right + 1) / 2) / (right * wrong)
 
 
 def auroc_interval(
@@ -112,13 +112,17 @@ def rank_correlations(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _centred_ranks(column: NDArray[Any]) -> NDArray[np.float64]:
     """Rank of each value less the mean rank; equal values share their mean rank."""
-    ranks = _midranks(column)
+    ranks = midranks(column)
     ranks -= (len(ranks) + 1) / 2
     return ranks
 
 
-def _midranks(column: NDArray[Any]) -> NDArray[np.float64]:
-    """Rank of each value, from 1; equal values share their mean rank."""
+def midranks(column: NDArray[Any]) -> NDArray[np.float64]:
+    """Rank of each value, from 1; equal values share their mean rank.
+
+    Args:
+        column: values without nan, `[N]`.
+    """
     ordered, ranks = np.sort(column), np.empty(len(column))
     for start in range(0, len(column), _CHUNK):  # so that millions of values need two more columns, not ten
         some = column[start : start + _CHUNK]

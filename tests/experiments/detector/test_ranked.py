@@ -25,7 +25,7 @@ def test_precision_takes_the_same_share_of_equal_scores() -> None:
     assert ranking.precision(ones, 0.2).tolist() == pytest.approx([1.0])
     assert ranking.precision(ones, 0.4).tolist() == pytest.approx([(1 + 1 / 3) / 2])
     assert ranking.precision(ones, 1.0).tolist() == pytest.approx([2 / 5])
-    # without the best, half of two and a half... three of four items that are left
+    # without the best, three of the four items that are left: the equal ones, of which one is right
     assert ranking.precision(np.array([[0.0, 1, 1, 1, 1]]), 0.75).tolist() == pytest.approx([1 / 3])
 
 

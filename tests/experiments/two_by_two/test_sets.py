@@ -9,12 +9,14 @@ from experiments.two_by_two.sets import (
     cell_name,
     cell_of,
     common_quotas,
+    figures_of,
     shuffled,
     take,
     take_even,
     yes_share,
 )
-from lightning_c3l.records import ScoredCandidate
+from lightning_c3l.records import ScoredCandidate, Verdict
+from lightning_c3l.rounds.figures import judged
 from tests.helpers.scored import scored
 
 
@@ -102,6 +104,9 @@ def test_a_random_pool_depends_on_its_seed_alone() -> None:
     assert shuffled([*pairs, scored(None)], 1) == shuffled(pairs, 1)  # what has no score was never there
 
 
+VERDICTS: dict[str, Verdict] = {"yes": "right", "no": "wrong", "red": "wrong"}
+
+
 def yes_no(answers: str) -> list[ScoredCandidate]:
     words = {"y": "yes", "n": "no"}
     return [
@@ -137,3 +142,15 @@ def test_even_choice_takes_the_best_of_either_and_leaves_other_kinds_alone() -> 
 def test_the_share_of_yes_counts_yes_no_answers_alone() -> None:
     assert yes_share([*yes_no("yyyn"), *pool({("color", 1): 9})]) == 0.75
     assert yes_share(pool({("color", 1): 9})) is None
+
+
+def test_figures_of_a_set() -> None:
+    pairs = judged([*yes_no("yyn"), scored(6.0, answer="red", kind="color", tokens=5)], lambda *pair: VERDICTS[pair[2]])
+    assert figures_of(list(pairs)) == {
+        "pairs": 4,
+        "cells": {"color, 4 to 7 tokens": 1, "presence, 1 to 1 tokens": 3},
+        "truth_rate": 0.5,
+        # 0, -1, -2 and 6
+        "i2c_mean": 0.75,
+        "yes_share": pytest.approx(2 / 3),
+    }

@@ -5,7 +5,7 @@ with prefixes made from the truth: the negative log-likelihood of the true answe
 the sampled answer is right; on attributes that the training images show and on those that they hide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lightning import Callback, LightningModule, Trainer
@@ -148,18 +148,7 @@ def continue_all(
     """
 
     def generate(own: Sequence[Asked], first: int) -> list[str]:
-        out, size = list[str](), engine.requests_at_once
-        with stage("exposure: continue", "prefixes", len(own)) as progress:
-            for start in range(0, len(own), size):
-                batch = own[start : start + size]
-                requests = [
-                    GenerationRequest(kinds[one.kind], read(one.image), engine.seed + first + number, _prefix(one))
-                    for number, one in enumerate(batch, start)
-                ]
-                texts = engine.generator.generate(requests, replace(engine.config.sampling, samples=1))
-                out.extend(text.split("\n")[0] for (text,) in texts)
-                progress.update(len(batch))
-        return out
+        return sample_answers(engine, own, kinds, read, engine.seed + first, "exposure: continue")
 
     def score(own: Sequence[Asked], _: int) -> list[float]:
         out, size = list[float](), engine.config.batch_size
@@ -177,6 +166,32 @@ def continue_all(
         Continued(one, nll, statement_share(truth, one.image, one.question, text))
         for one, nll, text in zip(asked, losses, texts, strict=True)
     ]
+
+
+def sample_answers(
+    engine: RoundEngine, asked: Sequence[Asked], kinds: Mapping[str, str], read: Read, seed: int, title: str
+) -> list[str]:
+    """A sampled answer behind the prefix of each question; inside `generating()`.
+
+    Args:
+        engine: with the model.
+        asked: questions.
+        kinds: instruction of each kind.
+        read: returns the image of a key.
+        seed: of the first answer; the others have the seeds behind it.
+        title: of the progress that is shown.
+    """
+    out, size, sampling = list[str](), engine.requests_at_once, replace(engine.config.sampling, samples=1)
+    with stage(title, "prefixes", len(asked)) as progress:
+        for start in range(0, len(asked), size):
+            batch = asked[start : start + size]
+            requests = [
+                GenerationRequest(kinds[one.kind], read(one.image), seed + number, _prefix(one))
+                for number, one in enumerate(batch, start)
+            ]
+            out.extend(text.split("\n")[0] for (text,) in engine.generator.generate(requests, sampling))
+            progress.update(len(batch))
+    return out
 
 
 def _prefix(asked: Asked) -> str:

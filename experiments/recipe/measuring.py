@@ -8,12 +8,12 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from callbacks.exposure_bias import BEGINNING
+from callbacks.exposure_bias import sample_answers
 from callbacks.order import Order
 from data_modules.scenes import parse_scenes
 from experiments.recipe.protocol import MeasureConfig
 from experiments.recipe.sums import OTHER, Answered, answering_sums, reference_sums, writing_sums
-from lightning_c3l.lvlm.base import GenerationRequest, Sampling
+from lightning_c3l.lvlm.base import Sampling
 from lightning_c3l.report.progress import stage
 from lightning_c3l.rounds.engine import RoundEngine
 from lightning_c3l.rounds.generation import ImageChunk, Read
@@ -129,20 +129,5 @@ def continue_beginnings(engine: RoundEngine, asked: Sequence[Asked], read: Read)
     """A sampled answer behind each question of the truth, where the model is asked to write a pair of its kind."""
     instructions = {one.kind: one.text for one in load_templates(engine.config.templates)}
     ordered = sorted((one for one in asked if one.kind in instructions), key=lambda one: one.kind)
-    sampling, size, out = replace(engine.config.sampling, samples=1), engine.requests_at_once, list[Answered]()
-    with stage("trial: continue", "beginnings", len(ordered)) as progress:
-        for start in range(0, len(ordered), size):
-            batch = ordered[start : start + size]
-            requests = [
-                GenerationRequest(
-                    instructions[one.kind],
-                    read(one.image),
-                    engine.seed * 1009 + _STREAM + number,
-                    BEGINNING.format(question=one.question),
-                )
-                for number, one in enumerate(batch, start)
-            ]
-            texts = engine.generator.generate(requests, sampling)
-            out += [Answered(one, text.split("\n")[0]) for one, (text,) in zip(batch, texts, strict=True)]
-            progress.update(len(batch))
-    return out
+    texts = sample_answers(engine, ordered, instructions, read, engine.seed * 1009 + _STREAM, "trial: continue")
+    return [Answered(one, text) for one, text in zip(ordered, texts, strict=True)]

@@ -15,9 +15,8 @@ from lightning_c3l.report.templating import FigureRow, FigureTable, page_environ
 
 def render(results: Mapping[str, Any]) -> str:
     """The whole page."""
-    rows, baseline = results["rows"], results["baseline"]
-    order = best_first(results)
-    compared = [name for name in order if name not in (baseline, STARTING)]
+    baseline, rows = results["baseline"], {name: results["rows"][name] for name in best_first(results)}
+    compared = [name for name in rows if name not in (baseline, STARTING)]
     charts = dict[str, Any]()
     for figure in SHOWN:
         found = {name: rows[name]["differences"].get(figure) for name in compared}
@@ -25,7 +24,6 @@ def render(results: Mapping[str, Any]) -> str:
         if known:
             title = f"{TITLES[figure]}, less that of {baseline}"
             charts[title] = interval_chart(title, known, digits=3)
-    tables = [_differences(results, order), _figures(results, order), _costs(results, order)]
     template = page_environment(PackageLoader(__package__)).get_template("recipe.html")
     return template.render(
         name=results["table"],
@@ -35,42 +33,32 @@ def render(results: Mapping[str, Any]) -> str:
         rule=target_text(results["protocol"]["target"]),
         better=[name for name in compared if rows[name]["verdict"].startswith("better")],
         charts=charts,
-        tables=tables,
+        tables=[_differences(rows, baseline), _figures(rows), _costs(rows)],
         shown={name: TITLES[name] for name in SHOWN},
-        options={name: rows[name]["options"] for name in order if rows[name]["options"]},
+        options={name: own["options"] for name, own in rows.items() if own["options"]},
         trials=results["trials"],
     )
 
 
-def _differences(results: Mapping[str, Any], order: list[str]) -> FigureTable:
-    rows = [
-        FigureRow(
-            name,
-            [
-                *(difference_text(results["rows"][name]["differences"].get(figure)) for figure in SHOWN),
-                len(results["rows"][name]["seeds"]),
-                results["rows"][name]["verdict"],
-            ],
-        )
-        for name in order
-        if name != results["baseline"]
-    ]
+def _differences(rows: Mapping[str, Any], baseline: str) -> FigureTable:
+    lines = list[FigureRow]()
+    for name, own in rows.items():
+        if name != baseline:
+            gaps = [difference_text(own["differences"].get(figure)) for figure in SHOWN]
+            lines.append(FigureRow(name, [*gaps, len(own["seeds"]), own["verdict"]]))
     columns = ["row", *(TITLES[figure] for figure in SHOWN), "seeds", "verdict"]
-    return FigureTable(f"Differences to {results['baseline']}, with 95 % intervals", columns, rows)
+    return FigureTable(f"Differences to {baseline}, with 95 % intervals", columns, lines)
 
 
-def _figures(results: Mapping[str, Any], order: list[str]) -> FigureTable:
-    shown = dict.fromkeys(name for row in results["rows"].values() for name in row["figures"])
-    rows = [
-        FigureRow(name, [results["rows"][name]["figures"].get(figure, {}).get("mean") for figure in shown])
-        for name in order
+def _figures(rows: Mapping[str, Any]) -> FigureTable:
+    shown = dict.fromkeys(figure for own in rows.values() for figure in own["figures"])
+    lines = [
+        FigureRow(name, [own["figures"].get(figure, {}).get("mean") for figure in shown]) for name, own in rows.items()
     ]
-    return FigureTable("Figures, means over the seeds", ["row", *(TITLES.get(name, name) for name in shown)], rows)
+    return FigureTable("Figures, means over the seeds", ["row", *(TITLES.get(name, name) for name in shown)], lines)
 
 
-def _costs(results: Mapping[str, Any], order: list[str]) -> FigureTable:
-    parts = dict.fromkeys(part for row in results["rows"].values() for part in row["cpu_seconds"])
-    rows = [
-        FigureRow(name, [results["rows"][name]["cpu_seconds"].get(part) for part in parts], "", 1) for name in order
-    ]
-    return FigureTable("CPU seconds of a trial", ["row", *parts], rows)
+def _costs(rows: Mapping[str, Any]) -> FigureTable:
+    parts = dict.fromkeys(part for own in rows.values() for part in own["cpu_seconds"])
+    lines = [FigureRow(name, list(map(own["cpu_seconds"].get, parts)), digits=1) for name, own in rows.items()]
+    return FigureTable("CPU seconds of a trial", ["row", *parts], lines)

@@ -69,24 +69,20 @@ def figures(own: Measured, resamples: int) -> dict[str, Difference]:
 
 def differences(own: Measured, baseline: Measured, resamples: int) -> dict[str, Difference]:
     """Figures of a row less those of the baseline, on the seeds that both have finished."""
-    both = {"own": own, "baseline": baseline}
     seeds = [seed for seed in own if seed in baseline]
-    return _intervals({name: {s: one[s] for s in seeds} for name, one in both.items()}, _PAIR, resamples)
-
-
-_PAIR = {"own": 1.0, "baseline": -1.0}
+    both = {name: {seed: one[seed] for seed in seeds} for name, one in (("own", own), ("baseline", baseline))}
+    return _intervals(both, {"own": 1.0, "baseline": -1.0}, resamples)
 
 
 def verdict(found: Mapping[str, Difference], target: Target) -> str:
     """Whether the target of the protocol is reached, and if not, what the intervals say of its figures."""
-    lower = [name for name in target.guarded if name in found and found[name].mean < -target.tolerance]
-    for name in target.higher:
-        if name in found and found[name].low > 0 and (name in target.alone or not lower):
-            return f"better: {TITLES[name]}"
     above = [name for name in target.higher if name in found and found[name].low > 0]
-    if above:
-        return f"{TITLES[above[0]]} higher, but lower: " + "; ".join(TITLES[n] for n in lower)
     below = [name for name in target.higher if name in found and found[name].high < 0]
+    lower = [name for name in target.guarded if name in found and found[name].mean < -target.tolerance]
+    if better := [name for name in above if name in target.alone or not lower]:
+        return f"better: {TITLES[better[0]]}"
+    if above:
+        return f"{TITLES[above[0]]} higher, but lower: {'; '.join(TITLES[name] for name in lower)}"
     if below:
         return f"worse: {'; '.join(TITLES[name] for name in below)}"
     return "not told from the baseline" if found else "not measured"
@@ -149,14 +145,13 @@ def _trial_row(recipes: Recipes, row: str, seed: int, trial: Trial) -> dict[str,
     measured = recipes.measured(trial)
     sums = {} if measured is None else measured["sums"]
     values = {name: float(figure_of(name)(counts_of(own, list(own)).sum(0))) for name, own in sums.items()}
-    reason = trial.reason
-    made = recipes.first_round(row, seed)
-    if trial.status == "waiting" and made.status == "failed":
-        reason = f"its first round ({made.name}) failed: {made.reason}"
+    status, reason, made = trial.status, trial.reason, recipes.first_round(row, seed)
+    if status == "waiting" and made.status == "failed":
+        status, reason = "failed", f"its first round ({made.name}) failed: {made.reason}"
     return {
         "row": row,
         "seed": seed,
-        "status": "failed" if reason and trial.status == "waiting" else trial.status,
+        "status": status,
         "reason": reason,
         "seconds": trial.seconds,
         "cpu_seconds": None if measured is None else measured["cpu_seconds"],

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ TITLES: Mapping[str, str] = {
 OTHER = "other"
 # summands of each figure by image
 Sums = dict[str, dict[str, list[float]]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,8 @@ def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str
         By figure and image: sum and count of shares, and for `kind_entropy` how many questions are of each kind and how
         many have no answer.
     """
-    by_image = defaultdict[str, list[Candidate]](list)
-    for one in written:
-        by_image[one.image].append(one)
-    sums: Sums = {}
-    for image, own in by_image.items():
+
+    def of_image(image: str, own: Sequence[Candidate]) -> dict[str, list[float]]:
         parsed = [one for one in own if not one.rejected]
         stated = [truth.statements(image, one.question, one.answer) for one in parsed]
         shares = [right_share(statements) for statements in stated]
@@ -66,7 +65,7 @@ def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str
         resolved = [truth.resolve(image, one.question) for one in parsed]
         signs = [polarity([one.answer]) for one in parsed]
         asked = [OTHER if one is None else one.kind for one in resolved]
-        of_image: dict[str, list[float]] = {
+        return {
             "truth": [sum(shares), len(own)],
             # fewer of them are easier to get right
             "statements": [sum(map(len, stated)), len(own)],
@@ -77,15 +76,14 @@ def writing_sums(written: Sequence[Candidate], truth: Truth, kinds: Sequence[str
             "kind_entropy": [asked.count(name) for name in (*kinds, OTHER)],
             **_by_seen("own", [(one, share) for one, share in zip(resolved, shares, strict=True) if one is not None]),
         }
-        for name, values in of_image.items():
-            sums.setdefault(name, {})[image] = [float(value) for value in values]
-    return sums
+
+    return _by_image(written, lambda one: one.image, of_image)
 
 
 def answering_sums(answers: Sequence[Answered], truth: Truth) -> Sums:
     """Sums of the right statements of plain answers: `qa` of all questions, and `qa_<kind>` of each kind."""
 
-    def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
+    def of_image(_: str, own: Sequence[Answered]) -> dict[str, list[float]]:
         found = [(one.asked.kind, _share_of(one, truth)) for one in own]
         kinds = dict.fromkeys(kind for kind, _ in found)
         return {
@@ -93,17 +91,17 @@ def answering_sums(answers: Sequence[Answered], truth: Truth) -> Sums:
             **{f"qa_{name}": _mean_parts(share for kind, share in found if kind == name) for name in kinds},
         }
 
-    return _by_image(answers, shares)
+    return _by_image(answers, lambda one: one.asked.image, of_image)
 
 
 def reference_sums(continued: Sequence[Answered], truth: Truth) -> Sums:
     """Sums of answers that follow beginnings made from the truth."""
 
-    def shares(own: Sequence[Answered]) -> dict[str, list[float]]:
+    def of_image(_: str, own: Sequence[Answered]) -> dict[str, list[float]]:
         found = [(one.asked, _share_of(one, truth)) for one in own]
         return {"reference": _mean_parts(share for _, share in found), **_by_seen("reference", found)}
 
-    return _by_image(continued, shares)
+    return _by_image(continued, lambda one: one.asked.image, of_image)
 
 
 def _share_of(answered: Answered, truth: Truth) -> float:
@@ -112,14 +110,16 @@ def _share_of(answered: Answered, truth: Truth) -> float:
     return statement_share(truth, asked.image, asked.question, answered.text.strip())
 
 
-def _by_image(answers: Sequence[Answered], shares: Callable[[Sequence[Answered]], dict[str, list[float]]]) -> Sums:
-    by_image = defaultdict[str, list[Answered]](list)
-    for one in answers:
-        by_image[one.asked.image].append(one)
+def _by_image(
+    texts: Iterable[T], image_of: Callable[[T], str], sums_of: Callable[[str, Sequence[T]], dict[str, list[float]]]
+) -> Sums:
+    by_image = defaultdict[str, list[T]](list)
+    for one in texts:
+        by_image[image_of(one)].append(one)
     sums: Sums = {}
     for image, own in by_image.items():
-        for name, values in shares(own).items():
-            sums.setdefault(name, {})[image] = values
+        for name, values in sums_of(image, own).items():
+            sums.setdefault(name, {})[image] = [float(value) for value in values]
     return sums
 
 
@@ -132,8 +132,8 @@ def _by_seen(name: str, found: Sequence[tuple[Asked, float]]) -> dict[str, list[
 
 def _mean_parts(values: Iterable[float]) -> list[float]:
     """Sum and number of values."""
-    own = [float(value) for value in values]
-    return [sum(own), float(len(own))]
+    own = list(values)
+    return [sum(own), len(own)]
 
 
 def counts_of(sums: Mapping[str, Sequence[float]], images: Sequence[str]) -> NDArray[np.float64]:

@@ -15,22 +15,23 @@ Options = Mapping[str, Any]
 _NAME = re.compile(r"(?!\.)[\w.-]+")
 _KEYS = ("experiment", "baseline", "rounds", "rows")
 _MODEL, _DATA = "model.init_args", "data.init_args"
-# options that candidates and scores of the first round depend on; the adapter starts without an effect
+# options that candidates and scores of the first round depend on, with all inside them; the adapter starts without an
+# effect
 _WRITING = (
-    f"{_MODEL}.writing",
-    f"{_MODEL}.lvlm",
-    f"{_MODEL}.generator",
-    f"{_DATA}.images",
-    f"{_DATA}.limit",
-    f"{_DATA}.longest_side",
-    "i2c.scorer",
-    "i2c.pooling",
+    f"{_MODEL}.writing.",
+    f"{_MODEL}.lvlm.",
+    f"{_MODEL}.generator.",
+    f"{_DATA}.images.",
+    f"{_DATA}.limit.",
+    f"{_DATA}.longest_side.",
+    "i2c.scorer.",
+    "i2c.pooling.",
     # the prior answers the questions of the positives
-    "i2c.reading",
-    "i2c.group_by",
-    "i2c.images_per_round",
+    "i2c.reading.",
+    "i2c.group_by.",
+    "i2c.images_per_round.",
 )
-_ADAPTER = f"{_MODEL}.lvlm.init_args.lora"
+_ADAPTER = f"{_MODEL}.lvlm.init_args.lora."
 _ANCHOR = f"{_MODEL}.loss.anchor"
 
 
@@ -125,6 +126,5 @@ def _options(given: object, where: str) -> dict[str, Any]:
 
 
 def _is_of_writing(name: str) -> bool:
-    if name == _ADAPTER or name.startswith(f"{_ADAPTER}."):
-        return False
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in _WRITING)
+    inside = f"{name}."
+    return inside.startswith(_WRITING) and not inside.startswith(_ADAPTER)

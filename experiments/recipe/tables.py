@@ -32,10 +32,10 @@ def markdown(results: Mapping[str, Any]) -> str:
     head = ["row", "truth", *(f"Δ {TITLES[name]}" for name in SHOWN), "training, CPU s", "seeds", "verdict"]
     lines = [[_code(name), *_cells(rows[name], name == baseline)] for name in best_first(results)]
     listed = ["row", "seed", "status", "reason", *(TITLES[name] for name in SHOWN)]
-    trials = [
-        [_code(one["row"]), str(one["seed"]), one["status"], _cell(one["reason"]), *map(number, _values(one))]
-        for one in results["trials"]
-    ]
+    trials = list[list[str]]()
+    for one in results["trials"]:
+        figures = [number(one["figures"].get(name)) for name in SHOWN]
+        trials.append([_code(one["row"]), str(one["seed"]), one["status"], _cell(one["reason"]), *figures])
     return "\n".join(
         [
             f"# Recipes `{results['table']}`, stage {results['stage']}",
@@ -85,10 +85,6 @@ def _cells(own: Mapping[str, Any], is_baseline: bool) -> list[str]:
 def _gaps(own: Mapping[str, Any], figures: Sequence[str], is_baseline: bool) -> list[str]:
     """Differences to the baseline, which has none to itself."""
     return ["" if is_baseline else difference_text(own["differences"].get(name)) for name in figures]
-
-
-def _values(trial: Mapping[str, Any]) -> Sequence[float | None]:
-    return [trial["figures"].get(name) for name in SHOWN]
 
 
 def target_text(target: Mapping[str, Any]) -> str:

@@ -63,10 +63,7 @@ class Recipes:
         require_trial("--name and the name of a row", f"{self.name}/{table.baseline}")
         self.folder = root / SWEEPS / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(self.folder, {"verb": "recipe"})
-        except ValueError:
-            raise ValueError(f"{self.folder}: is in use; wait for it, or choose another --name") from None
+        lock.acquire(self.folder, {"verb": "recipe"}, "--name")
         made_with = {"experiment": file_digest(table.experiment), "rounds": dict(table.rounds), **asdict(protocol)}
         file = self.folder / "manifest.json"
         if not file.is_file() or "model" in manifest.read(file):  # the first folders do not name it
@@ -103,7 +100,7 @@ class Recipes:
             stopped: called where the program is told to stop, before it ends.
 
         Raises:
-            ValueError: a row has other options than its finished trial.
+            ValueError: a row has other options than its finished or interrupted trial.
         """
         rounds = dict[str, Trial]()
         for seed in look.seeds:
@@ -149,7 +146,8 @@ class Recipes:
 
     def _run_all(self, trials: Sequence[Trial], look: Look, progress: Stage, stopped: Callable[[], None]) -> None:
         def start(trial: Trial, environment: Mapping[str, str]) -> TrialProcess:
-            return self._start(trial, look.stage, environment)
+            write_text_atomic(trial.folder / _OVERLAY, self.overlay(trial, look.stage))
+            return TrialProcess(trial, self.command(trial), environment)
 
         def told(trial: Trial, left: int) -> None:
             print(printable(f"{trial.name}: {self._told(trial)}; {trial.seconds:.0f} s", 1000), flush=True)
@@ -159,16 +157,12 @@ class Recipes:
 
     def _told(self, trial: Trial) -> str:
         if trial.status != "finished":
-            return f"{trial.status} with status {trial.exit}" + (f": {trial.reason}" if trial.reason else "")
+            return trial.outcome
         measured = self.measured(trial) if "row" in trial.values else None
         if measured is None:
             return "stored"
         right, count = (sum(values[k] for values in measured["sums"]["truth"].values()) for k in (0, 1))
         return f"truth {number(right / count if count else None, 3)}"
-
-    def _start(self, trial: Trial, stage_name: str, environment: Mapping[str, str]) -> TrialProcess:
-        write_text_atomic(trial.folder / _OVERLAY, self.overlay(trial, stage_name))
-        return TrialProcess(trial, self.command(trial), environment)
 
     def command(self, trial: Trial) -> list[str]:
         """The words that run a trial or a first round, whose overlay is written."""
@@ -202,11 +196,8 @@ class Recipes:
 
     def _require_same(self, trial: Trial, overlay: str) -> None:
         file = trial.folder / _OVERLAY
-        if (
-            file.is_file()
-            and file.read_text(encoding="utf-8") != overlay
-            and trial.status in ("finished", "interrupted")
-        ):
+        is_kept = trial.status in ("finished", "interrupted") and file.is_file()
+        if is_kept and file.read_text(encoding="utf-8") != overlay:
             raise ValueError(
                 f"{trial.folder}: the row {trial.values['row']} had other options when this was made: give the row "
                 "another name, or remove the folder"

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -117,8 +116,3 @@ def _table(walk: Walk, beside: Sequence[str]) -> Table:
 def _head(name: str) -> Text:
     """A word a line, so that a column is as narrow as its longest word."""
     return Text(name.replace("_", "\n"))
-
-
-def results_files(folder: Path) -> str:
-    """Where everything is, for the last line."""
-    return f"a page in {folder / 'report.html'}, figures in {folder / 'results.json'} and results.csv"

@@ -1,6 +1,6 @@
 """A sweep file of W&B: what is read of it, and which trials it stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
@@ -77,7 +77,7 @@ class Sweep:
     def _drawn(self, trial: int, seed: int) -> dict[str, Any]:
         return self._nested([one.sample(stream("sweep", seed, trial, one.name)) for one in self.parameters])
 
-    def _nested(self, values: Any) -> dict[str, Any]:
+    def _nested(self, values: Iterable[Any]) -> dict[str, Any]:
         found = dict[str, Any]()
         for parameter, value in zip(self.parameters, values, strict=True):
             inner = found

@@ -56,6 +56,11 @@ class Trial:
         return self.folder.name
 
     @property
+    def outcome(self) -> str:
+        """How it ended, and why it failed, in one line."""
+        return f"{self.status} with status {self.exit}" + (f": {self.reason}" if self.reason else "")
+
+    @property
     def run_folder(self) -> Path | None:
         """Folder of its newest run; None before the first one."""
         found = (re.fullmatch(r"version_(\d+)", path.name) for path in self.folder.glob("version_*"))

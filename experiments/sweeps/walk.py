@@ -56,12 +56,7 @@ class Walk:
         values = sweep.trials(plan.count, plan.seed)
         trial_command(sweep.command, sweep.program, values[0])
         plan.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(plan.folder, {"verb": "sweep-local"})
-        except ValueError:
-            raise ValueError(
-                f"{plan.folder}: is in use by another walk; wait for it, or choose another --name"
-            ) from None
+        lock.acquire(plan.folder, {"verb": "sweep-local"}, "--name")
         manifest.begin(plan.folder / "manifest.json", self._made_with(), "choose another --name")
         self.trials = [Trial(plan.folder / f"{index:04d}", own) for index, own in enumerate(values)]
         for trial in self.trials:
@@ -116,7 +111,7 @@ class Walk:
         if trial.status == "finished":
             told += f"{self.sweep.figure} {number(self.metric(trial), 4)}"
         else:
-            told += f"{trial.status} with status {trial.exit}" + (f": {trial.reason}" if trial.reason else "")
+            told += trial.outcome
         told += f"; {trial.seconds:.0f} s"
         if left:
             about = sum(seconds) / len(seconds) * left / min(self.plan.workers, left)

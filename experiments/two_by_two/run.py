@@ -52,12 +52,7 @@ class Experiment:
             ValueError: it was created with other sizes, or is in use.
         """
         out.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(out, {"verb": "two-by-two"})
-        except ValueError:
-            raise ValueError(
-                f"{out}: is in use by another run: wait until it has ended, or choose another --out"
-            ) from None
+        lock.acquire(out, {"verb": "two-by-two"}, "--out")
         made_with = {**asdict(plan), "base": BASES[plan.world].hash()}
         manifest.begin(out / _MANIFEST, made_with, "choose another --out")
         write_benchmarks(out / "benchmarks", benchmark_scenes(WORLDS[plan.world], plan.scenes, FOLLOW, seed=0))

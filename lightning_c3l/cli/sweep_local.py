@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     options = parse_options("sweep-local", SweepLocalOptions, arguments)
     # late: these imports take seconds, which a wrong option need not wait for
     from experiments.sweeps.page import render
-    from experiments.sweeps.results import results_files, results_table, write_results
+    from experiments.sweeps.results import results_table, write_results
     from experiments.sweeps.sweep_file import read_sweep
     from experiments.sweeps.walk import Walk, WalkPlan
     from lightning_c3l.runs import lock
@@ -70,5 +70,5 @@ def main(arguments: list[str]) -> int:
     failed = [trial for trial in walk.trials if trial.status == "failed"]
     for trial in failed:
         print(f"trial {trial.name} failed with status {trial.exit}: {trial.reason}")
-    print(results_files(plan.folder))
+    print(f"a page in {plan.folder / 'report.html'}, figures in {plan.folder / 'results.json'} and results.csv")
     return 1 if failed else 0

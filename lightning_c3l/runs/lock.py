@@ -21,7 +21,7 @@ _held: list[int] = []
 _described: dict[int, dict[str, Any]] = {}
 
 
-def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
+def acquire(folder: Path, owner: dict[str, Any] | None, option: str = "--run.version") -> None:
     """Lock a run folder until this process ends.
 
     All processes of a run share the lock, so that any one of them that is still alive keeps a new run out.
@@ -29,6 +29,7 @@ def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
     Args:
         folder: must exist.
         owner: description of this run for the lock file, from rank zero; None in the other processes.
+        option: names another folder, for the message.
 
     Raises:
         ValueError: another run holds the lock.
@@ -36,11 +37,11 @@ def acquire(folder: Path, owner: dict[str, Any] | None) -> None:
     file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if owner is not None:
-            _lock(file, fcntl.LOCK_EX, folder)
+            _lock(file, fcntl.LOCK_EX, folder, option)
             process = {"host": socket.gethostname(), "pid": os.getpid(), "since": _now()}
             # the end is noted when it is known: a process that is killed notes none
             _describe(file, {**process, **owner, "ended": None})
-        _lock(file, fcntl.LOCK_SH, folder)
+        _lock(file, fcntl.LOCK_SH, folder, option)
     except ValueError:
         _described.pop(file, None)
         os.close(file)
@@ -102,7 +103,7 @@ def owner(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _lock(file: int, operation: int, folder: Path) -> None:
+def _lock(file: int, operation: int, folder: Path, option: str) -> None:
     """Wait a few seconds for a lock; warn if the file system has none."""
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -113,8 +114,7 @@ def _lock(file: int, operation: int, folder: Path) -> None:
                 by = owner(folder)
                 who = f"process {by.get('pid', '?')} on {by.get('host', '?')}, since {by.get('since', '?')}"
                 raise ValueError(
-                    f"{folder} is in use by another run ({who}): wait until it has ended, or choose another "
-                    "--run.version"
+                    f"{folder} is in use by another run ({who}): wait until it has ended, or choose another {option}"
                 ) from None
             time.sleep(0.1)
         except OSError as error:

@@ -48,6 +48,9 @@ def test_a_second_run_is_refused_until_every_process_of_the_first_has_gone(tmp_p
         with pytest.raises(ValueError, match=rf"{tmp_path} is in use .*process {first.process.pid} on ") as refused:
             lock.acquire(tmp_path, {"verb": "fit"})
         assert "\n" not in str(refused.value)
+        assert str(refused.value).endswith(": wait until it has ended, or choose another --run.version")
+        with pytest.raises(ValueError, match=r"choose another --out$"):
+            lock.acquire(tmp_path, {"verb": "two-by-two"}, "--out")
         first.kill()
         # one that was left over may still be writing
         with pytest.raises(ValueError, match="is in use"):

@@ -1,9 +1,10 @@
 """Figures of a round and of a generator, from scored candidates."""
 
+import math
 import statistics
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from lightning_c3l.functional.ranking import auroc, rank_correlation
 from lightning_c3l.functional.sums import ExactSum
 from lightning_c3l.records import READINGS_AND_RIVAL, Candidate, ScoredCandidate, Verdict
-from lightning_c3l.rounds.diversity import entropy_of_counts
 from lightning_c3l.rounds.truth import Truth, statement_share
 from lightning_c3l.selection.columns import ColumnsBuilder, ScoredRecord
 from lightning_c3l.selection.control import random_control
@@ -62,7 +62,10 @@ def mean_by_image(candidates: Sequence[Candidate], values: Sequence[float]) -> d
 
 
 class WriterFigures:
-    """Counts how many of the generated candidates can be parsed, and how diverse they are."""
+    """Counts how many of the generated candidates can be parsed, and how diverse they are.
+
+    An LVLM trained on its own best pairs drifts to the easiest type of question, and asks it again and again.
+    """
 
     def __init__(self) -> None:
         self._candidates, self._parsed, self._distinct = 0, 0, 0
@@ -83,11 +86,17 @@ class WriterFigures:
         return {
             "candidates": self._candidates,
             "parsed_rate": parsed / self._candidates if self._candidates else 0.0,
-            "kind_entropy": entropy_of_counts(self._types.values()),
+            "kind_entropy": _entropy(self._types.values()),
             "distinct_rate": self._distinct / parsed if parsed else 0.0,
             "kind_shares": {name: count / parsed for name, count in sorted(self._types.items())},
             "rejected": dict(self._rejected.most_common()),
         }
+
+
+def _entropy(counts: Collection[int]) -> float:
+    """Entropy -sum s ln s of the shares s, in nats; no count is 0."""
+    total = sum(counts)
+    return math.fsum(count / total * math.log(1 / (count / total)) for count in counts)
 
 
 def writer_figures(candidates: Iterable[Candidate]) -> dict[str, Any]:

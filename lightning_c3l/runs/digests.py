@@ -31,9 +31,9 @@ class Digest:
         """The digest of all parts so far in hexadecimal digits, two a byte."""
         return self._hash.hexdigest()
 
-    def number(self, signed: bool = False) -> int:
+    def number(self) -> int:
         """The digest of all parts so far as a big-endian integer."""
-        return int.from_bytes(self._hash.digest(), "big", signed=signed)
+        return int.from_bytes(self._hash.digest(), "big")
 
 
 def content_digest(*parts: str | bytes, size: int = 16) -> str:
@@ -51,11 +51,11 @@ def content_digest(*parts: str | bytes, size: int = 16) -> str:
     return digest.hexdigest()
 
 
-def content_number(part: str | bytes, size: int = 8, signed: bool = False) -> int:
+def content_number(part: str | bytes, size: int = 8) -> int:
     """BLAKE2b of a text or bytes as a big-endian integer of `size` bytes, the same in every process."""
     digest = Digest(size)
     digest.update(part)
-    return digest.number(signed)
+    return digest.number()
 
 
 def file_digest(file: Path) -> str:

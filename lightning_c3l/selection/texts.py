@@ -3,21 +3,6 @@
 import re
 from collections.abc import Iterable
 
-# Fixed order: the states of `KindEntropy` are counts by position, which ranks add up.
-QUESTION_TYPES = (
-    "yes_no",
-    "number",
-    "place",
-    "color",
-    "what",
-    "who",
-    "why",
-    "how",
-    "when",
-    "which",
-    "other",
-)
-
 # Looked up in this order against the question's words, lower case, joined by single spaces; the first match
 # wins.
 # Apostrophes split words: "isn't" is "isn t", "what's" is "what s".
@@ -70,7 +55,7 @@ def question_type(question: str) -> str:
         question: the question, any case.
 
     Returns:
-        One of `QUESTION_TYPES`.
+        `yes_no`, `number`, `place`, `color`, `what`, `who`, `why`, `how`, `when`, `which` or `other`.
     """
     found = _type_of_words(_joined_words(question))
     if found == "other" and _LEADING.match(_joined_words(question)) and "," in question:

@@ -134,7 +134,7 @@ class I2CReweighting(Callback):
             self._wanted, self._ended = self._round + 1, 0
         if self._round < self._wanted:
             self._make_round(run, StageSeconds())
-            self._restart_training(trainer, run)
+            self._restart_training(run)
         else:
             self._read_round(run)
 
@@ -168,7 +168,7 @@ class I2CReweighting(Callback):
             # a run interrupted while the round is made resumes with the very weights that generate it
             save_last(trainer)
         self._make_round(self._run, profiler)
-        self._restart_training(trainer, self._run)
+        self._restart_training(self._run)
         self._clear_optimizers(trainer)
 
     def _epoch_seconds(self) -> float:
@@ -188,7 +188,7 @@ class I2CReweighting(Callback):
         elif collectives.broadcast(start.known()) is None:
             raise ValueError(f"{start.folder}: weights missing that i2c.restart_adapter begins each round with")
 
-    def _restart_training(self, trainer: Trainer, run: RoundRun) -> None:
+    def _restart_training(self, run: RoundRun) -> None:
         """Train on a round after the first from the start again, if that is wanted."""
         if self.restart_adapter and self._round > 0:
             BestState(run.store.folder / _START).put_back(cast(nn.Module, run.module))

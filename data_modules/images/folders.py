@@ -29,7 +29,6 @@ class FolderImages:
     Args:
         spec: folder or glob.
         limit: only the first so many keys in sorted order.
-        extensions: lower-case name ends that count as images in a folder.
 
     Raises:
         ValueError: the folder is missing, or nothing in it matches.
@@ -37,7 +36,7 @@ class FolderImages:
 
     root: Path | None
 
-    def __init__(self, spec: str | Path, limit: int | None = None, extensions: Sequence[str] = EXTENSIONS) -> None:
+    def __init__(self, spec: str | Path, limit: int | None = None) -> None:
         if not str(spec):  # would be the current folder
             raise ValueError("no folder of images given")
         root, pattern = _split(spec)
@@ -45,7 +44,7 @@ class FolderImages:
             raise ValueError(f"{root}: no such folder; give a folder of images, a glob, a list or .tar shards")
         names, others = list[str](), Counter[str]()
         for name in _walk(root):
-            if _wanted(name, pattern, tuple(extensions)):
+            if _wanted(name, pattern):
                 names.append(name)
             elif not pattern:
                 others[ending(name)] += 1
@@ -53,7 +52,7 @@ class FolderImages:
         self._keys, self.passed_over = tuple(sorted(names)[:limit]), others
         if not self._keys:
             found = f", only {counted(others)}" if others else ""
-            wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(extensions)}){found}"
+            wanted = f"nothing matches {pattern}" if pattern else f"no image ({' '.join(EXTENSIONS)}){found}"
             raise ValueError(f"{root}: {wanted}; check the path or the file names' extensions")
 
     @classmethod
@@ -97,7 +96,7 @@ def counted(endings: Counter[str]) -> str:
 def contains_images(spec: str | Path) -> bool:
     """Whether a folder or glob contains any image, by the names of its files."""
     root, pattern = _split(spec)
-    return root.is_dir() and any(_wanted(name, pattern, EXTENSIONS) for name in _walk(root))
+    return root.is_dir() and any(_wanted(name, pattern) for name in _walk(root))
 
 
 def _split(spec: str | Path) -> tuple[Path, str]:
@@ -126,8 +125,8 @@ def _walk(root: Path) -> Iterator[str]:
                 yield (relative / name).as_posix()
 
 
-def _wanted(name: str, pattern: str, extensions: tuple[str, ...]) -> bool:
-    return _as_regex(pattern).fullmatch(name) is not None if pattern else name.lower().endswith(extensions)
+def _wanted(name: str, pattern: str) -> bool:
+    return _as_regex(pattern).fullmatch(name) is not None if pattern else name.lower().endswith(EXTENSIONS)
 
 
 @lru_cache

@@ -83,7 +83,7 @@ def _errors(source: ImageSource, keys: Sequence[str]) -> Iterator[tuple[str, Unr
             except UnreadableImage as error:
                 return error
 
-        with DecodePool(scan_workers(), max_pixels=source.max_pixels, longest_side=source.longest_side) as pool:
+        with DecodePool(scan_workers(), longest_side=source.longest_side) as pool:
             for key, found in pool.map((key, raw(key)) for key in keys):
                 yield key, found if isinstance(found, UnreadableImage) else None
         return

@@ -16,7 +16,7 @@ from data_modules.images.lists import open_coco, open_list
 from data_modules.images.shard_files import expand, looks_like_shards
 from data_modules.images.shards import open_shards
 from data_modules.images.tables import ParquetImages, SavedDatasetImages, is_saved_dataset
-from data_modules.loading.decoding import MAX_PIXELS, UnreadableImage, decode_rgb
+from data_modules.loading.decoding import UnreadableImage, decode_rgb
 from lightning_c3l import extensions
 from lightning_c3l.extensions import is_path
 
@@ -46,17 +46,16 @@ class EncodedImages:
 
     Args:
         files: the files.
-        max_pixels: larger images are unreadable.
         longest_side: pixels; larger images are shrunk, see `decode_rgb`.
 
     Raises:
         ValueError: `longest_side` is below 1.
     """
 
-    def __init__(self, files: EncodedSource, max_pixels: int = MAX_PIXELS, longest_side: int | None = None) -> None:
+    def __init__(self, files: EncodedSource, longest_side: int | None = None) -> None:
         if longest_side is not None and longest_side < 1:
             raise ValueError(f"longest_side must be at least 1 or left out, not {longest_side}")
-        self.files, self.max_pixels, self.longest_side = files, max_pixels, longest_side
+        self.files, self.longest_side = files, longest_side
 
     @property
     def root(self) -> Path | None:
@@ -86,7 +85,7 @@ class EncodedImages:
 
     def read(self, key: str) -> Image.Image:
         """The RGB image, decoded in this process; read an image first through `scan`, which cannot hang."""
-        return decode_rgb(self.raw(key), self.max_pixels, self.longest_side)
+        return decode_rgb(self.raw(key), longest_side=self.longest_side)
 
 
 def own_source(spec: str) -> tuple[str, str] | None:
@@ -119,7 +118,7 @@ def open_images(spec: str, spool: Path, limit: int | None = None, longest_side: 
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
-    return EncodedImages(_open(spec, spool, limit), longest_side=longest_side)
+    return EncodedImages(_open(spec, spool, limit), longest_side)
 
 
 def require_images(spec: str) -> None:

@@ -49,7 +49,7 @@ class ResumableLoader:
         share: tuple[int, int],
         epoch: int = 0,
     ) -> None:
-        self._dataset, self._order, self._batch_size = dataset, order, batch_size
+        self._dataset, self._order = dataset, order
         self._num_workers, self._collate = num_workers, collate
         self._rank, self._world = share
         self._stride = batch_size * self._world

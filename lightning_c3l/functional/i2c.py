@@ -14,13 +14,11 @@ question and the tokens before it, q_t the same without the image, and t = 1..T 
 All in nats, log is the natural logarithm. Letters of the shapes: B answers, T answer tokens, V vocabulary size.
 Another pooling than the mean over the tokens (see `pooling`) takes its place in `answer`, `vocabulary` and `gap`, which
 have a value of each token; `positions` is of the whole answer, and the mean log-probabilities stay means.
-Every reading is a `Reading`, a function of the same five arguments, and takes of them what it needs; one of the user's
-own is another such function.
+Every reading is a `Reading`; one of the user's own is another such function.
 Reductions run in float32 (float64 stays float64), whatever the input's dtype.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -29,8 +27,26 @@ from lightning_c3l import extensions
 from lightning_c3l.functional.checks import at_least_float32, masked_mean, require_shape, require_tokens
 from lightning_c3l.functional.pooling import Pool
 
-# logp_image, logp_blind, kl and mask, all `[B, T]`, and the pooling of values of tokens; to `[B]`
-Reading = Callable[[Tensor, Tensor, Tensor, Tensor, Pool], Tensor]
+
+class Reading(Protocol):
+    """Makes one value of each answer of a batch, from a pass over it with its image and one without.
+
+    It takes of its arguments what it needs:
+
+    * `logp_image`: log-probability of each answer token with the image, `[B, T]`;
+    * `logp_blind`: the same without the image, `[B, T]`;
+    * `kl`: `token_kl` at the positions that predict each answer token, `[B, T]`;
+    * `mask`: true on answer tokens, `[B, T]`; other positions may hold anything;
+    * `pool`: takes the place of the mean over the tokens.
+
+    It returns the reading of each row, `[B]`, in nats; if shapes differ, or a row has no answer token, it raises a
+    `ValueError`.
+    """
+
+    def __call__(
+        self, logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
+    ) -> Tensor:
+        """Compute the reading."""
 
 
 class Readings(NamedTuple):
@@ -58,20 +74,7 @@ class Readings(NamedTuple):
 def answer_reading(
     logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
 ) -> Tensor:
-    """Mean over answer tokens of p_t (log p_t - log q_t).
-
-    Args:
-        logp_image: log-probability of each answer token with the image, `[B, T]`.
-        logp_blind: the same without the image, `[B, T]`.
-        kl: unused, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: takes the place of the mean.
-
-    Returns:
-        The reading of each row, `[B]`, nats a token.
-
-    Raises:
-        ValueError: shapes differ, or a row has no answer token.
+    """Mean over answer tokens of p_t (log p_t - log q_t); the arguments are those of `Reading`.
 
     Examples:
         Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (1/2 log 2 + 0) / 2.
@@ -89,18 +92,7 @@ def positions_reading(
 ) -> Tensor:
     """Divergence between p and q, each normalised over the answer's positions; exactly 0 at T = 1.
 
-    Args:
-        logp_image: log-probability of each answer token with the image, `[B, T]`.
-        logp_blind: the same without the image, `[B, T]`.
-        kl: unused, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: unused, since the reading is of the whole answer.
-
-    Returns:
-        The reading of each row, `[B]`, nats.
-
-    Raises:
-        ValueError: shapes differ, or a row has no answer token.
+    The arguments are those of `Reading`. There is nothing to pool: the reading is of the whole answer.
 
     Examples:
         Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without. P = (2/3, 1/3) and
@@ -120,20 +112,7 @@ def positions_reading(
 
 
 def gap_reading(logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean) -> Tensor:
-    """Mean over answer tokens of log p_t - log q_t.
-
-    Args:
-        logp_image: log-probability of each answer token with the image, `[B, T]`.
-        logp_blind: the same without the image, `[B, T]`.
-        kl: unused, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: takes the place of the mean.
-
-    Returns:
-        The reading of each row, `[B]`, nats a token.
-
-    Raises:
-        ValueError: shapes differ, or a row has no answer token.
+    """Mean over answer tokens of log p_t - log q_t; the arguments are those of `Reading`.
 
     Examples:
         Two tokens of probability 1/2 and 1/4 with the image, 1/4 and 1/4 without: (log 2 + 0) / 2.
@@ -184,20 +163,7 @@ def log_kl(logp_image: Tensor, logp_blind: Tensor) -> Tensor:
 def vocabulary_reading(
     logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
 ) -> Tensor:
-    """Mean of the vocabulary divergence over answer tokens.
-
-    Args:
-        logp_image: unused, `[B, T]`.
-        logp_blind: unused, `[B, T]`.
-        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: takes the place of the mean.
-
-    Returns:
-        The reading of each row, `[B]`, nats a token.
-
-    Raises:
-        ValueError: shapes differ, or a row has no answer token.
+    """Mean of the vocabulary divergence over answer tokens; the arguments are those of `Reading`.
 
     Examples:
         The mean of 0.1 and 0.3; the third position is padding.
@@ -238,15 +204,9 @@ def reading_function(option: str, name: str) -> Reading:
 def own_reading(
     name: str, logp_image: Tensor, logp_blind: Tensor, kl: Tensor, mask: Tensor, pool: Pool = masked_mean
 ) -> Tensor:
-    """Values of a reading of the user's own, with the arguments of `all_readings` and the same checks.
+    """Values of a reading of the user's own.
 
-    Args:
-        name: its dotted path.
-        logp_image: log-probability of each answer token with the image, `[B, T]`.
-        logp_blind: the same without the image, `[B, T]`.
-        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: takes the place of the mean.
+    `name` is its dotted path; the other arguments are those of `Reading`, the checks those of `all_readings`.
 
     Returns:
         Its value of each row, `[B]`.
@@ -268,12 +228,7 @@ def all_readings(
 ) -> Readings:
     """Compute all four readings of a batch, with the mean log-probabilities and the length.
 
-    Args:
-        logp_image: log-probability of each answer token with the image, `[B, T]`.
-        logp_blind: the same without the image, `[B, T]`.
-        kl: `token_kl` at the positions that predict each answer token, `[B, T]`.
-        mask: true on answer tokens, `[B, T]`; other positions may hold anything.
-        pool: takes the place of the mean in `answer`, `vocabulary` and `gap`.
+    The arguments are those of `Reading`.
 
     Returns:
         One tensor `[B]` for each reading.

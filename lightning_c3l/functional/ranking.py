@@ -42,16 +42,13 @@ def auroc(scores: Sequence[float], labels: Sequence[bool | int]) -> float:
     return float(midranks(values)[target == 1].sum() - right * (right + 1) / 2) / (right * wrong)
 
 
-def auroc_interval(
-    scores: Sequence[float], labels: Sequence[bool | int], samples: int = 200, seed: int = 0
-) -> tuple[float, float]:
+def auroc_interval(scores: Sequence[float], labels: Sequence[bool | int], samples: int = 200) -> tuple[float, float]:
     """95 % percentile bootstrap interval of `auroc`; right and wrong items are resampled separately.
 
     Args:
         scores: one score an item, any scale.
         labels: 1 or True for right items, 0 or False for wrong ones; both must occur.
         samples: number of resamples.
-        seed: of the resampling.
 
     Returns:
         Lower and upper end.
@@ -71,7 +68,7 @@ def auroc_interval(
         below = np.searchsorted(others, some, side="left") + np.searchsorted(others, some, side="right")
         return float(below.mean() / (2 * len(others)))
 
-    return percentile_interval(lambda random: np.array([resampled(random) for _ in range(samples)]), seed)
+    return percentile_interval(lambda random: np.array([resampled(random) for _ in range(samples)]))
 
 
 def rank_correlation(x: Column, y: Column) -> float:

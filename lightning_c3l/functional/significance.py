@@ -17,25 +17,22 @@ SEED = 0
 Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def percentile_interval(
-    resample: Callable[[np.random.Generator], NDArray[np.float64]], seed: int = SEED
-) -> tuple[float, float]:
+def percentile_interval(resample: Callable[[np.random.Generator], NDArray[np.float64]]) -> tuple[float, float]:
     """95 % percentile interval of a bootstrap: the quantiles 0.025 and 0.975 of a figure over resamples.
+
+    Always drawn from `SEED`, so that equal figures have equal intervals.
 
     Args:
         resample: draws the resamples and returns the figure of each, `[samples]`.
-        seed: of the generator passed to it.
 
     Returns:
         Lower and upper end; nan where a resample has no figure.
     """
-    low, high = np.quantile(resample(np.random.default_rng(seed)), [0.025, 0.975]).tolist()
+    low, high = np.quantile(resample(np.random.default_rng(SEED)), [0.025, 0.975]).tolist()
     return low, high
 
 
-def bootstrap_interval(
-    parts: Sequence[NDArray[Any]], figure: Figure, samples: int = SAMPLES, seed: int = SEED
-) -> tuple[float, float]:
+def bootstrap_interval(parts: Sequence[NDArray[Any]], figure: Figure, samples: int = SAMPLES) -> tuple[float, float]:
     """95 % percentile bootstrap interval of a figure computed from sums over questions.
 
     Questions are drawn with replacement, N_p from the N_p of each part. Equal questions are drawn together by a
@@ -45,7 +42,6 @@ def bootstrap_interval(
         parts: the summands of each question, `[N_p, K]` for each of P parts.
         figure: from the totals of all parts, `[..., P, K]`, to `[...]`.
         samples: number of resamples.
-        seed: of the resampling.
 
     Returns:
         Lower and upper end; nan where a resample has no figure.
@@ -61,7 +57,7 @@ def bootstrap_interval(
     def resampled(random: np.random.Generator) -> NDArray[np.float64]:
         return figure(np.stack([_resampled(part.astype(np.float64), samples, random) for part in parts], axis=1))
 
-    return percentile_interval(resampled, seed)
+    return percentile_interval(resampled)
 
 
 def paired_interval(
@@ -69,7 +65,6 @@ def paired_interval(
     theirs: Sequence[NDArray[Any]],
     figure: Figure,
     samples: int = SAMPLES,
-    seed: int = SEED,
 ) -> tuple[float, float]:
     """`bootstrap_interval` of the difference of a figure between two sides, drawn question by question together.
 
@@ -78,7 +73,6 @@ def paired_interval(
         theirs: the same of the other side, question by question.
         figure: from totals to the figure of one side.
         samples: number of resamples.
-        seed: of the resampling.
 
     Returns:
         Lower and upper end of ours - theirs.
@@ -91,7 +85,7 @@ def paired_interval(
         raise ValueError(f"both sides must have the same questions, not {lengths[0]} and {lengths[1]} of them")
     width = ours[0].shape[1]
     both = [np.concatenate([left, right], axis=1) for left, right in zip(ours, theirs, strict=True)]
-    return bootstrap_interval(both, lambda sums: figure(sums[..., :width]) - figure(sums[..., width:]), samples, seed)
+    return bootstrap_interval(both, lambda sums: figure(sums[..., :width]) - figure(sums[..., width:]), samples)
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,6 @@ def difference(
     weights: Mapping[str, float],
     figure: Figure,
     samples: int = 2000,
-    seed: int = 0,
 ) -> Difference:
     """A weighted sum of the figures of models, and its 95 % percentile bootstrap interval.
 
@@ -134,7 +127,6 @@ def difference(
         weights: of the models, such as 1 and -1.
         figure: from totals over images, `[..., P, K]`, to a figure, `[...]`.
         samples: number of resamples.
-        seed: of the resampling.
 
     Raises:
         ValueError: models differ in seeds or images, or there are none.
@@ -153,7 +145,7 @@ def difference(
         figures = [weight * figure(np.tensordot(drawn, counts[name], axes=(1, 1))) for name, weight in weights.items()]
         return np.asarray((sum(figures) * shares).sum(1))
 
-    low, high = percentile_interval(resampled, seed)
+    low, high = percentile_interval(resampled)
     by_seed = np.asarray(sum(weight * figure(counts[name].sum(1)) for name, weight in weights.items()))
     return Difference(float(by_seed.mean()), low, high, tuple(by_seed.tolist()))
 

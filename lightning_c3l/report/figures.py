@@ -173,10 +173,10 @@ def rounds_of(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{**one, "round": one.get("round", index)} for index, one in enumerate(rounds)]
 
 
-def first_and_last(numbers: Iterable[int], most: int = 6) -> list[int]:
-    """The rounds that are drawn where there are many: the first, which the others are compared with, and the last."""
+def first_and_last(numbers: Iterable[int]) -> list[int]:
+    """At most six rounds, which are drawn: the first, which the others are compared with, and the last five."""
     ordered = sorted(numbers)
-    return [*ordered[:1], *ordered[1:][1 - most :]]
+    return [*ordered[:1], *ordered[1:][-5:]]
 
 
 def nested(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:

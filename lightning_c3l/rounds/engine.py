@@ -285,11 +285,10 @@ class RoundEngine:
             job = row_job(self.config, task)
             job.open()
 
-        def append(row: Row) -> None:
-            with profiler.profile("engine"):
-                job.append([row])
+            def append(row: Row) -> None:
+                with profiler.profile("engine"):
+                    job.append([row])
 
-        with profiler.profile("engine"):
             assigned = dict(zip(task.keys, assigned_instructions(self.config, len(task.keys)), strict=True))
             counts = {key: len(own) for key, own in assigned.items()}
             journal = Journal(job.files, counts, append, task.describes, bool(task.origins))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
-from numpy.typing import NDArray
 
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Group, ScoredCandidate
@@ -121,7 +120,8 @@ class RoundSelection:
             return labelled
         ones, positions = np.ones(len(drawn)), np.array(drawn, np.uint32) + np.uint32(self._count)
         # those that there are stand for all that are wanted
-        replayed = GroupColumns(positions, *_no_negatives(len(drawn)), ones, ones * (wanted / len(drawn)))
+        no_negatives = np.zeros(0, np.uint32), np.zeros(len(drawn) + 1, np.int64)
+        replayed = GroupColumns(positions, *no_negatives, ones, ones * (wanted / len(drawn)))
         return labelled.followed_by(replayed)
 
     def figures(self, seed: int) -> dict[str, Any]:
@@ -131,10 +131,6 @@ class RoundSelection:
 
 def _replayed(of_image: list[ScoredCandidate]) -> list[ScoredCandidate]:
     return [one for one in of_image if one.candidate.origin == "replay"]
-
-
-def _no_negatives(groups: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    return np.zeros(0, np.uint32), np.zeros(groups + 1, np.int64)
 
 
 def _images(scored: Iterable[ScoredCandidate]) -> Iterator[list[ScoredCandidate]]:

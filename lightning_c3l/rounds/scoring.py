@@ -89,7 +89,7 @@ def score_candidates(
     lvlm: AnswerScorer,
     candidates: Sequence[Candidate],
     read: Read,
-    batch_size: int | BatchSize,
+    batch_size: BatchSize,
     config: ScoringConfig,
     progress: str = "score",
     known: Known | None = None,
@@ -112,10 +112,9 @@ def score_candidates(
     """
     by_image = _pairs(candidates)
     contexts = [Context((image,), tuple(exchange(*pair) for pair in own)) for image, own in by_image.items()]
-    size = BatchSize(batch_size, "writing.score_batch_size") if isinstance(batch_size, int) else batch_size
     total = sum(map(len, by_image.values()))
     with stage(progress, "pairs", total) as shown:
-        found = score_contexts(lvlm, contexts, read, size, config, shown, known)
+        found = score_contexts(lvlm, contexts, read, batch_size, config, shown, known)
     out = with_scores(candidates, dict(zip(by_image, found, strict=True)))
     for one in (s.candidate for s in out if s.candidate.rejected == NOT_FINITE):
         warnings.warn(

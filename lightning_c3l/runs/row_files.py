@@ -20,6 +20,8 @@ Row = dict[str, Any]
 # end of a line: the last field is the checksum of the row without it
 _TAIL = b', "crc": "%08x"}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
+# field that holds the number of a row, from 1
+_NUMBER = "record"
 # maximum number of files that a merge opens at once
 _OPEN = 200
 
@@ -29,11 +31,10 @@ class RowFiles:
 
     Args:
         folder: created with the first row.
-        key: field that holds the number of a row, from 1.
     """
 
-    def __init__(self, folder: Path, key: str = "record") -> None:
-        self.folder, self.key = folder, key
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def writer(self, name: str) -> "RowWriter":
         """A writer to a new file, whose name starts with `name`."""
@@ -44,7 +45,7 @@ class RowFiles:
         found = Done(count)
         for file in self.paths():
             for row in _rows(file):
-                found.add(int(row[self.key]))
+                found.add(int(row[_NUMBER]))
         return found
 
     def has_rows(self) -> bool:
@@ -72,10 +73,10 @@ class RowFiles:
 
     def _merged(self, files: Sequence[Path]) -> Iterator[Row]:
         last = None
-        for row in heapq.merge(*map(_rows, files), key=lambda row: int(row[self.key])):
-            if row[self.key] != last:
+        for row in heapq.merge(*map(_rows, files), key=lambda row: int(row[_NUMBER])):
+            if row[_NUMBER] != last:
                 yield row
-            last = row[self.key]
+            last = row[_NUMBER]
 
     def remove(self) -> None:
         """Remove all files: the manifest last, so that the rest of an interrupted removal is recognised."""

@@ -104,12 +104,11 @@ def select_candidates(
     return CandidateSelection(columns, select_records(columns, plan, allow_empty=True, duplicates=duplicates))
 
 
-def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPLICATE) -> list[ScoredCandidate]:
+def deduplicate(ordered: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
     """Drop each pair that is a near-duplicate of an earlier one about the same image which is kept.
 
     Args:
         ordered: scored candidates, those to prefer first.
-        threshold: least Jaccard index of near-duplicates, above 0 and at most 1.
 
     Returns:
         The pairs kept, in the same order.
@@ -118,7 +117,7 @@ def deduplicate(ordered: Sequence[ScoredCandidate], threshold: float = NEAR_DUPL
         ValueError: a candidate has no scores.
     """
     columns = _columns(ordered, [-float(position) for position in range(len(ordered))])
-    rule = NearDuplicateRule(threshold, one_per_question=True, all_pairs_up_to=None)
+    rule = NearDuplicateRule(NEAR_DUPLICATE, one_per_question=True, all_pairs_up_to=None)
     kept = drop_near(columns, columns.scored, rule)
     return [one for one, is_kept in zip(ordered, kept, strict=True) if is_kept]
 

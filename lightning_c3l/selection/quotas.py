@@ -204,11 +204,11 @@ def even_yes_no(values: NDArray[np.float64], polarity: NDArray[np.int8]) -> NDAr
     return scaled
 
 
-def length_edges(tokens: NDArray[np.integer[Any]], bins: int = LENGTH_BINS) -> NDArray[np.int64]:
+def length_edges(tokens: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """The longest length of each bin but the last, ascending: quantiles of the lengths, each once."""
     if not len(tokens):
         return np.zeros(0, np.int64)
-    shares = np.arange(1, bins) / bins
+    shares = np.arange(1, LENGTH_BINS) / LENGTH_BINS
     return np.unique(np.quantile(tokens, shares, method="inverted_cdf")).astype(np.int64)
 
 

@@ -22,17 +22,16 @@ class RankSample:
 
     Args:
         size: answers in the sample.
-        seed: of the sample.
         more: dotted paths of readings of the user's own that the answers were scored by too.
 
     Attributes:
         readings: the readings and confidence, by name.
     """
 
-    def __init__(self, size: int = SAMPLE, seed: int = 0, more: Sequence[str] = ()) -> None:
+    def __init__(self, size: int = SAMPLE, more: Sequence[str] = ()) -> None:
         self.readings = (*READINGS_AND_RIVAL, *more)
         self._columns = (*self.readings, TOKENS)
-        self._size, self._random, self._seen = size, stream(seed), 0
+        self._size, self._random, self._seen = size, stream(0), 0
         self._rows: list[tuple[float, ...]] = []
 
     def add(self, scores: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ def test_one_that_cannot_train_makes_the_records_of_a_round(lvlm: InferenceLVLM)
     with pytest.warns(UserWarning, match="image small is left out: too small"):
         candidates = generate_candidates(lvlm, ImageChunk(list(IMAGES), IMAGES.__getitem__), config, seed=0)
     assert [(one.image, one.sample, one.rejected) for one in candidates] == [(k, n, "") for k in "ab" for n in (0, 1)]
-    scored = score_candidates(lvlm, candidates, IMAGES.__getitem__, 2, ScoringConfig(0))
+    scored = score_candidates(lvlm, candidates, IMAGES.__getitem__, BatchSize(2, "batch_size"), ScoringConfig(0))
     assert [one.candidate for one in scored] == candidates
     for one in scored:
         assert one.scores is not None

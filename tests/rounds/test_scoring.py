@@ -33,7 +33,8 @@ def one(image: str, answer: str, rejected: str = "") -> Candidate:
 def score(candidates: list[Candidate], size: int = 2, lvlm: Any = None, **options: Any) -> list[ScoredCandidate]:
     lvlm = lvlm or TableLVLM(SEEN, BLIND)
     config = ScoringConfig(**{"shuffle_seed": 0, **options})
-    return score_candidates(lvlm, candidates, lambda key: key, size, config)  # type: ignore[arg-type,return-value]
+    batch_size = BatchSize(size, "writing.score_batch_size")
+    return score_candidates(lvlm, candidates, lambda key: key, batch_size, config)  # type: ignore[arg-type,return-value]
 
 
 def test_readings_by_hand() -> None:

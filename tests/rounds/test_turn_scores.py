@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lightning_c3l.lvlm.base import AnswerTokens
+from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, Instruction, ScoredCandidate
 from lightning_c3l.rounds.scoring import score_candidates
 from lightning_c3l.rounds.turn_scores import NO_SENTENCE, TurnScore, turn_scores
@@ -101,7 +102,8 @@ def test_candidates_lose_their_sentences() -> None:
     seen = {("x", "Up. No."): [0.5] * 3 + [0.125] * 4, ("x", "No."): [0.25] * 3}
     lvlm: Any = TableLVLM(seen, blind)
     asked = [Candidate("x", Instruction("k", "W"), 0, "text", "Q?", answer) for answer in blind]
-    first, second = score_candidates(lvlm, asked, lambda key: key, 2, SENTENCE)  # type: ignore[arg-type,return-value]
+    size = BatchSize(2, "batch_size")
+    first, second = score_candidates(lvlm, asked, lambda key: key, size, SENTENCE)  # type: ignore[arg-type,return-value]
     assert (first.candidate.answer, first.dropped, first.candidate.text) == ("Up.", ("No.",), "text")
     assert first.scores is not None
     assert first.scores.gap == pytest.approx(LN2)

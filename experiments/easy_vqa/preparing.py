@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.easy_vqa.questions import KINDS, ColoredShape, answer_words, judge_answer, parse_question
-from experiments.easy_vqa.truth import EasyVQATruth
+from experiments.easy_vqa.truth import EasyVQATruth, Row, kind_of, read_rows
 from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.report.progress import track
 from lightning_c3l.runs.atomic import atomic_path, write_text_atomic
-
-__all__ = ["CAPTION", "EasyVQATruth", "prepare"]
 
 # the words in which the method asks for a description (`anchor: description`)
 CAPTION = "Describe the picture."
 
 _Pair = tuple[str, str]
-_Row = tuple[str, str, int]
 
 
 def prepare(
@@ -72,8 +69,10 @@ def prepare(
             _copy_images(data / split / "images", out / split / "images")
             with atomic_path(out / f"{split}_questions.json") as temporary:
                 shutil.copyfile(data / split / "questions.json", temporary)
-        described = _descriptions(data / "train", alignment, stream(seed))
-        records = _records(data / "train", instructions, caption_share, blind_share, stream(seed))
+        rows = read_rows(data / "train" / "questions.json")
+        truth = EasyVQATruth(str(data / "train" / "questions.json"))
+        described = _descriptions(rows, truth, alignment, stream(seed))
+        records = _records(rows, truth, instructions, caption_share, blind_share, stream(seed))
     lines = ",\n".join(json.dumps(record) for record in [*described, *records])
     write_text_atomic(out / "train.json", f"[\n{lines}\n]\n")
 
@@ -108,16 +107,16 @@ def _copy_images(source: Path, target: Path) -> None:
         shutil.copyfile(image, target / image.name)
 
 
-def _descriptions(train: Path, passes: int, rng: random.Random) -> list[dict[str, Any]]:
+def _descriptions(rows: Sequence[Row], truth: EasyVQATruth, passes: int, rng: random.Random) -> list[dict[str, Any]]:
     """Passes over all images, each in an order of its own."""
-    truth = EasyVQATruth(str(train / "questions.json"))
-    images = sorted({row[2] for row in json.loads((train / "questions.json").read_text(encoding="utf-8"))})
+    images = sorted({row[2] for row in rows})
     records: list[dict[str, Any]] = []
     for number in range(passes):
         for image in rng.sample(images, len(images)):
             figure = truth.figure(f"{image}.png")
             if figure is not None:
-                records.append(_record(f"{image}-described-{number}", image, [(CAPTION, _description(figure))]))
+                name = f"{image}-described-{number}"
+                records.append(_record(name, _path("train", image), [(CAPTION, _description(figure))]))
     return records
 
 
@@ -126,11 +125,14 @@ def _description(figure: ColoredShape) -> str:
 
 
 def _records(
-    train: Path, instructions: Mapping[str, str], caption_share: float, blind_share: float, rng: random.Random
+    rows: Sequence[Row],
+    truth: EasyVQATruth,
+    instructions: Mapping[str, str],
+    caption_share: float,
+    blind_share: float,
+    rng: random.Random,
 ) -> list[dict[str, Any]]:
-    rows: list[_Row] = json.loads((train / "questions.json").read_text(encoding="utf-8"))
-    truth = EasyVQATruth(str(train / "questions.json"))
-    by_image: dict[int, list[_Row]] = {}
+    by_image: dict[int, list[Row]] = {}
     for row in rows:
         by_image.setdefault(row[2], []).append(row)
     records: list[dict[str, Any]] = []
@@ -140,7 +142,7 @@ def _records(
             turns = _turns(dealt, instructions, rng)
             if figure is not None and rng.random() < caption_share:
                 turns.insert(rng.randint(0, len(turns)), (CAPTION, _description(figure)))
-            records.append(_record(f"{image}-{number}", image, turns))
+            records.append(_record(f"{image}-{number}", _path("train", image), turns))
     # without an image nothing is to be learnt but the prior, so their questions come from all images
     blind = round(len(records) * blind_share / (1 - blind_share))
     by_kind = list(_by_kind(rows).values())
@@ -151,44 +153,44 @@ def _records(
     return records
 
 
-def _by_kind(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
-    """The questions by what they ask for."""
-    kinds: dict[str, list[_Row]] = {}
+def _by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The questions by what they ask for; all are understood, since the truth was read from them."""
+    kinds: dict[str, list[Row]] = {}
     for row in rows:
-        query = parse_question(row[0])
-        if query is None:  # cannot be: the truth was read from the same questions
-            raise ValueError(f"cannot understand {row[0]!r}")
-        kinds.setdefault(query.kind, []).append(row)
+        kinds.setdefault(kind_of(row[0]), []).append(row)
     return kinds
 
 
-def _deal(rows: Sequence[_Row], rng: random.Random) -> Iterator[list[_Row]]:
+def _deal(rows: Sequence[Row], rng: random.Random) -> Iterator[list[Row]]:
     """Hands of one question of each kind, until all have been dealt; those of rarer kinds come again."""
     kinds = [rng.sample(own, len(own)) for own in _by_kind(rows).values()]
     for number in range(max(len(own) for own in kinds)):
         yield [own[number % len(own)] for own in kinds]
 
 
-def _turns(rows: Sequence[_Row], instructions: Mapping[str, str], rng: random.Random) -> list[_Pair]:
+def _turns(rows: Sequence[Row], instructions: Mapping[str, str], rng: random.Random) -> list[_Pair]:
     """One of the questions is written with its answer, the others are answered, in any order."""
-    rows = rng.sample(rows, len(rows))
-    written = rng.randrange(len(rows))
-    return [_written(row, instructions) if number == written else (row[0], row[1]) for number, row in enumerate(rows)]
+    pairs = [(question, answer) for question, answer, _ in rng.sample(rows, len(rows))]
+    written = rng.randrange(len(pairs))
+    question, answer = pairs[written]
+    pairs[written] = instructions[kind_of(question)], f"Question: {question}\nAnswer: {answer}"
+    return pairs
 
 
-def _written(row: _Row, instructions: Mapping[str, str]) -> _Pair:
-    (kind,) = _by_kind([row])
-    return instructions[kind], f"Question: {row[0]}\nAnswer: {row[1]}"
+def _path(split: str, image: int) -> str:
+    """Path of an image in the prepared folder."""
+    return f"{split}/images/{image}.png"
 
 
-def _record(name: str, image: int | None, pairs: Sequence[_Pair]) -> dict[str, Any]:
+def _record(name: str, image: str | None, pairs: Sequence[_Pair]) -> dict[str, Any]:
+    """A conversation in LLaVA's format, about the image at a path or about none."""
     turns: list[dict[str, str]] = []
     for user, assistant in pairs:
         turns += [{"from": "human", "value": user}, {"from": "gpt", "value": assistant}]
     if image is None:
         return {"id": name, "conversations": turns}
     turns[0]["value"] = f"<image>\n{turns[0]['value']}"
-    return {"id": name, "image": f"train/images/{image}.png", "conversations": turns}
+    return {"id": name, "image": image, "conversations": turns}
 
 
 def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 0.15, seed: int = 0) -> None:
@@ -203,12 +205,14 @@ def write_answers(questions: Path, out: Path, passes: int, blind_share: float = 
         passes: how often each question comes.
         blind_share: share of records without their image.
         seed: of every draw.
+
+    Raises:
+        ValueError: `questions` holds something else.
     """
-    rows = _rows(questions)
-    rng = stream(seed)
-    records = [
-        _pair_record(number, row, "train" if rng.random() >= blind_share else None) for number, row in enumerate(rows)
-    ]
+    rng, records = stream(seed), list[dict[str, Any]]()
+    for number, (question, answer, image) in enumerate(read_rows(questions)):
+        path = _path("train", image) if rng.random() >= blind_share else None
+        records.append(_record(str(number), path, [(question, answer)]))
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for number in range(passes):
             for record in rng.sample(records, len(records)):
@@ -230,20 +234,15 @@ def write_exchanged(questions: Path, out: Path, seed: int = 0) -> Mapping[str, i
         How many records have each verdict.
 
     Raises:
-        ValueError: a pair that cannot be judged.
+        ValueError: `questions` holds something else, or a pair that cannot be judged.
     """
-    rows = _rows(questions)
-    records = sorted(_exchanged(rows, EasyVQATruth(str(questions)), stream(seed)), key=lambda one: one["image"])
-    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+    exchanged = _exchanged(read_rows(questions), EasyVQATruth(str(questions)), stream(seed))
+    records = sorted(exchanged, key=lambda one: one["image"])
+    write_text_atomic(out, "".join(json.dumps(record) + "\n" for record in records))
     return Counter(str(record["verdict"]) for record in records)
 
 
-def _rows(questions: Path) -> list[_Row]:
-    return [(question, answer, image) for question, answer, image in json.loads(questions.read_text("utf-8"))]
-
-
-def _exchanged(rows: Sequence[_Row], truth: EasyVQATruth, rng: random.Random) -> Iterator[dict[str, Any]]:
+def _exchanged(rows: Sequence[Row], truth: EasyVQATruth, rng: random.Random) -> Iterator[dict[str, Any]]:
     images = sorted({row[2] for row in rows})
     moved = set(rng.sample(range(len(rows)), len(rows) // 2))
     for number, (question, answer, own) in enumerate(rows):
@@ -252,15 +251,5 @@ def _exchanged(rows: Sequence[_Row], truth: EasyVQATruth, rng: random.Random) ->
         figure = truth.figure(f"{image}.png")
         if query is None or words is None or figure is None:
             raise ValueError(f"easy-VQA: cannot judge {question!r} with {answer!r} about image {image}")
-        record = _pair_record(number, (question, answer, image), "test")
+        record = _record(str(number), _path("test", image), [(question, answer)])
         yield {**record, "exchanged": number in moved, "verdict": judge_answer(query, words, figure)}
-
-
-def _pair_record(number: int, row: _Row, split: str | None) -> dict[str, Any]:
-    question, answer, image = row
-    turns = [
-        {"from": "human", "value": question if split is None else f"<image>\n{question}"},
-        {"from": "gpt", "value": answer},
-    ]
-    fields = {} if split is None else {"image": f"{split}/images/{image}.png"}
-    return {"id": str(number), **fields, "conversations": turns}

@@ -28,11 +28,12 @@ from lightning_c3l.functional.random_streams import stream
 from lightning_c3l.records import Verdict
 from lightning_c3l.rounds.truth import Asked, Statement, whole_answer
 
-_Row = tuple[str, str, int]
+# question, answer, number of the image
+Row = tuple[str, str, int]
 
 
 class EasyVQATruth:
-    """Judges written pairs about the images of one easy-VQA questions file.
+    """Judges generated pairs about the images of one easy-VQA questions file.
 
     Args:
         questions: JSON list of [question, answer, image id].
@@ -47,9 +48,9 @@ class EasyVQATruth:
     def __init__(self, questions: str, images: str | None = None) -> None:
         self._path = questions
         folder = Path(images) if images is not None else _beside(Path(questions))
-        rows = _read(Path(questions))
+        rows = read_rows(Path(questions))
         self._figures = _figures(rows, folder)
-        self._rows = defaultdict[int, list[_Row]](list)
+        self._rows = defaultdict[int, list[Row]](list)
         for row in rows:
             self._rows[row[2]].append(row)
 
@@ -92,7 +93,7 @@ class EasyVQATruth:
         Raises:
             ValueError: the file has no question about this image.
         """
-        return whole_answer(self.judge(image, question, answer), answer, _kind(question))
+        return whole_answer(self.judge(image, question, answer), answer, kind_of(question))
 
     def questions(self, images: Sequence[str]) -> list[Asked]:
         """One of the file's own questions of each kind that it has about each image; the same at every call.
@@ -105,14 +106,14 @@ class EasyVQATruth:
             self.figure(image)  # refuses an image of another set
             rows, random = self._rows[_number(image)], stream("questions", _number(image))
             for kind in KINDS:
-                of_kind = [row for row in rows if _kind(row[0]) == kind]
+                of_kind = [row for row in rows if kind_of(row[0]) == kind]
                 if of_kind:
                     question, answer, _ = random.choice(of_kind)
                     out.append(Asked(image, kind, question, answer))
         return out
 
     def resolve(self, image: str, question: str) -> Asked | None:
-        """A written question with its true answer; None where it cannot be understood or has none.
+        """A generated question with its true answer; None where it cannot be understood or has none.
 
         Raises:
             ValueError: the file has no question about this image.
@@ -128,7 +129,8 @@ def _number(image: str) -> int:
     return int(Path(image).stem)
 
 
-def _kind(question: str) -> str:
+def kind_of(question: str) -> str:
+    """What a question asks for; "" where it cannot be understood."""
     query = parse_question(question)
     return "" if query is None else query.kind
 
@@ -138,7 +140,13 @@ def _beside(questions: Path) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _read(path: Path) -> list[_Row]:
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a questions file, a JSON list.
+
+    Raises:
+        ValueError: the file holds something else.
+        OSError: it cannot be read.
+    """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return [(str(question), str(answer), int(image)) for question, answer, image in rows]
@@ -146,8 +154,12 @@ def _read(path: Path) -> list[_Row]:
         raise ValueError(f"{path}: must be a list of [question, answer, image id]") from error
 
 
-def _figures(rows: list[_Row], folder: Path | None) -> Mapping[int, ColoredShape | None]:
-    """Keeps, of all figures, those under which every answer about the image is right."""
+def _figures(rows: list[Row], folder: Path | None) -> Mapping[int, ColoredShape | None]:
+    """What each image shows: the one figure under which every answer about it is right; None if they leave it open.
+
+    Raises:
+        ValueError: an answer cannot be understood, or contradicts the others about its image.
+    """
     left: dict[int, list[ColoredShape]] = {}
     for question, answer, image in rows:
         query, words = parse_question(question), answer_words(answer)
@@ -169,7 +181,7 @@ def _settle(image: int, figures: list[ColoredShape], folder: Path | None) -> Col
 
 
 def measure_image(path: Path) -> ColoredShape:
-    """Reads shape and colour off the pixels of an easy-VQA image.
+    """Read shape and colour off the pixels of an easy-VQA image.
 
     Raises:
         UnreadableImage: the file is no image.

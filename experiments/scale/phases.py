@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 from unittest.mock import patch
 
-from experiments.speed.timing import process_memory
+from experiments.speed.timing import process_memory, reset_peak_memory
 
 
 class Phases:
@@ -28,10 +27,8 @@ class Phases:
 
     def change(self, name: str) -> str:
         """End the phase and begin another; returns the name of the one that ended."""
-        before, own = (
-            self._name,
-            self.found.setdefault(self._name, {"seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0.0}),
-        )
+        before, nothing = self._name, {"seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0.0}
+        own = self.found.setdefault(before, nothing)
         own["seconds"] += perf_counter() - self._began
         own["cpu_seconds"] += process_time() - self._cpu_began
         own["peak_bytes"] = max(own["peak_bytes"], process_memory("VmHWM"))
@@ -61,5 +58,5 @@ class Phases:
             yield
 
     def _begin(self, name: str) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+        reset_peak_memory()
         self._name, self._began, self._cpu_began = name, perf_counter(), process_time()

@@ -61,25 +61,26 @@ def run_scale(
             # the largest takes as long as all others together
             list(pool.map(measure_size, sorted(candidates, reverse=True)))
     small, large = candidates[-2:]
-    found["extrapolated"] = {one: _line(measured, one, small, large, target) for one in STAGES}
+    steps = (target - large) / (large - small)
+    found["extrapolated"] = {one: _line(measured[small][one], measured[large][one], steps) for one in STAGES}
     keep(found)
     return found
 
 
-def _in_child(stage: str, folder: Path, images: int) -> Phases:
-    words = [sys.executable, "-m", "experiments.scale.stages", stage, str(folder), str(images)]
+def _in_child(name: str, folder: Path, images: int) -> Phases:
+    words = [sys.executable, "-m", "experiments.scale.stages", name, str(folder), str(images)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"bench-scale: stage {stage!r} failed: {done.stderr.strip()[-500:]}")
+        raise ValueError(f"bench-scale: stage {name!r} failed: {done.stderr.strip()[-500:]}")
     found: Phases = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
-def _line(measured: dict[int, dict[str, Phases]], stage: str, small: int, large: int, target: int) -> Phases:
-    first, second = measured[small][stage], measured[large][stage]
+def _line(small: Phases, large: Phases, steps: float) -> Phases:
+    """The figures of each phase on the line through two sizes, as many of their distances beyond the larger one."""
     return {
-        phase: {name: one[name] + (one[name] - first[phase][name]) * (target - large) / (large - small) for name in one}
-        for phase, one in second.items()
+        phase: {name: value + (value - small[phase][name]) * steps for name, value in own.items()}
+        for phase, own in large.items()
     }
 
 

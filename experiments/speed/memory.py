@@ -9,7 +9,7 @@ import torch
 
 from experiments.speed.models import PlainLVLM, Workload, build_llava
 from experiments.speed.shapes import SHAPES
-from experiments.speed.timing import process_memory
+from experiments.speed.timing import process_memory, reset_peak_memory
 from lightning_c3l.lvlm.huggingface.loading import Precision
 from lightning_c3l.rounds.scoring import score_pairs
 
@@ -54,7 +54,7 @@ def _peak_in_this_process(implementation: str, folder: str, shape: str, dtype: P
         torch.cuda.reset_peak_memory_stats(on)
         rest = torch.cuda.memory_allocated(on)
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+        reset_peak_memory()
         rest = process_memory("VmRSS")
     score(len(load.images), len(load.pairs[0]))
     return (torch.cuda.max_memory_allocated(on) if cuda else process_memory("VmHWM")) - rest

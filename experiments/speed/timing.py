@@ -62,6 +62,11 @@ def process_memory(name: str) -> int:
     return 1024 * int(found[1])
 
 
+def reset_peak_memory() -> None:
+    """Set the peak, `VmHWM`, to what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def spread_table(figures: Mapping[str, Any], digits: str) -> Table:
     """One row for each spread among nested figures, named by its path; `digits` is a format such as `.3g`."""
 

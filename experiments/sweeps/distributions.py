@@ -17,7 +17,7 @@ class _Distribution:
         draw: a value, by the settings; quantised distributions are rounded afterwards.
         required: settings without a default.
         defaults: of the others.
-        is_positive: whether `min` must lie above 0, for it is taken the logarithm of.
+        is_positive: whether `min` must be above 0, since its logarithm is taken.
     """
 
     draw: Callable[[Random, Settings], Any]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,10 +95,8 @@ class Trial:
             self.status = "interrupted"
         else:
             self.status, self.reason = "failed", self._reason()
-        kept = asdict(self)
-        write_json_atomic(
-            self.folder / _STATE, {name: kept[name] for name in ("values", "status", "exit", "reason", "seconds")}
-        )
+        kept = {name: getattr(self, name) for name in ("values", "status", "exit", "reason", "seconds")}
+        write_json_atomic(self.folder / _STATE, kept)
 
     def _figures(self) -> dict[str, float]:
         summary = self.run_folder / "summary.json" if self.run_folder else None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.loading.decoding import decode_rgb
-from experiments.easy_vqa.preparing import EasyVQATruth, prepare, write_answers, write_exchanged
+from experiments.easy_vqa.preparing import prepare, write_answers, write_exchanged
+from experiments.easy_vqa.truth import EasyVQATruth
 from lightning_c3l.cli.log_filters import quieten
 from lightning_c3l.cli.options import parse_options
 from lightning_c3l.rounds.templates import load_templates

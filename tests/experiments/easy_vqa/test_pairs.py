@@ -1,4 +1,4 @@
-"""Single easy-VQA pairs: what is trained on, and what an exchanged picture makes of an answer."""
+"""Single easy-VQA pairs: what is trained on, and what an exchanged image makes of an answer."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.easy_vqa.preparing import write_answers, write_exchanged
 
-# picture 0 shows a red circle, 1 a blue rectangle, 2 a red triangle
+# image 0 shows a red circle, 1 a blue rectangle, 2 a red triangle
 ROWS = [
     ["what shape is in the image?", "circle", 0],
     ["what color is the shape?", "red", 0],
@@ -21,8 +21,8 @@ ROWS = [
 SHOWN = {"0": ("circle", "red"), "1": ("rectangle", "blue"), "2": ("triangle", "red")}
 
 
-def by_hand(question: str, answer: str, picture: str) -> str:
-    shape, color = SHOWN[picture]
+def by_hand(question: str, answer: str, image: str) -> str:
+    shape, color = SHOWN[image]
     if question == "what shape is in the image?":
         return "right" if answer == shape else "wrong"
     if question == "what color is the shape?":
@@ -54,9 +54,9 @@ def test_half_of_the_pairs_get_another_picture_and_are_judged_by_it(tmp_path: Pa
         question, answer, own = ROWS[int(one["id"])]
         said = [turn["value"] for turn in one["conversations"]]
         assert said == [f"<image>\n{question}", answer]
-        picture = one["image"].removeprefix("test/images/").removesuffix(".png")
-        assert (picture != str(own)) == one["exchanged"]
-        assert one["verdict"] == by_hand(str(question), str(answer), picture)
+        image = one["image"].removeprefix("test/images/").removesuffix(".png")
+        assert (image != str(own)) == one["exchanged"]
+        assert one["verdict"] == by_hand(str(question), str(answer), image)
     assert counts == Counter(one["verdict"] for one in found)
 
 
@@ -83,7 +83,7 @@ def test_answers_come_in_each_pass_once_and_some_without_their_picture(tmp_path:
         assert asked == sorted((question, answer) for question, answer, _ in ROWS)
     assert passes[0] != passes[1]
     for one in found:
-        picture = ROWS[int(one["id"].split("-")[0])][2]
-        assert one.get("image") in (None, f"train/images/{picture}.png")
+        image = ROWS[int(one["id"].split("-")[0])][2]
+        assert one.get("image") in (None, f"train/images/{image}.png")
         assert one["conversations"][0]["value"].startswith("<image>\n") == ("image" in one)
     assert 0 < sum("image" not in one for one in found) < len(found)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from data_modules.images.sources import open_images
-from experiments.easy_vqa.preparing import CAPTION, EasyVQATruth, prepare
+from experiments.easy_vqa.preparing import CAPTION, prepare
 from experiments.easy_vqa.questions import ColoredShape, ShapeQuery, parse_question
-from experiments.easy_vqa.truth import measure_image
+from experiments.easy_vqa.truth import EasyVQATruth, measure_image
 from lightning_c3l.records import Conversation
 from lightning_c3l.rounds.truth import Asked
 from tests.helpers.conversations import read_conversations
@@ -246,7 +246,7 @@ def test_descriptions_come_first(conversations: list[Conversation]) -> None:
     count = alone.index(False)
     assert not any(alone[count:])
     images = Counter(c.image for c in conversations[:count])
-    # each pass shows every picture whose figure the questions settle, or its pixels
+    # each pass shows every image whose figure the questions settle, or its pixels
     assert set(images.values()) == {12}
     assert count == 12 * len(images)
     assert len(images) > 3_500
@@ -261,10 +261,10 @@ def test_prepared_mixture(conversations: list[Conversation], data: Path) -> None
     assert captions / len(with_image) == pytest.approx(0.2, abs=0.02)
     first = Counter(pairs_of(c)[0][0] for c in with_image)
     answered_first = sum(n for text, n in first.items() if text != CAPTION and text not in INSTRUCTIONS.values())
-    # what comes first can be answered from the picture alone: every form must be there often
+    # what comes first can be answered from the image alone: every form must be there often
     assert all(first[text] > 2_000 for text in INSTRUCTIONS.values())
     assert answered_first > 10_000
-    # every question occurs, every picture, and every conversation has one written pair
+    # every question occurs, every image, and every conversation has one written pair
     rows = json.loads((data / "train" / "questions.json").read_text())
     there = set[tuple[str | None, str]]()
     for conversation in with_image:
@@ -279,14 +279,14 @@ def test_text_only_records_follow_the_prior_alone(conversations: list[Conversati
     shapes = {"what shape is present?", "what shape is in the image?", "what shape does the image contain?"}
     colors = {"what color is the shape?", "what is the color of the shape?"}
     answers = [a for c in blind for q, a in pairs_of(c) if q in shapes]
-    # no picture, and no hint of one: each of the three shapes as often as the others
+    # no image, and no hint of one: each of the three shapes as often as the others
     assert all(count / len(answers) == pytest.approx(1 / 3, abs=0.05) for count in Counter(answers).values())
     answers = [a for c in blind for q, a in pairs_of(c) if q in colors]
     assert all(count / len(answers) == pytest.approx(1 / 8, abs=0.04) for count in Counter(answers).values())
 
 
 def small_set(folder: Path, data: Path) -> Path:
-    """The set cut down to ten pictures a split, as a tar file."""
+    """The set cut down to ten images a split, as a tar file."""
     for split in ("train", "test"):
         rows = json.loads((data / split / "questions.json").read_text())
         (folder / "data" / split / "images").mkdir(parents=True)

@@ -114,12 +114,8 @@ def measure(engine: RoundEngine, images: ImageChunk, truth: Truth) -> dict[str, 
             images.keys,
             lambda own, start: engine.generate(ImageChunk(own, read, start), seed, "exposure: generate"),
         )
-    resolved = [truth.resolve(one.image, one.question) for one in written if not one.rejected]
-    answerable = [
-        replace(asked, kind=one.instruction.kind)
-        for one, asked in zip([one for one in written if not one.rejected], resolved, strict=True)
-        if asked is not None
-    ]
+    resolved = [(one, truth.resolve(one.image, one.question)) for one in written if not one.rejected]
+    answerable = [replace(asked, kind=one.instruction.kind) for one, asked in resolved if asked is not None]
     own = continue_all(engine, answerable, kinds, read, truth)
     reference = continue_all(engine, truth.questions(images.keys), kinds, read, truth)
     figures: dict[str, float | None] = {}

@@ -18,6 +18,7 @@ from lightning_c3l.report.token_values import TokenValues
 from lightning_c3l.rounds import scoring as rounds_scoring
 from lightning_c3l.rounds.answers import Scorer
 from lightning_c3l.rounds.scoring import Context, score_contexts
+from lightning_c3l.rounds.templates import labelled
 from lightning_c3l.rounds.turn_scores import TurnScore
 from lightning_c3l.selection.scoring_config import ScoringConfig
 
@@ -239,9 +240,8 @@ def _pairs(
 
 
 def _scored_answer(number: int, image: str, question: str, answer: str, turn: TurnScore) -> ScoredAnswer:
-    text = f"Question: {question}\nAnswer: {answer}"
     rejected = "" if turn.scores else turn.reason
-    candidate = Candidate(image, _GIVEN, number, text, question, answer, rejected)
+    candidate = Candidate(image, _GIVEN, number, labelled(question, answer), question, answer, rejected)
     return ScoredAnswer(candidate, turn.scores, turn.shuffled, tokens=turn.tokens)
 
 

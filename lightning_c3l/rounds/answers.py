@@ -10,7 +10,7 @@ from lightning_c3l.lvlm.batch_size import BatchSize
 from lightning_c3l.records import Candidate, Instruction, Origin, ScoredCandidate
 from lightning_c3l.rounds.generation import ImageChunk, text_seed
 from lightning_c3l.rounds.scoring import partners
-from lightning_c3l.rounds.templates import parse
+from lightning_c3l.rounds.templates import labelled, parse
 from lightning_c3l.selection.pseudo_labels import PseudoLabelConfig, grouped, select_group
 
 Scorer = Literal["reference", "current"]
@@ -120,7 +120,7 @@ def other_answer(candidate: Candidate, text: str, origin: Origin, sample: int) -
         sample: its number within the group.
     """
     image, instruction, question = candidate.image, candidate.instruction, candidate.question
-    parsed = parse(_labelled(question, text))
+    parsed = parse(labelled(question, text))
     if parsed.question != question:
         reason = parsed.rejected or "question cannot be read again"
         return Candidate(image, instruction, sample, text, rejected=reason, origin=origin)
@@ -129,9 +129,5 @@ def other_answer(candidate: Candidate, text: str, origin: Origin, sample: int) -
     found = parse(whole)
     if start < 0 or (found.question, found.answer) != (question, answer):
         # the parser has tidied the answer, or what follows says it again
-        whole = _labelled(question, answer)
+        whole = labelled(question, answer)
     return Candidate(image, instruction, sample, whole, question, answer, origin=origin)
-
-
-def _labelled(question: str, answer: str) -> str:
-    return f"Question: {question}\nAnswer: {answer}"

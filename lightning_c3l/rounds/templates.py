@@ -124,6 +124,11 @@ def parse(text: str) -> Parsed:
     return Parsed(question, answer)
 
 
+def labelled(question: str, answer: str) -> str:
+    """A pair as a text that `parse` reads."""
+    return f"Question: {question}\nAnswer: {answer}"
+
+
 def nothing_parsed(templates: str, texts: Iterable[str]) -> str:
     """Why there is no pair, and what to change.
 

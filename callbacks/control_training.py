@@ -52,8 +52,8 @@ def train_control(trainer: Trainer, module: C3LModule) -> C3LModule:
 
 def _trainer_like(trainer: Trainer) -> Trainer:
     """A trainer for the control on the devices of a run."""
-    rounds = next((one for one in trainer.callbacks if isinstance(one, I2CReweighting)), None)  # type: ignore[attr-defined]
-    folder, on_gpu = trainer.default_root_dir, trainer.strategy.root_device.type == "cuda"
+    rounds, folder = I2CReweighting.of(trainer), trainer.default_root_dir
+    on_gpu = trainer.strategy.root_device.type == "cuda"
     strategy: Strategy | str = "auto"
     if isinstance(own := trainer.strategy, DDPStrategy):
         strategy = DDPStrategy(process_group_backend=own.process_group_backend, **own._ddp_kwargs)

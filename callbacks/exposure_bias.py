@@ -87,7 +87,7 @@ class ExposureBias(Callback):
         if loss.nll_weight == 0:
             rank_zero_info("control: left out, since the loss has no other term than the contrastive one")
             return False
-        if any(isinstance(one, I2CReweighting) and one.restart_adapter for one in trainer.callbacks):  # type: ignore[attr-defined]
+        if (rounds := I2CReweighting.of(trainer)) is not None and rounds.restart_adapter:
             rank_zero_info("control: left out, since it cannot begin each round from the start (i2c.restart_adapter)")
             return False
         if not can_train_control(trainer):

@@ -90,8 +90,8 @@ class GuardRails(Callback):
             raise ValueError("guard.action: stop cannot put weights back under ZeRO stage 3: set warn, and take best/")
         self._run = run = None if self.action == "off" else RoundRun.of(trainer, pl_module)
         # from the options, since what a run folder names is never imported
-        chosen = [one.pseudo_labels for one in trainer.callbacks if isinstance(one, I2CReweighting)]  # type: ignore[attr-defined]
-        self._readings = chosen[0].scoring.readings if chosen else ()
+        rounds = I2CReweighting.of(trainer)
+        self._readings = () if rounds is None else rounds.pseudo_labels.scoring.readings
         if run is None:
             return
         if self._measured:

@@ -95,6 +95,11 @@ class I2CReweighting(Callback):
         self._epoch_began: float | None = None
         self._trained = 0.0
 
+    @classmethod
+    def of(cls, trainer: Trainer) -> "I2CReweighting | None":
+        """The one that makes the rounds of a trainer; None in other runs, and where rounds are replayed."""
+        return next((one for one in trainer.callbacks if isinstance(one, cls)), None)  # type: ignore[attr-defined]
+
     def state_dict(self) -> dict[str, Any]:
         """The last finished round, the one that training needs next, and the epochs of a run that came to its end.
 

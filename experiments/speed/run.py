@@ -11,7 +11,7 @@ from experiments.speed.memory import peak_bytes
 from experiments.speed.models import build_llava
 from experiments.speed.paths import bench_paths
 from experiments.speed.scoring import bench_growth, bench_scoring
-from experiments.speed.shapes import SHAPES, variants
+from experiments.speed.shapes import SHAPES, Shape, variants
 from experiments.speed.timing import ratio
 from experiments.speed.training import bench_training
 from lightning_c3l.cli.bench import BenchOptions
@@ -52,8 +52,9 @@ def _paths(options: BenchOptions, precision: Precision) -> dict[str, Any]:
 
 def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[str, Any]:
     shape, device, cuda = SHAPES[options.shape], torch.device(options.device), options.device == "cuda"
-    growth = variants(shape) if not options.no_growth else {}
-    parts = 4 + sum(map(len, growth.values())) + (0 if options.no_memory else 4)
+    growth = {} if options.no_growth else variants(shape)
+    vocabularies = {} if options.no_memory else _VOCABULARIES
+    parts = 4 + sum(map(len, growth.values())) + 2 * len(vocabularies)
     with stage(f"bench {precision}", "parts", parts) as progress:
         lvlm = build_llava(root / "model", shape, precision, device)
         found: dict[str, Any] = {"scoring": bench_scoring(lvlm, shape, options.repeats)}
@@ -65,11 +66,10 @@ def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[st
         progress.update()
         for name, shapes in growth.items():
             for size, other in shapes.items():
-                changed = other.side != shape.side
-                one = build_llava(root / f"side-{other.side}", other, precision, device) if changed else lvlm
                 of_name = found.setdefault("growth", {}).setdefault(name, {})
-                of_name[size] = bench_growth(one, other, max(1, options.repeats // 2))
+                of_name[size] = _growth(options, precision, root, lvlm, other)
                 progress.update()
+        # so that the peak of training is that of its own model
         del lvlm
         adapted = build_llava(root / "model", shape, precision, device, LoRA())
         if cuda:
@@ -79,7 +79,7 @@ def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[st
             found["train"]["peak_bytes"] = torch.cuda.max_memory_allocated()
         progress.update()
         del adapted
-        for name, size in _VOCABULARIES.items() if not options.no_memory else ():
+        for name, size in vocabularies.items():
             peaks = dict[str, list[float]]()
             for implementation in ("shared", "plain"):
                 of_child = (implementation, root / size, size, precision, options.device)
@@ -87,3 +87,12 @@ def _figures(options: BenchOptions, precision: Precision, root: Path) -> dict[st
                 progress.update()
             found["scoring"][f"memory_ratio_{name}"] = ratio(peaks["shared"], peaks["plain"])
     return found
+
+
+def _growth(
+    options: BenchOptions, precision: Precision, root: Path, lvlm: HuggingFaceLVLM, shape: Shape
+) -> dict[str, Any]:
+    """Figures of a variant; images of another size need a model of their own."""
+    if shape.side != SHAPES[options.shape].side:
+        lvlm = build_llava(root / f"side-{shape.side}", shape, precision, torch.device(options.device))
+    return bench_growth(lvlm, shape, max(1, options.repeats // 2))

@@ -84,8 +84,8 @@ class Trial:
         if self.status == "finished":
             self.figures = self._figures()
 
-    def end(self, exit_status: int, seconds: float) -> None:
-        """Note how its process ended."""
+    def end(self, exit_status: int, seconds: float, log_start: int = 0) -> None:
+        """Note how its process ended, whose first byte in the log is `log_start`."""
         self.exit = exit_status
         self.seconds = round(self.seconds + seconds, 1)
         self.reason = ""
@@ -94,7 +94,7 @@ class Trial:
         elif exit_status in _STOPPED or -exit_status in (signal.SIGINT, signal.SIGTERM):
             self.status = "interrupted"
         else:
-            self.status, self.reason = "failed", self._reason()
+            self.status, self.reason = "failed", self._reason(log_start)
         kept = {name: getattr(self, name) for name in ("values", "status", "exit", "reason", "seconds")}
         write_json_atomic(self.folder / _STATE, kept)
 
@@ -104,11 +104,11 @@ class Trial:
             return {}
         return final_figures(json.loads(summary.read_text(encoding="utf-8")))
 
-    def _reason(self) -> str:
-        """The line of its log that says what was wrong, or the last one."""
+    def _reason(self, log_start: int) -> str:
+        """The line of its log that says what was wrong, or the last one; what earlier starts printed says nothing."""
         if self.exit is not None and self.exit < 0:
             return f"ended by {signal.Signals(-self.exit).name}"
-        text = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace")
+        text = (self.folder / _LOG).read_bytes()[log_start:].decode("utf-8", errors="replace")
         lines = [line for line in map(str.strip, re.split(r"[\r\n]+", text)) if line]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return printable((errors or lines or ["it printed nothing"])[-1], _REASON)
@@ -129,6 +129,7 @@ class TrialProcess:
         trial.status = "running"
         self._began = time.monotonic()
         with (trial.folder / _LOG).open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command,
                 env={**os.environ, **environment},
@@ -143,7 +144,7 @@ class TrialProcess:
         """Whether it has; then the trial says how."""
         if (status := self._process.poll()) is None:
             return False
-        self.trial.end(status, time.monotonic() - self._began)
+        self.trial.end(status, time.monotonic() - self._began, self._log_start)
         return True
 
     def stop(self) -> None:

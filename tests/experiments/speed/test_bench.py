@@ -1,12 +1,15 @@
 """The bench compares implementations that do the same, and counts what it says it counts."""
 
+import gc
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from experiments.speed import run
 from experiments.speed.models import PlainLVLM, Workload, build_llava
 from experiments.speed.scoring import recorded_products
 from experiments.speed.shapes import SHAPES, variants
@@ -143,6 +146,27 @@ def test_the_command_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureF
         assert set(figures["paths"]) == PATHS
         assert figures["paths"]["plain"]["scoring_vs_plain"]["median"] == 1
     assert "scoring.vs_one_by_one" in capsys.readouterr().out
+
+
+def test_only_the_model_that_is_trained_is_there_while_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {str(n * n): replace(SHAPE, side=n * SHAPE.patch, groups=1) for n in (2, 3)}
+    monkeypatch.setattr(run, "variants", lambda shape: {"image tokens": sizes})
+
+    def models() -> int:
+        gc.collect()
+        return sum(isinstance(one, HuggingFaceLVLM) for one in gc.get_objects())
+
+    monkeypatch.setattr(run, "bench_training", lambda *_: {"models": models()})
+    before = models()
+    words = ["--shape", "tiny", "--repeats", "1", "--no-memory", "--precision", "float32", "--out", str(tmp_path)]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert found["train"]["models"] == before + 1
+    assert {size: set(own) for size, own in found["growth"]["image tokens"].items()} == {
+        size: {"shared", "one by one"} for size in sizes
+    }
 
 
 def test_the_paths_of_a_checkpoint_of_the_users(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -20,6 +20,7 @@ from experiments.sweeps import running
 from experiments.sweeps.page import render
 from experiments.sweeps.results import results_table
 from experiments.sweeps.sweep_file import read_sweep
+from experiments.sweeps.trials import Trial, TrialProcess
 from experiments.sweeps.walk import Walk, WalkPlan
 from lightning_c3l.cli.main import main
 from lightning_c3l.runs import lock
@@ -93,6 +94,15 @@ def test_a_trial_that_fails_ends_nothing_but_itself(write, tmp_path, capsys):
         ("0002", "3", "0.5"),
     ]
     assert "last words" in (root / "sweeps" / "some" / "0001" / "log.txt").read_text()
+
+
+def test_a_reason_is_that_of_the_last_start(tmp_path):
+    trial = Trial(tmp_path / "0000", {})
+    for program, reason in (("exit('error: first')", "first"), ("raise KeyError('second')", "KeyError: 'second'")):
+        process = TrialProcess(trial, [sys.executable, "-c", program], {})
+        process.wait()
+        assert (trial.status, trial.exit, trial.reason) == ("failed", 1, reason)
+    assert "error: first" in (tmp_path / "0000" / "log.txt").read_text()
 
 
 def test_the_same_command_runs_what_has_not_finished(write, tmp_path, capsys):

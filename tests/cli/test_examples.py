@@ -7,14 +7,12 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import yaml
 from docstring_parser import parse as parse_docstring
 
 from lightning_c3l.cli.main import VERBS, main
 from lightning_c3l.cli.options import parse_options
-from lightning_c3l.cli.trainer import run_trainer
 from lightning_c3l.cli.trainer_verbs import TRAINER_VERBS
-from tests.helpers.commandline import ROOT
+from tests.helpers.commandline import ROOT, parsed_config
 
 
 def words_of(example: str, verb: str) -> list[str]:
@@ -61,11 +59,7 @@ def test_the_examples_of_a_trainer_method(
     for example in TRAINER_VERBS[verb].examples:
         # `c3l fit` alone is the demonstration
         words = words_of(example, verb) or ["--config", "experiments/demo.yaml"]
-        with pytest.raises(SystemExit) as left:
-            run_trainer([verb, *words, "--print_config"])
-        printed = capsys.readouterr()
-        assert left.value.code in (0, None), printed.err
-        assert yaml.safe_load(printed.out)["data"]["class_path"]
+        assert parsed_config(capsys, verb, *words)["data"]["class_path"]
 
 
 def test_files_of_the_examples_are_those_of_the_project() -> None:

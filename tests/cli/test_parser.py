@@ -7,18 +7,10 @@ import pytest
 import yaml
 
 from lightning_c3l.cli.trainer import run_trainer
-from tests.helpers.commandline import ROOT
+from tests.helpers.commandline import ROOT, parsed_config
 
 DEMO = ("fit", "--config", str(ROOT / "experiments" / "demo.yaml"))
 POPE = ("test", "--config", str(ROOT / "experiments" / "eval" / "pope.yaml"))
-
-
-def parsed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    with pytest.raises(SystemExit) as left:
-        run_trainer([*words, "--print_config"])
-    printed = capsys.readouterr()
-    assert left.value.code in (0, None), printed.err
-    return yaml.safe_load(printed.out)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -64,8 +56,8 @@ def test_texts_stay_texts_on_the_command_line_and_in_the_file_that_is_written(ca
 
 def test_texts_of_an_option_that_may_be_null_stay_texts(capsys):
     for text in ("Question: {question}", "Answer [yes]: {question}", "1e3 {question}"):
-        assert parsed(capsys, *POPE, "--data.prompt", text)["data"]["init_args"]["prompt"] == text
-    listed = parsed(capsys, *POPE, '--data.questions=["a.json", "b: c.json"]')
+        assert parsed_config(capsys, *POPE, "--data.prompt", text)["data"]["init_args"]["prompt"] == text
+    listed = parsed_config(capsys, *POPE, '--data.questions=["a.json", "b: c.json"]')
     assert listed["data"]["init_args"]["questions"] == ["a.json", "b: c.json"]
 
 
@@ -81,7 +73,7 @@ def test_null_can_be_given_for_what_may_be_null(capsys, null):
         "trainer.max_time",
     ]
     words = [word for name in options[::2] for word in (f"--{name}", null)]
-    config = parsed(capsys, *DEMO, *words, *(f"--{name}={null}" for name in options[1::2]))
+    config = parsed_config(capsys, *DEMO, *words, *(f"--{name}={null}" for name in options[1::2]))
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     assert model["lvlm"]["init_args"]["lora"] is None
     assert model["writing"]["per_image"] is None
@@ -100,19 +92,20 @@ def test_null_reaches_a_class_three_levels_down(capsys):
         "--data.records.path=a: b.json",
     )
     for null in ("null", "None"):
-        config = parsed(capsys, *words, f"--data.records.weights={null}", "--data.records.images", null)
+        config = parsed_config(capsys, *words, f"--data.records.weights={null}", "--data.records.images", null)
         records = config["data"]["init_args"]["records"]["init_args"]
         assert records == {"path": "a: b.json", "images": None, "weights": None, "read_as": None}
 
 
 def test_none_in_a_file_is_null_for_what_may_be_null(capsys, tmp_path):
-    assert parsed(capsys, *changed(tmp_path, "run.wandb", "None"))["run"]["wandb"] is None
-    config = parsed(capsys, *changed(tmp_path, "model.init_args.writing.per_image", "None"))
+    assert parsed_config(capsys, *changed(tmp_path, "run.wandb", "None"))["run"]["wandb"] is None
+    config = parsed_config(capsys, *changed(tmp_path, "model.init_args.writing.per_image", "None"))
     assert config["model"]["init_args"]["writing"]["per_image"] is None
 
 
 def test_files_interpolate(capsys, tmp_path):
-    config = parsed(capsys, *changed(tmp_path, "model.init_args.writing.begin", "${fit.run.name}: ${.templates}"))
+    words = changed(tmp_path, "model.init_args.writing.begin", "${fit.run.name}: ${.templates}")
+    config = parsed_config(capsys, *words)
     assert config["model"]["init_args"]["writing"]["begin"] == "demo: park"
 
 

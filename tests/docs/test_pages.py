@@ -11,11 +11,10 @@ import yaml
 from lightning_c3l.cli import main as command_line
 from lightning_c3l.cli.class_names import SHORT_NAMES
 from lightning_c3l.cli.parser import Parser
-from lightning_c3l.cli.trainer import run_trainer
 from lightning_c3l.rounds.templates import load_templates
 from lightning_c3l.runs.config_file import with_class_paths
 from tests.helpers import markdown
-from tests.helpers.commandline import ROOT
+from tests.helpers.commandline import ROOT, parsed_config
 
 COMMANDS = markdown.commands()
 YAML = [block for block in markdown.blocks() if block.language == "yaml"]
@@ -40,15 +39,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / named[1]).write_text(block.text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
-    """What the parser of the Trainer methods makes of a command; nothing is built."""
-    with pytest.raises(SystemExit) as left:
-        run_trainer([*words, "--print_config"])
-    said = capsys.readouterr()
-    assert left.value.code in (0, None), said.err
-    return yaml.safe_load(said.out)
 
 
 # pages that exist while the site is built
@@ -91,7 +81,7 @@ def test_a_command_of_a_trainer_method_is_one(
 ) -> None:
     if words == ["fit"]:
         return
-    parsed = printed([word for word in words if word != "--print_config"], capsys)
+    parsed = parsed_config(capsys, *(word for word in words if word != "--print_config"))
     first = Path(words[words.index("--config") + 1]).parent.name
     assert parsed["model"]["class_path"] == MODULES.get(first, MODULES["c3l"])
 
@@ -112,7 +102,7 @@ def test_a_yaml_block_is_what_it_shows(
     if isinstance(content, list) and content and "kind" in content[0]:
         assert len(load_templates(str(file))) == len(content)
     elif isinstance(content, dict) and {"model", "data"} <= content.keys() and "class_path: my_" not in block.text:
-        parsed = printed(["fit", "--config", str(file)], capsys)
+        parsed = parsed_config(capsys, "fit", "--config", str(file))
         expected = with_class_paths(content, SHORT_NAMES)
         assert parsed["model"]["class_path"] == expected["model"]["class_path"]
         assert parsed["run"]["name"] == content["run"]["name"]

@@ -22,7 +22,7 @@ from lightning_c3l.lvlm.huggingface.loading import load_checkpoint
 from lightning_c3l.runs.config_file import with_class_paths
 from lightning_c3l.scenes.worlds import WORLDS
 from tests.helpers.benchmark_files import write_benchmark
-from tests.helpers.commandline import ROOT
+from tests.helpers.commandline import ROOT, parsed_config
 
 NAMES = [
     "ablations/collapse.yaml",
@@ -101,15 +101,6 @@ def experiment(name: str) -> Path:
     return ROOT / "experiments" / name
 
 
-def parse(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    """What the real parser makes of a command; nothing is built."""
-    with pytest.raises(SystemExit) as left:
-        run_trainer([*words, "--print_config"])
-    printed = capsys.readouterr()
-    assert left.value.code in (0, None), printed.err
-    return yaml.safe_load(printed.out)
-
-
 def leaves(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     if isinstance(tree, dict) and tree:
         return {k: v for name, value in tree.items() for k, v in leaves(value, (*path, name)).items()}
@@ -149,7 +140,7 @@ def test_every_experiment_file_is_known():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_parser_takes_every_line_of_it(name, capsys):
-    parsed = leaves(parse(capsys, "test" if name in EVALUATIONS else "fit", "--config", str(experiment(name))))
+    parsed = leaves(parsed_config(capsys, "test" if name in EVALUATIONS else "fit", "--config", str(experiment(name))))
     written = leaves(with_class_paths(read(name), SHORT_NAMES))
     assert len(written) > 10
     assert {path: _as_written(parsed.get(path, "lost"), value) for path, value in written.items()} == written
@@ -169,7 +160,7 @@ def test_the_command_of_its_header_is_one(name, capsys, monkeypatch):
     words = shlex.split(note(name)["command"])
     assert words[:3] == ["python", "-m", "lightning_c3l"]
     assert f"experiments/{name}" in words
-    assert parse(capsys, *words[3:])["data"]["init_args"]["images"] == "path/to/folder"
+    assert parsed_config(capsys, *words[3:])["data"]["init_args"]["images"] == "path/to/folder"
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
@@ -179,7 +170,7 @@ def test_a_benchmark_is_asked_by_the_command_of_its_header(name, capsys, monkeyp
     words = shlex.split(note(name)["command"])
     assert words[:4] == ["python", "-m", "lightning_c3l", "test"]
     assert f"experiments/{name}" in words
-    parsed = parse(capsys, *words[3:])
+    parsed = parsed_config(capsys, *words[3:])
     benchmark = Path(name).stem
     assert parsed["data"]["init_args"]["benchmark"] == benchmark
     assert parsed["model"]["init_args"]["losses"] == (benchmark == "seed")
@@ -197,7 +188,7 @@ def test_the_commands_that_scenes_benchmarks_prints_are_commands(world, capsys, 
         commands(Path("a folder"), WORLDS[world]), ("pope", "seed", "mmbench", "llava_w"), strict=True
     ):
         told = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True)
-        data = parse(capsys, *told.stdout.split("\0")[3:-1])["data"]["init_args"]
+        data = parsed_config(capsys, *told.stdout.split("\0")[3:-1])["data"]["init_args"]
         assert (data["benchmark"], data["images"]) == (name, "a folder/images")
         assert data["questions"].startswith(f"a folder/{name}")
         assert data["prompt"] == ("{options}\n{question}" if name == "mmbench" else "{question}")
@@ -243,8 +234,8 @@ def test_an_unknown_key_is_refused_by_name(path, tmp_path, capsys):
 def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
     configs = ["--config", str(experiment(name)), "--config", str(experiment(overlay))]
     if name not in PARSED:  # the others of its kind ask for it again
-        PARSED[name] = leaves(parse(capsys, "fit", *configs[:2]))
-    alone, both = PARSED[name], leaves(parse(capsys, "fit", *configs))
+        PARSED[name] = leaves(parsed_config(capsys, "fit", *configs[:2]))
+    alone, both = PARSED[name], leaves(parsed_config(capsys, "fit", *configs))
     own = leaves(with_class_paths(read(overlay), SHORT_NAMES))
     strategy = ("trainer", "strategy")
     assert {path for path in both.keys() ^ alone.keys() if path[:2] != strategy} <= own.keys()
@@ -254,7 +245,7 @@ def test_an_overlay_changes_its_own_keys_alone(name, overlay, capsys):
 
 def test_the_overlay_of_servers_adds_a_generator_of_the_same_base_alone(capsys):
     configs = ["--config", str(experiment("c3l/smolvlm_2b.yaml")), "--config", str(experiment(SERVERS))]
-    alone, both = (leaves(parse(capsys, "fit", *words)) for words in (configs[:2], configs))
+    alone, both = (leaves(parsed_config(capsys, "fit", *words)) for words in (configs[:2], configs))
     added = ("model", "init_args", "generator")
     assert {path: value for path, value in both.items() if path[:3] != added} == {
         path: value for path, value in alone.items() if path[:3] != added
@@ -371,7 +362,7 @@ def test_processes_are_those_of_the_overlay(overlay, strategy, processes, groups
 def test_a_cluster_has_more_of_the_same(capsys):
     names = ("c3l/llava15_7b.yaml", "hardware/fsdp.yaml", "hardware/slurm.yaml")
     configs = [word for name in names for word in ("--config", str(experiment(name)))]
-    trainer = parse(capsys, "fit", *configs)["trainer"]
+    trainer = parsed_config(capsys, "fit", *configs)["trainer"]
     assert (trainer["num_nodes"], trainer["devices"], trainer["accumulate_grad_batches"]) == (2, 8, 1)
     assert trainer["strategy"]["class_path"].endswith("FullyShardedStrategy")
 

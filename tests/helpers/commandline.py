@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def run_here(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]
     capsys.readouterr()
     status = main([*words])
     return status, "".join(capsys.readouterr())
+
+
+def parsed_config(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """What the parser of the Trainer methods makes of a command; nothing is built."""
+    from lightning_c3l.cli.trainer import run_trainer  # late: importing Lightning takes seconds
+
+    with pytest.raises(SystemExit) as left:
+        run_trainer([*words, "--print_config"])
+    printed = capsys.readouterr()
+    assert left.value.code in (0, None), printed.err
+    return yaml.safe_load(printed.out)
 
 
 def write_images(folder: Path, count: int) -> None:

@@ -13,8 +13,7 @@ from wandb.sdk.launch.sweeps.utils import load_sweep_config
 from experiments.sweeps.command import trial_command
 from experiments.sweeps.distributions import Parameter
 from experiments.sweeps.sweep_file import Sweep, read_sweep
-from lightning_c3l.cli.trainer import run_trainer
-from tests.helpers.commandline import ROOT
+from tests.helpers.commandline import ROOT, parsed_config
 
 FILES = sorted((ROOT / "experiments" / "sweeps").glob("*.yaml"))
 MACROS = ("args", "args_no_equals", "args_no_hyphens", "args_no_boolean_flags", "args_json")
@@ -48,11 +47,7 @@ def agents_words(tmp_path, monkeypatch) -> Callable[..., list[str]]:
 
 def parsed(capsys: pytest.CaptureFixture[str], words: list[str]) -> Any:
     """What the real parser makes of a trial's command; nothing is built."""
-    with pytest.raises(SystemExit) as left:
-        run_trainer([*words[words.index("fit") :], "--print_config"])
-    printed = capsys.readouterr()
-    assert left.value.code in (0, None), printed.err
-    return yaml.safe_load(printed.out)
+    return parsed_config(capsys, *words[words.index("fit") :])
 
 
 def leaf(tree: Any, name: str) -> Any:

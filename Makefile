@@ -114,7 +114,7 @@ exp-easy-vqa: $(ENVIRONMENT)  ## score easy-VQA pairs, half of them about anothe
 exp-collapse: $(ENVIRONMENT)  ## self-training that is known to collapse, and the guard rails that stop it, about 3 minutes
 	$(RUN) fit --config experiments/ablations/collapse.yaml --seed_everything $(SEED)
 
-exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the benchmarks of the park, about 40 minutes; goes on [OPTIONS="--seeds 0 ..."]
+exp-two-by-two: $(ENVIRONMENT)  ## {starting, tuned} writer x {random, top S(I2C)} on the benchmarks of the park, about 30 minutes; goes on [OPTIONS="--seeds 0 ..."]
 	$(RUN) two-by-two --out runs/two-by-two $(OPTIONS)
 
 TABLE ?= contrastive
@@ -124,7 +124,7 @@ exp-recipe: $(ENVIRONMENT)  ## recipes of TABLE=contrastive, choices or rounds a
 	$(RUN) recipe experiments/recipe/$(TABLE).yaml --stage $(STAGE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
 
 # OPTIONS="--world corners --images 40 ..." as `detector --help` lists
-exp-detector: $(ENVIRONMENT)  ## S(I2C), confidence and self-consistency as detectors of wrong answers, sentences and tokens, about 5 minutes
+exp-detector: $(ENVIRONMENT)  ## S(I2C), confidence and self-consistency as detectors of wrong answers, sentences and tokens, about a minute
 	$(RUN) detector --out runs/detector $(OPTIONS)
 
 # NAME is that of a file in experiments/sweeps; ENTITY and PROJECT are W&B's, by default the user's and the file's
@@ -143,10 +143,10 @@ agent: $(ENVIRONMENT)  ## make trials of a sweep: SWEEP=entity/project/id [COUNT
 sweep-local-%: $(ENVIRONMENT)  ## trials of the same file without W&B [COUNT=n] [WORKERS=n]; the same command goes on
 	$(RUN) sweep-local $(if $(COUNT),--count $(COUNT)) $(if $(WORKERS),--workers $(WORKERS)) experiments/sweeps/$*.yaml
 
-scenes-base: $(ENVIRONMENT)  ## train the embedded world's base LVLM again (about 13 minutes)
+scenes-base: $(ENVIRONMENT)  ## train the base LVLM of the corners again (about 13 minutes)
 	$(RUN) scenes-base
 
-park-base: $(ENVIRONMENT)  ## the same for the park, the embedded world with long answers (about 20 minutes)
+park-base: $(ENVIRONMENT)  ## the same for the park, whose answers are long (about 18 minutes)
 	$(RUN) scenes-base --world park
 
 bench: $(ENVIRONMENT)  ## speed and memory of scoring, writing and training beside the plain ways, about 25 minutes

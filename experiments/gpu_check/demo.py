@@ -13,7 +13,7 @@ _AUROC, _TRUTH_GAIN = 0.80, 0.10
 
 
 def check_demo(setting: Setting) -> Outcome:
-    """Two rounds of C3L on the embedded world; the measures of its notebook entry must hold."""
+    """Two rounds of C3L on the corners; the measures of its notebook entry must hold."""
     words = [sys.executable, "-m", "lightning_c3l", "fit", "--config", "experiments/demo_corners.yaml"]
     words += ["--run.root", str(setting.folder), "--run.wandb", "null"]
     words += ["--trainer.accelerator", "gpu", "--trainer.devices", "1"]

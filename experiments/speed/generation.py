@@ -18,7 +18,7 @@ from lightning_c3l.scenes.drawing import draw
 from lightning_c3l.scenes.world import sample_scene
 
 _TOKENS = 60
-# images of the embedded world, each with every kind of instruction, for the agreement of texts
+# images of the corners, each with every kind of instruction, for the agreement of texts
 _IMAGES = 50
 
 
@@ -45,7 +45,7 @@ def bench_generation(lvlm: HuggingFaceLVLM, shape: Shape, repeats: int) -> dict[
 
 
 def texts_differing(precision: Precision, device: torch.device) -> float:
-    """Share of texts of the embedded world's base that another batch size changes; 0 in float32 on CPU."""
+    """Share of texts of the corners' base that another batch size changes; 0 in float32 on CPU."""
     lvlm = HuggingFaceLVLM("shipped:scenes", lora=None, dtype=precision, keep_reference=False)
     lvlm.network.to(device)
     images = [draw(sample_scene(seed, 0.2)) for seed in range(_IMAGES)]

@@ -38,7 +38,7 @@ def select(
         min_score: least score, in nats a token; at 0 the image makes an answer no less likely.
         per_image: most pairs about one image.
         balance: `kinds` divides the size equally over the kinds of instructions; `yes_no` fills it with as many answers
-            of yes as of no, since S(I2C) ranks yes first, true or not.
+            of yes as of no, since S(I2C) ranks the two apart, true or not.
 
     Returns:
         The pairs kept, with the status "kept", in the order in which they came.

@@ -90,7 +90,7 @@ def _notes(written: WrittenSet, selected: CandidateSelection, guard: Mapping[str
             f"that the image does not support; {figures['answers_without_sentence']:,} answers lost all of theirs."
         )
     if selected.selection.yes_no:
-        yield f"S(I²C) ranks yes above no, true or not: {selected.selection.yes_no}."
+        yield f"S(I²C) ranks yes and no apart, true or not: {selected.selection.yes_no}."
     states = guard.get("states") or []
     broken = [f"state {one.get('round')}: {why}" for one in states for why in one.get("tripped") or []]
     if broken:

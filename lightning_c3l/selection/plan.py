@@ -30,7 +30,7 @@ class SelectionPlan:
         top_k: size of the selection: keep this many records, the best.
         top_fraction: size of the selection as a share of what the rules above leave, above 0 and at most 1.
         balance: `kinds` divides the size equally over the kinds of questions.
-        balance_yes_no: fill the size with as many answers of yes as of no; S(I2C) ranks yes first, true or not.
+        balance_yes_no: fill the size with as many answers of yes as of no; S(I2C) ranks the two apart, true or not.
         length_matched: fill the size so that the lengths of answers are distributed as in the set.
         text_only: whether records about no image are dropped, or all kept beside the selection.
         all_pairs: compare all pairs of records for near-duplicates, even where many are about the same images; without

@@ -99,9 +99,10 @@ def _best(columns: Columns, alive: Mask, size: int, length_matched: bool, balanc
 def balanced_yes_no(polarity: Sequence[int] | NDArray[np.int8], size: int) -> Indexes:
     """Positions of the first `size` records of a ranking, with as many answers of yes as of no.
 
-    Seeing a thing moves an answer more than not seeing it: S(I2C) ranks yes before no whether or not it is true, and
-    a model trained on the top of the ranking learns to say yes. The number of yes/no records is that of the plain top;
-    an odd one goes to whichever ranks first, and where one of the two runs out, the other takes its slots.
+    S(I2C) ranks one of the two before the other whether or not it is true (yes where seeing a thing moves the answer
+    most, no where the prior says yes), and a model trained on the top of the ranking learns to say it. The number of
+    yes/no records is that of the plain top; an odd one goes to whichever ranks first, and where one of the two runs
+    out, the other takes its slots.
 
     Args:
         polarity: 1 for yes, -1 for no, 0 for another answer, the best record first, `[N]`.

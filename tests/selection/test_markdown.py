@@ -73,7 +73,7 @@ def test_an_item_of_a_list_is_text_and_nothing_else(text: str) -> None:
 
 
 def test_prose_stays_readable_in_an_editor() -> None:
-    for text in ("S(I\u00b2C) ranks yes above no: 56 yes; 52 no", "--top-k 10, not 9", "path/to/images"):
+    for text in ("S(I\u00b2C) ranks yes and no apart: 56 yes; 52 no", "--top-k 10, not 9", "path/to/images"):
         assert escape(text) == text
 
 

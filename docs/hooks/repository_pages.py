@@ -16,7 +16,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "repository"
 # tables of all trials, which the notebook links to
-MEASURED = ("contrastive-search", "contrastive-confirm", "choices-search", "choices-confirm", "rounds-search")
+_TABLES, _STAGES = ("contrastive", "choices", "rounds"), ("search", "confirm")
+MEASURED = tuple(f"{table}-{stage}" for table in _TABLES for stage in _STAGES)
 MARKDOWN = {
     "experiments/README.md": f"{FOLDER}/notebook.md",
     "CONTRIBUTING.md": f"{FOLDER}/contributing.md",
